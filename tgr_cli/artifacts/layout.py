@@ -1,0 +1,104 @@
+"""Where each artifact lies: the one place that knows file names."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.errors import TgrError
+
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def safe_name(name: str, what: str) -> str:
+    """Return `name` where it can name a file within a folder; raises TgrError otherwise (a path that leaves it)."""
+    if not SAFE.fullmatch(name):
+        raise TgrError(f'{what} "{name}" cannot name a folder; use letters, digits, ".", "_", "+" and "-"')
+    return name
+
+
+def slug(name: str) -> str:
+    """Return a name for files made of `name`: whatever a file name cannot hold becomes "-"."""
+    return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one model's run: `<model>-<head>[-<init>][-s<seed>]`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "model.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def training(self) -> Path:
+        return self.path / "training.parquet"
+
+    @property
+    def golden(self) -> Path:
+        return self.path / "golden.parquet"
+
+    @property
+    def ranges(self) -> Path:
+        return self.path / "ranges.parquet"
+
+    @property
+    def injections(self) -> Path:
+        return self.path / "injections.parquet"
+
+    @property
+    def vulnerability(self) -> Path:
+        return self.path / "vulnerability.parquet"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One data set's folder within the working folder: `<workdir>/<dataset>/`."""
+
+    workdir: Path
+    dataset: str
+
+    def __post_init__(self) -> None:
+        safe_name(self.dataset, "--name")
+
+    @property
+    def path(self) -> Path:
+        return self.workdir / self.dataset
+
+    @property
+    def descriptions(self) -> Path:
+        return self.path / "descriptions.parquet"
+
+    def embeddings(self, init: str) -> Path:
+        return self.path / f"embeddings-{init}.parquet"
+
+    @property
+    def sweep(self) -> Path:
+        return self.path / "sweep.parquet"
+
+    @property
+    def comparison(self) -> Path:
+        return self.path / "comparison.parquet"
+
+    def run(self, model: str, head: str, init: str | None = None, seed: int = 0) -> RunFolder:
+        """Return the run folder of a model with this head; seed 0 is not named."""
+        parts = [slug(model), head, *([init] if init else []), *([f"s{seed}"] if seed else [])]
+        return RunFolder(self.path / "-".join(parts))
+
+    def runs(self, model: str) -> list[RunFolder]:
+        """Return the run folders that hold a trained model of this name, sorted by name."""
+        found = self.path.glob(f"{slug(model)}-*/model.json")
+        return [RunFolder(card.parent) for card in sorted(found)]

@@ -1,0 +1,92 @@
+"""Where an artifact came from: what its metadata and the run record beside it say."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tgr_cli import __version__
+from tgr_cli.errors import TgrError
+
+LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "pytorchfi", "numpy", "pyarrow")
+PATH_PREFIXES = ("parquet:", "imagefolder:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What an artifact says of itself. It holds no path, no time and no key: equal work gives equal bytes.
+
+    `model` is the model's fingerprint, `classes` the SHA-256 of the class names, `inputs` the SHA-256 of every input
+    file by role; `extra` holds a kind's own facts.
+    """
+
+    kind: str
+    version: int
+    tgr: str = __version__
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    libraries: Mapping[str, str] = field(default_factory=lambda: library_versions())
+    model: str | None = None
+    classes: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the metadata's text, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Provenance":
+        """Return the provenance written as `text`; raises TgrError where a field is missing or of another type."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise TgrError("its tgr metadata is not JSON; write it again with tgr") from error
+        required = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": dict}
+        for name, kind in required.items():
+            if not isinstance(values, dict) or not isinstance(values.get(name), kind):
+                raise TgrError(f"its tgr metadata lacks {name}; write it again with tgr")
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+def library_versions() -> dict[str, str]:
+    """Return the installed version of every library that can move a result."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_names(names: tuple[str, ...] | list[str]) -> str:
+    """Return the SHA-256 of a list of names, in hexadecimal: how artifacts tell one set of classes from another."""
+    return hashlib.sha256(json.dumps(list(names), ensure_ascii=False).encode()).hexdigest()
+
+
+def normalised(config: Any) -> Any:
+    """Return `config` as plain JSON values without the paths in it: fields that are paths, folders of data sets."""
+    if is_dataclass(config) and not isinstance(config, type):
+        pairs = {f.name: getattr(config, f.name) for f in fields(config)}
+        return {name: normalised(value) for name, value in pairs.items() if not isinstance(value, Path)}
+    if isinstance(config, Mapping):
+        return {str(name): normalised(value) for name, value in config.items()}
+    if isinstance(config, tuple | list):
+        return [normalised(value) for value in config]
+    if isinstance(config, str):
+        for prefix in PATH_PREFIXES:
+            if config.startswith(prefix):
+                return prefix + Path(config.removeprefix(prefix)).name
+    return config

@@ -1,0 +1,272 @@
+"""Every artifact's columns, with a sentence and a unit each: the only home of names and types.
+
+A change of a column's name, type or meaning raises the schema's version.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TEXT, INTEGER, NUMBER, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, Arrow type, unit ("" for none) and meaning; `null` says when it is null."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    null: str = ""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One kind of artifact: what a row is, which command writes it, and its columns."""
+
+    kind: str
+    version: int
+    row: str
+    command: str
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """Return the Arrow schema; columns that are never null are declared so."""
+        return pa.schema([pa.field(c.name, c.type, nullable=bool(c.null)) for c in self.columns])
+
+
+NOT_FINITE = "where the outcome is non_finite"
+
+DESCRIPTIONS = Schema(
+    "descriptions",
+    1,
+    "one description of one class",
+    "tgr describe",
+    (
+        Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
+        Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
+        Column("question", TEXT, "", "Question or template that the description answers."),
+        Column("description", TEXT, "", "The description: one or more English sentences."),
+        Column("source", TEXT, "", "Where it comes from: stored, template, or the language model's name."),
+    ),
+)
+
+EMBEDDINGS = Schema(
+    "embeddings",
+    1,
+    "one class",
+    "tgr embed",
+    (
+        Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
+        Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
+        Column("embedding", pa.list_(pa.float32()), "", "Class embedding of unit Euclidean norm; E numbers."),
+        Column("descriptions", INTEGER, "texts", "How many texts were averaged; 0 where a stored matrix was read."),
+        Column(
+            "spread",
+            NUMBER,
+            "cosine",
+            "Mean cosine between the class embedding and its texts' embeddings; 1 where all are equal.",
+            null="where a stored matrix was read",
+        ),
+    ),
+)
+
+TRAINING = Schema(
+    "training",
+    1,
+    "one epoch",
+    "tgr train",
+    (
+        Column("epoch", INTEGER, "", "Epoch, from 1."),
+        Column("learning_rate", NUMBER, "", "Learning rate of the epoch's last step."),
+        Column("train_loss", NUMBER, "nats", "Mean loss over the epoch's training images, as optimised."),
+        Column("train_top1", NUMBER, "share", "Training images classified correctly while training."),
+        Column("val_loss", NUMBER, "nats", "Mean cross entropy over the evaluation images."),
+        Column("val_top1", NUMBER, "share", "Evaluation images whose label is the prediction."),
+        Column("val_top5", NUMBER, "share", "Evaluation images whose label is among the five highest logits."),
+    ),
+)
+
+GOLDEN = Schema(
+    "golden",
+    1,
+    "one image, classified without a fault",
+    "tgr evaluate",
+    (
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Index of the true class."),
+        Column("prediction", INTEGER, "", "Index of the highest logit; ties go to the lowest index."),
+        Column("loss", NUMBER, "nats", "Cross entropy of the logits against the label."),
+        Column("top1", NUMBER, "probability", "Highest softmax probability."),
+        Column("top2", NUMBER, "probability", "Second highest softmax probability."),
+        Column("top2diff", NUMBER, "probability", "top1 - top2, in [0, 1] (ISSRE 2021, section IV-B)."),
+        Column("rank_of_label", INTEGER, "", "Classes with a higher logit than the label's; 0 where it is right."),
+    ),
+)
+
+RANGES = Schema(
+    "ranges",
+    1,
+    "one site",
+    "tgr profile-ranges",
+    (
+        Column("site", TEXT, "", "Name of the site."),
+        Column("min", NUMBER, "activation", "Smallest value seen."),
+        Column("max", NUMBER, "activation", "Largest value seen."),
+        Column("max_abs", NUMBER, "activation", "Largest absolute value seen: the range limit."),
+        Column("mean_abs", NUMBER, "activation", "Mean absolute value."),
+        Column("p99", NUMBER, "activation", "99th percentile of the absolute values."),
+        Column("p99_9", NUMBER, "activation", "99.9th percentile of the absolute values."),
+        Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values."),
+    ),
+)
+
+INJECTIONS = Schema(
+    "injections",
+    1,
+    "one fault",
+    "tgr inject",
+    (
+        Column("fault", INTEGER, "", "Number of the fault at its site, from 0."),
+        Column("site", TEXT, "", "Name of the site that was struck."),
+        Column("index", pa.list_(INTEGER), "", "Index of the struck element within one image's share of the output."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Class against which the losses are taken."),
+        Column("value_before", NUMBER, "activation", "Value of the element without the fault."),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
+        Column("value_after", NUMBER, "activation", "Value the rest of the network saw."),
+        Column(
+            "weight",
+            NUMBER,
+            "",
+            "Uniform over actual probability of drawing this fault: mean(weight × x) estimates the mean of x.",
+        ),
+        Column("golden_label", INTEGER, "", "Prediction without the fault."),
+        Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
+        Column("golden_loss", NUMBER, "nats", "Cross entropy without the fault."),
+        Column("faulty_loss", NUMBER, "nats", "Cross entropy with the fault.", null=NOT_FINITE),
+        Column("dloss", NUMBER, "nats", "|golden_loss - faulty_loss| (ISSRE 2021, equation 3).", null=NOT_FINITE),
+        Column("golden_top2diff", NUMBER, "probability", "Top-1 minus top-2 probability without the fault."),
+        Column("faulty_top2diff", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+    ),
+)
+
+VULNERABILITY = Schema(
+    "vulnerability",
+    1,
+    "one site",
+    "tgr inject",
+    (
+        Column("site", TEXT, "", "Name of the site."),
+        Column("op", TEXT, "", "conv, linear or matmul."),
+        Column("per_image", FLAG, "", "False where the output does not depend on the image (a bias table's network)."),
+        Column("neurons", INTEGER, "elements", "Elements of the output for one image."),
+        Column("macs", INTEGER, "multiply-accumulates", "Work of the site for one image."),
+        Column("faults", INTEGER, "faults", "Faults injected at the site: the sum of the four outcomes."),
+        Column("images", INTEGER, "images", "Distinct images struck: the clusters of the intervals."),
+        Column("sdc", INTEGER, "faults", "Faults that changed the prediction, all logits finite."),
+        Column("non_finite", INTEGER, "faults", "Faults after which a logit was NaN or infinite."),
+        Column("masked", INTEGER, "faults", "Faults that moved no logit by more than 1e-5 of the largest one."),
+        Column("benign", INTEGER, "faults", "All other faults."),
+        Column("sdc_rate", NUMBER, "share", "Estimated share of faults with outcome sdc."),
+        Column("sdc_rate_low", NUMBER, "share", "Lower limit of its interval."),
+        Column("sdc_rate_high", NUMBER, "share", "Upper limit of its interval."),
+        Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss of finite outcomes.", null="where none was finite"),
+        Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
+        Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
+        Column("reliable", FLAG, "", "False where the dLoss interval rests on fewer than 30 effective contributions."),
+    ),
+)
+
+SWEEP = Schema(
+    "sweep",
+    1,
+    "one model at one threshold",
+    "tgr top2diff-sweep",
+    (
+        Column("model", TEXT, "", "Name of the run: model, head and initialisation."),
+        Column("delta", NUMBER, "probability", "Threshold on Top2Diff."),
+        Column("accuracy", NUMBER, "share", "Images classified correctly with Top2Diff ≥ delta, over all images."),
+        Column("rerun", NUMBER, "share", "Images with Top2Diff < delta: the overhead of running them again."),
+        Column(
+            "sdc_coverage",
+            NUMBER,
+            "share",
+            "SDCs whose inference a re-run would catch: those with Top2Diff < delta, weighted.",
+            null="without injections, or where none was an SDC",
+        ),
+        Column(
+            "rerun_overhead",
+            NUMBER,
+            "share",
+            "Inferences of the campaign with Top2Diff < delta, each run twice, weighted.",
+            null="without injections",
+        ),
+    ),
+)
+
+COMPARISON = Schema(
+    "comparison",
+    1,
+    "one candidate against the baseline, on one choice of images",
+    "tgr compare",
+    (
+        Column("baseline", TEXT, "", "Name of the baseline's run."),
+        Column("candidate", TEXT, "", "Name of the candidate's run."),
+        Column("images", TEXT, "", "own: each model's correct images; common: those both get right."),
+        Column("accuracy_baseline", NUMBER, "share", "Top-1 accuracy of the baseline, over all images."),
+        Column("accuracy_candidate", NUMBER, "share", "Top-1 accuracy of the candidate, over all images."),
+        Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
+        Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
+        Column(
+            "last_layer", NUMBER, "factor", "Baseline over candidate: mean dLoss, last site alone.", null="no figure"
+        ),
+        Column(
+            "last_layer_by_neurons",
+            NUMBER,
+            "factor",
+            "The same, the candidate's last two sites weighted by neurons.",
+            null="no figure",
+        ),
+        Column(
+            "last_layer_by_macs",
+            NUMBER,
+            "factor",
+            "The same, the candidate's last two sites weighted by multiply-accumulates.",
+            null="no figure",
+        ),
+        Column(
+            "overall", NUMBER, "factor", "Baseline over candidate: mean over sites of mean dLoss.", null="no figure"
+        ),
+        Column(
+            "overall_by_macs",
+            NUMBER,
+            "factor",
+            "Baseline over candidate: sum over sites of absolute MACs × mean dLoss (ISSRE 2021, V_CNN).",
+            null="no figure",
+        ),
+        Column("sdc_last_layer", NUMBER, "factor", "Baseline over candidate: SDC rate, last site.", null="no figure"),
+        Column("sdc_overall", NUMBER, "factor", "Baseline over candidate: mean SDC rate over sites.", null="no figure"),
+        Column("top2diff_baseline", NUMBER, "probability", "Mean Top2Diff of the baseline over the chosen images."),
+        Column("top2diff_candidate", NUMBER, "probability", "Mean Top2Diff of the candidate over the chosen images."),
+    ),
+)
+
+KINDS: dict[str, Schema] = {
+    schema.kind: schema
+    for schema in (
+        DESCRIPTIONS,
+        EMBEDDINGS,
+        TRAINING,
+        GOLDEN,
+        RANGES,
+        INJECTIONS,
+        VULNERABILITY,
+        SWEEP,
+        COMPARISON,
+    )
+}

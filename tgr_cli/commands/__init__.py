@@ -1,0 +1,9 @@
+"""One file a command: options → config → step → summary. Heavy imports stay inside the functions."""
+
+from collections.abc import Callable
+
+from tgr_cli.commands.show import show
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "show": show,
+}

@@ -1,0 +1,125 @@
+"""The options that several commands share, and how a command's options become its step's config."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Config = TypeVar("Config")
+
+DATA, MODEL, OUTPUT = "Data", "Model", "Output"
+
+
+def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
+    """Return a config of this kind filled from the options of the same names; configs within it likewise."""
+    hints = get_type_hints(kind)
+    values = {
+        field.name: configure(hints[field.name], options) if is_dataclass(hints[field.name]) else options[field.name]
+        for field in fields(kind)  # type: ignore[arg-type]
+    }
+    return kind(**values)
+
+
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="imagenet, cifar10, cifar100, food101, stl10, mnist, fashion_mnist, gtsrb, digits, "
+        "imagefolder:PATH or parquet:PATH.",
+        rich_help_panel=DATA,
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that holds the named data sets (default: data).", envvar="TGR_DATA", rich_help_panel=DATA
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download the data set where it is missing.", rich_help_panel=DATA)
+]
+TrainData = Annotated[
+    Path | None,
+    typer.Option(help="Train on this Parquet file or image folder instead of the train split.", rich_help_panel=DATA),
+]
+EvalData = Annotated[
+    Path | None,
+    typer.Option(
+        help="Evaluate on this Parquet file or image folder instead of the evaluation split.", rich_help_panel=DATA
+    ),
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(help="Text file with one class name a line, in the order of the labels.", rich_help_panel=DATA),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(help="Name of the data set's folder in the workdir (default: from --dataset).", rich_help_panel=DATA),
+]
+Images = Annotated[
+    int | None, typer.Option(min=1, help="Use the first N images of the split (default: all).", rich_help_panel=DATA)
+]
+Resize = Annotated[
+    int | None, typer.Option(min=1, help="Resize the shorter side to this many pixels.", rich_help_panel=DATA)
+]
+Crop = Annotated[
+    int | None, typer.Option(min=1, help="Side of the centre crop: the network's input.", rich_help_panel=DATA)
+]
+Mean = Annotated[
+    str | None, typer.Option(help="Channel means for normalisation, as 0.485,0.456,0.406.", rich_help_panel=DATA)
+]
+Std = Annotated[
+    str | None, typer.Option(help="Channel deviations for normalisation, as 0.229,0.224,0.225.", rich_help_panel=DATA)
+]
+Interpolation = Annotated[
+    str | None, typer.Option(help="nearest, bilinear or bicubic, for resizing.", rich_help_panel=DATA)
+]
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help='A name from "tgr models", torchvision:NAME, timm:NAME, hf-hub:REPO, or module:function.',
+        rich_help_panel=MODEL,
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(help="Weights to load: safetensors, or a state dict saved by torch.", rich_help_panel=MODEL),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="The library's pretrained tag, DEFAULT, or none for random weights. Without it: the run's trained model, "
+        "else DEFAULT.",
+        rich_help_panel=MODEL,
+    ),
+]
+Head = Annotated[
+    str | None, typer.Option(help="baseline, cosine or text: which of the model's runs.", rich_help_panel=MODEL)
+]
+Init = Annotated[
+    str | None,
+    typer.Option(help="random, template or descriptions: which initialisation of the head.", rich_help_panel=MODEL),
+]
+TrainSeed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed the run was trained with, where there are several.", rich_help_panel=MODEL),
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images a forward pass.", rich_help_panel=MODEL)]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that load images.", rich_help_panel=DATA)]
+
+Workdir = Annotated[
+    Path,
+    typer.Option(
+        help="Folder in which every step finds the others' artifacts.", envvar="TGR_WORKDIR", rich_help_panel=OUTPUT
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Write the artifact here instead.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print no notes and no progress.", envvar="TGR_QUIET", rich_help_panel=OUTPUT),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]

@@ -1,0 +1,60 @@
+"""One invocation of a command: its console, and the run record beside each file it wrote."""
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tgr_cli.commands.console import Console
+
+SOURCES = {
+    "COMMANDLINE": "command line",
+    "ENVIRONMENT": "environment",
+    "DEFAULT_MAP": "tgr.toml",
+    "DEFAULT": "default",
+    "PROMPT": "prompt",
+}
+
+
+@contextmanager
+def session(ctx: typer.Context) -> Iterator[Console]:
+    """Give a console made for this command's `--quiet` and `--json`; record how each file it wrote was made.
+
+    The record, `<artifact>.run.json`, holds what may differ between equal runs: command line, host, time, paths, and
+    for every option its value and where the value came from.
+    """
+    console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
+    started = time.time()
+    with console.running():
+        yield console
+    for path in console.written:
+        _record(ctx, path, started)
+
+
+def _record(ctx: typer.Context, path: Path, started: float) -> None:
+    from tgr_cli.artifacts.store import run_record, write_json
+
+    write_json(
+        run_record(path),
+        {
+            "artifact": path.name,
+            "command": " ".join(["tgr", *sys.argv[1:]]),
+            "host": platform.node(),
+            "system": platform.platform(),
+            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - started, 3),
+            "options": {name: _option(ctx, name, value) for name, value in sorted(ctx.params.items())},
+        },
+    )
+
+
+def _option(ctx: typer.Context, name: str, value: Any) -> dict[str, Any]:
+    source = ctx.get_parameter_source(name)
+    plain = value if isinstance(value, str | int | float | bool | type(None)) else str(value)
+    return {"value": plain, "from": SOURCES.get(source.name if source else "", "default")}

@@ -1,0 +1,56 @@
+"""`tgr show`: what an artifact says of itself."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tgr_cli.commands.options import Json
+from tgr_cli.commands.session import session
+
+
+def show(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An artifact that tgr wrote.")],
+    rows: Annotated[int, typer.Option(min=0, help="Show this many of its first rows.")] = 5,
+    json: Json = False,
+) -> None:
+    """Print an artifact's kind, columns, lineage, how it was made, and its first rows."""
+    from tgr_cli.steps import show as step
+
+    with session(ctx) as console:
+        shown = step.run(file, rows)
+    columns = [
+        {"name": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning} for c in shown.schema.columns
+    ]
+    if json:
+        console.json(
+            {
+                "file": shown.path,
+                "kind": shown.schema.kind,
+                "version": shown.schema.version,
+                "rows": shown.rows,
+                "columns": columns,
+                "provenance": asdict(shown.provenance),
+                "record": shown.record,
+                "head": shown.head,
+            }
+        )
+        return
+    console.line(f"{shown.path}: {shown.schema.kind}, version {shown.schema.version}, {shown.rows:,} rows")
+    console.line(f"each row is {shown.schema.row}; written by {shown.schema.command}")
+    console.table("Columns", ("column", "type", "unit", "meaning"), [tuple(c.values()) for c in columns])
+    facts = asdict(shown.provenance)
+    lineage = {name: facts[name] for name in ("tgr", "seed", "model", "classes") if facts[name] is not None}
+    lineage |= {f"input {role}": digest for role, digest in facts["inputs"].items()}
+    lineage |= {f"config {name}": value for name, value in facts["config"].items()}
+    lineage |= facts["extra"]
+    console.table("Lineage", ("fact", "value"), [(name, str(value)) for name, value in lineage.items()])
+    if shown.record:
+        console.line(f"made by: {shown.record['command']}")
+        console.line(f"on {shown.record['host']} at {shown.record['started']}, in {shown.record['seconds']} s")
+        options = shown.record["options"].items()
+        console.table("Options", ("option", "value", "from"), [(n, str(o["value"]), o["from"]) for n, o in options])
+    for row in shown.head:
+        console.line(", ".join(f"{name}={value}" for name, value in row.items()))

@@ -1,0 +1,30 @@
+"""Fixtures every test may use: no network, few threads, a clean environment, and the folder of real data if any."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(HF_HUB_OFFLINE="1", NO_COLOR="1", COLUMNS="160", TERM="dumb")
+
+import torch
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run each test in an empty folder, without the user's TGR_* variables."""
+    for name in [name for name in os.environ if name.startswith("TGR_") and name != "TGR_SHARED_DATA"]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real images and weights; tests that use it are marked `shared` and skip without it."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("TGR_SHARED_DATA", default))
+    if not (folder / "README.md").exists():
+        pytest.skip(f"no real data at {folder}; set TGR_SHARED_DATA to run this test")
+    return folder

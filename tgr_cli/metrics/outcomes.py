@@ -1,0 +1,105 @@
+"""What a fault did: its outcome, its dLoss, and the predictions and confidences before and after."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.nn import functional
+
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics.top2diff import top2
+
+OUTCOMES = ("non_finite", "sdc", "masked", "benign")
+MASKED_BOUND = 1e-5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgement on N faults, numpy arrays of shape [N].
+
+    Where the outcome is `non_finite`, `faulty_label` is -1 and `faulty_loss`, `dloss` and `faulty_top2diff` are NaN;
+    `with_nulls` makes nulls of them.
+    """
+
+    outcome: np.ndarray
+    golden_label: np.ndarray
+    faulty_label: np.ndarray
+    golden_loss: np.ndarray
+    faulty_loss: np.ndarray
+    dloss: np.ndarray
+    golden_top2diff: np.ndarray
+    faulty_top2diff: np.ndarray
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name: columns of `injections`, but for the nulls."""
+        return dict(vars(self))
+
+
+def with_nulls(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns of `injections` with nulls where the schema has them: in four, where the outcome is non_finite."""
+    gone_N = columns["outcome"] == "non_finite"
+    nullable = ("faulty_label", "faulty_loss", "dloss", "faulty_top2diff")
+    return {name: pa.array(v, mask=gone_N) if name in nullable else v for name, v in columns.items()}
+
+
+def predictions(logits_NC: torch.Tensor) -> np.ndarray:
+    """Return the index of each row's highest logit, int64 of shape [N]; ties go to the lowest index, NaN never wins.
+
+    torch.argmax promises no order among ties and takes NaN for the maximum; numpy's returns the first of equals.
+    """
+    return np.where(np.isnan(logits := _float64(logits_NC)), -np.inf, logits).argmax(axis=1)
+
+
+def cross_entropy(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> np.ndarray:
+    """Return the cross entropy of each row's softmax against its label, in nats, float64 of shape [N]."""
+    return functional.cross_entropy(logits_NC.double(), labels_N, reduction="none").cpu().numpy()
+
+
+def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tensor) -> Judged:
+    """Return the judgement on N faults from the logits without and with each, and the classes losses are taken against.
+
+    The outcome is the first that holds: `non_finite` (a faulty logit is NaN or infinite), `sdc` (another prediction),
+    `masked` (no logit moved by more than 1e-5 of the largest golden one), `benign`. dLoss is the absolute difference
+    of the two cross entropies (ISSRE 2021, equation 3), in nats.
+
+    Raises TgrError where a logit without a fault is not finite: nothing can be judged against it.
+    """
+    golden, faulty = _float64(golden_NC), _float64(faulty_NC)
+    broken = int((~np.isfinite(golden)).any(axis=1).sum())
+    if broken:
+        raise TgrError(
+            f"the model gives {broken} of {len(golden)} images logits that are not finite without any fault; "
+            "faults can only be judged against finite ones, so check its weights and preprocessing"
+        )
+    gone_N = ~np.isfinite(faulty).all(axis=1)
+    golden_label_N, faulty_label_N = predictions(golden_NC), predictions(faulty_NC)
+    with np.errstate(invalid="ignore"):
+        moved_N = np.abs(faulty - golden).max(axis=1)
+    still_N = moved_N <= MASKED_BOUND * np.abs(golden).max(axis=1)
+    outcome_N = np.select(
+        [gone_N, golden_label_N != faulty_label_N, still_N], np.array(OUTCOMES[:3], dtype=object), OUTCOMES[3]
+    )
+    golden_loss_N = cross_entropy(golden_NC, labels_N)
+    faulty_loss_N = np.where(gone_N, np.nan, cross_entropy(faulty_NC, labels_N))
+    return Judged(
+        outcome=outcome_N,
+        golden_label=golden_label_N,
+        faulty_label=np.where(gone_N, -1, faulty_label_N),
+        golden_loss=golden_loss_N,
+        faulty_loss=faulty_loss_N,
+        dloss=np.abs(golden_loss_N - faulty_loss_N),
+        golden_top2diff=_top2diff(golden_NC),
+        faulty_top2diff=np.where(gone_N, np.nan, _top2diff(faulty_NC)),
+    )
+
+
+def _top2diff(logits_NC: torch.Tensor) -> np.ndarray:
+    top1_N, top2_N = top2(logits_NC)
+    return top1_N - top2_N
+
+
+def _float64(logits_NC: torch.Tensor) -> np.ndarray:
+    return logits_NC.detach().double().cpu().numpy()

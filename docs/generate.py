@@ -1,0 +1,65 @@
+"""Write docs/cli.md from the commands' own help and docs/artifacts.md from the schemas; with --check, compare only.
+
+python docs/generate.py [--check]
+"""
+
+import html
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tgr_cli.artifacts.schemas import KINDS, Schema
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Made by docs/generate.py; change the code, then run it again. -->\n\n"
+
+
+def command_line() -> str:
+    """Return the reference of every command, as Typer's own documentation generator gives it."""
+    app = DOCS.parent / "tgr_cli" / "app.py"
+    command = [sys.executable, "-m", "typer", str(app), "utils", "docs", "--name", "tgr"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TGR_")} | {"COLUMNS": "120"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return NOTE + html.unescape(done.stdout).rstrip() + "\n"
+
+
+def artifacts() -> str:
+    """Return the reference of every kind of artifact."""
+    parts = [
+        NOTE + "# Artifacts\n",
+        "Every artifact is a Parquet file that pandas, Polars, DuckDB and Spark read as it is. What a file says of "
+        "itself (kind, version, configuration, seed, library versions, fingerprints of the model and of every input) "
+        "is JSON under the metadata key `tgr`; `tgr show FILE` prints it. How and where it was made, with the source "
+        "of every option's value, is in the `.run.json` beside it.\n",
+        *(_section(schema) for schema in KINDS.values()),
+    ]
+    return "\n".join(parts)
+
+
+def _section(schema: Schema) -> str:
+    lines = [
+        f"## {schema.kind}\n",
+        f"Version {schema.version}, written by `{schema.command}`. Each row is {schema.row}.\n",
+        "| column | type | unit | meaning | null |",
+        "|---|---|---|---|---|",
+        *(f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} | {c.null} |" for c in schema.columns),
+    ]
+    return "\n".join(lines).replace("| | |", "|  |  |") + "\n"
+
+
+def main() -> int:
+    stale = []
+    for name, text in (("cli.md", command_line()), ("artifacts.md", artifacts())):
+        path = DOCS / name
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"docs: {', '.join(stale)} no longer match the code; run: python docs/generate.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Explicit faults, read from a file instead of drawn: an `injections` artifact, or a CSV file."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sites import Site
+
+COLUMNS = ("site", "index", "bit", "image_id")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the faults of a file, in its order, each with `site`, `index` (list of int), `bit` and `image_id`.
+
+    A `.csv` file needs these columns, `index` written as `3 1 2`; anything else must be an `injections` artifact.
+    """
+    if path.suffix != ".csv":
+        return store.read(path, INJECTIONS).table.select(COLUMNS).to_pylist()
+    if not path.exists():
+        raise TgrError(f"{path} does not exist; name a CSV file of faults or an injections artifact with --faults")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TgrError(f"{path} is not a CSV file ({error}); its first line must be {','.join(COLUMNS)}") from error
+    if not rows:
+        raise TgrError(f"{path} holds no fault; write one a line below {','.join(COLUMNS)}")
+    if missing := [name for name in COLUMNS if name not in rows[0]]:
+        raise TgrError(f"{path} lacks the column {missing[0]}; its first line must be {','.join(COLUMNS)}")
+    return [_parsed(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+
+
+def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
+    text = (row["index"] or "").strip()
+    try:
+        index = json.loads(text) if text.startswith("[") else [int(part) for part in text.split()]
+        bit = int(row["bit"])
+    except (ValueError, TypeError) as error:
+        raise TgrError(
+            f'{where}: index "{text}" and bit "{row["bit"]}" must be whole numbers, as "3 1 2" and 30'
+        ) from error
+    return {"site": row["site"], "index": index, "bit": bit, "image_id": row["image_id"]}
+
+
+def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Sequence[str], *, bits: int) -> Plan:
+    """Return the plan that runs exactly `faults`; entries are numbered by their place and keep their order.
+
+    Raises TgrError naming the first fault whose site, index, bit or image does not exist.
+    """
+    position = {site.name: number for number, site in enumerate(sites)}
+    image = {name: number for number, name in enumerate(image_ids)}
+    site_F, image_F, element_F = [], [], []
+    for number, fault in enumerate(faults):
+        where = f"fault {number}"
+        if fault["site"] not in position:
+            raise TgrError(
+                f'{where}: the model has no site "{fault["site"]}"; "tgr sites" lists them.'
+                f"{did_you_mean(str(fault['site']), position)}"
+            )
+        shape, index = sites[position[fault["site"]]].shape, tuple(fault["index"])
+        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+            raise TgrError(f"{where}: index {list(index)} lies outside the shape {list(shape)} of {fault['site']}")
+        if not 0 <= fault["bit"] < bits:
+            raise TgrError(f"{where}: bit {fault['bit']} lies outside 0 to {bits - 1}")
+        if fault["image_id"] not in image:
+            raise TgrError(f'{where}: the data set has no image "{fault["image_id"]}"; check --dataset and --images')
+        site_F.append(position[fault["site"]])
+        image_F.append(image[fault["image_id"]])
+        element_F.append(int(np.ravel_multi_index(index, shape)))
+    return Plan(
+        sites=tuple(sites),
+        number_F=np.arange(len(faults)),
+        site_F=np.array(site_F, np.int64),
+        image_F=np.array(image_F, np.int64),
+        element_F=np.array(element_F, np.int64),
+        bit_F=np.array([fault["bit"] for fault in faults], np.int64),
+        weight_F=np.ones(len(faults)),
+    )

@@ -1,0 +1,46 @@
+"""The range limit: what a struck value is held to before the rest of the network sees it.
+
+It acts on the struck value at the struck site alone. Limiting whole feature maps is Ranger, a mitigation, and another
+thing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from tgr_cli.errors import TgrError
+
+LimitMode = Literal["clamp", "zero", "none"]
+MODES: tuple[LimitMode, ...] = get_args(LimitMode)
+
+
+@dataclass(frozen=True)
+class RangeLimit:
+    """`clamp` to ± the site's largest absolute value, NaN to + that value; `zero` what lies outside; or `none`.
+
+    The papers' testbed always clamps (NeurIPS 2023, section 5.2). `max_abs` holds the limit of every site by name and
+    is empty for `none`.
+    """
+
+    mode: LimitMode
+    max_abs: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise TgrError(f'--limit is "{self.mode}"; use one of {", ".join(MODES)}')
+
+    def apply(self, site: str, values_F: Tensor) -> Tensor:
+        """Return the struck values as the network is to see them; same shape and dtype.
+
+        The bound is the site's max-abs, rounded to the values' own format.
+        """
+        if self.mode == "none":
+            return values_F
+        bound = torch.tensor(self.max_abs[site], dtype=values_F.dtype, device=values_F.device)
+        outside_F = ~(values_F.abs() <= bound)
+        if self.mode == "zero":
+            return values_F.masked_fill(outside_F, 0.0)
+        return torch.nan_to_num(values_F, nan=bound.item()).clamp(-bound, bound)

@@ -1,0 +1,68 @@
+"""Run one stored fault again, and say whether it comes out as it is stored."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import fault_list
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.engines import ENGINES
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps.inject import Config, strike
+from tgr_cli.steps.subject import Subject
+
+DLOSS_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """One fault as it is stored and as it came out again, both with the INJECTIONS columns."""
+
+    row: int
+    stored: dict[str, Any]
+    again: dict[str, Any]
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the outcome is the same and dLoss within 1e-4 + 1e-4 × dLoss of the stored one."""
+        before, after = self.stored["dloss"], self.again["dloss"]
+        if self.stored["outcome"] != self.again["outcome"] or (before is None) != (after is None):
+            return False
+        return before is None or math.isclose(before, after, rel_tol=DLOSS_TOLERANCE, abs_tol=DLOSS_TOLERANCE)
+
+
+def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
+    """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
+
+    Range limit, labels and targets are those of the stored campaign. Raises TgrError where the artifact has no such
+    row, is of another model, or was limited by other ranges.
+    """
+    subject = Subject.open(config, reporter)
+    path = config.faults or subject.loaded.run.injections
+    artifact = store.read(path, INJECTIONS)
+    if not 0 <= row < artifact.table.num_rows:
+        raise TgrError(f"{path} has rows 0 to {artifact.table.num_rows - 1}, no row {row}; choose one of them")
+    if artifact.provenance.model != subject.loaded.fingerprint:
+        raise TgrError(
+            f"{path} is a campaign on another model (fingerprint {str(artifact.provenance.model)[:12]}, this one has "
+            f"{subject.loaded.fingerprint[:12]}); name that model's --checkpoint or run"
+        )
+    kept = {name: artifact.provenance.config[name] for name in ("limit", "label", "targets")}
+    config = replace(config, **kept)
+    stored = artifact.table.slice(row, 1).to_pylist()[0]
+    subject = subject.only(stored["image_id"])
+    network = subject.network(config.targets)
+    limit, inputs = subject.limit(network, config.limit, config.ranges, config.targets)
+    if inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
+        raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
+    engine = ENGINES[config.engine](subject.loaded.model, network, limit)
+    faults = fault_list.plan([stored], network.sites, subject.images.ids, bits=width(subject.dtype))
+    labels_N, _ = subject.labels(config.label, everything=True)
+    columns = strike(subject, engine, faults, labels_N)
+    again = pa.table({name: columns[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow).to_pylist()[0]
+    return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})

@@ -1,0 +1,104 @@
+"""A split's pictures: what every kind of data set becomes."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from tgr_cli.errors import TgrError
+
+Split = Literal["train", "eval"]
+
+# Named, because opening any file Pillow knows would let a foreign one start Ghostscript (EPS) or read others (FITS, …).
+FORMATS = ("PNG", "JPEG", "WEBP", "PPM", "BMP", "GIF", "TIFF")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The pictures of one split in their stored order, decoded when they are asked for.
+
+    `ids` are stable and unique, `labels` int64 [N] within `classes`, `used` says in a phrase what was read (no absolute
+    path). `read` gives picture i. `kept` holds small pictures that `batches` has decoded, by their preprocessing.
+    """
+
+    dataset: str
+    split: Split
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    used: str
+    read: Callable[[int], Image.Image] = field(repr=False)
+    kept: dict[object, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """Return picture `index` in mode L or RGB; raises TgrError, naming its id, where it cannot be decoded."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                return plain(self.read(index))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise TgrError(
+                f"image {self.ids[index]} of {self.used} has over {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it first"
+            ) from error
+        except UnidentifiedImageError as error:
+            raise TgrError(
+                f"image {self.ids[index]} of {self.used} is none of {', '.join(FORMATS)}; mend or remove it"
+            ) from error
+        except Exception as error:  # Pillow's readers raise whatever a foreign file drives them to
+            raise TgrError(
+                f"image {self.ids[index]} of {self.used} cannot be decoded ({error}); mend or remove it"
+            ) from error
+
+    def first(self, count: int) -> "ImageSet":
+        """Return the first `count` pictures, or all where there are fewer."""
+        return replace(self, ids=self.ids[:count], labels=self.labels[:count], kept={})
+
+
+def checked(images: ImageSet) -> ImageSet:
+    """Return `images` where they are sound; raises TgrError for no picture, a label out of range, an id held twice."""
+    if not images.ids:
+        raise TgrError(f"{images.used} holds no image; give a data set with at least one")
+    assert len(images.ids) == len(images.labels)
+    assert images.labels.dtype == np.int64
+    wrong = np.flatnonzero((images.labels < 0) | (images.labels >= len(images.classes)))
+    if wrong.size:
+        row = int(wrong[0])
+        raise TgrError(
+            f"image {images.ids[row]} of {images.used} has label {images.labels[row]}, "
+            f"where 0 to {len(images.classes) - 1} are expected; check the labels or the class names"
+        )
+    if len(set(images.ids)) < len(images.ids):
+        raise TgrError(
+            f"{images.used} holds the image id {_first_twice(images.ids)} twice; give every image its own path"
+        )
+    return images
+
+
+def _first_twice(ids: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
+def decode(source: BinaryIO | str) -> Image.Image:
+    """Return the picture in an open file or at a path, if it is in one of FORMATS."""
+    with Image.open(source, formats=FORMATS) as image:
+        return plain(image)
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Return a picture in mode L or RGB, loaded; transparency is dropped, more than 8 bits a channel refused."""
+    if image.mode not in MODES:
+        raise ValueError(f"its pixels are of mode {image.mode}, where 8 bits a channel are expected")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = image if image.mode in ("L", "RGB") else image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    image.load()
+    return image

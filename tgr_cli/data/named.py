@@ -1,0 +1,217 @@
+"""The named data sets: torchvision's readers, ImageNet's plain folders, scikit-learn's digits."""
+
+import socket
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from torchvision import datasets as tv
+
+from tgr_cli.data import folder
+from tgr_cli.data.images import ImageSet, Split, checked
+from tgr_cli.errors import TgrError
+
+DOWNLOAD_TIMEOUT = 30  # seconds without an answer
+IMAGENET_CLASSES = 1000
+DIGITS_SHARE_FOR_EVALUATION = 0.2
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One of torchvision's readers: the folder it looks for in the root, and how it is called for a split."""
+
+    folder: str
+    read: Callable[[Path, Split, bool], Any]
+    labels: Callable[[Any], Any] = lambda data: data.targets
+
+
+def _by_flag(reader: Callable[..., Any]) -> Callable[[Path, Split, bool], Any]:
+    return lambda root, split, download: reader(str(root), train=split == "train", download=download)
+
+
+def _by_word(reader: Callable[..., Any]) -> Callable[[Path, Split, bool], Any]:
+    return lambda root, split, download: reader(
+        str(root), split="train" if split == "train" else "test", download=download
+    )
+
+
+READERS = {
+    "cifar10": Reader("cifar-10-batches-py", _by_flag(tv.CIFAR10)),
+    "cifar100": Reader("cifar-100-python", _by_flag(tv.CIFAR100)),
+    # Food101 and GTSRB offer their labels in no public attribute but one decoded picture after the other.
+    "food101": Reader("food-101", _by_word(tv.Food101), lambda data: data._labels),
+    "stl10": Reader("stl10_binary", _by_word(tv.STL10), lambda data: data.labels),
+    "mnist": Reader("MNIST/raw", _by_flag(tv.MNIST)),
+    "fashion_mnist": Reader("FashionMNIST/raw", _by_flag(tv.FashionMNIST)),
+    "gtsrb": Reader("gtsrb", _by_word(tv.GTSRB), lambda data: [label for _, label in data._samples]),
+}
+NAMES = ("imagenet", *READERS, "digits")
+
+
+@cache
+def class_names(name: str) -> tuple[str, ...]:
+    """Return the class names of a named data set, in the order of its labels; no picture is touched."""
+    if name == "imagenet":
+        from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES  # slow to import
+
+        return tuple(IMAGENET_CLASSNAMES)
+    text = files("tgr_cli.data").joinpath("class_names.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)[name])
+
+
+def place(name: str, root: Path) -> Path | None:
+    """Return the folder in which a named data set is looked for, None for the embedded digits."""
+    if name == "digits":
+        return None
+    if name == "imagenet":
+        return root if not (root / "imagenet").is_dir() and (root / "val").is_dir() else root / "imagenet"
+    return root / READERS[name].folder
+
+
+def how_to_get(name: str) -> str:
+    """Return how a user comes by a named data set, as a phrase."""
+    if name == "digits":
+        return "embedded"
+    if name == "imagenet":
+        return "cannot be downloaded: put train/ and val/ with a folder a class (n01440764, …) there"
+    return "--download"
+
+
+def read(name: str, split: Split, root: Path, *, download: bool, names: tuple[str, ...]) -> ImageSet:
+    """Return a split of a named data set; raises TgrError where it is missing, damaged or cannot be downloaded."""
+    if name == "digits":
+        return _digits(split, names)
+    if name == "imagenet":
+        return _imagenet(split, root, download, names)
+    reader = READERS[name]
+    looked_for = root / reader.folder
+    if not download and not looked_for.is_dir():
+        raise TgrError(
+            f"{name} was looked for at {looked_for} and is not there; "
+            "name its root with --data-root or TGR_DATA, or get it with --download"
+        )
+    try:
+        with _answering_within(DOWNLOAD_TIMEOUT):
+            data = reader.read(root, split, download)
+        labels = np.asarray(reader.labels(data), dtype=np.int64)
+        _stay_within(looked_for, data)
+    except TgrError:
+        raise
+    except Exception as error:  # torchvision's readers raise whatever a network or a foreign file drives them to
+        if download:
+            raise TgrError(
+                f"{name} could not be downloaded to {root} ({_one_line(error)}); "
+                "check the network and the free space, or put it there by hand"
+            ) from error
+        raise TgrError(
+            f"{name} at {looked_for} is incomplete or damaged ({_one_line(error)}); remove it and run with --download"
+        ) from error
+    word = "train" if split == "train" else "test"
+    return checked(
+        ImageSet(
+            dataset=name,
+            split=split,
+            classes=names,
+            ids=tuple(f"{word}/{number:05}" for number in range(len(data))),
+            labels=labels,
+            used=f"the {word} split of {name}",
+            read=FirstOfPair(data),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class FirstOfPair:
+    """Number → the picture of torchvision's (picture, label)."""
+
+    data: Any
+
+    def __call__(self, number: int) -> Image.Image:
+        return self.data[number][0]
+
+
+@dataclass(frozen=True)
+class GreyArrays:
+    """Number → the picture made of the uint8 array [N, H, W]'s row of that number."""
+
+    pixels: np.ndarray
+
+    def __call__(self, number: int) -> Image.Image:
+        return Image.fromarray(self.pixels[number])
+
+
+@contextmanager
+def _answering_within(seconds: float) -> Iterator[None]:
+    """Let connections made in the block fail after `seconds` without an answer: torchvision sets no limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _stay_within(place: Path, data: Any) -> None:
+    """Raise TgrError where an index file of the data set (Food101, GTSRB) leads to a picture outside its folder."""
+    paths = getattr(data, "_image_files", None) or [path for path, _ in getattr(data, "_samples", ())]
+    inside = place.resolve()
+    for path in paths:
+        if ".." in Path(path).parts and not Path(path).resolve().is_relative_to(inside):
+            raise TgrError(f"{place} lists the picture {path}, which lies outside of it; get the data set again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _imagenet(split: Split, root: Path, download: bool, names: tuple[str, ...]) -> ImageSet:
+    base = place("imagenet", root)
+    assert base is not None
+    word = "train" if split == "train" else "val"
+    if not (base / word).is_dir():
+        wish = "imagenet cannot be downloaded by a program and" if download else "imagenet"
+        raise TgrError(
+            f"{wish} was looked for at {base / word} and is not there; put a folder of images for each of its 1,000 "
+            "classes (n01440764, …) there, or name its root with --data-root or TGR_DATA"
+        )
+    wnids = folder.classes(base / word)
+    if len(wnids) != IMAGENET_CLASSES:
+        raise TgrError(
+            f"{base / word} holds {len(wnids)} folders where imagenet has {IMAGENET_CLASSES:,} classes; "
+            f"complete it, or use --dataset imagefolder:{base}"
+        )
+    labels = {wnid: label for label, wnid in enumerate(wnids)}
+    return folder.read(base / word, "imagenet", split, names, labels, f"the {word} split of imagenet")
+
+
+def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:
+    """Return scikit-learn's digits (1,797 grey images of 8×8): the last fifth of each class is for evaluation.
+
+    They are stored writer by writer, so taking the end of each class keeps most writers out of the other split.
+    """
+    digits = load_digits()
+    evaluation = np.zeros(len(digits.target), dtype=bool)
+    for label in range(len(names)):
+        of_class = np.flatnonzero(digits.target == label)
+        evaluation[of_class[-round(DIGITS_SHARE_FOR_EVALUATION * len(of_class)) :]] = True
+    chosen = np.flatnonzero(evaluation if split == "eval" else ~evaluation)
+    word = "train" if split == "train" else "test"
+    return checked(
+        ImageSet(
+            dataset="digits",
+            split=split,
+            classes=names,
+            ids=tuple(f"{word}/{number:05}" for number in chosen),
+            labels=digits.target[chosen].astype(np.int64),
+            used=f"the {word} split of digits",
+            read=GreyArrays(np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)),
+        )
+    )

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from tgr_cli.commands.datasets import datasets
 from tgr_cli.commands.show import show
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "datasets": datasets,
     "show": show,
 }

@@ -133,17 +133,34 @@ def _replacement(source: DataSource, split: Split, path: Path, names: tuple[str,
         raise TgrError(f"{option} {path} does not exist; name a Parquet file or a folder with one folder a class")
     known = _known_names(source) or names
     used = f"{option} {path.name}"
-    found = folder.classes(path) if path.is_dir() else parquet.classes(path) or known
+    if path.is_dir():
+        return folder.read(path, source.dataset, split, names, _folder_labels(path, known, option), used)
+    found = parquet.classes(path) or known
     if len(found) != len(known):
         raise TgrError(
             f"{option} {path} has {len(found)} classes where {source.dataset} has {len(known)}; give another"
         )
-    if found != known and sorted(found) == sorted(known) and not path.is_dir():
+    if sorted(found) == sorted(known) and found != known:
         raise TgrError(f"{option} {path} has the classes of {source.dataset} in another order; write it in that order")
-    if not path.is_dir():
-        return parquet.read([path], source.dataset, split, names, used)
-    ordered = known if sorted(found) == sorted(known) else found
-    return folder.read(path, source.dataset, split, names, {name: n for n, name in enumerate(ordered)}, used)
+    return parquet.read([path], source.dataset, split, names, used)
+
+
+def _folder_labels(path: Path, known: tuple[str, ...], option: str) -> dict[str, int]:
+    """Return each class folder's label: by the class's name where all folders bear one, else by sorted position."""
+    found = folder.classes(path)
+    by_name = {_comparable(name): label for label, name in enumerate(known)}
+    if all(_comparable(name) in by_name for name in found):
+        return {name: by_name[_comparable(name)] for name in found}
+    if len(found) != len(known):
+        raise TgrError(
+            f"{option} {path} holds {len(found)} folders for {len(known)} classes, and their names are not the "
+            "classes'; name every folder after its class, or give one for each class in sorted order"
+        )
+    return {name: label for label, name in enumerate(found)}
+
+
+def _comparable(name: str) -> str:
+    return name.replace("_", " ").casefold()
 
 
 def _folder_split(path: Path, source: DataSource, split: Split, names: tuple[str, ...]) -> ImageSet:

@@ -79,6 +79,10 @@ def checked(images: ImageSet) -> ImageSet:
         raise TgrError(
             f"{images.used} holds the image id {_first_twice(images.ids)} twice; give every image its own path"
         )
+    try:
+        "".join((*images.ids, *images.classes)).encode()
+    except UnicodeEncodeError as error:
+        raise TgrError(f"{images.used} has a name that is not valid UTF-8; rename its files and folders") from error
     return images
 
 

@@ -1,9 +1,10 @@
 """The named data sets: torchvision's readers, ImageNet's plain folders, scikit-learn's digits."""
 
 import socket
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -67,6 +68,11 @@ def class_names(name: str) -> tuple[str, ...]:
     return tuple(tomllib.loads(text)[name])
 
 
+def class_count(name: str) -> int:
+    """Return the number of classes of a named data set, without the slow import that ImageNet's names need."""
+    return IMAGENET_CLASSES if name == "imagenet" else len(class_names(name))
+
+
 def place(name: str, root: Path) -> Path | None:
     """Return the folder in which a named data set is looked for, None for the embedded digits."""
     if name == "digits":
@@ -99,7 +105,8 @@ def read(name: str, split: Split, root: Path, *, download: bool, names: tuple[st
             "name its root with --data-root or TGR_DATA, or get it with --download"
         )
     try:
-        with _answering_within(DOWNLOAD_TIMEOUT):
+        # torchvision prints what it downloads, and stdout is for data.
+        with _answering_within(DOWNLOAD_TIMEOUT), redirect_stdout(sys.stderr):
             data = reader.read(root, split, download)
         labels = np.asarray(reader.labels(data), dtype=np.int64)
         _stay_within(looked_for, data)
@@ -112,7 +119,7 @@ def read(name: str, split: Split, root: Path, *, download: bool, names: tuple[st
                 "check the network and the free space, or put it there by hand"
             ) from error
         raise TgrError(
-            f"{name} at {looked_for} is incomplete or damaged ({_one_line(error)}); remove it and run with --download"
+            f"{name} at {looked_for} is incomplete or damaged; remove what is there and get it again with --download"
         ) from error
     word = "train" if split == "train" else "test"
     return checked(

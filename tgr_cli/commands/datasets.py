@@ -1,0 +1,27 @@
+"""`tgr datasets`: the named data sets and where they are looked for."""
+
+from dataclasses import asdict
+
+import typer
+
+from tgr_cli.commands.options import DataRoot, Json, configure
+from tgr_cli.commands.session import session
+
+
+def datasets(ctx: typer.Context, data_root: DataRoot = None, json: Json = False) -> None:
+    """List the named data sets: classes, where each is looked for, whether it is there, and how to get it."""
+    from tgr_cli.steps import datasets as step
+
+    with session(ctx) as console:
+        rows = step.run(configure(step.Config, locals()), console)
+    if json:
+        console.json([asdict(row) for row in rows])
+        return
+    cells = [
+        (row.name, str(row.classes), row.looked_for or "-", "yes" if row.found else "no", row.how_to_get)
+        for row in rows
+    ]
+    console.table("Data sets", ("name", "classes", "looked for at", "found", "how to get it"), cells)
+    console.line(
+        "Your own: imagefolder:PATH (train/ and val/, a folder a class) or parquet:PATH (columns image, label)."
+    )

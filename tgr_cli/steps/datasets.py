@@ -1,0 +1,43 @@
+"""The named data sets: where each is looked for, whether it is there, and how to get it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.data import named
+from tgr_cli.data.datasets import DEFAULT_ROOT, NAMED
+from tgr_cli.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Where the named data sets are looked for."""
+
+    data_root: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One named data set; `looked_for` is None for one that is embedded."""
+
+    name: str
+    classes: int
+    looked_for: str | None
+    found: bool
+    how_to_get: str
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> list[Row]:
+    """Return one row a named data set, in their listed order; nothing is opened."""
+    root = config.data_root or DEFAULT_ROOT
+    return [_row(name, root) for name in NAMED]
+
+
+def _row(name: str, root: Path) -> Row:
+    place = named.place(name, root)
+    return Row(
+        name=name,
+        classes=named.class_count(name),
+        looked_for=None if place is None else str(place),
+        found=place is None or place.is_dir(),
+        how_to_get=named.how_to_get(name),
+    )

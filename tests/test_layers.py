@@ -1,7 +1,6 @@
 """Imports point one way, and the command line answers without the heavy libraries."""
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,9 +54,7 @@ def forbidden(layer: str, source: str) -> set[str]:
     return bad
 
 
-MODULES = sorted(
-    path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.stem not in {"__init__", "__main__"}
-)
+MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if p.stem not in {"__init__", "__main__"})
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -82,9 +79,7 @@ def loaded_by(*arguments: str, preload: str = "") -> set[str]:
         f"try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 

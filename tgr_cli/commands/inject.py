@@ -27,7 +27,7 @@ def inject(
     limit: Annotated[
         str,
         typer.Option(
-            help="What a struck value is held to: clamp (to ± the site's profiled max-abs), zero (outside it), or none.",
+            help="What a struck value is held to: clamp (± the site's profiled max-abs), zero (outside it), none.",
             rich_help_panel=FAULTS,
         ),
     ] = "clamp",
@@ -130,7 +130,7 @@ def _print_campaign(console: Console, result: "Result") -> None:
     figures = result.network
     if console.as_json:
         network = {
-            name: value._asdict() if isinstance(value, tuple) else value for name, value in vars(figures).items()
+            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in vars(figures).items()
         }
         console.json(
             {

@@ -1,0 +1,71 @@
+"""model.json: what a trained model says of itself, beside its weights."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tgr_cli.artifacts import store
+from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.errors import TgrError
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "head": (str,),
+    "init": (str, type(None)),
+    "num_classes": (int,),
+    "embedding_dim": (int, type(None)),
+    "classes": (list,),
+    "preprocessing": (dict,),
+    "seed": (int,),
+    "fingerprint": (str,),
+    "params": (int,),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A trained model: zoo name, head (baseline, cosine or text), its initialisation, classes and preprocessing."""
+
+    model: str
+    head: str
+    init: str | None
+    num_classes: int
+    embedding_dim: int | None
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    seed: int
+    fingerprint: str
+    params: int
+
+    def write(self, path: Path) -> Path:
+        """Write the card as JSON, whole or not at all, and return the path."""
+        return store.write_json(path, asdict(self) | {"preprocessing": self.preprocessing.to_json()})
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelCard":
+        """Return the card at `path`; raises TgrError where it is missing, damaged, or a field is absent or wrong."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise TgrError(f'{path} does not exist; run "tgr train" first') from error
+        except (OSError, ValueError) as error:
+            raise TgrError(f'{path} is not readable JSON; write it again with "tgr train"') from error
+        _check(path, values)
+        known = {name: values[name] for name in KINDS}
+        try:
+            prepared = Preprocessing.from_json(values["preprocessing"])
+        except TgrError as error:
+            raise TgrError(f'{path}: {error}; write it again with "tgr train"') from error
+        return cls(**known | {"classes": tuple(values["classes"]), "preprocessing": prepared})
+
+
+def _check(path: Path, values: Any) -> None:
+    for name, kinds in KINDS.items():
+        if not isinstance(values, dict) or name not in values:
+            raise TgrError(f'{path} lacks "{name}"; write it again with "tgr train"')
+        if not isinstance(values[name], kinds) or isinstance(values[name], bool):
+            found = type(values[name]).__name__
+            raise TgrError(f'{path} has "{name}" as {found}; write it again with "tgr train"')
+    if not all(isinstance(name, str) for name in values["classes"]) or len(values["classes"]) != values["num_classes"]:
+        raise TgrError(f'{path} does not name its {values["num_classes"]} classes; write it again with "tgr train"')

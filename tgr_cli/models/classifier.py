@@ -1,0 +1,49 @@
+"""The text-guided classifier: a backbone, and class embeddings in place of its last layer.
+
+"Hardware Resilience Properties of Text-Guided Image Classifiers", NeurIPS 2023, with the normalisation and the scale of
+the authors' released code.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tgr_cli.errors import TgrError
+from tgr_cli.models import zoo
+
+LOGIT_SCALE = math.log(1 / 0.07)
+
+
+class TextGuidedClassifier(nn.Module):
+    """logits = exp(s) · W · (z / ‖z‖₂) with z = backbone(x) ∈ R^E, W = head.weight ∈ R^{C×E}, s = logit_scale."""
+
+    def __init__(self, backbone: nn.Module, num_classes: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(embedding_dim, num_classes, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(LOGIT_SCALE))
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        z_BE = functional.normalize(self.backbone(x_BCHW), dim=1)
+        return self.logit_scale.exp() * self.head(z_BE)
+
+
+def text_guided(name: str, embeddings_CE: torch.Tensor, *, seed: int = 0) -> TextGuidedClassifier:
+    """Return the zoo model `name` with E outputs under a head whose rows are the class embeddings, L2-normalised.
+
+    The backbone's random weights depend on `seed` alone. Raises TgrError for an embedding that has no direction.
+    """
+    norms_C = embeddings_CE.float().norm(dim=1)
+    unusable = torch.nonzero(~(torch.isfinite(norms_C) & (norms_C > 0))).flatten()
+    if len(unusable):
+        raise TgrError(
+            f"the embedding of class {int(unusable[0])} is zero or not finite and has no direction; embed the classes "
+            "again"
+        )
+    classes, dim = embeddings_CE.shape
+    model = TextGuidedClassifier(zoo.build(name, dim, seed=seed), classes, dim)
+    with torch.no_grad():
+        model.head.weight.copy_(functional.normalize(embeddings_CE.float(), dim=1))
+    return model

@@ -1,0 +1,317 @@
+"""From what the user says of a model to the model itself, ready to be measured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
+from tgr_cli.errors import TgrError
+from tgr_cli.models import weights, zoo
+from tgr_cli.models.card import ModelCard
+from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.reporting import SILENT, Reporter
+
+HEADS = ("baseline", "cosine", "text")
+INITS = ("random", "template", "descriptions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """What the user says of a model: its name, and where its weights come from."""
+
+    model: str
+    checkpoint: Path | None = None
+    weights: str | None = None
+    head: str | None = None
+    init: str | None = None
+    train_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.head is not None and self.head not in HEADS:
+            raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
+        if self.init is not None and self.init not in INITS:
+            raise TgrError(f'--init is "{self.init}", where one of {", ".join(INITS)} is expected')
+        if self.checkpoint is not None and self.weights is not None:
+            raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
+        if self.weights is not None and self.head not in (None, "baseline"):
+            raise TgrError(
+                f'--weights loads a baseline, which has no {self.head} head; train one with "tgr train --head '
+                f'{self.head}" or give its --checkpoint'
+            )
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode whose parameters need no gradient, and what is known of it."""
+
+    model: nn.Module
+    name: str
+    head: str
+    init: str | None
+    num_classes: int
+    preprocessing: Preprocessing
+    fingerprint: str
+    params: int
+    origin: str
+    run: RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A network with its weights, before it is checked and made ready."""
+
+    model: nn.Module
+    preprocessing: Preprocessing
+    origin: str
+    run: RunFolder
+    head: str = "baseline"
+    init: str | None = None
+
+
+def load(
+    source: ModelSource,
+    workspace: Workspace,
+    classes: tuple[str, ...],
+    *,
+    preprocessing: PreprocessingOptions,
+    device: str,
+    reporter: Reporter = SILENT,
+) -> LoadedModel:
+    """Return the model of `source` on `device`: from a checkpoint, a library, or the run it was trained in.
+
+    In this order: `--checkpoint`; `--weights` (a tag, DEFAULT, or none for random ones); the trained model in
+    `workspace`; the library's DEFAULT weights. `classes` are the data set's, which the model must have been made for.
+    Raises TgrError where there is no such model, its weights do not fit or are not finite, or its classes differ.
+    """
+    where = usable_device(device)
+    found = _find(source, workspace, classes, reporter)
+    weights.check_finite(found.model, f"{source.model} ({found.origin})")
+    prepared = preprocessing.override(found.preprocessing)
+    model = found.model.to(where).eval().requires_grad_(False)
+    if isinstance(zoo.entry(source.model), zoo.UserFunction):
+        _try_out(source.model, model, prepared, len(classes), where)
+    return LoadedModel(
+        model=model,
+        name=source.model,
+        head=found.head,
+        init=found.init,
+        num_classes=len(classes),
+        preprocessing=prepared,
+        fingerprint=weights.fingerprint(model),
+        params=weights.parameters(model),
+        origin=found.origin,
+        run=found.run,
+    )
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the torch device called `name`; raises TgrError where torch does not know it or this machine lacks it."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TgrError(f'--device "{name}" cannot be used on this machine; use cpu, cuda, cuda:1 or mps') from error
+    if device.type == "meta":
+        raise TgrError('--device "meta" computes nothing; use cpu, cuda, cuda:1 or mps')
+    return device
+
+
+def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
+    if source.checkpoint is not None:
+        return _from_checkpoint(source, source.checkpoint, workspace, classes, reporter)
+    if source.weights == "none":
+        reporter.note(f"{source.model} has random weights (--weights none); take no accuracy from it")
+        return _Found(
+            model=zoo.build(source.model, len(classes)),
+            preprocessing=zoo.default_preprocessing(source.model),
+            origin="random weights",
+            run=workspace.run(source.model, "baseline"),
+        )
+    if source.weights is None:
+        run = trained_run(source, workspace)
+        if run is not None:
+            return _from_run(source, run, classes)
+        if source.head not in (None, "baseline"):
+            raise TgrError(
+                f"{workspace.path} holds no trained {source.model} with --head {source.head}; run "
+                f'"tgr train --model {source.model} --head {source.head}" first, or give --checkpoint FILE'
+            )
+    return _from_library(source, workspace, classes, reporter)
+
+
+def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
+    offered = zoo.entry(source.model).offer(source.weights or "DEFAULT")
+    if offered.num_classes != len(classes):
+        raise TgrError(
+            f"the library's weights {offered.tag} of {source.model} have {offered.num_classes:,} classes, the data set "
+            f'"{workspace.dataset}" has {len(classes):,}; run "tgr train" first, or give --checkpoint FILE or '
+            "--weights none"
+        )
+    if source.weights is None:
+        reporter.note(f"no trained {source.model} in {workspace.path}: taking the library's weights {offered.tag}")
+    model, prepared = zoo.pretrained(source.model, offered.tag)
+    return _Found(
+        model=model,
+        preprocessing=prepared,
+        origin=f"the library's weights {offered.tag}",
+        run=workspace.run(source.model, "baseline"),
+    )
+
+
+def _from_checkpoint(
+    source: ModelSource, path: Path, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter
+) -> _Found:
+    state = weights.read_state_dict(path)
+    what = f"the checkpoint {path}"
+    guided = is_text_guided(state)
+    if guided and source.head == "baseline":
+        raise TgrError(f"{what} holds a text-guided classifier, where --head baseline asks for none; leave out --head")
+    if not guided and source.head in ("cosine", "text"):
+        raise TgrError(
+            f"{what} holds a baseline (no head.weight and logit_scale), where --head {source.head} asks for a "
+            "text-guided classifier; leave out --head"
+        )
+    model = network(source.model, state, classes, workspace.dataset, what)
+    head, init, seed = source.head or ("text" if guided else "baseline"), source.init, source.train_seed or 0
+    prepared = zoo.default_preprocessing(source.model)
+    card = _card_beside(path, model, reporter)
+    if card is not None:
+        _check_classes(what, card, classes)
+        head, init, seed, prepared = card.head, card.init, card.seed, card.preprocessing
+    return _Found(
+        model=model,
+        preprocessing=prepared,
+        origin="a checkpoint",
+        run=workspace.run(source.model, head, init, seed),
+        head=head,
+        init=init,
+    )
+
+
+def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard | None:
+    beside = RunFolder(path.parent).card
+    if not beside.exists():
+        return None
+    card = ModelCard.read(beside)
+    if card.fingerprint != weights.fingerprint(model):
+        reporter.note(f"{beside} describes other weights than {path.name}, and is left aside")
+        return None
+    reporter.note(f"classes, head and preprocessing of {path.name} are those of {beside}")
+    return card
+
+
+def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
+    """Return the folder of the one trained model that `source` can mean, None where the workspace has none at all.
+
+    Raises TgrError where several are left, or none after --head, --init and --train-seed.
+    """
+    cards = {run: ModelCard.read(run.card) for run in workspace.runs(source.model)}
+    cards = {run: card for run, card in cards.items() if card.model == source.model}
+    wanted = {"head": source.head, "init": source.init, "seed": source.train_seed}
+    left = [
+        run
+        for run, card in cards.items()
+        if all(value is None or getattr(card, name) == value for name, value in wanted.items())
+    ]
+    if len(left) == 1 or not cards:
+        return left[0] if left else None
+    names = ", ".join(run.name for run in left or cards)
+    if not left:
+        raise TgrError(
+            f"{workspace.path} holds {names}, and none has the --head, --init and --train-seed given; "
+            "train it first or name one of these"
+        )
+    raise TgrError(f"{workspace.path} holds {names}; say which with --head, --init or --train-seed")
+
+
+def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> _Found:
+    card = ModelCard.read(run.card)
+    _check_classes(f"the trained model {run.name}", card, classes)
+    model = network(source.model, weights.read_state_dict(run.weights), classes, run.path.parent.name, str(run.weights))
+    weights.check_finite(model, str(run.weights))
+    if weights.fingerprint(model) != card.fingerprint:
+        raise TgrError(
+            f"{run.weights} is not the model that {run.card} describes (their fingerprints differ); train again, or "
+            "give the file as --checkpoint"
+        )
+    return _Found(
+        model=model,
+        preprocessing=card.preprocessing,
+        origin="trained by tgr",
+        run=run,
+        head=card.head,
+        init=card.init,
+    )
+
+
+def is_text_guided(state: dict[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a text-guided classifier."""
+    return {"head.weight", "logit_scale"} <= state.keys() and any(name.startswith("backbone.") for name in state)
+
+
+def network(name: str, state: dict[str, Tensor], classes: tuple[str, ...], dataset: str, what: str) -> nn.Module:
+    """Return the model `name` with the weights of `state`, text-guided where the state is.
+
+    `what` names the weights, `dataset` the classes in errors. Raises TgrError where they do not fit the model, or were
+    made for another number of classes.
+    """
+    model: nn.Module
+    if is_text_guided(state):
+        num_classes, dim = state["head.weight"].shape
+        model = TextGuidedClassifier(zoo.build(name, dim), num_classes, dim)
+    else:
+        model = zoo.build(name, len(classes))
+        num_classes = _outputs(model, state, len(classes))
+    if num_classes != len(classes):
+        raise TgrError(
+            f'{what} has {num_classes:,} classes, the data set "{dataset}" has {len(classes):,}; '
+            "name the data set it was trained for"
+        )
+    weights.load_state(model, state, what)
+    return model
+
+
+def _outputs(model: nn.Module, state: dict[str, Tensor], expected: int) -> int:
+    """Return another number of classes where that alone explains every difference in shape, else `expected`."""
+    own = model.state_dict()
+    differing = [(own[name].shape, state[name].shape) for name in own.keys() & state.keys()]
+    differing = [(mine, theirs) for mine, theirs in differing if mine != theirs]
+    found = {theirs[0] if theirs and (expected, *theirs[1:]) == tuple(mine) else None for mine, theirs in differing}
+    number = next(iter(found), None)
+    return number if number is not None and len(found) == 1 else expected
+
+
+def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None:
+    if len(card.classes) != len(classes):
+        raise TgrError(
+            f"{what} has {len(card.classes):,} classes, the data set has {len(classes):,}; name the data set it was "
+            "trained for"
+        )
+    for index, (mine, theirs) in enumerate(zip(card.classes, classes, strict=True)):
+        if mine != theirs:
+            raise TgrError(
+                f'{what} was trained with class {index} named "{mine}", the data set names it "{theirs}"; name the '
+                "data set it was trained for, or its names with --class-names"
+            )
+
+
+def _try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
+    x_1CHW = torch.zeros(1, *prepared.input_shape, device=device)
+    try:
+        with torch.no_grad():
+            logits_1C = model(x_1CHW)
+    except Exception as error:
+        raise TgrError(
+            f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
+            f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
+            "with --resize, --crop, --mean and --std"
+        ) from error
+    shape = tuple(logits_1C.shape) if isinstance(logits_1C, Tensor) else type(logits_1C).__name__
+    if shape != (1, num_classes):
+        raise TgrError(
+            f"--model {name} answers one image with {shape}, where logits of shape (1, {num_classes}) are expected; "
+            "let it take num_classes"
+        )

@@ -1,0 +1,109 @@
+"""Every backbone tgr knows by name, and the prefixes that reach any other.
+
+A new one is a line in `ZOO`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import nn
+
+from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models.cifar_resnet import CifarResNet
+from tgr_cli.models.digits_cnn import DigitsCNN
+from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry, Own
+from tgr_cli.models.from_timm import HuggingFace, Timm
+from tgr_cli.models.from_torchvision import Torchvision
+from tgr_cli.models.from_user import UserFunction
+from tgr_cli.models.lenet import LeNet5, LeNet5Wide
+
+CIFAR = Preprocessing(resize=None, crop=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+# MNIST's mean and deviation; its 28 pixels are padded to 32 with black, as in LeCun et al. 1998.
+MNIST = Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), channels=1)
+# Mean and deviation of scikit-learn's digits, whose grey levels 0-16 become [0, 1].
+DIGITS = Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)
+
+ZOO: dict[str, Entry] = {
+    **{
+        name: Torchvision(name)
+        for name in (
+            "alexnet",
+            "vgg16_bn",
+            "vgg19_bn",
+            "vgg19",
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet101",
+            "resnet152",
+            "mobilenet_v2",
+            "maxvit_t",
+            "swin_v2_t",
+            "swin_v2_s",
+            "googlenet",
+            "shufflenet_v2_x1_0",
+            "squeezenet1_1",
+        )
+    },
+    "focalnet_t": Timm("focalnet_tiny_srf"),
+    "focalnet_s": Timm("focalnet_small_srf"),
+    **{f"resnet{depth}": Own(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
+    "lenet5": Own(LeNet5, MNIST),
+    "lenet5_wide": Own(LeNet5Wide, MNIST),
+    "digits_cnn": Own(DigitsCNN, DIGITS),
+}
+
+LIBRARIES: dict[str, Callable[[str], Entry]] = {"torchvision": Torchvision, "timm": Timm, "hf-hub": HuggingFace}
+
+
+def entry(name: str) -> Entry:
+    """Return what is known of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO or module:function.
+
+    Raises TgrError for a name that none of them has.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    prefix, colon, rest = name.partition(":")
+    if not colon or not rest:
+        raise TgrError(
+            f'there is no model "{name}"; "tgr models" lists the names, and torchvision:NAME, timm:NAME, '
+            f"hf-hub:REPO and module:function reach others.{did_you_mean(name, ZOO)}"
+        )
+    library = LIBRARIES.get(prefix)
+    return UserFunction(name) if library is None else library(rest)
+
+
+def build(name: str, num_classes: int, *, seed: int = 0) -> nn.Module:
+    """Return the model with `num_classes` outputs and random weights that depend on `seed` alone.
+
+    Raises TgrError for an unknown name.
+    """
+    with _seeded(seed):
+        return entry(name).build(num_classes)
+
+
+def default_preprocessing(name: str) -> Preprocessing:
+    """Return how images are prepared for the model where its weights do not say."""
+    return entry(name).preprocessing()
+
+
+def pretrained(name: str, tag: str) -> tuple[nn.Module, Preprocessing]:
+    """Return the model with the library's weights `tag` (DEFAULT: the library's choice), and its preprocessing.
+
+    Raises TgrError where there are no such weights or they can be neither found nor fetched.
+    """
+    known = entry(name)
+    offered = known.offer(tag)
+    with _seeded(0):
+        return known.fetch(offered), offered.preprocessing
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # torch.manual_seed would also move the generators of every accelerator.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -125,8 +125,5 @@ def _linearised(
 
 
 def _effective(contribution_N: np.ndarray) -> float:
-    largest = np.abs(contribution_N).max()
-    if largest == 0:
-        return 0.0
-    scaled_N = np.abs(contribution_N) / largest  # squares of 1e200 overflow, of 1e-200 vanish
-    return float(scaled_N.sum() ** 2 / (scaled_N**2).sum())
+    squares = float((contribution_N**2).sum())
+    return float(np.abs(contribution_N).sum()) ** 2 / squares if squares else 0.0

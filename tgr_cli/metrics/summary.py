@@ -165,13 +165,17 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
     ):
         if gate is None:
             continue
-        verdict = 0 if estimate.high <= gate else 2 if estimate.low > gate else 1
+        interval = f"the network's {what} is {estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
+        if estimate.high <= gate:
+            verdict, sentence = 0, f"{interval}, within the gate of {gate:g}"
+        elif estimate.low > gate:
+            verdict, sentence = 2, f"{interval}, above the gate of {gate:g}"
+        elif math.isnan(estimate.high):
+            verdict, sentence = 1, f"the network's {what} has no interval to hold against the gate of {gate:g}"
+        else:
+            verdict, sentence = 1, f"{interval}, an interval that straddles the gate of {gate:g}"
         worst = max(worst, verdict)
-        words = ("is within", "straddles, with its interval, and so does not pass,", "is above")[verdict]
-        if math.isnan(estimate.high):
-            words = "has no interval, and so does not pass,"
-        interval = f"{estimate.mean:.4g} ({max(0.0, estimate.low):.4g} to {estimate.high:.4g})"
-        sentences.append(f"{ranked[verdict]}: the network's {what}, {interval}, {words} the gate of {gate:g}")
+        sentences.append(sentence)
     return Gate(ranked[worst], "; ".join(sentences))
 
 

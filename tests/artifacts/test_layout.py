@@ -1,0 +1,28 @@
+"""File names are made in one place and stay within their folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.errors import TgrError
+
+
+def test_run_folders_name_model_head_initialisation_and_seed() -> None:
+    space = Workspace(Path("runs"), "digits")
+    assert space.run("resnet18", "baseline").path == Path("runs/digits/resnet18-baseline")
+    assert space.run("timm:a/b", "text", "descriptions", 3).path == Path("runs/digits/timm-a-b-text-descriptions-s3")
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", "", ".hidden", "-x"])
+def test_a_name_that_leaves_its_folder_is_refused(name: str) -> None:
+    with pytest.raises(TgrError, match="cannot name a folder"):
+        Workspace(Path("runs"), name)
+
+
+def test_runs_of_a_model_are_those_with_a_card(tmp_path: Path) -> None:
+    for name in ("a-baseline", "a-text-template", "b-baseline"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        (tmp_path / "d" / name / "model.json").write_text("{}")
+    (tmp_path / "d" / "a-cosine").mkdir()
+    assert [run.name for run in Workspace(tmp_path, "d").runs("a")] == ["a-baseline", "a-text-template"]

@@ -1,0 +1,34 @@
+"""What artifacts say of themselves holds no path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_names
+
+
+@dataclass(frozen=True)
+class Inner:
+    dataset: str
+    root: Path
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    steps: tuple[int, ...]
+    out: Path | None
+
+
+def test_a_normalised_config_keeps_values_and_drops_paths() -> None:
+    config = Outer(Inner("parquet:/home/me/cifar10", Path("/data")), (1, 2), None)
+    assert normalised(config) == {"inner": {"dataset": "parquet:cifar10"}, "steps": [1, 2], "out": None}
+
+
+def test_provenance_comes_back_from_its_text() -> None:
+    provenance = Provenance(kind="ranges", version=1, config={"a": [1]}, seed=3, model="ab", inputs={"x": "cd"})
+    assert Provenance.from_json(provenance.to_json()) == provenance
+
+
+def test_class_names_are_told_apart_by_order_and_by_border() -> None:
+    digests = {sha256_names(names) for names in (["a", "b"], ["b", "a"], ["ab"], ["a,b"])}
+    assert len(digests) == 4

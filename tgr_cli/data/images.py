@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -57,9 +58,28 @@ class ImageSet:
                 f"image {self.ids[index]} of {self.used} cannot be decoded ({error}); mend or remove it"
             ) from error
 
-    def first(self, count: int) -> "ImageSet":
-        """Return the first `count` pictures, or all where there are fewer."""
-        return replace(self, ids=self.ids[:count], labels=self.labels[:count], kept={})
+    def take(self, positions: Sequence[int]) -> "ImageSet":
+        """Return the pictures at these positions, in this order."""
+        kept_N = np.asarray(positions, np.int64)
+        return replace(
+            self,
+            ids=tuple(self.ids[position] for position in kept_N),
+            labels=self.labels[kept_N],
+            read=partial(_read_at, self.read, kept_N),
+            kept={},
+        )
+
+    def sample(self, count: int) -> "ImageSet":
+        """Return `count` pictures at even steps through the split, or all where there are fewer.
+
+        Many splits are stored class by class, so that the first ones would all be of one class.
+        """
+        count = min(count, len(self))
+        return self.take([number * len(self) // count for number in range(count)])
+
+
+def _read_at(read: Callable[[int], Image.Image], positions: np.ndarray, index: int) -> Image.Image:
+    return read(int(positions[index]))
 
 
 def checked(images: ImageSet) -> ImageSet:

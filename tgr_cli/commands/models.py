@@ -1,0 +1,41 @@
+"""`tgr models`: the models tgr knows by name."""
+
+import typer
+
+from tgr_cli.commands.options import Json, Quiet
+from tgr_cli.commands.session import session
+
+
+def models(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None:
+    """List the models with input size, parameters, multiply-accumulates, and what the text-guided head adds.
+
+    At 1000 classes and embeddings of 512 dimensions. torchvision:NAME, timm:NAME, hf-hub:REPO and module:function reach
+    other models.
+    """
+    from dataclasses import asdict
+
+    from tgr_cli.steps import models as step
+
+    with session(ctx) as console:
+        rows = step.run(console)
+    if json:
+        console.json([asdict(row) for row in rows])
+        return
+    console.table(
+        "Models at 1000 classes, in millions of parameters and of multiply-accumulates",
+        ("model", "input", "params", "MACs", "text: params", "text: MACs"),
+        [
+            (
+                row.name,
+                "×".join(map(str, row.input_size)),
+                f"{row.params / 1e6:.2f}",
+                f"{row.macs / 1e6:.1f}",
+                f"{row.text_params_delta / 1e6:+.2f}",
+                f"{row.text_macs_delta / 1e6:+.2f}",
+            )
+            for row in rows
+        ],
+    )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,9 @@
+"""The ways to run faults, by name. `full` is the oracle: every other engine has to give its outcomes."""
+
+from tgr_cli.faults.engines.engine import Engine, Strike, Struck
+from tgr_cli.faults.engines.full import Full
+from tgr_cli.faults.engines.pytorchfi import PyTorchFI
+
+ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Full, PyTorchFI)}
+
+__all__ = ["ENGINES", "Engine", "Full", "PyTorchFI", "Strike", "Struck"]

@@ -1,0 +1,112 @@
+"""What every engine does: takes faults in any number, runs them in batches of one shape, gives the logits back.
+
+Suffixes: N images, B batch, K faults of one batch, F faults, C classes or channels, H W height and width.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
+
+
+@dataclass(frozen=True)
+class Strike:
+    """Faults at one site: the struck images (positions among the prepared ones), elements (flat, within one image's
+    share of the site's output) and bits; int64 of shape [F] each."""
+
+    site: Site
+    rows_F: Tensor
+    elements_F: Tensor
+    bits_F: Tensor
+
+
+@dataclass(frozen=True)
+class Struck:
+    """What faults did, on the CPU: the struck values before, after the flip, and after the range limit, in the model's
+    dtype, and the faulty logits."""
+
+    before_F: Tensor
+    flipped_F: Tensor
+    after_F: Tensor
+    logits_FC: Tensor
+
+
+class Engine(ABC):
+    """A way to run faults. Subclasses run one batch; golden and faulty runs have the same batch shape.
+
+    The model is found as it was left, bit for bit, after every call, also after an exception.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit) -> None:
+        self.model = model
+        self.network = network
+        self.limit = limit
+        self._x_NCHW: Tensor | None = None
+
+    def unseen(self) -> tuple[str, ...]:
+        """Return the names of the network's sites that this engine cannot strike."""
+        return ()
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        """Take the images that faults are to strike, and return their golden logits [N, C], on the CPU."""
+        assert len(x_NCHW), "no images"
+        self._x_NCHW = x_NCHW
+        logits = [self.network.forward(_padded(x_BCHW, self.network.batch_size)) for x_BCHW in self._batches(x_NCHW)]
+        return torch.cat(logits)[: len(x_NCHW)].cpu()
+
+    def inject(self, strike: Strike) -> Struck:
+        """Run every fault of `strike` on its own and return what each did, in the order given.
+
+        Raises TgrError for a site that this engine cannot strike.
+        """
+        site, x_NCHW = strike.site, self._x_NCHW
+        assert x_NCHW is not None, "prepare comes first"
+        assert len(strike.rows_F) == len(strike.elements_F) == len(strike.bits_F) > 0
+        assert 0 <= int(strike.rows_F.min()) <= int(strike.rows_F.max()) < len(x_NCHW)
+        _check(site, strike, width(self.network.dtype))
+        if site.name in self.unseen():
+            raise TgrError(f'the engine {self.name} cannot strike site "{site.name}"; use --engine full for it')
+        # All images share the output of a site that is not per image, so there one fault takes a forward pass.
+        together = self.network.batch_size if site.per_image else 1
+        done = []
+        for start in range(0, len(strike.rows_F), together):
+            some = slice(start, start + together)
+            x_BCHW = _padded(x_NCHW[strike.rows_F[some]], self.network.batch_size)
+            done.append(self._strike(site, x_BCHW, strike.elements_F[some], strike.bits_F[some]))
+        return Struck(
+            torch.cat([part.before_F for part in done]).cpu(),
+            torch.cat([part.flipped_F for part in done]).cpu(),
+            torch.cat([part.after_F for part in done]).cpu(),
+            torch.cat([part.logits_FC for part in done]).cpu(),
+        )
+
+    @abstractmethod
+    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        """Run K ≤ B independent faults, fault k on image k, in one forward pass; K = 1 where not `site.per_image`."""
+
+    def _batches(self, x_NCHW: Tensor) -> tuple[Tensor, ...]:
+        return x_NCHW.split(self.network.batch_size)
+
+
+def _padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
+    """Return the images with the last one repeated until there are `batch_size`."""
+    missing = batch_size - len(x_BCHW)
+    return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
+
+
+def _check(site: Site, strike: Strike, bits: int) -> None:
+    """Raise TgrError where a fault's element or bit does not exist (a list of faults may come from a file)."""
+    for what, values_F, bound in (("element", strike.elements_F, site.neurons), ("bit", strike.bits_F, bits)):
+        wrong = values_F[(values_F < 0) | (values_F >= bound)]
+        if len(wrong):
+            raise TgrError(f'{what} {int(wrong[0])} does not exist at site "{site.name}"; they are 0 to {bound - 1}')

@@ -1,0 +1,32 @@
+"""The oracle: a forward pass of the whole network, one independent fault in each row of the batch."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tgr_cli.faults import bits
+from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.sites import Site
+
+
+class Full(Engine):
+    """Strikes any site of the network: the value is read from the site's output, flipped, limited and written back."""
+
+    name: ClassVar[str] = "full"
+
+    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        elements_K = elements_K.to(self.network.device)
+        rows_K = torch.arange(len(elements_K), device=self.network.device)
+        values: list[Tensor] = []
+
+        def hit(output_BN: Tensor) -> Tensor:
+            before_K = output_BN[rows_K, elements_K]
+            flipped_K = bits.flip(before_K, bits_K)
+            after_K = self.limit.apply(site.name, flipped_K)
+            values.extend((before_K, flipped_K, after_K))
+            return output_BN.index_put((rows_K, elements_K), after_K)
+
+        logits_BC = self.network.forward(x_BCHW, strike={site.name: hit})
+        before_K, flipped_K, after_K = values
+        return Struck(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])

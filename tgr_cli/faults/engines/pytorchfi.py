@@ -1,0 +1,121 @@
+"""The peer: the same faults through PyTorchFI 0.6.0 (Mahmoud et al., "PyTorchFI: A Runtime Perturbation Tool for DNNs",
+DSN-W 2020), which copies the model and hooks its Conv2d and Linear modules.
+
+The package is not maintained. What is mended here: its constructor draws from the global generators and calls
+`logging.basicConfig` with a format that breaks the next warning; an injected model runs once only, as its layers are
+counted by hook call; a module that runs functionally is never counted. The deep copy of the model for each declaration
+is its way and stays.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
+
+LAYERS = (nn.Conv2d, nn.Linear)
+
+
+class PyTorchFI(Engine):
+    """Strikes float32 outputs of Conv2d and Linear modules that run once and keep the batch as their first axis."""
+
+    name: ClassVar[str] = "pytorchfi"
+
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit) -> None:
+        super().__init__(model, network, limit)
+        if network.dtype != torch.float32:
+            raise TgrError(f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use full")
+        if network.device.type not in ("cpu", "cuda"):
+            raise TgrError(f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use full")
+        from pytorchfi.core import fault_injection
+
+        paths: list[str] = []
+        hooks = [
+            module.register_forward_hook(lambda *_, path=path: paths.append(path))
+            for path, module in model.named_modules()
+            if isinstance(module, LAYERS)
+        ]
+        try:
+            with _contained(), torch.no_grad():
+                self._tool = fault_injection(model, network.batch_size, list(network.input_shape), list(LAYERS))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self._layers = self._numbers(paths)
+
+    def _numbers(self, paths: list[str]) -> dict[str, int]:
+        """Return PyTorchFI's number for each site that it can strike: the position of its one hook call."""
+        calls, shapes = Counter(paths), self._tool.output_size
+        number = {path: position for position, path in enumerate(paths) if calls[path] == 1}
+        return {
+            site.name: number[site.name]
+            for site in self.network.sites
+            if site.per_image
+            and site.name in number
+            and len(paths) == len(shapes)
+            and tuple(shapes[number[site.name]]) == (1, *site.shape)
+        }
+
+    def unseen(self) -> tuple[str, ...]:
+        return tuple(site.name for site in self.network.sites if site.name not in self._layers)
+
+    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
+        indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
+        # It wants three axes a fault, None where a layer's output has fewer.
+        axes = {f"dim{axis + 1}": (indices[axis] if axis < len(indices) else [None] * count) for axis in range(3)}
+        masks_K = np.left_shift(np.ones(count, np.uint32), bits_K.cpu().numpy().astype(np.uint32))
+        seen: dict[str, Tensor] = {}
+
+        def flip(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            if tool.get_current_layer() == layer:
+                assert tool.get_corrupt_layer() == [layer] * count
+                where = tuple(
+                    torch.tensor(axis, device=output.device)
+                    for axis in (tool.corrupt_batch, tool.corrupt_dim1, tool.corrupt_dim2, tool.corrupt_dim3)
+                    if axis[0] is not None
+                )
+                before_K = output[where].cpu()
+                flipped_K = torch.from_numpy((before_K.numpy().view(np.uint32) ^ masks_K).view(np.float32))
+                after_K = self.limit.apply(site.name, flipped_K)
+                output[where] = after_K.to(output.device)
+                seen.update(before=before_K, flipped=flipped_K, after=after_K)
+            tool.updateLayer()
+
+        with _contained(), torch.no_grad():
+            try:
+                corrupted = tool.declare_neuron_fi(
+                    function=flip, layer_num=[layer] * count, batch=list(range(count)), **axes
+                )
+                logits_BC = corrupted(x_BCHW.to(self.network.device))
+            finally:
+                tool.fi_reset()
+        return Struck(seen["before"], seen["flipped"], seen["after"], logits_BC[:count])
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """Keep PyTorchFI's messages and settings from the root logger, and its draws from the global generators."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = [logging.NullHandler()]  # with a handler there, basicConfig changes nothing
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -1,0 +1,329 @@
+"""A network as a functional graph of ATen operations whose sites can be watched and struck.
+
+Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx.node import Node, map_arg
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.sites import OPS, Site, numbered
+
+aten = torch.ops.aten
+Strikes = Mapping[str, Callable[[Tensor], Tensor]]
+
+CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+SAME_VALUES = ("permute", "t", "transpose", "view", "reshape", "_to_copy", "to", "alias", "detach", "clone", "expand")
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a site stands in the graph: its node, and where the images lie in the node's output.
+
+    The output, as stored, is `outer` × images × the rest: `outer` is 1 where it is batch-major, and the number of
+    tokens where attention puts them first, as in nn.MultiheadAttention.
+    """
+
+    site: Site
+    node: Node
+    outer: int = 1
+
+
+class Network:
+    """A model captured at one batch size; its logits are bitwise the model's own, and it shares the model's weights.
+
+    `sites` are the captured targets in execution order. `graph`, `constants` (values of parameters, buffers and lifted
+    constants by node) and `calls` are what an engine needs that runs a part of it only.
+    """
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        calls: Sequence[Call],
+        input_shape: tuple[int, ...],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.graph = program.graph
+        self.input, self.constants = _inputs(program)
+        self.calls = {call.node: call for call in calls}
+        self.sites = tuple(call.site for call in calls)
+        self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
+        self.device, self.dtype = device, dtype
+        outputs: Any = self.graph.output_node().args[0]
+        (self.output,) = outputs
+        self.num_classes = int(self.output.meta["val"].shape[1])
+        self._program = _with_deaths(self.graph, keep={self.output, *self.constants})
+
+    @classmethod
+    def capture(
+        cls,
+        model: nn.Module,
+        example_shape_CHW: Sequence[int],
+        *,
+        batch_size: int,
+        targets: Sequence[str] = ("conv", "linear"),
+        device: str | torch.device = "cpu",
+    ) -> "Network":
+        """Return `model`, in evaluation mode and on `device`, as a graph for batches of exactly `batch_size`.
+
+        `targets` are the operations that count as sites: "conv", "linear", and "matmul" for products of activations
+        (fused attention is then taken apart, and logits agree with the model's to rounding only). Raises TgrError where
+        torch.export cannot trace the model, or the output of a site cannot be divided among the images.
+        """
+        for target in targets:
+            if target not in OPS:
+                raise TgrError(f'"{target}" is no kind of site; choose among {", ".join(OPS)}')
+        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        shape = (batch_size, *example_shape_CHW)
+        example = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+        program = _export(model, example, decompose_attention="matmul" in targets)
+        calls = [call for call in _find_calls(program, batch_size) if call.site.op in targets]
+        if not calls:
+            raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
+        if batch_size > 1:
+            outers = _find_outers(cls(program, calls, shape, example.device, dtype), example)
+            calls = [_divided(call, outer, batch_size) for call, outer in zip(calls, outers, strict=True)]
+        else:  # one image cannot show where the batch lies in an output; two can
+            two = cls.capture(model, example_shape_CHW, batch_size=2, targets=targets, device=device)
+            calls = [replace(t, node=call.node) for t, call in zip(two.calls.values(), calls, strict=True)]
+        return cls(program, calls, shape, example.device, dtype)
+
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        *,
+        strike: Strikes | None = None,
+        observe: Callable[[Site, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Return the logits [B, C] of exactly `batch_size` images, in the model's dtype and on its device.
+
+        `strike` maps a site's name to a function from its output, viewed as [B, N] ([1, N] where the site is not
+        per image), to a new tensor of that shape, which the rest of the network sees. `observe` is called with each
+        site and what the network sees of it, viewed likewise.
+        """
+        strike = strike or {}
+        assert strike.keys() <= {site.name for site in self.sites}, strike.keys()
+
+        def touch(call: Call, value: Tensor) -> Tensor:
+            if call.site.name in strike:
+                value = self._struck(call, value, strike[call.site.name])
+            if observe is not None:
+                observe(call.site, self.shares(call, value))
+            return value
+
+        return self.run(x_BCHW, touch if strike or observe else None)
+
+    def run(self, x_BCHW: Tensor, touch: Callable[[Call, Tensor], Tensor] | None = None) -> Tensor:
+        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it."""
+        assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
+        values: dict[Node, Any] = dict(self.constants)
+        with torch.inference_mode():
+            values[self.input] = x_BCHW.to(self.device, self.dtype)
+            for node, dead in self._program:
+                args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+                values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+                if touch is not None and node in self.calls:
+                    values[node] = touch(self.calls[node], values[node])
+                for name in dead:
+                    del values[name]
+            return values[self.output]
+
+    def shares(self, call: Call, value: Tensor) -> Tensor:
+        """Return a site's output as [B, N], a row an image's share ([1, N] where the site is not per image)."""
+        if not call.site.per_image:
+            return value.reshape(1, -1)
+        return value.reshape(call.outer, self.batch_size, -1).transpose(0, 1).reshape(self.batch_size, -1)
+
+    def _struck(self, call: Call, value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        rows_RN = function(self.shares(call, value))
+        new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
+        # The strides of the output choose the kernels that follow: the faulty run must have the golden one's.
+        return torch.empty_like(value).copy_(new)
+
+
+@contextmanager
+def _export_surroundings() -> Iterator[None]:
+    """Trace without gradients and without nn.MultiheadAttention's fused path, in which its linears are hidden."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> ExportedProgram:
+    table: dict[Any, Callable[..., Any]] = {}
+    if decompose_attention:
+        known = torch.export.default_decompositions()
+        fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
+        table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
+    try:
+        with _export_surroundings(), sdpa_kernel(SDPBackend.MATH):
+            program = torch.export.export(model, (example,)).run_decompositions(table)
+    except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
+        words = " ".join(str(error).split())[:200]
+        raise TgrError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
+    signature = program.graph_signature
+    if signature.buffers_to_mutate:
+        first = next(iter(signature.buffers_to_mutate.values()))
+        raise TgrError(f'the model changes its buffer "{first}" when it runs; put it into evaluation mode')
+    outputs: Any = program.graph.output_node().args[0]
+    shapes = [tuple(node.meta["val"].shape) if isinstance(node, Node) else None for node in outputs]
+    if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
+        raise TgrError(f"the model returns {shapes}, where one tensor of logits (images, classes) is expected")
+    return program
+
+
+def _inputs(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
+    """Return the node of the images, and the values of all other inputs of the graph by their nodes."""
+    signature, placeholders = program.graph_signature, program.graph.find_nodes(op="placeholder")
+    state, constants = program.state_dict, program.constants
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    values: dict[Node, Any] = {}
+    images = []
+    for node in placeholders:
+        if node.name in names:
+            name = names[node.name]
+            value = state[name] if name in state else constants[name]  # non-persistent buffers are no state
+            values[node] = value.detach()
+        elif node.name in signature.inputs_to_lifted_tensor_constants:
+            values[node] = constants[signature.inputs_to_lifted_tensor_constants[node.name]]
+        else:
+            images.append(node)
+    (image,) = images
+    return image, values
+
+
+def _with_deaths(graph: torch.fx.Graph, keep: set[Node]) -> list[tuple[Node, list[Node]]]:
+    """Return the graph's operations in order, each with the nodes whose values nothing after it needs."""
+    nodes = [node for node in graph.nodes if node.op == "call_function"]
+    last: dict[Node, Node] = {}
+    for node in nodes:
+        last[node] = node  # a value that nobody uses dies at once
+        for used in node.all_input_nodes:
+            last[used] = node
+    dying: dict[Node, list[Node]] = {}
+    for value, user in last.items():
+        if value not in keep:
+            dying.setdefault(user, []).append(value)
+    return [(node, dying.get(node, [])) for node in nodes]
+
+
+def _find_calls(program: ExportedProgram, batch_size: int) -> list[Call]:
+    """Return every multiply-accumulate call in execution order, with the whole batch's shape and MACs for now."""
+    owners = program.graph_signature.inputs_to_parameters
+    image, _ = _inputs(program)
+    dependent = {image}
+    found: list[tuple[str, Call]] = []
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        if dependent.intersection(node.all_input_nodes):
+            dependent.add(node)
+        kind = str(getattr(node.target, "_opname", ""))
+        parameter = None
+        if kind in CONVOLUTIONS:
+            op, parameter = "conv", _parameter(node.args[1], owners)
+            weight_shape = node.args[1].meta["val"].shape
+            worked = node.args[0] if _transposed(node, kind) else node
+            macs = worked.meta["val"].numel() * math.prod(weight_shape[1:])
+        elif kind == "linear":
+            op, parameter = "linear", _parameter(node.args[1], owners)
+            macs = node.meta["val"].numel() * node.args[1].meta["val"].shape[-1]
+        elif kind in PRODUCTS:
+            left, right = (node.args[position] for position in PRODUCTS[kind])
+            parameter = _parameter(right, owners) or _parameter(left, owners)
+            op = "linear" if parameter else "matmul"
+            macs = node.meta["val"].numel() * left.meta["val"].shape[-1]
+        else:
+            continue
+        path = _path(node, parameter, op)
+        site = Site(path, op, tuple(node.meta["val"].shape), int(macs), node in dependent)
+        found.append((path, Call(site, node)))
+    names = numbered([path for path, _ in found])
+    return [replace(call, site=replace(call.site, name=name)) for name, (_, call) in zip(names, found, strict=True)]
+
+
+def _transposed(node: Node, kind: str) -> bool:
+    return kind.startswith("conv_transpose") or (kind == "convolution" and bool(node.args[6]))
+
+
+def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
+    """Return the name of the parameter whose values `node` holds, whatever their layout; None where it holds others."""
+    while node.op == "call_function" and getattr(node.target, "_opname", "") in SAME_VALUES:
+        node = node.args[0]
+    return owners.get(node.name) if node.op == "placeholder" else None
+
+
+def _path(node: Node, parameter: str | None, op: str) -> str:
+    """Return the path of the module that a call belongs to: the weight's owner, else the module that runs it."""
+    if parameter is not None:
+        return parameter.rpartition(".")[0] or parameter
+    stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())
+    path = re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
+    return ".".join(part for part in (path, op if op == "matmul" else "") if part) or op
+
+
+def _find_outers(network: Network, example: Tensor) -> list[int]:
+    """Return `Call.outer` of each site, seen by experiment.
+
+    One image is made NaN: of the right division into shares, exactly this image's share holds NaN afterwards. Raises
+    TgrError for a site that cannot be divided so.
+    """
+    tainted, batch_size = example.clone(), network.batch_size
+    tainted[-1] = math.nan
+    outers: list[int] = []
+
+    def divides(value: Tensor, outer: int) -> bool:
+        nan_B = value.reshape(outer, batch_size, -1).isnan().any(dim=2).any(dim=0)
+        return bool(nan_B[-1]) and not bool(nan_B[:-1].any())
+
+    def look(call: Call, value: Tensor) -> Tensor:
+        possible = _possible_outers(tuple(value.shape), batch_size) if call.site.per_image else iter((1,))
+        outer = next((n for n in possible if not call.site.per_image or divides(value, n)), None)
+        if outer is None:
+            raise TgrError(
+                f'the output of site "{call.site.name}", of shape {tuple(value.shape)} for {batch_size} images, cannot '
+                f'be divided into a share for each image; leave "{call.site.op}" out of the targets'
+            )
+        outers.append(outer)
+        return value
+
+    network.run(tainted, look)
+    return outers
+
+
+def _possible_outers(shape: tuple[int, ...], batch_size: int) -> Iterator[int]:
+    """Give every `outer` with which the images lie within one axis of an output of this shape, batch-major first."""
+    for axis, size in enumerate(shape):
+        for factor in range(1, size // batch_size + 1):
+            if size % (factor * batch_size) == 0:
+                yield math.prod(shape[:axis]) * factor
+
+
+def _divided(call: Call, outer: int, batch_size: int) -> Call:
+    """Return the call with its site's shape and MACs brought down from the batch to one image's share."""
+    site = call.site
+    if not site.per_image:
+        return call
+    shape, before = list(site.shape), 1
+    for axis, size in enumerate(site.shape):
+        if outer % before == 0 and size % (outer // before * batch_size) == 0:  # the axis that the images lie in
+            shape[axis : axis + 1] = [size // batch_size] if size > batch_size else []
+            break
+        before *= size
+    return Call(replace(site, shape=tuple(shape), macs=site.macs // batch_size), call.node, outer)

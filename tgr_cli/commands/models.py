@@ -36,6 +36,3 @@ def models(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None
             for row in rows
         ],
     )
-            for row in rows
-        ],
-    )

@@ -194,23 +194,32 @@ SWEEP = Schema(
         Column("model", TEXT, "", "Name of the run: model, head and initialisation."),
         Column("delta", NUMBER, "probability", "Threshold on Top2Diff."),
         Column("accuracy", NUMBER, "share", "Images classified correctly with Top2Diff ≥ delta, over all images."),
-        Column("rerun", NUMBER, "share", "Images with Top2Diff < delta: the overhead of running them again."),
+        Column(
+            "overhead",
+            NUMBER,
+            "share",
+            "Images with Top2Diff < delta, right or wrong: inferences that are run a second time (ILR, ISSRE 2021).",
+        ),
         Column(
             "sdc_coverage",
             NUMBER,
             "share",
-            "SDCs whose inference a re-run would catch: those with Top2Diff < delta, weighted.",
+            "SDCs whose faulty inference has Top2Diff < delta, as a check on each output sees it; sites count alike.",
             null="without injections, or where none was an SDC",
         ),
         Column(
-            "rerun_overhead",
+            "sdc_coverage_golden",
             NUMBER,
             "share",
-            "Inferences of the campaign with Top2Diff < delta, each run twice, weighted.",
-            null="without injections",
+            "SDCs on images whose Top2Diff without a fault is < delta, as an analysis by image sees it.",
+            null="without injections, or where none was an SDC",
         ),
     ),
 )
+
+NONE = "where there is no such image"
+NO_FACTOR = "where the candidate's figure is 0 or either is missing"
+NO_MEAN = "where a mean dLoss is 0 or missing, or a run had no range limit"
 
 COMPARISON = Schema(
     "comparison",
@@ -220,42 +229,71 @@ COMPARISON = Schema(
     (
         Column("baseline", TEXT, "", "Name of the baseline's run."),
         Column("candidate", TEXT, "", "Name of the candidate's run."),
-        Column("images", TEXT, "", "own: each model's correct images; common: those both get right."),
+        Column("images", TEXT, "", "own: the images of each model's campaign; common: those of them both get right."),
         Column("accuracy_baseline", NUMBER, "share", "Top-1 accuracy of the baseline, over all images."),
         Column("accuracy_candidate", NUMBER, "share", "Top-1 accuracy of the candidate, over all images."),
         Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
         Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
-        Column(
-            "last_layer", NUMBER, "factor", "Baseline over candidate: mean dLoss, last site alone.", null="no figure"
-        ),
+        Column("last_layer", NUMBER, "factor", "Baseline over candidate: mean dLoss, last site alone.", null=NO_MEAN),
         Column(
             "last_layer_by_neurons",
             NUMBER,
             "factor",
-            "The same, the candidate's last two sites weighted by neurons.",
-            null="no figure",
+            "The same; a text-guided model's last two sites weighted by neurons.",
+            null=NO_MEAN,
         ),
         Column(
             "last_layer_by_macs",
             NUMBER,
             "factor",
-            "The same, the candidate's last two sites weighted by multiply-accumulates.",
-            null="no figure",
+            "The same; a text-guided model's last two sites weighted by multiply-accumulates.",
+            null=NO_MEAN,
         ),
+        Column("overall", NUMBER, "factor", "Baseline over candidate: mean over sites of mean dLoss.", null=NO_MEAN),
         Column(
-            "overall", NUMBER, "factor", "Baseline over candidate: mean over sites of mean dLoss.", null="no figure"
+            "overall_per_image",
+            NUMBER,
+            "factor",
+            "The same without sites whose output does not depend on the image.",
+            null=NO_MEAN,
         ),
         Column(
             "overall_by_macs",
             NUMBER,
             "factor",
-            "Baseline over candidate: sum over sites of absolute MACs × mean dLoss (ISSRE 2021, V_CNN).",
-            null="no figure",
+            "Baseline over candidate: sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021).",
+            null=NO_MEAN,
         ),
-        Column("sdc_last_layer", NUMBER, "factor", "Baseline over candidate: SDC rate, last site.", null="no figure"),
-        Column("sdc_overall", NUMBER, "factor", "Baseline over candidate: mean SDC rate over sites.", null="no figure"),
-        Column("top2diff_baseline", NUMBER, "probability", "Mean Top2Diff of the baseline over the chosen images."),
-        Column("top2diff_candidate", NUMBER, "probability", "Mean Top2Diff of the candidate over the chosen images."),
+        Column(
+            "median_last_layer", NUMBER, "factor", "Baseline over candidate: median dLoss, last site.", null=NO_FACTOR
+        ),
+        Column(
+            "median_overall",
+            NUMBER,
+            "factor",
+            "Baseline over candidate: mean over sites of median dLoss.",
+            null=NO_FACTOR,
+        ),
+        Column("sdc_last_layer", NUMBER, "factor", "Baseline over candidate: SDC rate, last site.", null=NO_FACTOR),
+        Column("sdc_overall", NUMBER, "factor", "Baseline over candidate: mean SDC rate over sites.", null=NO_FACTOR),
+        Column(
+            "last_layer_reliable", FLAG, "", "False where a site that a last-layer factor of dLoss rests on is flagged."
+        ),
+        Column("overall_reliable", FLAG, "", "False where any site of either model is flagged unreliable."),
+        Column(
+            "top2diff_baseline", NUMBER, "probability", "Mean Top2Diff of the baseline's correct images.", null=NONE
+        ),
+        Column(
+            "top2diff_candidate", NUMBER, "probability", "Mean Top2Diff of the candidate's correct images.", null=NONE
+        ),
+        Column("correct_baseline", INTEGER, "images", "Images that mean is over, for the baseline."),
+        Column("correct_candidate", INTEGER, "images", "Images that mean is over, for the candidate."),
+        Column("faults_baseline", INTEGER, "faults", "Faults the baseline's figures rest on."),
+        Column("faults_candidate", INTEGER, "faults", "Faults the candidate's figures rest on."),
+        Column("sdc_baseline", INTEGER, "faults", "SDCs among them, baseline."),
+        Column("sdc_candidate", INTEGER, "faults", "SDCs among them, candidate."),
+        Column("non_finite_baseline", INTEGER, "faults", "Non-finite outcomes, in no mean dLoss, baseline."),
+        Column("non_finite_candidate", INTEGER, "faults", "Non-finite outcomes, in no mean dLoss, candidate."),
     ),
 )
 

@@ -7,7 +7,7 @@ multiply-accumulates, V_CNN, Mahmoud et al. (ISSRE 2021), section III-B and equa
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -139,8 +139,9 @@ def vulnerability_row(facts: Row, faults: Faults, confidence: float = CONFIDENCE
 
 def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE) -> Network:
     """Return the network's figures from its sites' rows of `vulnerability` and all their faults."""
-    by_image = (faults.weight, faults.image_id, confidence, faults.site)
     dependent_N = np.isin(faults.site, [row["site"] for row in rows if row["per_image"]])
+    faults = replace(faults, site=_codes(faults.site), image_id=_codes(faults.image_id))
+    by_image = (faults.weight, faults.image_id, confidence, faults.site)
     return Network(
         sdc_rate=clustered_proportion(faults.outcome == "sdc", *by_image),
         failure_rate=clustered_proportion(_failed(faults), *by_image),
@@ -259,6 +260,11 @@ def _mean_dloss(faults: Faults, confidence: float) -> Estimate:
 
 def _failed(faults: Faults) -> np.ndarray:
     return (faults.outcome == "sdc") | (faults.outcome == "non_finite")
+
+
+def _codes(names_N: np.ndarray) -> np.ndarray:
+    """Return equal numbers for equal names: numbers sort a hundred times faster."""
+    return pa.array(names_N).dictionary_encode().indices.to_numpy()
 
 
 def _weighted_mean(rows: Sequence[Row], by: str) -> float:

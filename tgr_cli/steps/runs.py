@@ -1,0 +1,71 @@
+"""Runs that were measured before: found by name, opened, and checked to be of one model and comparable."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.schemas import GOLDEN
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.errors import TgrError, did_you_mean
+
+EVALUATE = "tgr evaluate"
+
+
+def run_folder(workspace: Workspace, run: str) -> RunFolder:
+    """Return the run folder of this name in the workspace, or at this path; raises TgrError where there is neither."""
+    for path in (workspace.path / run, Path(run)):
+        if path.is_dir():
+            return RunFolder(path)
+    known = sorted(folder.name for folder in workspace.path.glob("*/"))
+    found = f"it holds {', '.join(known)}" if known else 'it holds none; run "tgr train" or "tgr evaluate" first'
+    raise TgrError(f'there is no run "{run}" in {workspace.path}; {found}.{did_you_mean(run, known)}')
+
+
+def read_golden(path: Path) -> tuple[str, Artifact]:
+    """Return the name of the run and its `golden` artifact; raises TgrError where it holds no image."""
+    golden = store.read(path, GOLDEN, EVALUATE)
+    if golden.table.num_rows == 0:
+        raise TgrError(f'{path} holds no image; run "{EVALUATE}" on some')
+    return str(golden.provenance.extra.get("run", path.parent.name)), golden
+
+
+def correct(golden: Artifact) -> np.ndarray:
+    """Return which images are classified correctly without a fault, bool of shape [N]."""
+    return golden.column("prediction") == golden.column("label")
+
+
+def refuse_other_model(golden: Artifact, other: Artifact) -> None:
+    """Raise TgrError where an artifact was made with another model, or on other images, than `golden`."""
+    if golden.provenance.model != other.provenance.model:
+        raise TgrError(
+            f"{other.path} was made with the model {_short(other)}, {golden.path} with {_short(golden)}; make both "
+            f'with one model: run "{EVALUATE}" and "tgr inject" again'
+        )
+    if "image_id" in other.table.column_names:
+        strangers = sorted(set(other.column("image_id")) - set(golden.column("image_id")))
+        if strangers:
+            raise TgrError(
+                f"{other.path} has faults on {len(strangers)} images that {golden.path} does not hold, as "
+                f'{strangers[0]}; run "{EVALUATE}" on all images of the campaign'
+            )
+
+
+def refuse_other_images(first: Artifact, second: Artifact) -> None:
+    """Raise TgrError where two `golden` artifacts are of other classes or images."""
+    if first.provenance.classes != second.provenance.classes:
+        raise TgrError(
+            f"{first.path} and {second.path} are of other classes (SHA-256 {str(first.provenance.classes)[:12]} and "
+            f"{str(second.provenance.classes)[:12]}); compare models of one data set"
+        )
+    ours, theirs = set(first.column("image_id")), set(second.column("image_id"))
+    if ours != theirs:
+        raise TgrError(
+            f"{first.path} holds {len(ours)} images, {second.path} {len(theirs)}, of which {len(ours & theirs)} are the "
+            f'same; run "{EVALUATE}" for both on the same images'
+        )
+
+
+def _short(artifact: Artifact) -> str:
+    return str(artifact.provenance.model)[:12]

@@ -12,6 +12,7 @@ from tgr_cli.commands import COMMANDS
 from tgr_cli.errors import TgrError
 
 DEFAULTS_FILE = Path("tgr.toml")
+PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
 app = typer.Typer(
     name="tgr",
@@ -38,7 +39,7 @@ def _root(
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, context_settings=PARSING.get(name))(command)
 
 
 def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:

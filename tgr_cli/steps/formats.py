@@ -1,0 +1,8 @@
+"""The number formats whose bits can be flipped."""
+
+from tgr_cli.faults.bits import FORMATS, Format
+
+
+def run() -> list[Format]:
+    """Return every number format, with its fields."""
+    return list(FORMATS.values())

@@ -62,13 +62,13 @@ EMBEDDINGS = Schema(
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
         Column("embedding", pa.list_(pa.float32()), "", "Class embedding of unit Euclidean norm; E numbers."),
-        Column("descriptions", INTEGER, "texts", "How many texts were averaged; 0 where a stored matrix was read."),
+        Column("descriptions", INTEGER, "texts", "How many texts were averaged; 0 for a stored matrix or random rows."),
         Column(
             "spread",
             NUMBER,
             "cosine",
             "Mean cosine between the class embedding and its texts' embeddings; 1 where all are equal.",
-            null="where a stored matrix was read",
+            null="where there were no texts",
         ),
     ),
 )

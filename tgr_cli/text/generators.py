@@ -1,0 +1,76 @@
+"""Where descriptions come from: one class a source, all behind `Generator`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.text.prompts import PromptSet
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Description:
+    """One text about one class; sorted by class, then by the question's number."""
+
+    class_index: int
+    number: int
+    class_name: str
+    question: str
+    text: str
+    source: str
+
+
+class Generator(ABC):
+    """Describes classes with the prompts it was made with."""
+
+    name: ClassVar[str]
+
+    def __init__(self, prompts: PromptSet) -> None:
+        self.prompts = prompts
+
+    @abstractmethod
+    def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
+        """Yield every class's descriptions as they become known, in any order."""
+
+
+@final
+class Stored(Generator):
+    """The descriptions that the prompt file holds; every class must have some (`PromptSet.missing`)."""
+
+    name = "stored"
+
+    def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
+        for index, name in enumerate(classes):
+            for number, text in enumerate(self.prompts.descriptions[name]):
+                asked = self.prompts.questions[number] if self.prompts.questions else ""
+                yield Description(
+                    class_index=index,
+                    number=number,
+                    class_name=name,
+                    question=self.prompts.render(asked, index, name),
+                    text=text,
+                    source=self.name,
+                )
+
+
+@final
+class Template(Generator):
+    """The prompt file's templates with the class name in them: "a photo of a dog"."""
+
+    name = "template"
+
+    def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
+        for index, name in enumerate(classes):
+            for number, template in enumerate(self.prompts.templates):
+                yield Description(
+                    class_index=index,
+                    number=number,
+                    class_name=name,
+                    question=template,
+                    text=self.prompts.render(template, index, name),
+                    source=self.name,
+                )
+
+
+GENERATORS: dict[str, type[Generator]] = {"stored": Stored, "template": Template}

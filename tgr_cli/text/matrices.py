@@ -1,0 +1,98 @@
+"""Stored matrices of class embeddings: one row a class, as `.npy` or as a tensor saved by torch."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from tgr_cli.errors import TgrError
+from tgr_cli.text.initialise import unit_rows
+
+FORMATS = (".npy", ".pth", ".pt")
+
+
+def read_matrix(path: Path) -> np.ndarray:
+    """Return the two-dimensional matrix in a file, float64 [rows, E]; nothing in the file is unpickled.
+
+    A torch file holds the tensor, or a dict with one two-dimensional tensor. Raises TgrError for any other file.
+    """
+    if not path.is_file():
+        raise TgrError(f"{path} does not exist; name a .npy or .pth file with --from-file")
+    if path.suffix not in FORMATS:
+        raise TgrError(f"{path} is none of {', '.join(FORMATS)}; save the matrix with numpy.save or torch.save")
+    matrix = _from_numpy(path) if path.suffix == ".npy" else _from_torch(path)
+    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiu":
+        shape = "×".join(map(str, matrix.shape)) or "none"
+        raise TgrError(f"{path} holds {matrix.dtype} of shape {shape}, where numbers of shape classes×E are expected")
+    return matrix.astype(np.float64)
+
+
+def _from_numpy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise TgrError(f"{path} is no whole .npy file of numbers; save it with numpy.save") from error
+    if not isinstance(array, np.ndarray):
+        raise TgrError(f"{path} is an archive of arrays; save the one matrix with numpy.save")
+    return array
+
+
+def _from_torch(path: Path) -> np.ndarray:
+    import torch
+
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise TgrError(f"{path} is no whole file of tensors alone; save the matrix with torch.save(tensor)") from error
+    if isinstance(stored, dict):
+        matrices = {key: value for key, value in stored.items() if isinstance(value, torch.Tensor) and value.ndim == 2}
+        if len(matrices) != 1:
+            found = ", ".join(map(str, matrices)) or "none"
+            raise TgrError(f"{path} is a dict, where one two-dimensional tensor is expected; found: {found}")
+        stored = next(iter(matrices.values()))
+    if not isinstance(stored, torch.Tensor):
+        raise TgrError(f"{path} holds a {type(stored).__name__}, where a tensor is expected; save it with torch.save")
+    stored = stored.detach()
+    return (stored.double() if stored.is_floating_point() else stored).numpy()
+
+
+def read_rows(path: Path) -> list[int]:
+    """Return the row numbers in a text file, one a line, from 0; raises TgrError where a line is no whole number."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TgrError(f"{path} cannot be read as text; write one row number a line, from 0") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            if not (line.strip().isascii() and line.strip().isdigit()):
+                raise TgrError(
+                    f'{path}, line {number}: "{line.strip()[:40]}" is no row number; write one a line, from 0'
+                )
+            rows.append(int(line))
+    return rows
+
+
+def class_rows(path: Path, matrix_NE: np.ndarray, classes: int, rows: Path | None) -> np.ndarray:
+    """Return the matrix's rows for `classes` classes, of unit norm, float32 [classes, E].
+
+    `rows` names a file of row numbers that picks and orders them. Raises TgrError where the counts differ, a row does
+    not exist, is zero or is not finite.
+    """
+    if rows is not None:
+        picked = read_rows(rows)
+        outside = [row for row in picked if row >= len(matrix_NE)]
+        if outside:
+            raise TgrError(f"{rows} asks for row {outside[0]} of {path}, which has {len(matrix_NE)}, counted from 0")
+        if len(picked) != classes:
+            raise TgrError(f"{rows} picks {len(picked)} rows for {classes} classes; write one row number a class")
+        matrix_NE = matrix_NE[picked]
+    elif len(matrix_NE) != classes:
+        raise TgrError(
+            f"{path} has {len(matrix_NE)} rows for {classes} classes; pick and order rows with --rows FILE, "
+            "one row number a line"
+        )
+    bad = np.flatnonzero(~np.isfinite(matrix_NE).all(axis=1) | ~matrix_NE.any(axis=1))
+    if len(bad):
+        raise TgrError(f"{path}: the row of class {bad[0]} is zero or not finite; give every class a direction")
+    return unit_rows(matrix_NE)

@@ -22,6 +22,4 @@ def datasets(ctx: typer.Context, data_root: DataRoot = None, json: Json = False)
         for row in rows
     ]
     console.table("Data sets", ("name", "classes", "looked for at", "found", "how to get it"), cells)
-    console.line(
-        "Your own: imagefolder:PATH (train/ and val/, a folder a class) or parquet:PATH (columns image, label)."
-    )
+    console.line("Your own: imagefolder:PATH (train/, val/; a folder a class) or parquet:PATH (columns image, label).")

@@ -134,7 +134,8 @@ def _replacement(source: DataSource, split: Split, path: Path, names: tuple[str,
     known = _known_names(source) or names
     used = f"{option} {path.name}"
     if path.is_dir():
-        return folder.read(path, source.dataset, split, names, _folder_labels(path, known, option), used)
+        labels, labelled = _folder_labels(path, known, option)
+        return folder.read(path, source.dataset, split, names, labels, f"{used} ({labelled})")
     found = parquet.classes(path) or known
     if len(found) != len(known):
         raise TgrError(
@@ -145,18 +146,18 @@ def _replacement(source: DataSource, split: Split, path: Path, names: tuple[str,
     return parquet.read([path], source.dataset, split, names, used)
 
 
-def _folder_labels(path: Path, known: tuple[str, ...], option: str) -> dict[str, int]:
-    """Return each class folder's label: by the class's name where all folders bear one, else by sorted position."""
+def _folder_labels(path: Path, known: tuple[str, ...], option: str) -> tuple[dict[str, int], str]:
+    """Return each class folder's label, by its name where all are classes' names, else by position; and which."""
     found = folder.classes(path)
     by_name = {_comparable(name): label for label, name in enumerate(known)}
     if all(_comparable(name) in by_name for name in found):
-        return {name: by_name[_comparable(name)] for name in found}
+        return {name: by_name[_comparable(name)] for name in found}, "labels by folder name"
     if len(found) != len(known):
         raise TgrError(
             f"{option} {path} holds {len(found)} folders for {len(known)} classes, and their names are not the "
             "classes'; name every folder after its class, or give one for each class in sorted order"
         )
-    return {name: label for label, name in enumerate(found)}
+    return {name: label for label, name in enumerate(found)}, "labels by sorted folder"
 
 
 def _comparable(name: str) -> str:

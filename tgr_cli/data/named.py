@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 from torchvision import datasets as tv
 
 from tgr_cli.data import folder
@@ -87,7 +86,7 @@ def how_to_get(name: str) -> str:
     if name == "digits":
         return "embedded"
     if name == "imagenet":
-        return "cannot be downloaded: put train/ and val/ with a folder a class (n01440764, …) there"
+        return "your own copy: train/ and val/, a folder a class"
     return "--download"
 
 
@@ -204,6 +203,8 @@ def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:
 
     They are stored writer by writer, so taking the end of each class keeps most writers out of the other split.
     """
+    from sklearn.datasets import load_digits  # slow to import, and needed by nothing else here
+
     digits = load_digits()
     evaluation = np.zeros(len(digits.target), dtype=bool)
     for label in range(len(names)):

@@ -1,0 +1,323 @@
+"""Data sets given by a path, replaced splits, renamed classes, and every way in which they can be wrong."""
+
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from toys import CLASSES, toy_images, write_toy_dataset, write_toy_parquet
+
+from tgr_cli.data.datasets import DataSource, class_names, open_split
+from tgr_cli.errors import TgrError
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write(path: Path, /, *, classes: str | None = "a\nb", **columns: Any) -> Path:
+    table = pa.table(columns)
+    pq.write_table(table.replace_schema_metadata({"classes": classes} if classes else None), path)
+    return path
+
+
+def write_folders(folder: Path, counts: dict[str, int]) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (3, 2), (number, 0, 0)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_parquet_folder_has_both_splits(tmp_path: Path) -> None:
+    source = DataSource(dataset=f"parquet:{write_toy_dataset(tmp_path / 'toys')}")
+    train, test = open_split(source, "train"), open_split(source, "eval")
+    assert (len(train), len(test), train.used, test.used) == (60, 30, "train.parquet", "test.parquet")
+    assert train.classes == test.classes == class_names(source) == CLASSES
+    assert test.ids == tuple(f"toy/{n}.png" for n in range(30))
+    pictures, labels = toy_images(30, seed=2)
+    assert test.labels.tolist() == labels
+    assert [test.image(n).tobytes() for n in range(30)] == [picture.tobytes() for picture in pictures]
+    assert source.folder == "toys"
+
+
+def test_parquet_lone_file_is_for_evaluation(tmp_path: Path) -> None:
+    path = write_toy_parquet(tmp_path / "mine.parquet")
+    source = DataSource(dataset=f"parquet:{path}")
+    assert open_split(source, "eval").used == "mine.parquet"
+    assert source.folder == "mine"
+    with pytest.raises(TgrError, match=r"^parquet:.*mine.parquet has no training split .* --train-data$"):
+        open_split(source, "train")
+    trained = open_split(DataSource(dataset=f"parquet:{path}", train_data=path), "train")
+    assert (trained.split, trained.used) == ("train", "--train-data mine.parquet")
+
+
+def test_parquet_parts_follow_each_other_and_rows_name_images(tmp_path: Path, png: bytes) -> None:
+    for number in (2, 1):
+        labels = pa.array([0, 1], pa.int8())
+        write(tmp_path / f"val-{number}.parquet", image=pa.array([png, png], pa.large_binary()), label=labels)
+    images = open_split(DataSource(dataset=f"parquet:{tmp_path}"), "eval")
+    assert images.ids == ("val-1/0", "val-1/1", "val-2/0", "val-2/1")
+    assert images.labels.dtype == np.int64
+    assert images.used == "val-1.parquet, val-2.parquet"
+
+
+@pytest.mark.parametrize(
+    ("kind", "modes"),
+    [
+        ("PNG", "1 L P RGB RGBA"),
+        ("JPEG", "L RGB CMYK"),
+        ("WEBP", "L RGB RGBA"),
+        ("BMP", "1 L P RGB"),
+        ("GIF", "1 L P RGB"),
+        ("TIFF", "1 L P RGB RGBA CMYK"),
+        ("PPM", "1 L RGB"),
+    ],
+)
+def test_pictures_of_every_kind_become_grey_or_rgb(tmp_path: Path, kind: str, modes: str) -> None:
+    white = Image.new("RGB", (6, 5), (255, 255, 255))
+    data = [encoded(white.convert(mode), kind) for mode in modes.split()]
+    path = write(tmp_path / "x.parquet", image=data, label=[0] * len(data))
+    images = open_split(DataSource(dataset=f"parquet:{path}"), "eval")
+    for number in range(len(images)):
+        image = images.image(number)
+        assert image.size == (6, 5)
+        assert image.mode in ("L", "RGB")
+        assert np.asarray(image).min() >= 253  # JPEG may lose a step or two
+
+
+def test_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 4), (10, 20, 30)).quantize(4)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", transparency=bytes([0, 255, 255, 255]))
+    path = write(tmp_path / "x.parquet", image=[buffer.getvalue()], label=[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = open_split(DataSource(dataset=f"parquet:{path}"), "eval").image(0)
+    assert found.getpixel((0, 0)) == (10, 20, 30)
+
+
+def test_imagefolder_splits_ids_and_labels(tmp_path: Path) -> None:
+    write_folders(tmp_path / "set" / "train", {"cat": 2, "ant": 1, "bee": 1})
+    write_folders(tmp_path / "set" / "val", {"cat": 2, "bee": 1})
+    (tmp_path / "set" / "val" / "cat" / "notes.txt").write_text("no picture")
+    source = DataSource(dataset=f"imagefolder:{tmp_path / 'set'}")
+    train, val = open_split(source, "train"), open_split(source, "eval")
+    assert class_names(source) == train.classes == val.classes == ("ant", "bee", "cat")
+    assert train.ids == ("ant/0.png", "bee/0.png", "cat/0.png", "cat/1.png")
+    assert (val.ids, val.labels.tolist()) == (("bee/0.png", "cat/0.png", "cat/1.png"), [1, 2, 2])
+    assert val.image(2).getpixel((0, 0)) == (1, 0, 0)
+    assert (train.used, val.used) == ("set/train", "set/val")
+
+
+def test_flat_imagefolder_is_for_evaluation(tmp_path: Path) -> None:
+    source = DataSource(dataset=f"imagefolder:{write_folders(tmp_path / 'flat', {'x': 1, 'y': 2})}")
+    assert open_split(source, "eval").labels.tolist() == [0, 1, 1]
+    with pytest.raises(TgrError, match=r"has no training split \(train/ was looked for in .*--train-data$"):
+        open_split(source, "train")
+
+
+def test_replaced_splits_keep_the_data_sets_classes(tmp_path: Path) -> None:
+    source = DataSource(dataset="mnist", eval_data=write_toy_parquet(tmp_path / "t.parquet"))
+    with pytest.raises(TgrError, match=r"^--eval-data .*t.parquet has 3 classes where mnist has 10; give another$"):
+        open_split(source, "eval")
+    digits = write_folders(tmp_path / "digits", {str(n): 1 for n in range(10)})
+    images = open_split(DataSource(dataset="mnist", eval_data=digits), "eval")
+    assert (images.classes[9], images.labels.tolist()) == ("nine", list(range(10)))
+    assert images.used == "--eval-data digits (labels by sorted folder)"
+    clothes = write_folders(tmp_path / "clothes", {"Bag": 1, "Ankle_boot": 1})
+    images = open_split(DataSource(dataset="fashion_mnist", eval_data=clothes), "eval")
+    assert (images.ids, images.labels.tolist()) == (("Ankle_boot/0.png", "Bag/0.png"), [9, 8])
+    assert images.used == "--eval-data clothes (labels by folder name)"
+    some = write_folders(tmp_path / "some", {"Bag": 1, "hat": 1})
+    with pytest.raises(TgrError, match="holds 2 folders for 10 classes, and their names are not the classes'"):
+        open_split(DataSource(dataset="fashion_mnist", eval_data=some), "eval")
+
+
+def test_replacement_in_another_order_is_refused(tmp_path: Path, png: bytes) -> None:
+    ours = write(tmp_path / "ours.parquet", image=[png], label=[0], classes="a\nb")
+    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[0], classes="b\na")
+    with pytest.raises(TgrError, match=r"has the classes of parquet:.* in another order; write it in that order"):
+        open_split(DataSource(dataset=f"parquet:{ours}", eval_data=theirs), "eval")
+
+
+def test_class_names_file_renames(tmp_path: Path, png: bytes) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("Punkt\nBalken \nRing\n", encoding="utf-8")
+    data = write_toy_dataset(tmp_path / "toys")
+    source = DataSource(dataset=f"parquet:{data}", class_names=names)
+    assert open_split(source, "eval").classes == class_names(source) == ("Punkt", "Balken", "Ring")
+    with pytest.raises(TgrError, match=r"names.txt has 3 names where cifar10 has 10 classes; give one"):
+        class_names(DataSource(dataset="cifar10", class_names=names))
+    names.write_text("a\n\nb")
+    with pytest.raises(TgrError, match="has an empty line 2; give one class name a line"):
+        class_names(source)
+    with pytest.raises(TgrError, match="cannot be read as text; give a file with one class name a line"):
+        class_names(DataSource(dataset="cifar10", class_names=tmp_path))
+    nameless = write(tmp_path / "nameless.parquet", image=[png], label=[1], classes=None)
+    with pytest.raises(TgrError, match='names no classes in its metadata "classes"; give them with --class-names'):
+        class_names(DataSource(dataset=f"parquet:{nameless}"))
+    names.write_text("a\nb")
+    assert open_split(DataSource(dataset=f"parquet:{nameless}", class_names=names), "eval").classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("cifar11", r'^there is no data set "cifar11"; use imagenet, .* Did you mean "cifar10"\?$'),
+        ("parquet:", '^there is no data set "parquet:"; use imagenet'),
+        ("mine", r'^there is no data set "mine".* To use a path, write "imagefolder:mine" or "parquet:mine"\.$'),
+    ],
+)
+def test_unknown_names(dataset: str, words: str) -> None:
+    Path("mine").mkdir()
+    with pytest.raises(TgrError, match=words):
+        DataSource(dataset=dataset)
+
+
+def test_folder_in_the_workdir() -> None:
+    assert DataSource(dataset="cifar10").folder == "cifar10"
+    assert DataSource(dataset="parquet:/somewhere/my set").folder == "my-set"
+    assert DataSource(dataset="imagefolder:/somewhere/birds/").folder == "birds"
+    assert DataSource(dataset="imagefolder:/somewhere/birds", name="owls").folder == "owls"
+
+
+PNG = encoded(Image.new("L", (2, 2)))
+BAD_PARQUET: dict[str, tuple[dict[str, Any], str]] = {
+    "foreign": ({"x": [1]}, r"bad.parquet has no column image; a data set of images has the columns image"),
+    "no label": ({"image": [PNG]}, "bad.parquet has no column label;"),
+    "text": ({"image": ["a.png"], "label": [0]}, "bad.parquet has the column image as string;"),
+    "float": ({"image": [PNG], "label": [0.5]}, "bad.parquet has the column label as double;"),
+    "null": ({"image": [PNG, None], "label": [0, 1]}, "bad.parquet has no image in row 1; fill it in or remove"),
+    "range": ({"image": [PNG, PNG], "label": [0, 2]}, "image bad/1 of bad.parquet has label 2, where 0 to 1 are"),
+    "negative": ({"image": [PNG], "label": [-1]}, "image bad/0 of bad.parquet has label -1, where 0 to 1 are"),
+    "twice": ({"image": [PNG] * 2, "label": [0, 1], "path": ["a", "a"]}, "bad.parquet holds the image id a twice;"),
+    "empty": (
+        {"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())},
+        "bad.parquet holds no image; give",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PARQUET)
+def test_unsound_parquet(case: str, tmp_path: Path) -> None:
+    columns, words = BAD_PARQUET[case]
+    write(tmp_path / "bad.parquet", **columns)
+    with pytest.raises(TgrError, match=words) as caught:
+        open_split(DataSource(dataset=f"parquet:{tmp_path / 'bad.parquet'}"), "eval")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_or_missing_files(tmp_path: Path, png: bytes) -> None:
+    whole = write_toy_parquet(tmp_path / "whole.parquet").read_bytes()
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TgrError, match=r"cut.parquet is not a whole Parquet file \(truncated, or another format\)"):
+        open_split(DataSource(dataset=f"parquet:{cut}"), "eval")
+    holed = bytearray(whole)
+    holed[4:2000] = bytes(1996)
+    cut.write_bytes(holed)
+    with pytest.raises(TgrError, match=r"cut.parquet is damaged and cannot be read; get it again"):
+        open_split(DataSource(dataset=f"parquet:{cut}"), "eval")
+    with pytest.raises(TgrError, match=r"nowhere does not exist; name a Parquet file, or a folder"):
+        open_split(DataSource(dataset=f"parquet:{tmp_path / 'nowhere'}"), "eval")
+    with pytest.raises(TgrError, match=r"nowhere is not a folder; name one that holds train/ and val/"):
+        open_split(DataSource(dataset=f"imagefolder:{tmp_path / 'nowhere'}"), "eval")
+    with pytest.raises(TgrError, match=r"--eval-data nowhere does not exist; name a Parquet file or a folder"):
+        open_split(DataSource(dataset="digits", eval_data=Path("nowhere")), "eval")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TgrError, match=r"empty holds no train\*.parquet, val\*.parquet or test\*.parquet; name such"):
+        open_split(DataSource(dataset=f"parquet:{tmp_path / 'empty'}"), "eval")
+    with pytest.raises(TgrError, match="empty holds no folders; a folder of images for each class is expected"):
+        open_split(DataSource(dataset=f"imagefolder:{tmp_path / 'empty'}"), "eval")
+    write(tmp_path / "empty" / "train.parquet", image=[png], label=[0])
+    with pytest.raises(TgrError, match=r"has no evaluation split \(val\*.parquet or test\*.parquet was looked for"):
+        open_split(DataSource(dataset=f"parquet:{tmp_path / 'empty'}"), "eval")
+
+
+def test_ambiguous_or_inconsistent_folders(tmp_path: Path, png: bytes) -> None:
+    for word in ("train", "val", "test"):
+        write_folders(tmp_path / "folders" / word, {"a": 1})
+        write(tmp_path / f"{word}.parquet", image=[png], label=[0], classes="a\nb" if word == "train" else "a\nc")
+    with pytest.raises(TgrError, match="holds both test and val, and either could be evaluated; choose with"):
+        open_split(DataSource(dataset=f"imagefolder:{tmp_path / 'folders'}"), "eval")
+    with pytest.raises(TgrError, match=r"val.parquet and .*train.parquet name different classes; give one data set's"):
+        open_split(DataSource(dataset=f"parquet:{tmp_path}"), "eval")
+    for word in ("val", "test"):
+        write(tmp_path / f"{word}.parquet", image=[png], label=[0])
+    with pytest.raises(TgrError, match=r"holds both test.parquet and val.parquet, and either could be evaluated"):
+        open_split(DataSource(dataset=f"parquet:{tmp_path}"), "eval")
+    write_folders(tmp_path / "two" / "train", {"a": 1})
+    write_folders(tmp_path / "two" / "val", {"a": 1, "b": 1})
+    source = DataSource(dataset=f"imagefolder:{tmp_path / 'two'}")
+    with pytest.raises(TgrError, match='holds the folder "b", which is no class of imagefolder'):
+        open_split(source, "eval")
+    (tmp_path / "two" / "train" / "a" / "0.png").unlink()
+    with pytest.raises(TgrError, match=r"^two/train holds no image; give a data set with at least one$"):
+        open_split(source, "train")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names that are no UTF-8 exist on POSIX only")
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"a": 1})
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / os.fsdecode(b"\xff.png"))
+    with pytest.raises(TgrError, match="has a name that is not valid UTF-8; rename its files and folders"):
+        open_split(DataSource(dataset=f"imagefolder:{tmp_path}"), "eval")
+
+
+def test_undecodable_pictures_are_named(tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = encoded(Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)))
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    images = [b"no picture", png[: len(png) // 2], deep, script, b"", encoded(Image.new("L", (20, 20)))]
+    write(tmp_path / "x.parquet", image=images, label=[0] * 6, path=["text", "cut", "deep", "script", "none", "large"])
+    found = open_split(DataSource(dataset=f"parquet:{tmp_path / 'x.parquet'}"), "eval")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    expected = [
+        "image text of x.parquet is none of PNG, JPEG,",
+        "image cut of x.parquet cannot be decoded (",
+        "image deep of x.parquet cannot be decoded (its pixels are of mode I;16, where 8 bits a channel are expected)",
+        "image script of x.parquet is none of PNG, JPEG,",
+        "image none of x.parquet is none of PNG, JPEG,",
+        "image large of x.parquet has over 300 pixels; shrink it first",
+    ]
+    for number, words in enumerate(expected):
+        with pytest.raises(TgrError, match="^" + re.escape(words)) as caught:
+            found.image(number)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "classes", "train", "test"),
+    [
+        ("cifar10", 10, 25_000, 10_000),
+        ("gtsrb", 43, 1720, 1720),
+        ("tiny_imagenet", 200, 4000, 5000),
+        ("mnist", 10, 10_000, 10_000),
+    ],
+)
+def test_real_data(shared_data: Path, name: str, classes: int, train: int, test: int) -> None:
+    source = DataSource(dataset=f"parquet:{shared_data / name}")
+    for split, count in (("train", train), ("eval", test)):
+        images = open_split(source, split)
+        assert (len(images), len(set(images.ids)), len(set(images.labels))) == (count, count, classes)
+        assert images.image(count - 1).mode == ("L" if name == "mnist" else "RGB")
+    if name == "cifar10":
+        assert class_names(source) == class_names(DataSource(dataset="cifar10"))
+
+
+@pytest.mark.shared
+def test_real_imagenet_sample_stands_in_for_imagenet(shared_data: Path) -> None:
+    source = DataSource(eval_data=shared_data / "imagenet_sample" / "images.parquet")
+    images = open_split(source, "eval")
+    assert (images.ids[1], images.classes[images.labels[1]]) == ("n01443537_goldfish.JPEG", "goldfish")
+    assert min(images.image(1).size) == 256

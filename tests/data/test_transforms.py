@@ -1,0 +1,159 @@
+"""Preprocessing as data, and the transforms beside torchvision's own."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode, v2
+
+from tgr_cli import seeding
+from tgr_cli.data.transforms import (
+    PADDING,
+    Preprocessing,
+    PreprocessingOptions,
+    augmentation_words,
+    evaluation,
+    training,
+)
+from tgr_cli.errors import TgrError
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET = Preprocessing(resize=40, crop=32, mean=MEAN, std=STD)
+CIFAR = Preprocessing(resize=None, crop=8, mean=(0.5,) * 3, std=(0.25,) * 3)
+PLAIN = Preprocessing(resize=None, crop=8, mean=(0.0,), std=(1.0,), channels=1)
+
+
+def picture(width: int, height: int, channels: int = 3, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(64, 48), (30, 90), (40, 40)])
+def test_evaluation_is_torchvisions(interpolation: str, size: tuple[int, int]) -> None:
+    pre = Preprocessing(resize=40, crop=32, mean=MEAN, std=STD, interpolation=interpolation)
+    reference = v2.Compose(
+        [
+            v2.Resize(40, interpolation=InterpolationMode(interpolation)),
+            v2.CenterCrop(32),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    image = picture(*size)
+    assert torch.equal(evaluation(pre)(image), reference(image))
+    assert torch.equal(training(pre, "none")(image, seed=5), reference(image))
+
+
+def test_channels_and_small_pictures() -> None:
+    grey = picture(4, 6, channels=1)
+    x_CHW = evaluation(PLAIN)(grey)
+    assert x_CHW.shape == PLAIN.input_shape == (1, 8, 8)
+    inside = torch.from_numpy(np.asarray(grey).astype(np.float32) / 255)
+    assert torch.allclose(x_CHW[0, 1:7, 2:6], inside, rtol=1e-6, atol=0)
+    assert x_CHW.count_nonzero() == inside.count_nonzero()  # zeros all around
+    rgb = evaluation(CIFAR)(grey)
+    assert torch.equal(rgb[0], rgb[2])
+    red = Image.new("RGB", (8, 8), (255, 0, 0))
+    assert evaluation(PLAIN)(red)[0, 0, 0].item() == pytest.approx(
+        76 / 255
+    )  # ITU-R 601-2 luma, as Pillow documents: 0.299 × 255
+
+
+def test_every_augmented_picture_is_a_mirrored_window() -> None:
+    image = picture(8, 8, channels=1)
+    x_HW = evaluation(PLAIN)(image)[0]
+    padded = torch.nn.functional.pad(x_HW, (PADDING,) * 4)
+    transform = training(PLAIN, "crop")
+    pixels = torch.stack([transform.pixels(image, 0)] * 300)
+    words = augmentation_words(1, 300)
+    seen = set()
+    top = seeding.below(words[:, 1], 9)
+    left = seeding.below(words[:, 2], 9)
+    for number, found in enumerate(transform.finish(pixels, words)):
+        y, x, mirrored = int(top[number]), int(left[number]), bool(words[number, 0] >> np.uint64(63))
+        window = padded[y : y + 8, x : x + 8]
+        assert torch.equal(found[0], window.flip(-1) if mirrored else window)
+        seen.add((y, x, mirrored))
+    assert {y for y, _, _ in seen} == {x for _, x, _ in seen} == set(range(9))
+    assert {mirrored for *_, mirrored in seen} == {False, True}
+
+
+def test_flip_mirrors_about_half() -> None:
+    image = picture(8, 8)
+    straight = evaluation(CIFAR)(image)
+    mirrored = [torch.equal(training(CIFAR, "flip")(image, seed), straight.flip(-1)) for seed in range(200)]
+    same = [torch.equal(training(CIFAR, "flip")(image, seed), straight) for seed in range(200)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True))
+    assert 70 <= sum(mirrored) <= 130  # binomial(200, 1/2): 4 standard deviations
+
+
+def test_imagenet_crop_is_torchvisions_under_the_seed() -> None:
+    image = picture(60, 50)
+    transform = training(IMAGENET, "imagenet")
+    for word in (3, 4):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(word)
+            expected = v2.PILToTensor()(v2.RandomResizedCrop(32)(image))
+        assert torch.equal(transform.pixels(image, word), expected)
+    assert not torch.equal(transform.pixels(image, 3), transform.pixels(image, 4))
+    assert not transform.repeatable
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop", "imagenet"])
+def test_no_global_generator_moves(augment: str) -> None:
+    before = torch.get_rng_state()
+    one = training(IMAGENET, augment)(picture(50, 50), seed=1)
+    torch.rand(3)
+    two = training(IMAGENET, augment)(picture(50, 50), seed=1)
+    torch.set_rng_state(before)
+    training(IMAGENET, augment)(picture(50, 50), seed=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one, two)
+
+
+def test_preprocessing_there_and_back() -> None:
+    for pre in (IMAGENET, CIFAR, PLAIN):
+        assert Preprocessing.from_json(json.loads(json.dumps(pre.to_json()))) == pre
+    with pytest.raises(TgrError, match=r"where channels, crop, interpolation, mean, resize, std are expected"):
+        Preprocessing.from_json({"crop": 3})
+    with pytest.raises(TgrError, match="whose values are of another type"):
+        Preprocessing.from_json(IMAGENET.to_json() | {"mean": 3})
+
+
+def test_options_override() -> None:
+    options = PreprocessingOptions(resize=48, crop=24, mean="0.1, 0.2,0.3", std="1,1,1", interpolation="bicubic")
+    assert options.override(IMAGENET) == Preprocessing(
+        resize=48, crop=24, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0), interpolation="bicubic"
+    )
+    assert PreprocessingOptions().override(IMAGENET) == IMAGENET
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"resize": 16},
+            "a crop of 32 pixels does not fit into images resized to 16; give --resize and --crop so that",
+        ),
+        ({"crop": 64}, "a crop of 64 pixels does not fit into images resized to 40;"),
+        ({"mean": "0.5"}, "--mean has 1 values for 3 channels; give one a channel"),
+        ({"mean": "a,b,c"}, '--mean is "a,b,c", not numbers; write them as 0.485,0.456,0.406'),
+        ({"std": "1,0,1"}, "--std is 1,0,1, which cannot normalise; give finite numbers, --std above 0"),
+        ({"mean": "nan,0,0"}, "--mean is nan,0,0, which cannot normalise;"),
+        ({"interpolation": "bilinaer"}, 'interpolation "bilinaer" is unknown; .* Did you mean "bilinear"?'),
+    ],
+)
+def test_options_that_do_not_fit(options: dict, words: str) -> None:
+    with pytest.raises(TgrError, match=words):
+        PreprocessingOptions(**options).override(IMAGENET)
+
+
+def test_unknown_augmentation_and_channels() -> None:
+    with pytest.raises(TgrError, match=r'augmentation "crops" is unknown; use none, .* Did you mean "crop"\?'):
+        training(CIFAR, "crops")
+    with pytest.raises(TgrError, match=r"images with 4 channels are not supported; use 1 \(grey\) or 3 \(RGB\)"):
+        Preprocessing(resize=None, crop=8, mean=(0.0,) * 4, std=(1.0,) * 4, channels=4)

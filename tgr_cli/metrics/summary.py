@@ -181,12 +181,12 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
 
 
 def last_layer(rows: Sequence[Row], last_sites: Sequence[str]) -> LastLayer:
-    """Return the three readings of a model's last layer; `last_sites` names its sites as the function of that name."""
+    """Return the three readings of a model's last layer; `last_sites` is as from `last_sites`; NaN if not struck."""
     by_name = {row["site"]: row for row in rows}
+    if not set(last_sites) <= set(by_name):
+        return LastLayer(math.nan, math.nan, math.nan)
     chosen = [by_name[name] for name in last_sites]
-    return LastLayer(
-        _number(chosen[0]["mean_dloss"]), _weighted_mean(chosen, "neurons"), _weighted_mean(chosen, "macs")
-    )
+    return LastLayer(_number(chosen[0]["mean_dloss"]), _weighted_mean(chosen, "neurons"), _weighted_mean(chosen, "macs"))
 
 
 def last_sites(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -216,7 +216,7 @@ def improvement(
     """Return the factors baseline / candidate from both models' rows of `vulnerability` and their `last_sites`."""
     before, after = last_layer(baseline, last_baseline), last_layer(candidate, last_candidate)
     sdc_before, sdc_after = (
-        next(_number(row["sdc_rate"]) for row in rows if row["site"] == last[0])
+        next((_number(row["sdc_rate"]) for row in rows if row["site"] == last[0]), math.nan)
         for rows, last in ((baseline, last_baseline), (candidate, last_candidate))
     )
     dependent = [[row for row in rows if row["per_image"]] for rows in (baseline, candidate)]
@@ -233,10 +233,12 @@ def improvement(
 
 
 def median_dloss(faults: Faults) -> float:
-    """Return the weighted median dLoss, non-finite outcomes counting as larger than any; NaN where it is one of them.
+    """Return the weighted median dLoss, non-finite outcomes counting as larger than any; NaN where it is one of them or there is none.
 
     It stands where no range limit bounds the values, and the mean is carried by a handful of faults.
     """
+    if len(faults) == 0:
+        return math.nan
     dloss_N = np.where(np.isnan(faults.dloss), np.inf, faults.dloss)
     order_N = np.argsort(dloss_N, kind="stable")
     reached_N = np.cumsum(faults.weight[order_N])

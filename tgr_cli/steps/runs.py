@@ -62,7 +62,7 @@ def refuse_other_images(first: Artifact, second: Artifact) -> None:
     ours, theirs = set(first.column("image_id")), set(second.column("image_id"))
     if ours != theirs:
         raise TgrError(
-            f"{first.path} holds {len(ours)} images, {second.path} {len(theirs)}, of which {len(ours & theirs)} are the "
+            f"{first.path} holds {len(ours)} images, {second.path} {len(theirs)}, {len(ours & theirs)} of them the "
             f'same; run "{EVALUATE}" for both on the same images'
         )
 

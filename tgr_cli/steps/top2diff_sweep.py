@@ -100,33 +100,31 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _models(config: Config, workspace: Workspace) -> list[_Model]:
-    folders = [runs.run_folder(workspace, name) for name in config.run]
-    if not folders and not config.golden:
-        folders = [
-            runs.run_folder(workspace, path.parent.name) for path in sorted(workspace.path.glob("*/golden.parquet"))
-        ]
-    if not folders and not config.golden:
+    named = list(config.run)
+    if not named and not config.golden:
+        named = [path.parent.name for path in sorted(workspace.path.glob("*/golden.parquet"))]
+    if not named and not config.golden:
         raise TgrError(
             f'no run in {workspace.path} has golden.parquet; run "tgr evaluate" first, or name artifacts with --golden'
         )
-    paths = [folder.golden for folder in folders] + list(config.golden)
+    folders = [runs.run_folder(workspace, name) for name in named]
+    goldens = [runs.read_golden(path) for path in (*(folder.golden for folder in folders), *config.golden)]
     given = [store.read(path, INJECTIONS) for path in config.injections]
-    models = []
-    for number, path in enumerate(paths):
-        name, golden = runs.read_golden(path)
-        if name in (model.name for model in models):
-            raise TgrError(f"two of the models are called {name}; name each run once")
+    for artifact in given:
+        if artifact.provenance.model not in [golden.provenance.model for _, golden in goldens]:
+            runs.refuse_other_model(goldens[0][1], artifact)
+    models: list[_Model] = []
+    for position, (name, golden) in enumerate(goldens):
+        if name in [model.name for model in models]:
+            raise TgrError(f'two of the models are called "{name}"; name each run once')
         own = [artifact for artifact in given if artifact.provenance.model == golden.provenance.model]
-        if not own and number < len(folders) and folders[number].injections.exists():
-            own = [store.read(folders[number].injections, INJECTIONS)]
+        if len(own) > 1:
+            raise TgrError(f"{own[0].path} and {own[1].path} are both of the model of {golden.path}; name one of them")
+        if not own and position < len(folders) and folders[position].injections.exists():
+            own = [store.read(folders[position].injections, INJECTIONS)]
         for artifact in own:
             runs.refuse_other_model(golden, artifact)
-        if len(own) > 1:
-            raise TgrError(f"{own[0].path} and {own[1].path} are both of the model of {path}; name one of them")
         models.append(_Model(name, golden, own[0] if own else None))
-    for artifact in given:
-        if artifact not in [model.injections for model in models]:
-            runs.refuse_other_model(models[0].golden, artifact)
     return models
 
 
@@ -140,9 +138,12 @@ def _rows(model: _Model, delta_D: np.ndarray) -> list[dict[str, Any]]:
         "sdc_coverage_golden": np.full(len(delta_D), np.nan),
     }
     if model.injections is not None:
-        faults = [model.injections.column(name) for name in ("site", "outcome", "weight")]
-        for name, seen in (("sdc_coverage", "faulty_top2diff"), ("sdc_coverage_golden", "golden_top2diff")):
-            columns[name] = top2diff.sdc_coverage(*faults, model.injections.column(seen), delta_D)
+        site_N, outcome_N, weight_N, faulty_N, golden_N = (
+            model.injections.column(name)
+            for name in ("site", "outcome", "weight", "faulty_top2diff", "golden_top2diff")
+        )
+        columns["sdc_coverage"] = top2diff.sdc_coverage(site_N, outcome_N, weight_N, faulty_N, delta_D)
+        columns["sdc_coverage_golden"] = top2diff.sdc_coverage(site_N, outcome_N, weight_N, golden_N, delta_D)
     plain = ([None if np.isnan(value) else value for value in values.tolist()] for values in columns.values())
     return [{"model": model.name, **dict(zip(columns, row, strict=True))} for row in zip(*plain, strict=True)]
 

@@ -1,0 +1,90 @@
+"""Run folders made by hand: golden, injections and vulnerability as the commands would write them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.provenance import sha256_file, sha256_names
+from tgr_cli.artifacts.schemas import GOLDEN, INJECTIONS, VULNERABILITY
+from tgr_cli.metrics.summary import Faults, vulnerability_row
+
+CLASSES = sha256_names(["dot", "bar", "ring"])
+OUTCOMES = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
+
+
+def write_golden(
+    path: Path, top2diff: Mapping[str, float], wrong: str = "", *, run: str, model: str, classes: str = CLASSES
+) -> Path:
+    """Write `golden` for images named by letters: their Top2Diff; those in `wrong` are classified wrongly."""
+    ids, values = list(top2diff), np.array(list(top2diff.values()))
+    columns = {
+        "image_id": ids,
+        "label": [0] * len(ids),
+        "prediction": [int(name in wrong) for name in ids],
+        "loss": [0.5] * len(ids),
+        "top1": (1 + values) / 2,
+        "top2": (1 - values) / 2,
+        "top2diff": values,
+        "rank_of_label": [int(name in wrong) for name in ids],
+    }
+    facts = {"model": model, "classes": classes, "extra": {"run": run, "params": 1000 + len(run)}}
+    return store.write(path, GOLDEN, columns, store.provenance_for(GOLDEN, **facts))
+
+
+def write_injections(
+    path: Path,
+    sites: Sequence[tuple[dict, str, str, Sequence[float | None]]],
+    *,
+    model: str,
+    limit: str = "clamp",
+    top2diff: Sequence[float | None] | None = None,
+    golden_top2diff: Sequence[float] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> Path:
+    """Write `injections`, and `vulnerability` beside it: a site's facts, outcomes by letter, images, dLoss a fault."""
+    columns: dict[str, list] = {name: [] for name in INJECTIONS.arrow.names}
+    for facts, outcomes, images, dloss in sites:
+        for number, (letter, image, value) in enumerate(zip(outcomes, images, dloss, strict=True)):
+            gone = letter == "n"
+            row = dict.fromkeys(INJECTIONS.arrow.names, 0) | {
+                "fault": number,
+                "site": facts["site"],
+                "index": [number],
+                "image_id": image,
+                "weight": 1.0,
+                "faulty_label": None if gone else int(letter == "s"),
+                "faulty_loss": None if gone else value,
+                "dloss": value,
+                "faulty_top2diff": None if gone else 0.5,
+                "golden_top2diff": 0.5,
+                "outcome": OUTCOMES[letter],
+            }
+            for name, cell in row.items():
+                columns[name].append(cell)
+    if top2diff is not None:
+        columns["faulty_top2diff"] = list(top2diff)
+    if golden_top2diff is not None:
+        columns["golden_top2diff"] = list(golden_top2diff)
+    facts = {
+        "model": model,
+        "classes": CLASSES,
+        "config": {"limit": limit, "sampling": "uniform"},
+        "extra": extra or {},
+    }
+    store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))
+    faults = Faults.read(store.read(path, INJECTIONS).table)
+    rows = [vulnerability_row(site, faults.at(site["site"])) for site, *_ in sites]
+    facts["inputs"] = {"injections": sha256_file(path)}
+    table = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
+    store.write(
+        RunFolder(path.parent).vulnerability, VULNERABILITY, table, store.provenance_for(VULNERABILITY, **facts)
+    )
+    return path
+
+
+def site(name: str, op: str = "linear", *, neurons: int = 10, macs: int = 100, per_image: bool = True) -> dict:
+    return {"site": name, "op": op, "per_image": per_image, "neurons": neurons, "macs": macs}

@@ -1,0 +1,223 @@
+"""Compare candidates with a baseline: accuracy, cost, improvement factors and Top2Diff, a row of the paper's Table 1.
+
+Twice for each candidate: on the images of each model's own campaign (`own`), and on those of them that both models
+classify correctly (`common`), so that neither is measured on easier images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, VULNERABILITY
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.data.datasets import DataSource
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics import summary
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps import runs
+
+BY_MEAN = (
+    "last_layer",
+    "last_layer_by_neurons",
+    "last_layer_by_macs",
+    "overall",
+    "overall_per_image",
+    "overall_by_macs",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which runs: folders by name within the data set's folder, or by path."""
+
+    baseline: str
+    candidates: Sequence[str]
+    dataset: str = "imagenet"
+    name: str | None = None
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The artifact's path and its rows."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A measured run: its name, its artifacts, and what is read from them once."""
+
+    name: str
+    golden: Artifact
+    injections: Artifact
+    vulnerability: Artifact
+    rows: list[dict[str, Any]]
+    faults: summary.Faults
+
+    @property
+    def correct_ids(self) -> np.ndarray:
+        return self.golden.column("image_id")[runs.correct(self.golden)]
+
+    @property
+    def limit(self) -> str:
+        return str(self.injections.provenance.config.get("limit"))
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        return tuple(self.injections.provenance.extra.get("last_sites") or summary.last_sites(self.rows))
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """A run on one choice of images: its rows of `vulnerability`, their faults, and Top2Diff of its correct images."""
+
+    rows: list[dict[str, Any]]
+    faults: summary.Faults
+    top2diff_N: np.ndarray
+
+    def outcomes(self, outcome: str) -> int:
+        return int((self.faults.outcome == outcome).sum())
+
+    def reliable(self, sites: Sequence[str] | None = None) -> bool:
+        return all(row["reliable"] for row in self.rows if sites is None or row["site"] in sites)
+
+    def median(self, site: str) -> float:
+        return summary.median_dloss(self.faults.at(site))
+
+    @property
+    def median_overall(self) -> float:
+        return float(np.mean([self.median(row["site"]) for row in self.rows]))
+
+    @property
+    def mean_top2diff(self) -> float | None:
+        return float(self.top2diff_N.mean()) if len(self.top2diff_N) else None
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Result:
+    """Compare every candidate with the baseline, write the `comparison` artifact and return its rows."""
+    workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
+    opened = [_open(runs.run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
+    baseline, *candidates = opened
+    for candidate in candidates:
+        runs.refuse_other_images(baseline.golden, candidate.golden)
+    path = store.prepare(config.out or workspace.comparison)
+    for measured in opened:
+        _note_choices(measured, baseline, reporter)
+    rows = []
+    for candidate in candidates:
+        common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
+        for images, ids in (("own", None), ("common", common)):
+            before, after = _figures(baseline, ids), _figures(candidate, ids)
+            if before is None or after is None:
+                reporter.note(
+                    f"{candidate.name} is not compared on common images: some site was struck on none of the "
+                    f"{len(common)} images that it and {baseline.name} both get right"
+                )
+                continue
+            rows.append(_row(baseline, candidate, images, before, after))
+    inputs = {
+        f"{role} {measured.name}": getattr(measured, role).sha256
+        for measured in opened
+        for role in ("golden", "injections", "vulnerability")
+    }
+    facts = {"baseline": baseline.name, "candidates": [candidate.name for candidate in candidates]}
+    store.write(
+        path,
+        COMPARISON,
+        {name: [row[name] for row in rows] for name in COMPARISON.arrow.names},
+        store.provenance_for(COMPARISON, config=facts, classes=baseline.golden.provenance.classes, inputs=inputs),
+    )
+    return Result(path, rows)
+
+
+def _open(folder: RunFolder) -> _Run:
+    name, golden = runs.read_golden(folder.golden)
+    injections = store.read(folder.injections, INJECTIONS)
+    vulnerability = store.read(folder.vulnerability, VULNERABILITY)
+    for artifact in (injections, vulnerability):
+        runs.refuse_other_model(golden, artifact)
+    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
+        raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
+    rows = vulnerability.table.to_pylist()
+    return _Run(name, golden, injections, vulnerability, rows, summary.Faults.read(injections.table))
+
+
+def _note_choices(measured: _Run, baseline: _Run, reporter: Reporter) -> None:
+    if measured.limit == "none":
+        reporter.note(
+            f"{measured.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
+            "rest on medians and SDC rates only"
+        )
+    elif measured.limit != baseline.limit:
+        reporter.note(
+            f"{measured.name} was injected with --limit {measured.limit}, {baseline.name} with {baseline.limit}"
+        )
+    missing = set(measured.last) - {row["site"] for row in measured.rows}
+    if missing:
+        reporter.note(f"{measured.name} has no fault at {', '.join(sorted(missing))}, so no figure of its last layer")
+    if measured.injections.provenance.config.get("sampling") == "list":
+        reporter.note(
+            f"{measured.name} was injected from a list of faults: its figures describe that list, not the model"
+        )
+
+
+def _figures(measured: _Run, image_ids: np.ndarray | None) -> _Figures | None:
+    """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none."""
+    shown = runs.correct(measured.golden)
+    top2diff_N = measured.golden.column("top2diff")
+    if image_ids is None:
+        return _Figures(measured.rows, measured.faults, top2diff_N[shown])
+    faults = measured.faults.where(np.isin(measured.faults.image_id, image_ids))
+    at_sites = [faults.at(row["site"]) for row in measured.rows]
+    if not all(len(at_site) for at_site in at_sites):
+        return None
+    rows = [summary.vulnerability_row(row, at_site) for row, at_site in zip(measured.rows, at_sites, strict=True)]
+    return _Figures(rows, faults, top2diff_N[np.isin(measured.golden.column("image_id"), image_ids)])
+
+
+def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:
+    factors = vars(summary.improvement(before.rows, after.rows, baseline.last, candidate.last))
+    if "none" in (baseline.limit, candidate.limit):
+        factors |= dict.fromkeys(BY_MEAN)
+    factors["median_last_layer"] = summary.ratio(before.median(baseline.last[0]), after.median(candidate.last[0]))
+    factors["median_overall"] = summary.ratio(before.median_overall, after.median_overall)
+    row: dict[str, Any] = {
+        "baseline": baseline.name,
+        "candidate": candidate.name,
+        "images": images,
+        "params_delta": _params(candidate) - _params(baseline),
+        "macs_delta": _macs(candidate) - _macs(baseline),
+        **{name: None if value is None or np.isnan(value) else value for name, value in factors.items()},
+        "last_layer_reliable": before.reliable(baseline.last) and after.reliable(candidate.last),
+        "overall_reliable": before.reliable() and after.reliable(),
+    }
+    for side, measured, figures in (("baseline", baseline, before), ("candidate", candidate, after)):
+        row |= {
+            f"accuracy_{side}": float(runs.correct(measured.golden).mean()),
+            f"top2diff_{side}": figures.mean_top2diff,
+            f"correct_{side}": len(figures.top2diff_N),
+            f"faults_{side}": len(figures.faults),
+            f"sdc_{side}": figures.outcomes("sdc"),
+            f"non_finite_{side}": figures.outcomes("non_finite"),
+        }
+    return row
+
+
+def _params(measured: _Run) -> int:
+    return int(measured.golden.provenance.extra["params"])
+
+
+def _macs(measured: _Run) -> int:
+    return sum(row["macs"] for row in measured.rows)

@@ -1,0 +1,74 @@
+"""`tgr evaluate`: how a model classifies images without a fault."""
+
+from pathlib import Path
+
+import typer
+
+from tgr_cli.commands import options as o
+from tgr_cli.commands.console import count, number, percent
+from tgr_cli.commands.session import session
+
+
+def evaluate(
+    ctx: typer.Context,
+    model: o.Model,
+    dataset: o.Dataset = "imagenet",
+    data_root: o.DataRoot = None,
+    download: o.Download = False,
+    train_data: o.TrainData = None,
+    eval_data: o.EvalData = None,
+    class_names: o.ClassNames = None,
+    name: o.Name = None,
+    images: o.Images = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    interpolation: o.Interpolation = None,
+    checkpoint: o.Checkpoint = None,
+    weights: o.Weights = None,
+    head: o.Head = None,
+    init: o.Init = None,
+    train_seed: o.TrainSeed = None,
+    batch_size: o.BatchSize = 64,
+    workers: o.Workers = 0,
+    device: o.Device = "cpu",
+    workdir: o.Workdir = Path("runs"),
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Classify the evaluation split without faults: accuracy, loss, and Top2Diff of every image."""
+    from tgr_cli.steps import evaluate as step
+
+    with session(ctx) as console:
+        result = step.run(o.configure(step.Config, locals()), console)
+        console.wrote(result.path)
+    figures, loaded = result.figures, result.loaded
+    if json:
+        console.json(
+            {
+                "run": loaded.run.name,
+                "origin": loaded.origin,
+                "images": figures.images,
+                "top1": figures.top1,
+                "top5": figures.top5,
+                "loss": figures.loss,
+                "top2diff": figures.top2diff,
+                "golden": result.path,
+            }
+        )
+        return
+    console.table(
+        f"{loaded.run.name} ({loaded.origin})",
+        ("images", "top-1", "top-5", "mean loss", "mean Top2Diff of correct images"),
+        [
+            (
+                count(figures.images),
+                percent(figures.top1),
+                percent(figures.top5),
+                number(figures.loss),
+                number(figures.top2diff),
+            )
+        ],
+    )

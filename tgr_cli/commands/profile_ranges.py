@@ -1,0 +1,57 @@
+"""`tgr profile-ranges`: the values a model's sites take without a fault."""
+
+from pathlib import Path
+
+import typer
+
+from tgr_cli.commands import options as o
+from tgr_cli.commands.console import count, number
+from tgr_cli.commands.session import session
+
+
+def profile_ranges(
+    ctx: typer.Context,
+    model: o.Model,
+    dataset: o.Dataset = "imagenet",
+    data_root: o.DataRoot = None,
+    download: o.Download = False,
+    train_data: o.TrainData = None,
+    eval_data: o.EvalData = None,
+    class_names: o.ClassNames = None,
+    name: o.Name = None,
+    images: o.Images = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    interpolation: o.Interpolation = None,
+    checkpoint: o.Checkpoint = None,
+    weights: o.Weights = None,
+    head: o.Head = None,
+    init: o.Init = None,
+    train_seed: o.TrainSeed = None,
+    targets: o.Targets = "conv,linear",
+    batch_size: o.BatchSize = 64,
+    workers: o.Workers = 0,
+    device: o.Device = "cpu",
+    workdir: o.Workdir = Path("runs"),
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Record what values each site takes on the train split without faults; the largest are the range limits."""
+    from tgr_cli.steps import profile_ranges as step
+
+    with session(ctx) as console:
+        result = step.run(o.configure(step.Config, locals()), console)
+        console.wrote(result.path)
+    names = list(result.columns)
+    rows = list(zip(*result.columns.values(), strict=True))
+    if json:
+        console.json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    console.table(
+        f"{result.loaded.run.name}: ranges over {count(result.images)} images",
+        [name.replace("_", " ") for name in names],
+        [(site, *map(number, values)) for site, *values in rows],
+    )

@@ -1,0 +1,120 @@
+"""What a model makes of images without a fault: logits, and the `golden` rows they come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tgr_cli.data.datasets import ImageSet, batches
+from tgr_cli.data.transforms import Preprocessing, evaluation
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics.outcomes import cross_entropy, predictions
+from tgr_cli.metrics.top2diff import top2
+from tgr_cli.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Logits of N images, float32 [N, C] on the CPU, all finite, and the images' labels, int64 [N]."""
+
+    logits_NC: torch.Tensor
+    labels_N: torch.Tensor
+
+    def rank_of_label(self) -> np.ndarray:
+        """Return how many classes come before the label, int64 [N]; ties go to the lowest index, as in predictions."""
+        own_N1 = self.logits_NC.gather(1, self.labels_N[:, None])
+        index_C = torch.arange(self.logits_NC.shape[1])
+        ahead_NC = (self.logits_NC > own_N1) | ((self.logits_NC == own_N1) & (index_C < self.labels_N[:, None]))
+        return ahead_NC.sum(1).numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Shares of images (top1, top5), mean cross entropy in nats, mean Top2Diff over the images classified correctly.
+
+    `top2diff` is NaN where no image is.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    loss: float
+    top2diff: float
+
+
+def classify(
+    model: nn.Module,
+    images: ImageSet,
+    pre: Preprocessing,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    device: str = "cpu",
+    reporter: Reporter = SILENT,
+) -> Golden:
+    """Return the logits of `model`, in evaluation mode, for all `images` in their order.
+
+    Raises TgrError where a logit is not finite, naming the first such image, and where the model's output is not one
+    row of logits an image. The model's mode is put back.
+    """
+    logits, labels, done = [], [], 0
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for x_BCHW, labels_B in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
+                logits_BC = model(x_BCHW.to(device)).float().cpu()
+                if logits_BC.ndim != 2 or len(logits_BC) != len(labels_B):
+                    raise TgrError(
+                        f"the model's output has shape {tuple(logits_BC.shape)} for {len(labels_B)} images; "
+                        "it must be one row of logits an image"
+                    )
+                _refuse_non_finite(logits_BC, images.ids[done:])
+                logits.append(logits_BC)
+                labels.append(labels_B)
+                done += len(labels_B)
+                reporter.progress("classifying", done, len(images))
+    finally:
+        model.train(was_training)
+    return Golden(torch.cat(logits), torch.cat(labels))
+
+
+def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str]) -> None:
+    finite_B = torch.isfinite(logits_BC).all(1)
+    if not finite_B.all():
+        raise TgrError(
+            f"the model's logits for image {ids[int(finite_B.int().argmin())]} are not finite; "
+            "check its weights and the preprocessing"
+        )
+
+
+def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of the `golden` artifact for images of these ids."""
+    top1_N, top2_N = top2(golden.logits_NC)
+    return {
+        "image_id": list(ids),
+        "label": golden.labels_N.numpy(),
+        "prediction": predictions(golden.logits_NC),
+        "loss": cross_entropy(golden.logits_NC, golden.labels_N),
+        "top1": top1_N,
+        "top2": top2_N,
+        "top2diff": top1_N - top2_N,
+        "rank_of_label": golden.rank_of_label(),
+    }
+
+
+def figures(golden: Golden) -> Figures:
+    """Return what the `golden` rows come to over all images."""
+    columns = rows(golden, ids=())
+    rank_N = columns["rank_of_label"]
+    right_N = rank_N == 0
+    return Figures(
+        images=len(rank_N),
+        top1=float(right_N.mean()),
+        top5=float((rank_N < 5).mean()),
+        loss=float(columns["loss"].mean()),
+        top2diff=float(columns["top2diff"][right_N].mean()) if right_N.any() else float("nan"),
+    )

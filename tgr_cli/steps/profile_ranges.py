@@ -1,0 +1,125 @@
+"""What values a model's sites take without a fault: the `ranges` artifact, which sets the range limit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
+from tgr_cli.data.transforms import PreprocessingOptions, evaluation
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.sites import Site
+from tgr_cli.metrics.ranges import RangeProfile
+from tgr_cli.models.loading import LoadedModel, ModelSource, load
+from tgr_cli.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which model sees which images. `images`: N at even steps through the train split, all where None."""
+
+    data: DataSource
+    preprocessing: PreprocessingOptions
+    source: ModelSource
+    images: int | None = None
+    targets: str = "conv,linear"
+    batch_size: int = 64
+    workers: int = 0
+    device: str = "cpu"
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The artifact's path, the model it is of, how many images were profiled, and the columns of `ranges`."""
+
+    path: Path
+    loaded: LoadedModel
+    images: int
+    columns: dict[str, list[Any]]
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Result:
+    """Profile the model's sites on the train split, write the `ranges` artifact and return it."""
+    images = split(config.data, reporter)
+    if config.images is not None:
+        images = images.sample(config.images)
+    workspace = Workspace(config.workdir, config.data.folder)
+    loaded = load(
+        config.source,
+        workspace,
+        images.classes,
+        preprocessing=config.preprocessing,
+        device=config.device,
+        reporter=reporter,
+    )
+    path = store.prepare(config.out or loaded.run.ranges)
+    network = Network.capture(
+        loaded.model,
+        loaded.preprocessing.input_shape,
+        batch_size=min(config.batch_size, len(images)),
+        targets=tuple(part.strip() for part in config.targets.split(",")),
+        device=config.device,
+    )
+    columns = profile(loaded, images, network, workers=config.workers, reporter=reporter)
+    provenance = store.provenance_for(
+        RANGES,
+        config=normalised(config),
+        model=loaded.fingerprint,
+        classes=sha256_names(images.classes),
+        extra={
+            "run": loaded.run.name,
+            "dataset": images.dataset,
+            "used": images.used,
+            "origin": loaded.origin,
+            "images": len(images),
+        },
+    )
+    store.write(path, RANGES, columns, provenance)
+    return Result(path, loaded, len(images), columns)
+
+
+def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
+    """Return the images to profile on: the train split."""
+    return open_split(data, "train")
+
+
+def profile(
+    loaded: LoadedModel,
+    images: ImageSet,
+    network: Network,
+    *,
+    workers: int = 0,
+    reporter: Reporter = SILENT,
+) -> dict[str, list[Any]]:
+    """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over `images`.
+
+    Raises TgrError where a site's output is not finite, naming the site.
+    """
+    size, done = network.batch_size, 0
+    profiles = {site.name: RangeProfile() for site in network.sites}
+    for x_BCHW, _ in batches(images, evaluation(loaded.preprocessing), batch_size=size, workers=workers):
+        real = len(x_BCHW)
+
+        def observe(site: Site, values_BN: torch.Tensor, real: int = real) -> None:
+            profiles[site.name].add(values_BN[:real])
+            if not profiles[site.name].finite:
+                raise TgrError(
+                    f'the output of site "{site.name}" is not finite without any fault; '
+                    "check the weights and the preprocessing"
+                )
+
+        # The network has one batch size: the last batch is filled up with its last image, which is not counted.
+        network.forward(torch.cat([x_BCHW, x_BCHW[-1:].expand(size - real, -1, -1, -1)]), observe=observe)
+        done += real
+        reporter.progress("profiling", done, len(images))
+    results = {site.name: profiles[site.name].result() for site in network.sites}
+    values = {name: [result[name] for result in results.values()] for name in RANGES.arrow.names if name != "site"}
+    return {"site": list(results), **values}

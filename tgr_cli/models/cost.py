@@ -15,7 +15,8 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     `model` lies on the meta device and is in evaluation mode. Layers that do not depend on the image (a bias table's
     network) count once.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # With gradients on: without them nn.MultiheadAttention takes a fused path in which its linear layers are hidden.
+    with FlopCounterMode(display=False) as counter, torch.enable_grad():
         model(torch.empty(1, *input_shape, device="meta"))
     flops = counter.get_flop_counts()["Global"]
     return sum(flops.get(layer, 0) for layer in LAYERS) // 2

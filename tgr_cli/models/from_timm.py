@@ -22,16 +22,6 @@ class Timm(Entry):
 
     name: str
 
-    def __post_init__(self) -> None:
-        import timm
-
-        architecture = self.name.split(".")[0]
-        if not timm.is_model(architecture):
-            raise TgrError(
-                f'timm has no model "{self.name}"; timm.list_models() lists them.'
-                + did_you_mean(architecture, timm.list_models())
-            )
-
     def build(self, num_classes: int) -> nn.Module:
         import timm
 
@@ -52,12 +42,14 @@ class Timm(Entry):
                 f'timm has no weights "{tag}" for {architecture}; it has {", ".join(tags)}, or take --weights none'
             )
         config = self._config(self.name if tag == "DEFAULT" else f"{architecture}.{tag}")
-        return Pretrained(tag=config["tag"], num_classes=config["num_classes"], preprocessing=_preprocessing(config))
+        return Pretrained(
+            tag=config["tag"] or "DEFAULT", num_classes=config["num_classes"], preprocessing=_preprocessing(config)
+        )
 
     def fetch(self, offered: Pretrained) -> nn.Module:
         import timm
 
-        name = f"{self.name.split('.')[0]}.{offered.tag}"
+        name = self.name if offered.tag == "DEFAULT" else f"{self.name.split('.')[0]}.{offered.tag}"
         with fetching(f"timm's weights {name}"), hugging_face():
             return timm.create_model(name, pretrained=True)
 
@@ -65,10 +57,24 @@ class Timm(Entry):
     def _config(name: str) -> Mapping[str, Any]:
         import timm
 
-        config = timm.get_pretrained_cfg(name)
-        if config is None:
-            raise TgrError(f'timm has no weights "{name}"; see timm.list_pretrained for the tags it has')
-        return config.to_dict() | {"tag": config.tag or "DEFAULT"}
+        return timm.get_pretrained_cfg(name).to_dict()
+
+
+def named(name: str) -> Timm:
+    """Return the timm model of this name; raises TgrError where timm has no such architecture or tag."""
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise TgrError(
+            f'timm has no model "{architecture}"; timm.list_models() lists them.'
+            + did_you_mean(architecture, timm.list_models())
+        )
+    if tag and name not in timm.list_pretrained(architecture):
+        raise TgrError(
+            f'timm has no weights "{tag}" for {architecture}; timm.list_pretrained("{architecture}") lists them'
+        )
+    return Timm(name)
 
 
 @final

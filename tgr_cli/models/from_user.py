@@ -26,9 +26,9 @@ class UserFunction(WithoutPretrained):
     def build(self, num_classes: int) -> nn.Module:
         with _current_folder_importable():
             function = self._function()
-            parameters = inspect.signature(function).parameters
-            takes = "num_classes" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
             try:
+                parameters = inspect.signature(function).parameters
+                takes = "num_classes" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
                 model = function(num_classes=num_classes) if takes else function()
             except Exception as error:
                 raise TgrError(

@@ -1,6 +1,6 @@
 """From what the user says of a model to the model itself, ready to be measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,8 @@ class ModelSource:
             raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
         if self.init is not None and self.init not in INITS:
             raise TgrError(f'--init is "{self.init}", where one of {", ".join(INITS)} is expected')
+        if self.init is not None and (self.head == "baseline" or self.weights is not None):
+            raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
         if self.checkpoint is not None and self.weights is not None:
             raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
         if self.weights is not None and self.head not in (None, "baseline"):
@@ -89,9 +91,10 @@ def load(
     where = usable_device(device)
     found = _find(source, workspace, classes, reporter)
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
-    prepared = preprocessing.override(found.preprocessing)
+    users_own = isinstance(zoo.entry(source.model), zoo.UserFunction)
+    prepared = preprocessing.override(_grey(found.preprocessing, preprocessing) if users_own else found.preprocessing)
     model = found.model.to(where).eval().requires_grad_(False)
-    if isinstance(zoo.entry(source.model), zoo.UserFunction):
+    if users_own:
         _try_out(source.model, model, prepared, len(classes), where)
     return LoadedModel(
         model=model,
@@ -105,6 +108,13 @@ def load(
         origin=found.origin,
         run=found.run,
     )
+
+
+def _grey(prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
+    """Return the preprocessing for a model of one channel where --mean and --std are one number each."""
+    if options.mean is None or options.std is None or "," in options.mean or "," in options.std:
+        return prepared
+    return replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
 
 
 def usable_device(name: str) -> torch.device:

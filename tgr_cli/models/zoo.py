@@ -15,6 +15,7 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.cifar_resnet import CifarResNet
 from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry, Own
+from tgr_cli.models import from_timm
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
 from tgr_cli.models.from_user import UserFunction
@@ -56,7 +57,11 @@ ZOO: dict[str, Entry] = {
     "digits_cnn": Own(DigitsCNN, DIGITS),
 }
 
-LIBRARIES: dict[str, Callable[[str], Entry]] = {"torchvision": Torchvision, "timm": Timm, "hf-hub": HuggingFace}
+LIBRARIES: dict[str, Callable[[str], Entry]] = {
+    "torchvision": Torchvision,
+    "timm": from_timm.named,
+    "hf-hub": HuggingFace,
+}
 
 
 def entry(name: str) -> Entry:

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from tgr_cli.faults.graph import Network
+from tgr_cli.models import zoo
+from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.models.cost import macs
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "squeezenet1_1"])
+def test_macs_are_the_sum_over_the_sites_that_faults_strike(name: str) -> None:
+    shape = zoo.default_preprocessing(name).input_shape
+    network = Network.capture(zoo.build(name, 10).eval(), shape, batch_size=2)
+    with torch.device("meta"):
+        model = zoo.build(name, 10).eval()
+    assert macs(model, shape) == sum(site.macs for site in network.sites)
+
+
+def test_macs_of_attention_count_its_linear_layers_and_not_its_products() -> None:
+    class Attention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            x_BTE = x_BCHW.flatten(2).transpose(1, 2)
+            return self.attention(x_BTE, x_BTE, x_BTE, need_weights=False)[0].mean(1)
+
+    shape = (8, 2, 2)
+    network = Network.capture(TextGuidedClassifier(Attention(), 3, 8).eval(), shape, batch_size=2)
+    with torch.device("meta"):
+        model = TextGuidedClassifier(Attention(), 3, 8).eval()
+    expected = 4 * 8 * 24 + 4 * 8 * 8 + 8 * 3  # four tokens through in_proj and out_proj, then the head
+    assert macs(model, shape) == expected == sum(site.macs for site in network.sites)

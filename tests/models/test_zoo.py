@@ -1,0 +1,217 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import httpx
+import pytest
+import torch
+from huggingface_hub import constants
+
+from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.errors import TgrError
+from tgr_cli.models import weights, zoo
+from tgr_cli.models.fetching import fetching, hugging_face
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_wide", "digits_cnn", "resnet20", "squeezenet1_1", "mobilenet_v2"])
+def test_a_model_answers_images_of_its_own_size_with_the_classes_asked_for(name: str) -> None:
+    model = zoo.build(name, 7).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, *zoo.default_preprocessing(name).input_shape)).shape == (2, 7)
+
+
+def test_weights_depend_on_the_seed_alone_and_no_global_generator_moves() -> None:
+    before = torch.random.get_rng_state()
+    first = weights.fingerprint(zoo.build("resnet20", 10, seed=3))
+    torch.rand(5)
+    torch.random.set_rng_state(before)
+    assert weights.fingerprint(zoo.build("resnet20", 10, seed=3)) == first
+    assert weights.fingerprint(zoo.build("resnet20", 10, seed=4)) != first
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+# He et al., "Deep residual learning for image recognition", CVPR 2016, table 6: millions of parameters.
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85)])
+def test_cifar_resnets_have_the_published_size_and_depth(depth: int, millions: float) -> None:
+    model = zoo.build(f"resnet{depth}", 10)
+    assert weights.parameters(model) / 1e6 == pytest.approx(millions, abs=0.007)
+    assert sum(isinstance(m, torch.nn.Conv2d | torch.nn.Linear) for m in model.modules()) == depth
+
+
+def test_the_shortcut_of_a_cifar_resnet_takes_every_second_pixel_and_pads_maps_on_both_sides() -> None:
+    block = zoo.build("resnet20", 10).eval().layer2[0]  # type: ignore[index,union-attr]
+    with torch.no_grad():
+        block.bn2.weight.zero_()  # leaves the shortcut alone
+        x_BCHW = torch.rand(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+        y_BCHW = block(x_BCHW)
+    assert torch.equal(y_BCHW[:, 8:24], x_BCHW[:, :, ::2, ::2])
+    assert not y_BCHW[:, :8].any()
+    assert not y_BCHW[:, 24:].any()
+
+
+def test_lenet5_has_its_61706_parameters_and_the_wide_one_a_third_convolution() -> None:
+    assert (
+        weights.parameters(zoo.build("lenet5", 10)) == 61_706
+    )  # 156 + 2416 + 48120 + 10164 + 850, LeCun's with full C3
+    wide = zoo.build("lenet5_wide", 10)
+    assert [n for n, m in wide.named_modules() if isinstance(m, torch.nn.Conv2d)] == ["conv1", "conv2", "conv3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet50", Preprocessing(resize=256, crop=224, **IMAGENET)),  # not the 232 of its DEFAULT weights
+        ("swin_v2_t", Preprocessing(resize=260, crop=256, interpolation="bicubic", **IMAGENET)),
+        ("torchvision:vit_h_14", Preprocessing(resize=256, crop=224, **IMAGENET)),  # only SWAG weights, of 518 pixels
+        ("focalnet_t", Preprocessing(resize=248, crop=224, interpolation="bicubic", **IMAGENET)),
+        ("resnet20", Preprocessing(resize=None, crop=32, **IMAGENET)),
+        ("lenet5", Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), channels=1)),
+        ("digits_cnn", Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)),
+    ],
+)
+def test_default_preprocessing(name: str, expected: Preprocessing) -> None:
+    assert zoo.default_preprocessing(name) == expected
+
+
+def test_prefixes_reach_the_libraries() -> None:
+    with torch.device("meta"):
+        assert type(zoo.build("torchvision:resnet18", 3)).__module__ == "torchvision.models.resnet"
+        assert type(zoo.build("timm:resnet18.a1_in1k", 3)).__module__ == "timm.models.resnet"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet19", 'there is no model "resnet19"; "tgr models" lists the names'),
+        ("resnet19", 'Did you mean "resnet1'),
+        ("torchvision:resnet19", 'torchvision has no classifier "resnet19"'),
+        ("torchvision:fcn_resnet50", 'torchvision has no classifier "fcn_resnet50"'),  # a segmentation model
+        ("timm:resnet19", 'timm has no model "resnet19"'),
+        ("timm:resnet18.nonsense", 'timm has no weights "nonsense" for resnet18'),
+        ("torchvision:", 'there is no model "torchvision:"'),
+        ("no_such_module:build", '"no_such_module" cannot be imported (ModuleNotFoundError'),
+        ("json:lods", 'json has no function "lods".'),
+        ("json:lods", 'Did you mean "loads"?'),
+        ("json:decoder", 'json has no function "decoder"'),
+        ("collections:OrderedDict", "failed when called (ValueError: no signature found"),
+        ("random:Random", "returned a Random, where a torch nn.Module is expected"),
+        ("os:abort_not", 'os has no function "abort_not"'),
+        ("hf-hub:nobody/nothing", "the configuration of hf-hub:nobody/nothing could not be fetched"),
+    ],
+)
+def test_an_unknown_model_is_one_sentence(name: str, words: str) -> None:
+    with pytest.raises(TgrError) as caught:
+        zoo.build(name, 3)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_function_of_the_current_folder_is_called_with_num_classes_where_it_takes_them(tmp_path: Path) -> None:
+    code = "import torch\ndef takes(num_classes): return torch.nn.Linear(4, num_classes)\n"
+    code += "def any(**options): return torch.nn.Linear(4, options['num_classes'])\n"
+    code += "def fixed(): return torch.nn.Linear(4, 5)\ndef fails(): raise ValueError('first\\nsecond')\n"
+    (tmp_path / "my_own_models.py").write_text(code)
+    before = list(sys.path)
+    outputs = [zoo.build(f"my_own_models:{name}", 3).out_features for name in ("takes", "any", "fixed")]
+    assert outputs == [3, 3, 5]
+    with pytest.raises(TgrError, match=r"my_own_models:fails failed when called \(ValueError: first\); mend the func"):
+        zoo.build("my_own_models:fails", 3)
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "words"),
+    [
+        ("resnet50", "V3", 'torchvision has no weights "V3" for resnet50; it has IMAGENET1K_V1, IMAGENET1K_V2, or'),
+        ("focalnet_t", "x", 'timm has no weights "x" for focalnet_tiny_srf; it has ms_in1k, or take --weights none'),
+        ("lenet5", "DEFAULT", "no library has pretrained weights for this model (--weights DEFAULT)"),
+        ("timm:test_vit3", "DEFAULT", "could not be fetched"),
+        ("hf-hub:a/b", "other", 'hf-hub:a/b has one set of weights, not "other"'),
+    ],
+)
+def test_weights_that_do_not_exist_are_refused(name: str, tag: str, words: str) -> None:
+    with pytest.raises(TgrError) as caught:
+        zoo.pretrained(name, tag)
+    assert words in str(caught.value)
+
+
+def test_offline_torchvision_weights_fail_in_a_sentence_that_names_the_alternatives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    with pytest.raises(TgrError) as caught:
+        zoo.pretrained("squeezenet1_1", "DEFAULT")
+    assert str(caught.value) == (
+        "torchvision's weights IMAGENET1K_V1 of squeezenet1_1 could not be fetched "
+        "(<urlopen error Name or service not known>); connect to a network, or give --checkpoint FILE "
+        "or --weights none for random weights"
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_weights_that_torch_keeps_are_read_without_a_network_and_never_unpickled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    kept.parent.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    own = zoo.build("squeezenet1_1", 1000, seed=9)
+    torch.save(own.state_dict(), kept)
+    model, prepared = zoo.pretrained("squeezenet1_1", "DEFAULT")
+    assert weights.fingerprint(model) == weights.fingerprint(own)
+    assert prepared == Preprocessing(resize=256, crop=224, **IMAGENET)
+
+    torch.save(own, kept)  # the whole module: reading it would run its code
+    with pytest.raises(TgrError, match="squeezenet1_1 could not be fetched"):
+        zoo.pretrained("squeezenet1_1", "DEFAULT")
+
+
+def test_default_weights_bring_their_own_preprocessing() -> None:
+    assert zoo.entry("resnet50").offer("DEFAULT").tag == "IMAGENET1K_V2"
+    assert zoo.entry("resnet50").offer("DEFAULT").preprocessing == Preprocessing(resize=232, crop=224, **IMAGENET)
+    assert zoo.entry("focalnet_s").offer("DEFAULT").num_classes == 1000
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_then_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(*args: object, **options: object) -> None:
+        asked.append(args)
+        raise httpx.ConnectError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(httpx, "head", refuse)
+    with pytest.raises(TgrError, match=r"timm's weights focalnet_tiny_srf.ms_in1k could not be fetched"):
+        zoo.pretrained("focalnet_t", "DEFAULT")
+    assert len(asked) == 1
+    assert constants.HF_HUB_OFFLINE is False
+    with hugging_face():
+        assert constants.HF_HUB_OFFLINE is True
+
+
+def test_fetching_leaves_the_process_as_it_was() -> None:
+    def fetch() -> None:
+        with fetching("x"):
+            assert socket.getdefaulttimeout() == 10
+            assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+            raise EOFError
+
+    with pytest.raises(TgrError, match=r"x could not be fetched \(EOFError\)"):
+        fetch()
+    assert socket.getdefaulttimeout() is None
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_fingerprints_are_equal_in_another_process() -> None:
+    code = "from tgr_cli.models import zoo, weights; print(weights.fingerprint(zoo.build('digits_cnn', 10, seed=1)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == weights.fingerprint(zoo.build("digits_cnn", 10, seed=1))

@@ -55,9 +55,7 @@ class Loop:
     workers: int
     device: str
 
-    def run(
-        self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter = SILENT
-    ) -> list[Epoch]:
+    def run(self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter) -> list[Epoch]:
         """Train `model` in place and return a row an epoch; each finished epoch is in `checkpoint`.
 
         Raises TgrError where the loss is no number any more, and what `Checkpoint.restore` raises.

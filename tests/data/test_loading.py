@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from toys import write_toy_parquet
 
 from tgr_cli.data import loading
@@ -17,6 +18,9 @@ from tgr_cli.data.transforms import Preprocessing, Transform, evaluation, traini
 from tgr_cli.errors import TgrError
 
 PRE = Preprocessing(resize=None, crop=8, mean=(0.4,), std=(0.3,), channels=1)
+
+# Python 3.12 warns of what DataLoader does on Linux.
+FORKING = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,7 @@ def test_augmentation_changes_with_the_seed_and_between_pictures(images: ImageSe
     assert len({x.numpy().tobytes() for x in collected(same, transform)[0]}) > 20
 
 
+@FORKING
 @pytest.mark.parametrize("augment", ["crop", "imagenet"])
 def test_workers_change_nothing(images: ImageSet, augment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = collected(images, training(PRE, augment), seed=3)
@@ -118,6 +123,7 @@ def test_no_global_generator_moves(images: ImageSet) -> None:
     assert random.getstate() == before[2]
 
 
+@FORKING
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_picture_is_one_sentence_from_any_process(
     images: ImageSet, workers: int, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +140,15 @@ def test_a_bad_picture_is_one_sentence_from_any_process(
         collected(broken, evaluation(PRE), workers=workers)
     assert str(caught.value) == (
         "image toy/9.png of toys.parquet cannot be decoded (image file is truncated); mend or remove it"
+    )
+
+
+def test_a_picture_too_narrow_to_resize_is_named(images: ImageSet) -> None:
+    narrow = replace(images, read=lambda _: Image.new("L", (60_000, 1)), kept={})
+    with pytest.raises(TgrError) as caught:
+        collected(narrow, evaluation(replace(PRE, resize=64)))
+    assert str(caught.value) == (
+        "image toy/0.png of toys.parquet: 60000×1 pixels are too narrow to resize to 64; crop the image first"
     )
 
 

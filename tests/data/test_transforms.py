@@ -122,6 +122,8 @@ def test_preprocessing_there_and_back() -> None:
         Preprocessing.from_json({"crop": 3})
     with pytest.raises(TgrError, match="whose values are of another type"):
         Preprocessing.from_json(IMAGENET.to_json() | {"mean": 3})
+    with pytest.raises(TgrError, match="whose values are of another type"):
+        Preprocessing.from_json(IMAGENET.to_json() | {"crop": 31.5})
 
 
 def test_options_override() -> None:
@@ -139,6 +141,7 @@ def test_options_override() -> None:
             {"resize": 16},
             "a crop of 32 pixels does not fit into images resized to 16; give --resize and --crop so that",
         ),
+        ({"crop": 0}, "a crop of 0 pixels does not fit into images resized to 40;"),
         ({"crop": 64}, "a crop of 64 pixels does not fit into images resized to 40;"),
         ({"mean": "0.5"}, "--mean has 1 values for 3 channels; give one a channel"),
         ({"mean": "a,b,c"}, '--mean is "a,b,c", not numbers; write them as 0.485,0.456,0.406'),

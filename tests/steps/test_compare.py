@@ -1,0 +1,235 @@
+import json
+from pathlib import Path
+
+import pytest
+from toys_artifacts import invoke, site, write_golden, write_injections
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+from tgr_cli.steps.compare import Config, run
+
+FOLDER = Path("runs/digits")
+BASELINE, TEXT = FOLDER / "net-baseline", FOLDER / "net-text-descriptions"
+CONFIG = Config(baseline="net-baseline", candidates=["net-text-descriptions"], dataset="digits")
+CONV, FC = site("conv", "conv", neurons=400, macs=1000), site("fc", macs=50)
+B_CONV, B_FC = site("backbone.conv", "conv", neurons=400, macs=1000), site("backbone.fc", neurons=90, macs=300)
+HEAD = site("head", neurons=10, macs=100)
+
+
+class Notes(Reporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **facts: str) -> None:
+    """Right on a, b, c. Mean dLoss conv 4 (common images b, c: 3), fc 10 (common: 12); SDCs 1 and 2 of 3."""
+    images = top2diff or {"a": 0.5, "b": 0.6, "c": 0.1, "d": 0.2}
+    write_golden(BASELINE / "golden.parquet", images, "d", run=BASELINE.name, model="base", **facts)
+    struck = [(CONV, "sbb", "abc", [6, 4, 2]), (FC, "sbs", "abc", [6, 10, 14])]
+    write_injections(BASELINE / "injections.parquet", struck, model=model, limit=limit, extra={"last_sites": ["fc"]})
+
+
+def text(*, limit: str = "clamp", head: str = "bsn", struck=None) -> None:
+    """Right on b, c, d. Mean dLoss backbone.conv 2 (common: 2), backbone.fc 1 (2), head 5 (5); one is non-finite."""
+    images = {"a": 0.1, "b": 0.8, "c": 0.7, "d": 0.3}
+    write_golden(TEXT / "golden.parquet", images, "a", run=TEXT.name, model="text")
+    struck = struck or [
+        (B_CONV, "bbb", "bcd", [1, 3, 2]),
+        (B_FC, "bbb", "bcd", [1, 3, -1]),
+        (HEAD, head, "bdc", [5, 5, None]),
+    ]
+    extra = {"last_sites": ["head", "backbone.fc"]}
+    write_injections(TEXT / "injections.parquet", struck, model="text", limit=limit, extra=extra)
+
+
+def compared(config: Config = CONFIG) -> tuple[dict, dict, list[str]]:
+    notes = Notes()
+    result = run(config, notes)
+    assert store.read(result.path, COMPARISON).table.to_pylist() == result.rows
+    own, common = result.rows
+    assert (own["images"], common["images"]) == ("own", "common")
+    return own, common, notes.said
+
+
+def test_every_number_of_a_row_by_hand():
+    baseline()
+    text()
+    own, common, notes = compared()
+    assert notes == []
+    assert own == {
+        "baseline": "net-baseline",
+        "candidate": "net-text-descriptions",
+        "images": "own",
+        "accuracy_baseline": 0.75,
+        "accuracy_candidate": 0.75,
+        "params_delta": len("net-text-descriptions") - len("net-baseline"),
+        "macs_delta": 1400 - 1050,
+        "last_layer": pytest.approx(10 / 5),
+        "last_layer_by_neurons": pytest.approx(10 / ((10 * 5 + 90 * 1) / 100)),
+        "last_layer_by_macs": pytest.approx(10 / ((100 * 5 + 300 * 1) / 400)),
+        "overall": pytest.approx(7 / (8 / 3)),
+        "overall_per_image": pytest.approx(7 / (8 / 3)),
+        "overall_by_macs": pytest.approx((4000 + 500) / (2000 + 300 + 500)),
+        "median_last_layer": pytest.approx(10 / 5),
+        "median_overall": pytest.approx(((4 + 10) / 2) / ((2 + 1 + 5) / 3)),
+        "sdc_last_layer": pytest.approx((2 / 3) / (1 / 3)),
+        "sdc_overall": pytest.approx(((1 / 3 + 2 / 3) / 2) / ((0 + 0 + 1 / 3) / 3)),
+        "last_layer_reliable": False,
+        "overall_reliable": False,
+        "top2diff_baseline": pytest.approx((0.5 + 0.6 + 0.1) / 3),
+        "top2diff_candidate": pytest.approx((0.8 + 0.7 + 0.3) / 3),
+        "correct_baseline": 3,
+        "correct_candidate": 3,
+        "faults_baseline": 6,
+        "faults_candidate": 9,
+        "sdc_baseline": 3,
+        "sdc_candidate": 1,
+        "non_finite_baseline": 0,
+        "non_finite_candidate": 1,
+    }
+    assert common["last_layer"] == pytest.approx(12 / 5)
+    assert common["overall"] == pytest.approx(((3 + 12) / 2) / ((2 + 2 + 5) / 3))
+    assert common["sdc_last_layer"] is None  # no SDC at the candidate's head on the common images b and c
+    assert (common["faults_baseline"], common["faults_candidate"], common["non_finite_candidate"]) == (4, 6, 1)
+    assert common["top2diff_baseline"] == pytest.approx(0.35)
+    assert common["top2diff_candidate"] == pytest.approx(0.75)
+    assert (common["correct_baseline"], common["correct_candidate"]) == (2, 2)
+
+
+def test_without_a_range_limit_medians_and_rates_stand_for_the_means():
+    baseline()
+    text(limit="none")
+    own, _, (note,) = compared()
+    assert "net-text-descriptions was injected without a range limit" in note
+    means = ("last_layer", "last_layer_by_neurons", "last_layer_by_macs", "overall", "overall_by_macs")
+    assert {own[name] for name in means} == {None}
+    assert own["median_last_layer"] == pytest.approx(2)
+    assert own["sdc_overall"] is not None
+
+
+def test_a_run_without_recorded_last_sites_is_read_in_execution_order(monkeypatch):
+    baseline()
+    text()
+    expected, _, _ = compared()
+    struck = [
+        (B_CONV, "bbb", "bcd", [1, 3, 2]),
+        (B_FC, "bbb", "bcd", [1, 3, -1]),
+        (HEAD, "bsn", "bdc", [5, 5, None]),
+    ]
+    write_injections(TEXT / "injections.parquet", struck, model="text")
+    assert compared()[0] == expected
+
+
+def test_a_site_that_no_common_image_struck_leaves_out_the_common_row_and_says_so():
+    baseline()
+    text(struck=[(B_FC, "bb", "bc", [1, 1]), (HEAD, "bb", "dd", [5, 5])])
+    notes = Notes()
+    result = run(CONFIG, notes)
+    assert [row["images"] for row in result.rows] == ["own"]
+    assert "some site was struck on none of the 2 images" in notes.said[0]
+
+
+def test_choices_that_differ_are_told():
+    baseline()
+    text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])])
+    own, _, notes = compared()
+    assert "was injected with --limit zero, net-baseline with clamp" in notes[0]
+    assert "net-text-descriptions has no fault at head, so no figure of its last layer" in notes[1]
+    assert own["last_layer"] is own["sdc_last_layer"] is own["median_last_layer"] is None
+    assert own["overall"] == pytest.approx(7)
+
+
+def test_enough_faults_make_the_factors_reliable():
+    images = {f"{number:02d}": 0.5 for number in range(40)}
+    for folder, model, size in ((BASELINE, "base", 2.0), (TEXT, "text", 1.0)):
+        write_golden(folder / "golden.parquet", images, run=folder.name, model=model)
+        write_injections(folder / "injections.parquet", [(FC, "b" * 40, list(images), [size] * 40)], model=model)
+    own, common, _ = compared()
+    assert own["last_layer_reliable"] is own["overall_reliable"] is common["overall_reliable"] is True
+    assert own["last_layer"] == common["overall"] == 2
+
+
+def test_the_command_prints_the_tables_and_the_json():
+    baseline()
+    text()
+    arguments = ("compare", BASELINE, "net-text-descriptions", "--dataset", "digits")
+    shown = invoke(*arguments)
+    assert (shown.exit_code, shown.stderr) == (0, "wrote runs/digits/comparison.parquet\n")
+    for words in ("~2.00×", "~7.14×", "75.00 %", "+350", "+0.2000", "~ rests on a site whose interval is unreliable"):
+        assert words in shown.stdout
+    printed = json.loads(invoke(*arguments, "--json", "--quiet").stdout)
+    assert [row["images"] for row in printed["rows"]] == ["own", "common"]
+
+
+def no_golden() -> None:
+    text()
+    BASELINE.mkdir(parents=True)
+
+
+def no_injections() -> None:
+    baseline()
+    text()
+    RunFolder(TEXT).injections.unlink()
+
+
+def no_vulnerability() -> None:
+    baseline()
+    text()
+    RunFolder(TEXT).vulnerability.unlink()
+
+
+def other_model() -> None:
+    text()
+    baseline(model="other")
+
+
+def other_campaign() -> None:
+    text()
+    baseline()
+    kept = RunFolder(BASELINE).vulnerability.read_bytes()
+    baseline(limit="zero")
+    RunFolder(BASELINE).vulnerability.write_bytes(kept)
+
+
+def other_images() -> None:
+    text()
+    baseline(top2diff={"a": 0.1, "b": 0.1, "c": 0.1})
+
+
+def other_classes() -> None:
+    text()
+    baseline(classes="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (text, r"there is no run \"net-baseline\" in runs/digits; it holds net-text-descriptions"),
+        (no_golden, r"net-baseline/golden.parquet does not exist; run \"tgr evaluate\" first"),
+        (no_injections, r"net-text-descriptions/injections.parquet does not exist; run \"tgr inject\" first"),
+        (no_vulnerability, r"net-text-descriptions/vulnerability.parquet does not exist; run \"tgr inject\" first"),
+        (
+            other_model,
+            r"injections.parquet was made with the model other, .*golden.parquet with base; make both with one",
+        ),
+        (other_campaign, r"vulnerability.parquet was not made from .*injections.parquet; run \"tgr inject\" again"),
+        (other_images, r"golden.parquet holds 3 images, .*golden.parquet 4, 3 of them the same; run \"tgr evaluate\""),
+        (other_classes, r"are of other classes \(SHA-256 000000000000 and \w{12}\); compare models of one data set"),
+    ],
+)
+def test_each_mistake_is_told_in_a_sentence(made, words):
+    made()
+    with pytest.raises(TgrError, match=words):
+        run(CONFIG)
+    assert not (FOLDER / "comparison.parquet").exists()
+
+
+def test_a_candidate_is_needed():
+    with pytest.raises(TgrError, match="no candidate to compare with the baseline; name at least one run more"):
+        Config(baseline="net-baseline", candidates=[])

@@ -17,6 +17,7 @@ class Outer:
     inner: Inner
     steps: tuple[int, ...]
     out: Path | None
+    workers: int = 2
 
 
 def test_a_normalised_config_keeps_values_and_drops_paths() -> None:

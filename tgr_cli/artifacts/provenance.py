@@ -14,6 +14,7 @@ from tgr_cli.errors import TgrError
 
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "pytorchfi", "numpy", "pyarrow")
 PATH_PREFIXES = ("parquet:", "imagefolder:")
+NO_PART_OF_THE_WORK = {"download", "workers"}  # they change how a result is reached, never the result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,14 @@ def sha256_names(names: tuple[str, ...] | list[str]) -> str:
 
 
 def normalised(config: Any) -> Any:
-    """Return `config` as plain JSON values without the paths in it: fields that are paths, folders of data sets."""
+    """Return `config` as plain JSON values, without what equal work may differ in.
+
+    That is its paths (fields that are paths, folders of data sets) and the fields named in NO_PART_OF_THE_WORK.
+    """
     if is_dataclass(config) and not isinstance(config, type):
         pairs = {f.name: getattr(config, f.name) for f in fields(config)}
-        return {name: normalised(value) for name, value in pairs.items() if not isinstance(value, Path)}
+        kept = {n: v for n, v in pairs.items() if n not in NO_PART_OF_THE_WORK and not isinstance(v, Path)}
+        return {name: normalised(value) for name, value in kept.items()}
     if isinstance(config, Mapping):
         return {str(name): normalised(value) for name, value in config.items()}
     if isinstance(config, tuple | list):

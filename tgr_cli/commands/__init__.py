@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tgr_cli.commands.compare import compare
 from tgr_cli.commands.datasets import datasets
+from tgr_cli.commands.demo import demo
 from tgr_cli.commands.describe import describe
 from tgr_cli.commands.embed import embed
 from tgr_cli.commands.evaluate import evaluate
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inject": inject,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
+    "demo": demo,
     "models": models,
     "sites": sites,
     "datasets": datasets,

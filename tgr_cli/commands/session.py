@@ -1,6 +1,7 @@
 """One invocation of a command: its console, and the run record beside each file it wrote."""
 
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def _record(ctx: typer.Context, path: Path, started: float) -> None:
         run_record(path),
         {
             "artifact": path.name,
-            "command": " ".join(["tgr", *sys.argv[1:]]),
+            "command": ctx.obj or shlex.join(["tgr", *sys.argv[1:]]),
             "host": platform.node(),
             "system": platform.platform(),
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),

@@ -78,7 +78,7 @@ class Config:
     def campaign(self) -> dict[str, Any]:
         """Return what identifies the campaign: nothing of where it runs, what reads it, or where it is written."""
         values: dict[str, Any] = normalised(self)
-        for name in ("workers", "max_sdc_rate", "max_dloss"):
+        for name in ("max_sdc_rate", "max_dloss"):
             del values[name]
         return values | {"sampling": "list" if self.faults else "uniform"}
 

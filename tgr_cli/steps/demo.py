@@ -1,0 +1,57 @@
+"""The demo: the whole method on embedded digits, as the commands a user would type."""
+
+from dataclasses import dataclass
+
+MODEL = "digits_cnn"
+HEADS = ("baseline", "cosine", "text")
+RUNS = {"baseline": f"{MODEL}-baseline", "cosine": f"{MODEL}-cosine", "text": f"{MODEL}-text-descriptions"}
+TRAINING = ("--epochs", "15", "--optimizer", "adamw", "--lr", "0.002", "--batch-size", "64")
+EMBEDDING_DIM = "50"  # what tfidf makes of 50 descriptions, so that cosine and text heads are of one size
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the demo: what it is for, and its arguments after `tgr`."""
+
+    purpose: str
+    arguments: tuple[str, ...]
+
+
+def stages(injections: int) -> tuple[Stage, ...]:
+    """Return the demo's commands in order; each reads what the ones before it wrote."""
+    return (
+        Stage("Describe each class in words; these descriptions come with tgr.", ("describe",)),
+        Stage(
+            "Embed the descriptions; tfidf stands in for CLIP, which needs a download.", ("embed", "--encoder", "tfidf")
+        ),
+        *(
+            stage
+            for head in HEADS
+            for stage in (
+                Stage(_TRAIN[head], ("train", *_model(head), *TRAINING, *_extra(head))),
+                Stage("Classify the test images without a fault.", ("evaluate", *_model(head))),
+                Stage("See what values each site takes on the training images.", ("profile-ranges", *_model(head))),
+                Stage(
+                    "Flip single bits in the activations, and see what becomes of the predictions.",
+                    ("inject", *_model(head), "--injections", str(injections)),
+                ),
+            )
+        ),
+        Stage("How confident is each model, and what would re-running doubtful images catch?", ("top2diff-sweep",)),
+        Stage("Is the text-guided head more resilient than the baseline's?", ("compare", *RUNS.values())),
+    )
+
+
+_TRAIN = {
+    "baseline": "Train a small network with the usual head.",
+    "cosine": "Train the same network with a head of random unit vectors: what normalisation alone does.",
+    "text": "Train the same network with a head that starts from the class embeddings.",
+}
+
+
+def _model(head: str) -> tuple[str, ...]:
+    return ("--model", MODEL, "--head", head)
+
+
+def _extra(head: str) -> tuple[str, ...]:
+    return ("--embedding-dim", EMBEDDING_DIM) if head == "cosine" else ()

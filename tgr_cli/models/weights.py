@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> Any:
     try:
         # Training scripts keep their arguments in the checkpoint; a Namespace is plain data.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused below, in our words
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wants = re.search(r"GLOBAL (\S+)", str(error))
         if wants is None:
-            raise TgrError(f"the checkpoint {path} is damaged; copy or write it again") from error
+            raise TgrError(
+                f"the checkpoint {path} is damaged, or a pickle that torch did not write and tgr does not open; write "
+                "its state dict with torch.save or as safetensors"
+            ) from error
         raise TgrError(
             f"the checkpoint {path} wants to unpickle {wants[1]}, which could run foreign code; save its state_dict() "
             "alone, best as safetensors"

@@ -12,10 +12,10 @@ from torch import nn
 
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models import from_timm
 from tgr_cli.models.cifar_resnet import CifarResNet
 from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry, Own
-from tgr_cli.models import from_timm
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
 from tgr_cli.models.from_user import UserFunction

@@ -1,0 +1,103 @@
+"""`tgr flip` and `tgr formats`, through the entry point."""
+
+import json
+import sys
+
+import pytest
+from toys import tgr
+
+from tgr_cli.app import main
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tgr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "after", "field"),
+    [
+        (("-1.5", "--bit", 31), "0xbfc00000", "0x3fc00000", "sign"),
+        (("--bit", 30, "-inf"), "0xff800000", "0xbf800000", "exponent"),
+        (("--bit", 0, "--", "-0.0"), "0x80000000", "0x80000001", "mantissa"),
+        (("-3e8", "--bit", 0, "--format", "bfloat16"), "0xcd8f", "0xcd8e", "mantissa"),
+        (("-1", "--bit", 6, "--format", "int8"), "0xff", "0xbf", "value"),
+        (("255", "--bit", 7, "--format", "uint8"), "0xff", "0x7f", "value"),
+        (("nan", "--bit", 0, "--format", "float64"), "0x7ff8000000000000", "0x7ff8000000000001", "mantissa"),
+    ],
+)
+def test_a_flip_in_json(call, arguments, before, after, field) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = call("flip", "--json", *arguments)
+    found = json.loads(out)
+    assert (code, found["before"]["hex"], found["after"]["hex"], found["field"]) == (0, before, after, field)
+
+
+def test_a_flip_as_a_table() -> None:
+    ran = tgr("flip", "-1.5", "--bit", 22)
+    assert ran.code == 0
+    (before,) = (line for line in ran.out.splitlines() if "before" in line)
+    (after,) = (line for line in ran.out.splitlines() if "after" in line)
+    assert [cell.strip() for cell in before.strip("│ ").split("│")] == [
+        *("before", "-1.5", "0xbfc00000", "1", "01111111", "10000000000000000000000")
+    ]
+    assert [cell.strip() for cell in after.strip("│ ").split("│")] == [
+        *("after", "-1.0", "0xbf800000", "1", "01111111", "00000000000000000000000")
+    ]
+
+
+def test_a_number_that_the_format_does_not_hold_is_told(call) -> None:  # type: ignore[no-untyped-def]
+    _, _, told = call("flip", "0.1", "--bit", 3, "--format", "float16")
+    assert told == "0.1 is stored in float16 as 0.0999755859375\n"
+    assert call("flip", "0.5", "--bit", 3, "--format", "float16")[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("1", "--bit", 32), 1, "tgr: --bit is 32; the bits of float32 are 0 to 31\n"),
+        (("1", "--bit", -1), 1, "tgr: --bit is -1; the bits of float32 are 0 to 31\n"),
+        (("one", "--bit", 3), 1, 'tgr: "one" is no number of the format float32; write it as -1.5, 3 or nan\n'),
+        (("1.5", "--bit", 3, "--format", "int8"), 1, 'tgr: "1.5" is no number of the format int8; write it as -1'),
+        (("128", "--bit", 3, "--format", "int8"), 1, "tgr: 128 does not fit int8, which holds -128 to 127\n"),
+        (("1", "--bit", 3, "--format", "flaot32"), 1, 'tgr: "flaot32" is no number format; choose one of float64, '),
+        (("1",), 2, "Missing option"),
+        (("1", "--bit", 3, "--bits", 4), 2, "unexpected extra argument"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(call, arguments, code, words) -> None:  # type: ignore[no-untyped-def]
+    ended, out, told = call("flip", *arguments)
+    assert (ended, out) == (code, "")
+    assert words in told
+
+
+def test_formats_in_json(call) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = call("formats", "--json")
+    formats = {row["format"]: row for row in json.loads(out)}
+    assert code == 0
+    assert formats["bfloat16"] == {
+        "format": "bfloat16",
+        "bits": 16,
+        "fields": {"sign": [15, 15], "exponent": [7, 14], "mantissa": [0, 6]},
+    }
+    assert formats["int8"]["fields"] == {"sign": [7, 7], "value": [0, 6]}
+
+
+def test_sites_in_json_and_as_a_table(call) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = call("sites", "--model", "digits_cnn", "--num-classes", 10, "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert list(rows[-1]) == ["site", "op", "shape", "neurons", "macs", "per_image"]
+    assert rows[-1]["shape"] == [10]
+    code, out, _ = call("sites", "--model", "digits_cnn", "--num-classes", 10)
+    total = sum(row["macs"] for row in rows)
+    assert f"{len(rows)} sites, " in out
+    assert f"{total:,} MACs an image" in out

@@ -1,0 +1,36 @@
+"""Sites: names of repeated calls, and the published counts."""
+
+import pytest
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.sites import Site, numbered
+from tgr_cli.steps import sites as step
+
+
+def test_only_repeated_calls_are_numbered() -> None:
+    assert numbered(["a", "b", "a", "c", "a"]) == ["a#1", "b", "a#2", "c", "a#3"]
+
+
+def test_neurons_and_feature_maps() -> None:
+    assert Site("c", "conv", (4, 8, 8), 2304).neurons == 256
+    assert Site("c", "conv", (4, 8, 8), 2304).feature_maps == 4
+    assert Site("l", "linear", (49, 96), 1).feature_maps == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "convs", "fmaps", "neurons"),
+    [("squeezenet1_1", 26, 3944, 2589352), ("shufflenet_v2_x1_0", 56, 8090, 1950200)],  # ISSRE 2021, table I
+)
+def test_counts_are_the_published_ones(model: str, convs: int, fmaps: int, neurons: int) -> None:
+    sites = step.run(step.Config(model=model, targets="conv")).sites
+    assert len(sites) == convs
+    assert sum(site.feature_maps for site in sites) == fmaps
+    assert sum(site.neurons for site in sites) == neurons
+
+
+def test_the_number_of_classes_and_the_crop_are_those_asked_for() -> None:
+    result = step.run(step.Config(model="lenet5", num_classes=7, crop=32))
+    assert result.input_shape == (1, 32, 32)
+    assert (result.sites[-1].shape, result.sites[-1].macs) == ((7,), 84 * 7)
+    with pytest.raises(TgrError, match=r"--num-classes is 0; give at least 1"):
+        step.Config(model="lenet5", num_classes=0)

@@ -1,6 +1,6 @@
 """What artifacts say of themselves holds no path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_names
@@ -22,7 +22,8 @@ class Outer:
 
 def test_a_normalised_config_keeps_values_and_drops_paths() -> None:
     config = Outer(Inner("parquet:/home/me/cifar10", Path("/data")), (1, 2), None)
-    assert normalised(config) == {"inner": {"dataset": "parquet:cifar10"}, "steps": [1, 2], "out": None}
+    assert normalised(config) == {"inner": {"dataset": "parquet:cifar10"}, "steps": [1, 2]}
+    assert normalised(replace(config, out=Path("x.parquet"))) == normalised(config)
 
 
 def test_provenance_comes_back_from_its_text() -> None:

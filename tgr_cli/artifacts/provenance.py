@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from tgr_cli import __version__
 from tgr_cli.errors import TgrError
@@ -83,9 +83,11 @@ def normalised(config: Any) -> Any:
     That is its paths (fields that are paths, folders of data sets) and the fields named in NO_PART_OF_THE_WORK.
     """
     if is_dataclass(config) and not isinstance(config, type):
-        pairs = {f.name: getattr(config, f.name) for f in fields(config)}
-        kept = {n: v for n, v in pairs.items() if n not in NO_PART_OF_THE_WORK and not isinstance(v, Path)}
-        return {name: normalised(value) for name, value in kept.items()}
+        hints = get_type_hints(type(config))
+        # By declared type: a path that was left out and one that was given must leave the same trace.
+        paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint))}
+        kept = [f.name for f in fields(config) if f.name not in NO_PART_OF_THE_WORK | paths]
+        return {name: normalised(getattr(config, name)) for name in kept}
     if isinstance(config, Mapping):
         return {str(name): normalised(value) for name, value in config.items()}
     if isinstance(config, tuple | list):

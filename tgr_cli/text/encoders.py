@@ -67,7 +67,7 @@ class Tfidf(Encoder):
         if self.dim is not None and self.dim > most:
             reporter.note(f"{len(set(texts))} texts allow {most} dimensions, fewer than the {self.dim} asked for")
         dim = min(self.dim or MOST_DIMENSIONS, most)
-        return unit_rows(TruncatedSVD(dim, n_iter=10, random_state=0).fit_transform(weights_NV))
+        return unit_rows(TruncatedSVD(dim, random_state=0).fit_transform(weights_NV))
 
 
 @final

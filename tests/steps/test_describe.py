@@ -1,0 +1,131 @@
+"""`tgr describe`: what is written from which source, and what is refused."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from toys import CLASSES, tgr, write_toy_dataset, write_toy_parquet
+
+from tgr_cli.app import main
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import sha256_names
+from tgr_cli.artifacts.schemas import DESCRIPTIONS
+from tgr_cli.data.datasets import DataSource
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+from tgr_cli.steps import describe
+from tgr_cli.text import prompts
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def _config(dataset: str, name: str | None = None, **options: object) -> describe.Config:
+    return describe.Config(data=DataSource(dataset=dataset, name=name), **options)  # type: ignore[arg-type]
+
+
+def test_stored_descriptions_are_the_default_where_they_exist() -> None:
+    heard = Heard()
+    result = describe.run(_config("digits"), heard)
+    assert (result.path, result.source, heard.notes) == (Path("runs/digits/descriptions.parquet"), "stored", [])
+    artifact = store.read(result.path, DESCRIPTIONS)
+    rows = artifact.table.to_pylist()
+    assert len(rows) == 50
+    assert rows[0] == {
+        "class_index": 0,
+        "class_name": "zero",
+        "question": "Which strokes make up the digit zero when it is written by hand?",
+        "description": prompts.load("digits").descriptions["zero"][0],
+        "source": "stored",
+    }
+    assert artifact.provenance.classes == sha256_names(result.classes)
+    assert artifact.provenance.extra == {
+        "source": "stored",
+        "prompt_set": "digits",
+        "prompts": prompts.load("digits").sha256,
+    }
+
+
+def test_equal_runs_give_equal_bytes_wherever_they_are_written(tmp_path: Path) -> None:
+    first = describe.run(_config("stl10", workdir=tmp_path / "a")).path.read_bytes()
+    assert describe.run(_config("stl10", out=tmp_path / "b.parquet")).path.read_bytes() == first
+
+
+def test_templates_are_written_and_told_where_nothing_is_stored() -> None:
+    heard = Heard()
+    result = describe.run(_config("imagenet"), heard)
+    assert (len(result.classes), len(result.descriptions), result.source) == (1000, 1000, "template")
+    assert heard.notes == [
+        "no descriptions are stored for imagenet: template descriptions are written instead, "
+        'such as "a photo of a tench"'
+    ]
+    assert describe.run(_config("digits", source="template")).descriptions[8].text.endswith("digit eight")
+
+
+def test_data_sets_of_the_user(tmp_path: Path) -> None:
+    heard = Heard()
+    result = describe.run(_config(f"parquet:{write_toy_dataset(tmp_path / 'toys')}"), heard)
+    assert [d.text for d in result.descriptions] == [f"a photo of a {name}" for name in CLASSES]
+    assert 'no prompts come with "toys"' in heard.notes[0]
+    renamed = describe.run(_config(f"parquet:{tmp_path / 'toys'}", name="digits"), heard)
+    assert renamed.source == "template"
+    assert heard.notes[-1].startswith('the descriptions stored in digits.toml have none for "dot" and 2 more classes:')
+
+
+def test_a_folder_called_after_a_known_set_with_its_classes_has_its_descriptions(tmp_path: Path) -> None:
+    path = write_toy_parquet(tmp_path / "own" / "test.parquet")
+    table = pq.read_table(path).replace_schema_metadata({"classes": "airplane\ncar\nship"})
+    pq.write_table(table, path)
+    result = describe.run(_config(f"parquet:{tmp_path / 'own'}", name="stl10"))
+    assert result.source == "stored"
+    assert result.descriptions[5].text == prompts.load("stl10").descriptions["car"][0]
+
+
+def test_the_users_own_prompts(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'templates = ["a sketch of {a_class}"]\n'
+        '[descriptions]\ndot = ["one", "two"]\nbar = ["three"]\nring = ["four"]\n',
+        encoding="utf-8",
+    )
+    data = f"parquet:{write_toy_dataset(tmp_path / 'toys')}"
+    result = describe.run(_config(data, prompts=own))
+    assert [(d.class_name, d.text) for d in result.descriptions] == [
+        ("dot", "one"),
+        ("dot", "two"),
+        ("bar", "three"),
+        ("ring", "four"),
+    ]
+    assert describe.run(_config(data, prompts=own, source="template")).descriptions[0].text == "a sketch of a dot"
+
+
+def test_stored_where_none_exist_names_the_alternatives() -> None:
+    with pytest.raises(TgrError, match="no descriptions are stored for food101; use --source template") as caught:
+        describe.run(_config("food101", source="stored"))
+    assert "cifar10, digits, fashion_mnist, stl10" in str(caught.value)
+    assert not Path("runs").exists()
+    with pytest.raises(TgrError, match=r'--source "stord" is none of stored, template. Did you mean "stored"\?'):
+        _config("digits", source="stord")
+
+
+def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tgr", "describe", "--dataset", "digits"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    printed = capsys.readouterr()
+    assert printed.out.startswith("50 stored descriptions of 10 classes\n  zero: A zero is one closed oval")
+    assert "wrote runs/digits/descriptions.parquet" in printed.err
+    assert Path("runs/digits/descriptions.run.json").exists()
+
+
+def test_command_line_refuses_in_one_sentence() -> None:
+    done = tgr("describe", "--dataset", "food101", "--source", "stored")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("tgr: no descriptions are stored for food101")
+    assert done.err.count("\n") == 1

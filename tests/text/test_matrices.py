@@ -1,0 +1,106 @@
+"""Stored matrices: what is read, and what is refused in a sentence."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tgr_cli.errors import TgrError
+from tgr_cli.text.matrices import class_rows, read_matrix, read_rows
+
+MATRIX = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("unpickled",)
+
+
+def test_numpy_and_torch_files_hold_the_same_matrix(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", MATRIX)
+    torch.save(torch.tensor(MATRIX, requires_grad=True), tmp_path / "m.pth")
+    torch.save({"embeddings": torch.from_numpy(MATRIX).bfloat16(), "scale": torch.tensor(4.6)}, tmp_path / "d.pt")
+    for name in ("m.npy", "m.pth", "d.pt"):
+        np.testing.assert_array_equal(read_matrix(tmp_path / name), MATRIX)
+
+
+def test_rows_pick_and_order(tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("2\n\n0\n", encoding="utf-8")
+    assert read_rows(tmp_path / "rows.txt") == [2, 0]
+    found = class_rows(Path("m.npy"), MATRIX.astype(float), 2, tmp_path / "rows.txt")
+    np.testing.assert_allclose(found, (MATRIX / np.linalg.norm(MATRIX, axis=1, keepdims=True))[[2, 0]], rtol=1e-6)
+
+
+def _write(path: Path, value: object) -> None:
+    if isinstance(value, bytes):
+        path.write_bytes(value)
+    elif path.suffix == ".npy":
+        np.save(path, value, allow_pickle=True)
+    else:
+        torch.save(value, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("m.csv", b"1,2", "is none of .npy, .pth, .pt"),
+        ("m.npy", b"\x93NUMPY", "no whole .npy file of numbers"),
+        ("m.npy", np.array([Evil()]), "no whole .npy file of numbers"),
+        ("m.npy", np.zeros(3), "float64 of shape 3, where numbers of shape classes×E are expected"),
+        ("m.npy", np.zeros((2, 2), dtype=complex), "holds complex128 of shape 2×2"),
+        ("m.pth", b"PK\x03\x04 cut short", "no whole file of tensors alone"),
+        ("m.pth", Evil(), "no whole file of tensors alone"),
+        (
+            "m.pth",
+            {"a": torch.ones(2, 2), "b": torch.ones(2, 2)},
+            "one two-dimensional tensor is expected; found: a, b",
+        ),
+        ("m.pth", {"a": torch.ones(2)}, "found: none"),
+        ("m.pth", [1, 2], "holds a list, where a tensor is expected"),
+    ],
+)
+def test_other_files_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: object, words: str
+) -> None:
+    _write(tmp_path / name, value)
+    with pytest.raises(TgrError, match=re.escape(words)):
+        read_matrix(tmp_path / name)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_archives_and_absent_files_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", a=MATRIX)
+    (tmp_path / "m.npz").rename(tmp_path / "m.npy")
+    with pytest.raises(TgrError, match="an archive of arrays"):
+        read_matrix(tmp_path / "m.npy")
+    with pytest.raises(TgrError, match="does not exist"):
+        read_matrix(tmp_path / "none.npy")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("0\nx\n", 'line 2: "x" is no row number'),
+        ("-1\n0\n", 'line 1: "-1" is no row number'),
+        ("0\n4\n", "asks for row 4 of m.npy, which has 4, counted from 0"),
+        ("0\n", "picks 1 rows for 2 classes"),
+    ],
+)
+def test_bad_row_numbers_are_refused(tmp_path: Path, lines: str, words: str) -> None:
+    (tmp_path / "rows.txt").write_text(lines, encoding="utf-8")
+    with pytest.raises(TgrError, match=re.escape(words)):
+        class_rows(Path("m.npy"), MATRIX, 2, tmp_path / "rows.txt")
+
+
+def test_wrong_counts_and_rows_without_direction_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TgrError, match=r"m\.npy has 4 rows for 10 classes; pick and order rows with --rows"):
+        class_rows(Path("m.npy"), MATRIX, 10, None)
+    for bad in (0.0, np.nan, np.inf):
+        matrix = MATRIX.copy()
+        matrix[2] = bad
+        with pytest.raises(TgrError, match="the row of class 2 is zero or not finite"):
+            class_rows(Path("m.npy"), matrix, 4, None)
+    with pytest.raises(TgrError, match="cannot be read as text"):
+        read_rows(tmp_path / "none.txt")

@@ -10,6 +10,24 @@ from tgr_cli.commands.console import count, factor, number, percent
 from tgr_cli.commands.session import session
 
 FLAGGED = "~"
+FACTORS = {
+    "last_layer": "mean dLoss, last layer (last site alone)",
+    "last_layer_by_neurons": "mean dLoss, last two layers by neurons",
+    "last_layer_by_macs": "mean dLoss, last two layers by MACs",
+    "overall": "mean dLoss, mean over sites",
+    "overall_per_image": "mean dLoss, the same over sites that see the image",
+    "overall_by_macs": "mean dLoss, sum over sites by MACs (V_CNN)",
+    "sdc_last_layer": "SDC rate, last layer",
+    "sdc_overall": "SDC rate, mean over sites",
+    "median_last_layer": "median dLoss, last layer",
+    "median_overall": "median dLoss, mean over sites",
+}
+GROUNDS = {
+    "faults": "faults: baseline, candidate",
+    "sdc": "SDCs among them",
+    "non_finite": "non-finite outcomes among them",
+    "correct": "images classified correctly",
+}
 
 
 def compare(
@@ -36,68 +54,46 @@ def compare(
     if json:
         console.json({"comparison": result.path, "rows": result.rows})
         return
+    own = [row for row in result.rows if row["images"] == "own"]
+    cells = [_cost(row) for row in own]
     console.table(
-        f"Against {result.rows[0]['baseline']}: accuracy and cost",
-        ("candidate", "top-1 before", "top-1", "parameters", "MACs", "Top2Diff before", "Top2Diff", "gain"),
-        [_cost(row) for row in result.rows if row["images"] == "own"],
+        f"Against {own[0]['baseline']}: accuracy and cost",
+        ("figure", *(row["candidate"] for row in own)),
+        [(meaning, *(column[meaning] for column in cells)) for meaning in cells[0]],
     )
-    console.table(
-        "Improvement of mean dLoss and SDC rate: baseline / candidate",
-        (
-            "candidate",
-            "images",
-            "last layer",
-            "by neurons",
-            "by MACs",
-            "overall",
-            "by MACs",
-            "SDC last layer",
-            "SDC overall",
-            "median overall",
-        ),
-        [_improvement(row) for row in result.rows],
-    )
-    console.table(
-        "What the factors rest on: baseline, candidate",
-        ("candidate", "images", "faults", "SDCs", "non-finite", "correct images"),
-        [
-            (
-                row["candidate"],
-                row["images"],
-                *(
-                    f"{count(row[f'{name}_baseline'])}, {count(row[f'{name}_candidate'])}"
-                    for name in ("faults", "sdc", "non_finite", "correct")
-                ),
-            )
-            for row in result.rows
-        ],
-    )
+    for candidate in dict.fromkeys(row["candidate"] for row in result.rows):
+        chosen = [row for row in result.rows if row["candidate"] == candidate]
+        console.table(
+            f"{candidate}: improvement, baseline / candidate",
+            ("figure", *(f"{row['images']} images" for row in chosen)),
+            [
+                *((meaning, *(_factor(row, name) for row in chosen)) for name, meaning in FACTORS.items()),
+                *((meaning, *(_counts(row, name) for row in chosen)) for name, meaning in GROUNDS.items()),
+            ],
+        )
     if not all(row["last_layer_reliable"] and row["overall_reliable"] for row in result.rows):
         console.line(f"{FLAGGED} rests on a site whose interval is unreliable: inject more faults, or on more images")
 
 
-def _cost(row: dict[str, Any]) -> tuple[str, ...]:
+def _cost(row: dict[str, Any]) -> dict[str, str]:
     before, after = row["top2diff_baseline"], row["top2diff_candidate"]
-    gain = None if before is None or after is None else after - before
-    return (
-        row["candidate"],
-        percent(row["accuracy_baseline"]),
-        percent(row["accuracy_candidate"]),
-        f"{row['params_delta']:+,}",
-        f"{row['macs_delta']:+,}",
-        number(before),
-        number(after),
-        "-" if gain is None else f"{gain:+.4f}",
-    )
+    gain = "-" if before is None or after is None else f"{after - before:+.4f}"
+    return {
+        "top-1 accuracy of the baseline": percent(row["accuracy_baseline"]),
+        "top-1 accuracy": percent(row["accuracy_candidate"]),
+        "parameters, added": f"{row['params_delta']:+,}",
+        "MACs, added": f"{row['macs_delta']:+,}",
+        "Top2Diff of correct images, baseline": number(before),
+        "Top2Diff of correct images": number(after),
+        "Top2Diff, gained": gain,
+    }
 
 
-def _improvement(row: dict[str, Any]) -> tuple[str, ...]:
-    last = "" if row["last_layer_reliable"] else FLAGGED
-    overall = "" if row["overall_reliable"] else FLAGGED
-    return (
-        row["candidate"],
-        row["images"],
-        *(last + factor(row[name]) for name in ("last_layer", "last_layer_by_neurons", "last_layer_by_macs")),
-        *(overall + factor(row[name]) for name in ("overall", "overall_by_macs")),
-        *(factor(row[name]) for name in ("sdc_last_layer", "sdc_overall", "median_overall")),
-    )
+def _factor(row: dict[str, Any], name: str) -> str:
+    over_means = not name.startswith(("sdc", "median"))
+    sound = row["last_layer_reliable"] if name.startswith("last_layer") else row["overall_reliable"]
+    return (FLAGGED if over_means and not sound and row[name] is not None else "") + factor(row[name])
+
+
+def _counts(row: dict[str, Any], name: str) -> str:
+    return f"{count(row[f'{name}_baseline'])}, {count(row[f'{name}_candidate'])}"

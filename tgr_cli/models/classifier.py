@@ -33,7 +33,8 @@ class TextGuidedClassifier(nn.Module):
 def text_guided(name: str, embeddings_CE: torch.Tensor, *, seed: int = 0) -> TextGuidedClassifier:
     """Return the zoo model `name` with E outputs under a head whose rows are the class embeddings, L2-normalised.
 
-    The backbone's random weights depend on `seed` alone. Raises TgrError for an embedding that has no direction.
+    The backbone starts with the weights that the baseline of this `seed` has, but for its last layer, whose shape is
+    another. Raises TgrError for an embedding that has no direction.
     """
     norms_C = embeddings_CE.float().norm(dim=1)
     unusable = torch.nonzero(~(torch.isfinite(norms_C) & (norms_C > 0))).flatten()
@@ -43,7 +44,12 @@ def text_guided(name: str, embeddings_CE: torch.Tensor, *, seed: int = 0) -> Tex
             "again"
         )
     classes, dim = embeddings_CE.shape
-    model = TextGuidedClassifier(zoo.build(name, dim, seed=seed), classes, dim)
+    with torch.random.fork_rng(devices=[]):
+        model = TextGuidedClassifier(zoo.build(name, dim, seed=seed), classes, dim)
+    # Many constructors draw other weights after the last layer's, so that the seed alone would not start them equal.
+    baseline, own = zoo.build(name, classes, seed=seed).state_dict(), model.backbone.state_dict()
+    shared = {key: value for key, value in baseline.items() if key in own and own[key].shape == value.shape}
+    model.backbone.load_state_dict(own | shared)
     with torch.no_grad():
         model.head.weight.copy_(functional.normalize(embeddings_CE.float(), dim=1))
     return model

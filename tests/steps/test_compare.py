@@ -230,6 +230,12 @@ def test_each_mistake_is_told_in_a_sentence(made, words):
     assert not (FOLDER / "comparison.parquet").exists()
 
 
+def test_a_run_is_named_once():
+    baseline()
+    with pytest.raises(TgrError, match='two of the runs are called "net-baseline"; name each once, or rename'):
+        run(Config(baseline="net-baseline", candidates=[str(BASELINE)], dataset="digits"))
+
+
 def test_a_candidate_is_needed():
     with pytest.raises(TgrError, match="no candidate to compare with the baseline; name at least one run more"):
         Config(baseline="net-baseline", candidates=[])

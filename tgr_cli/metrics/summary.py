@@ -186,7 +186,9 @@ def last_layer(rows: Sequence[Row], last_sites: Sequence[str]) -> LastLayer:
     if not set(last_sites) <= set(by_name):
         return LastLayer(math.nan, math.nan, math.nan)
     chosen = [by_name[name] for name in last_sites]
-    return LastLayer(_number(chosen[0]["mean_dloss"]), _weighted_mean(chosen, "neurons"), _weighted_mean(chosen, "macs"))
+    return LastLayer(
+        _number(chosen[0]["mean_dloss"]), _weighted_mean(chosen, "neurons"), _weighted_mean(chosen, "macs")
+    )
 
 
 def last_sites(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -233,9 +235,9 @@ def improvement(
 
 
 def median_dloss(faults: Faults) -> float:
-    """Return the weighted median dLoss, non-finite outcomes counting as larger than any; NaN where it is one of them or there is none.
+    """Return the weighted median dLoss, non-finite outcomes counting as larger than any.
 
-    It stands where no range limit bounds the values, and the mean is carried by a handful of faults.
+    NaN where the median is one of these, or there is no fault. It stands where no range limit bounds the values, and the mean is carried by a handful of faults.
     """
     if len(faults) == 0:
         return math.nan

@@ -109,6 +109,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Compare every candidate with the baseline, write the `comparison` artifact and return its rows."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     opened = [_open(runs.run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
+    names = [measured.name for measured in opened]
+    for name in names:
+        if names.count(name) > 1:
+            raise TgrError(f'two of the runs are called "{name}"; name each once, or rename the folder of one')
     baseline, *candidates = opened
     for candidate in candidates:
         runs.refuse_other_images(baseline.golden, candidate.golden)
@@ -143,7 +147,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _open(folder: RunFolder) -> _Run:
-    name, golden = runs.read_golden(folder.golden)
+    _, golden = runs.read_golden(folder.golden)
     injections = store.read(folder.injections, INJECTIONS)
     vulnerability = store.read(folder.vulnerability, VULNERABILITY)
     for artifact in (injections, vulnerability):
@@ -151,6 +155,7 @@ def _open(folder: RunFolder) -> _Run:
     if vulnerability.provenance.inputs.get("injections") != injections.sha256:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
     rows = vulnerability.table.to_pylist()
+    name = folder.path.resolve().name
     return _Run(name, golden, injections, vulnerability, rows, summary.Faults.read(injections.table))
 
 

@@ -237,7 +237,8 @@ def improvement(
 def median_dloss(faults: Faults) -> float:
     """Return the weighted median dLoss, non-finite outcomes counting as larger than any.
 
-    NaN where the median is one of these, or there is no fault. It stands where no range limit bounds the values, and the mean is carried by a handful of faults.
+    NaN where the median is one of these, or there is no fault. It serves runs without a range limit, where a handful of
+    faults carry the mean.
     """
     if len(faults) == 0:
         return math.nan

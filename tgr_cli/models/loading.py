@@ -91,11 +91,9 @@ def load(
     where = usable_device(device)
     found = _find(source, workspace, classes, reporter)
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
-    users_own = isinstance(zoo.entry(source.model), zoo.UserFunction)
-    prepared = preprocessing.override(_grey(found.preprocessing, preprocessing) if users_own else found.preprocessing)
+    prepared = override(source.model, found.preprocessing, preprocessing)
     model = found.model.to(where).eval().requires_grad_(False)
-    if users_own:
-        _try_out(source.model, model, prepared, len(classes), where)
+    try_out(source.model, model, prepared, len(classes), where)
     return LoadedModel(
         model=model,
         name=source.model,
@@ -110,11 +108,15 @@ def load(
     )
 
 
-def _grey(prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
-    """Return the preprocessing for a model of one channel where --mean and --std are one number each."""
-    if options.mean is None or options.std is None or "," in options.mean or "," in options.std:
-        return prepared
-    return replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
+def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
+    """Return the preprocessing `prepared` of the model `name` with the user's `options` in it.
+
+    A user's own function takes images of one channel where --mean and --std are one number each.
+    """
+    grey = options.mean is not None and options.std is not None and "," not in options.mean + options.std
+    if grey and isinstance(zoo.entry(name), zoo.UserFunction):
+        prepared = replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
+    return options.override(prepared)
 
 
 def usable_device(name: str) -> torch.device:
@@ -308,7 +310,10 @@ def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None
             )
 
 
-def _try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
+def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
+    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image."""
+    if not isinstance(zoo.entry(name), zoo.UserFunction):
+        return
     x_1CHW = torch.zeros(1, *prepared.input_shape, device=device)
     try:
         with torch.no_grad():

@@ -10,7 +10,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import RANGES
-from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
+from tgr_cli.data.datasets import FOLDERS, PARQUET, DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
@@ -87,8 +87,18 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
-    """Return the images to profile on: the train split."""
-    return open_split(data, "train")
+    """Return the images to profile on: the train split, or a lone file's or flat folder's only one."""
+    path = data.path
+    if path is None or data.train_data is not None or not _alone(path, data):
+        return open_split(data, "train")
+    reporter.note(f"{path.name} has no train split: profiling on its evaluation images; --train-data names others")
+    return open_split(data, "eval")
+
+
+def _alone(path: Path, data: DataSource) -> bool:
+    if data.dataset.startswith(PARQUET):
+        return path.is_file()
+    return not any((path / word).is_dir() for words in FOLDERS.values() for word in words)
 
 
 def profile(

@@ -18,7 +18,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.classifier import text_guided
-from tgr_cli.models.loading import usable_device
+from tgr_cli.models.loading import override, try_out, usable_device
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
 from tgr_cli.text.initialise import random_embeddings
@@ -105,7 +105,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     A model trained there before is replaced at the end. With `resume` an interrupted training goes on from its last
     finished epoch, to the very weights it would have had.
     """
-    usable_device(config.device)
+    device = usable_device(config.device)
     train_set, eval_set = open_split(config.data, "train"), open_split(config.data, "eval")
     classes = train_set.classes
     if eval_set.classes != classes:
@@ -115,8 +115,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         )
     workspace = Workspace(config.workdir, config.data.folder)
     target = workspace.run(config.model, config.head, config.effective_init, config.seed)
-    pre = config.preprocessing.override(zoo.default_preprocessing(config.model))
+    pre = override(config.model, zoo.default_preprocessing(config.model), config.preprocessing)
     model, embedding_dim, inputs = _build(config, workspace, classes)
+    try_out(config.model, model.to(device).eval(), pre, len(classes), device)
     for path in (target.training, target.weights, target.card):
         store.prepare(path)
     _tell(config, target, reporter)

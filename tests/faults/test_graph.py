@@ -183,13 +183,15 @@ class Features(nn.Module):
         return self.conv(x_BCHW)
 
 
-class Training(nn.Sequential):
+class Counting(nn.Module):
     def __init__(self) -> None:
-        super().__init__(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 3))
-        self.train()
+        super().__init__()
+        self.fc = nn.Linear(64, 3)
+        self.register_buffer("runs", torch.zeros(()))
 
-    def eval(self) -> nn.Module:
-        return self
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        self.runs.add_(1)
+        return self.fc(x_BCHW.flatten(1))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ class Training(nn.Sequential):
         (BatchMean, ("linear",), r'the output of site "fc", of shape \(2, 3\) for 2 images, cannot be divided into a '),
         (Branching, ("linear",), r"torch.export cannot trace the model \(GuardOnDataDependentSymNode: "),
         (Features, ("conv",), r"the model returns \[\(2, 2, 8, 8\)\], where one tensor of logits"),
-        (Training, ("linear",), r'the model changes its buffer "0.running_mean" when it runs; put it into evaluation'),
+        (Counting, ("linear",), r'the model changes its buffer "runs" when it runs; take that out of its forward'),
         (toy_net, ("conv", "pool"), r'"pool" is no kind of site; choose among conv, linear, matmul'),
         (toy_net, ("matmul",), r"the model has no site among the targets matmul; choose others"),
     ],

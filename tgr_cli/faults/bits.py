@@ -97,9 +97,9 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
     the format does not have.
     """
     form = format_of(values_F.dtype)
-    bits_F = bits_F.to(values_F.device, torch.int64)
     if bits_F.numel() and not 0 <= int(bits_F.min()) <= int(bits_F.max()) < form.width:
         wrong = int(bits_F.min()) if int(bits_F.min()) < 0 else int(bits_F.max())
         raise TgrError(f"bit {wrong} does not exist in {form.name}; its bits are 0 to {form.width - 1}")
+    bits_F = bits_F.to(values_F.device, torch.int64)
     masks_F = torch.ones_like(bits_F).bitwise_left_shift(bits_F).to(form.integer)
     return (values_F.view(form.integer) ^ masks_F).view(values_F.dtype)

@@ -4,10 +4,9 @@ Suffixes: B batch, C classes or channels, H W height and width, N neurons of one
 """
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,27 +16,11 @@ from torch.fx.node import Node, map_arg
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.sites import OPS, Site, numbered
+from tgr_cli.faults.calls import Call, divided, find_calls, possible_outers
+from tgr_cli.faults.sites import OPS, Site
 
 aten = torch.ops.aten
 Strikes = Mapping[str, Callable[[Tensor], Tensor]]
-
-CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
-SAME_VALUES = ("permute", "t", "transpose", "view", "reshape", "_to_copy", "to", "alias", "detach", "clone", "expand")
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a site stands in the graph: its node, and where the images lie in the node's output.
-
-    The output, as stored, is `outer` × images × the rest: `outer` is 1 where it is batch-major, and the number of
-    tokens where attention puts them first, as in nn.MultiheadAttention.
-    """
-
-    site: Site
-    node: Node
-    outer: int = 1
 
 
 class Network:
@@ -85,16 +68,17 @@ class Network:
         for target in targets:
             if target not in OPS:
                 raise TgrError(f'"{target}" is no kind of site; choose among {", ".join(OPS)}')
+        assert not model.training, "evaluation mode is expected"
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         shape = (batch_size, *example_shape_CHW)
         example = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
         program = _export(model, example, decompose_attention="matmul" in targets)
-        calls = [call for call in _find_calls(program, batch_size) if call.site.op in targets]
+        calls = [call for call in find_calls(program, _inputs(program)[0]) if call.site.op in targets]
         if not calls:
             raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
         if batch_size > 1:
             outers = _find_outers(cls(program, calls, shape, example.device, dtype), example)
-            calls = [_divided(call, outer, batch_size) for call, outer in zip(calls, outers, strict=True)]
+            calls = [divided(call, outer, batch_size) for call, outer in zip(calls, outers, strict=True)]
         else:  # one image cannot show where the batch lies in an output; two can
             two = cls.capture(model, example_shape_CHW, batch_size=2, targets=targets, device=device)
             calls = [replace(t, node=call.node) for t, call in zip(two.calls.values(), calls, strict=True)]
@@ -150,7 +134,7 @@ class Network:
         rows_RN = function(self.shares(call, value))
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
         # The strides of the output choose the kernels that follow: the faulty run must have the golden one's.
-        return torch.empty_like(value).copy_(new)
+        return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
 
 
 @contextmanager
@@ -180,7 +164,7 @@ def _export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> 
     signature = program.graph_signature
     if signature.buffers_to_mutate:
         first = next(iter(signature.buffers_to_mutate.values()))
-        raise TgrError(f'the model changes its buffer "{first}" when it runs; put it into evaluation mode')
+        raise TgrError(f'the model changes its buffer "{first}" when it runs; take that out of its forward')
     outputs: Any = program.graph.output_node().args[0]
     shapes = [tuple(node.meta["val"].shape) if isinstance(node, Node) else None for node in outputs]
     if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
@@ -223,61 +207,6 @@ def _with_deaths(graph: torch.fx.Graph, keep: set[Node]) -> list[tuple[Node, lis
     return [(node, dying.get(node, [])) for node in nodes]
 
 
-def _find_calls(program: ExportedProgram, batch_size: int) -> list[Call]:
-    """Return every multiply-accumulate call in execution order, with the whole batch's shape and MACs for now."""
-    owners = program.graph_signature.inputs_to_parameters
-    image, _ = _inputs(program)
-    dependent = {image}
-    found: list[tuple[str, Call]] = []
-    for node in program.graph.nodes:
-        if node.op != "call_function":
-            continue
-        if dependent.intersection(node.all_input_nodes):
-            dependent.add(node)
-        kind = str(getattr(node.target, "_opname", ""))
-        parameter = None
-        if kind in CONVOLUTIONS:
-            op, parameter = "conv", _parameter(node.args[1], owners)
-            weight_shape = node.args[1].meta["val"].shape
-            worked = node.args[0] if _transposed(node, kind) else node
-            macs = worked.meta["val"].numel() * math.prod(weight_shape[1:])
-        elif kind == "linear":
-            op, parameter = "linear", _parameter(node.args[1], owners)
-            macs = node.meta["val"].numel() * node.args[1].meta["val"].shape[-1]
-        elif kind in PRODUCTS:
-            left, right = (node.args[position] for position in PRODUCTS[kind])
-            parameter = _parameter(right, owners) or _parameter(left, owners)
-            op = "linear" if parameter else "matmul"
-            macs = node.meta["val"].numel() * left.meta["val"].shape[-1]
-        else:
-            continue
-        path = _path(node, parameter, op)
-        site = Site(path, op, tuple(node.meta["val"].shape), int(macs), node in dependent)
-        found.append((path, Call(site, node)))
-    names = numbered([path for path, _ in found])
-    return [replace(call, site=replace(call.site, name=name)) for name, (_, call) in zip(names, found, strict=True)]
-
-
-def _transposed(node: Node, kind: str) -> bool:
-    return kind.startswith("conv_transpose") or (kind == "convolution" and bool(node.args[6]))
-
-
-def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
-    """Return the name of the parameter whose values `node` holds, whatever their layout; None where it holds others."""
-    while node.op == "call_function" and getattr(node.target, "_opname", "") in SAME_VALUES:
-        node = node.args[0]
-    return owners.get(node.name) if node.op == "placeholder" else None
-
-
-def _path(node: Node, parameter: str | None, op: str) -> str:
-    """Return the path of the module that a call belongs to: the weight's owner, else the module that runs it."""
-    if parameter is not None:
-        return parameter.rpartition(".")[0] or parameter
-    stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())
-    path = re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
-    return ".".join(part for part in (path, op if op == "matmul" else "") if part) or op
-
-
 def _find_outers(network: Network, example: Tensor) -> list[int]:
     """Return `Call.outer` of each site, seen by experiment.
 
@@ -293,7 +222,7 @@ def _find_outers(network: Network, example: Tensor) -> list[int]:
         return bool(nan_B[-1]) and not bool(nan_B[:-1].any())
 
     def look(call: Call, value: Tensor) -> Tensor:
-        possible = _possible_outers(tuple(value.shape), batch_size) if call.site.per_image else iter((1,))
+        possible = possible_outers(tuple(value.shape), batch_size) if call.site.per_image else iter((1,))
         outer = next((n for n in possible if not call.site.per_image or divides(value, n)), None)
         if outer is None:
             raise TgrError(
@@ -305,25 +234,3 @@ def _find_outers(network: Network, example: Tensor) -> list[int]:
 
     network.run(tainted, look)
     return outers
-
-
-def _possible_outers(shape: tuple[int, ...], batch_size: int) -> Iterator[int]:
-    """Give every `outer` with which the images lie within one axis of an output of this shape, batch-major first."""
-    for axis, size in enumerate(shape):
-        for factor in range(1, size // batch_size + 1):
-            if size % (factor * batch_size) == 0:
-                yield math.prod(shape[:axis]) * factor
-
-
-def _divided(call: Call, outer: int, batch_size: int) -> Call:
-    """Return the call with its site's shape and MACs brought down from the batch to one image's share."""
-    site = call.site
-    if not site.per_image:
-        return call
-    shape, before = list(site.shape), 1
-    for axis, size in enumerate(site.shape):
-        if outer % before == 0 and size % (outer // before * batch_size) == 0:  # the axis that the images lie in
-            shape[axis : axis + 1] = [size // batch_size] if size > batch_size else []
-            break
-        before *= size
-    return Call(replace(site, shape=tuple(shape), macs=site.macs // batch_size), call.node, outer)

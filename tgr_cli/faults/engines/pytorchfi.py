@@ -7,6 +7,7 @@ counted by hook call; a module that runs functionally is never counted. The deep
 is its way and stays.
 """
 
+import copy
 import logging
 import random
 from collections import Counter
@@ -41,17 +42,12 @@ class PyTorchFI(Engine):
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
-        hooks = [
-            module.register_forward_hook(lambda *_, path=path: paths.append(path))
-            for path, module in model.named_modules()
-            if isinstance(module, LAYERS)
-        ]
-        try:
-            with _contained(), torch.no_grad():
-                self._tool = fault_injection(model, network.batch_size, list(network.input_shape), list(LAYERS))
-        finally:
-            for hook in hooks:
-                hook.remove()
+        own = copy.deepcopy(model)  # where its constructor fails, its hooks stay
+        for path, module in own.named_modules():
+            if isinstance(module, LAYERS):
+                module.register_forward_hook(lambda *_, path=path: paths.append(path))
+        with _contained(network.device), torch.no_grad():
+            self._tool = fault_injection(own, network.batch_size, list(network.input_shape), list(LAYERS))
         self._layers = self._numbers(paths)
 
     def _numbers(self, paths: list[str]) -> dict[str, int]:
@@ -93,7 +89,7 @@ class PyTorchFI(Engine):
                 seen.update(before=before_K, flipped=flipped_K, after=after_K)
             tool.updateLayer()
 
-        with _contained(), torch.no_grad():
+        with _contained(self.network.device), torch.no_grad():
             try:
                 corrupted = tool.declare_neuron_fi(
                     function=flip, layer_num=[layer] * count, batch=list(range(count)), **axes
@@ -105,14 +101,14 @@ class PyTorchFI(Engine):
 
 
 @contextmanager
-def _contained() -> Iterator[None]:
+def _contained(device: torch.device) -> Iterator[None]:
     """Keep PyTorchFI's messages and settings from the root logger, and its draws from the global generators."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers[:] = [logging.NullHandler()]  # with a handler there, basicConfig changes nothing
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(state)

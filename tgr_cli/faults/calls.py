@@ -1,0 +1,122 @@
+"""Which operations of a graph are sites: their names, their work, and where the images lie in their outputs."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch.export import ExportedProgram
+from torch.fx.node import Node
+
+from tgr_cli.faults.sites import Site, numbered
+
+CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+SAME_VALUES = (
+    "permute",
+    "t",
+    "transpose",
+    "view",
+    "reshape",
+    "_to_copy",
+    "to",
+    "alias",
+    "detach",
+    "clone",
+    "expand",
+    "unsqueeze",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a site stands in the graph: its node, and where the images lie in the node's output.
+
+    The output, as stored, is `outer` × images × the rest: `outer` is 1 where it is batch-major, and the number of
+    tokens where attention puts them first, as in nn.MultiheadAttention.
+    """
+
+    site: Site
+    node: Node
+    outer: int = 1
+
+
+def find_calls(program: ExportedProgram, image: Node) -> list[Call]:
+    """Return every multiply-accumulate call in execution order, with the whole batch's shape and MACs for now.
+
+    Names are numbered over all of them, so that a choice among the sites changes no name. A site is per image where
+    its output depends on the node `image`.
+    """
+    owners = program.graph_signature.inputs_to_parameters
+    dependent = {image}
+    found: list[tuple[str, Call]] = []
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        if dependent.intersection(node.all_input_nodes):
+            dependent.add(node)
+        kind = str(getattr(node.target, "_opname", ""))
+        parameter = None
+        if kind in CONVOLUTIONS:
+            op, parameter = "conv", _parameter(node.args[1], owners)
+            weight_shape = node.args[1].meta["val"].shape
+            worked = node.args[0] if _transposed(node, kind) else node
+            macs = worked.meta["val"].numel() * math.prod(weight_shape[1:])
+        elif kind == "linear":
+            op, parameter = "linear", _parameter(node.args[1], owners)
+            macs = node.meta["val"].numel() * node.args[1].meta["val"].shape[-1]
+        elif kind in PRODUCTS:
+            left, right = (node.args[position] for position in PRODUCTS[kind])
+            parameter = _parameter(right, owners) or _parameter(left, owners)
+            op = "linear" if parameter else "matmul"
+            macs = node.meta["val"].numel() * left.meta["val"].shape[-1]
+        else:
+            continue
+        path = _path(node, parameter, op)
+        site = Site(path, op, tuple(node.meta["val"].shape), int(macs), node in dependent)
+        found.append((path, Call(site, node)))
+    names = numbered([path for path, _ in found])
+    return [replace(call, site=replace(call.site, name=name)) for name, (_, call) in zip(names, found, strict=True)]
+
+
+def _transposed(node: Node, kind: str) -> bool:
+    return kind.startswith("conv_transpose") or (kind == "convolution" and bool(node.args[6]))
+
+
+def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
+    """Return the name of the parameter whose values `node` holds, whatever their layout; None where it holds others."""
+    while node.op == "call_function" and getattr(node.target, "_opname", "") in SAME_VALUES:
+        node = node.args[0]
+    return owners.get(node.name) if node.op == "placeholder" else None
+
+
+def _path(node: Node, parameter: str | None, op: str) -> str:
+    """Return the path of the module that a call belongs to: the weight's owner, else the module that runs it."""
+    if parameter is not None:
+        return parameter.rpartition(".")[0] or parameter
+    stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())
+    path = re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
+    return ".".join(part for part in (path, op if op == "matmul" else "") if part) or op
+
+
+def possible_outers(shape: tuple[int, ...], batch_size: int) -> Iterator[int]:
+    """Give every `outer` with which the images lie within one axis of an output of this shape, batch-major first."""
+    for axis, size in enumerate(shape):
+        for factor in range(1, size // batch_size + 1):
+            if size % (factor * batch_size) == 0:
+                yield math.prod(shape[:axis]) * factor
+
+
+def divided(call: Call, outer: int, batch_size: int) -> Call:
+    """Return the call with its site's shape and MACs brought down from the batch to one image's share."""
+    site = call.site
+    if not site.per_image:
+        return call
+    shape, before = list(site.shape), 1
+    for axis, size in enumerate(site.shape):
+        if outer % before == 0 and size % (outer // before * batch_size) == 0:  # the axis that the images lie in
+            shape[axis : axis + 1] = [size // batch_size] if size > batch_size else []
+            break
+        before *= size
+    return Call(replace(site, shape=tuple(shape), macs=site.macs // batch_size), call.node, outer)

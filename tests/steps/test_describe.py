@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from toys import CLASSES, tgr, write_toy_dataset, write_toy_parquet
+from toys import CLASSES, write_toy_dataset, write_toy_parquet
 
 from tgr_cli.app import main
 from tgr_cli.artifacts import store
@@ -113,19 +113,27 @@ def test_stored_where_none_exist_names_the_alternatives() -> None:
         _config("digits", source="stord")
 
 
-def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["tgr", "describe", "--dataset", "digits"])
+def _tgr(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr("sys.argv", ["tgr", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code in (0, None)
+    return ended.value.code or 0
+
+
+def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _tgr(monkeypatch, "describe", "--dataset", "digits") == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("50 stored descriptions of 10 classes\n  zero: A zero is one closed oval")
     assert "wrote runs/digits/descriptions.parquet" in printed.err
     assert Path("runs/digits/descriptions.run.json").exists()
 
 
-def test_command_line_refuses_in_one_sentence() -> None:
-    done = tgr("describe", "--dataset", "food101", "--source", "stored")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("tgr: no descriptions are stored for food101")
-    assert done.err.count("\n") == 1
+def test_command_line_refuses_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _tgr(monkeypatch, "describe", "--dataset", "food101", "--source", "stored") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("tgr: no descriptions are stored for food101")
+    assert printed.err.count("\n") == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_clip import NAME, tiny_clip
-from toys import tgr, write_toy_dataset
+from toys import write_toy_dataset
 
 from tgr_cli.app import main
 from tgr_cli.artifacts import store
@@ -144,23 +144,32 @@ def test_options_that_do_not_go_together(options: dict[str, object], words: str)
         _config("digits", **options)
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    data = f"parquet:{write_toy_dataset(tmp_path / 'toys')}"
-    arguments = ["tgr", "embed", "--dataset", data, "--init", "template", "--encoder", "tfidf", "--json"]
-    monkeypatch.setattr("sys.argv", arguments)
+def _tgr(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr("sys.argv", ["tgr", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code in (0, None)
+    return ended.value.code or 0
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = f"parquet:{write_toy_dataset(tmp_path / 'toys')}"
+    options = ("--dataset", data, "--init", "template", "--encoder", "tfidf")
+    assert _tgr(monkeypatch, "embed", *options, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["classes"], said["texts"], said["init"]) == (3, 3, "template")
     assert said["closest"][0]["cosine"] < 0.9
+    assert _tgr(monkeypatch, "embed", *options) == 0
+    assert "dot, bar" in capsys.readouterr().out
 
 
-def test_offline_the_command_line_names_the_alternatives() -> None:
-    done = tgr("embed", "--dataset", "digits", "--init", "template")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.count("\n") == 1
-    assert "use --encoder tfidf, --from-file MATRIX" in done.err
+def test_offline_the_command_line_names_the_alternatives(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _tgr(monkeypatch, "embed", "--dataset", "digits", "--init", "template") == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "use --encoder tfidf, --from-file MATRIX" in printed.err
 
 
 @pytest.mark.shared
@@ -173,8 +182,8 @@ def test_real_clip_embeddings(shared_data: Path) -> None:
 
 @pytest.mark.shared
 def test_the_papers_imagenet_rows_picked_for_tiny_imagenet(shared_data: Path, tmp_path: Path) -> None:
-    index = json.loads((shared_data / "tiny_imagenet" / "classes.json").read_text(encoding="utf-8"))
-    (rows,) = [value for value in index.values() if isinstance(value, list) and isinstance(value[0], int)]
+    listed = json.loads((shared_data / "tiny_imagenet" / "classes.json").read_text(encoding="utf-8"))
+    rows = listed["imagenet_index"]
     (tmp_path / "rows.txt").write_text("\n".join(map(str, rows)), encoding="utf-8")
     matrix = shared_data / "text" / "imagenet_gpt3.npy"
     data = f"parquet:{shared_data / 'tiny_imagenet'}"

@@ -71,10 +71,8 @@ class Loop:
                 rates.step()
                 checkpoint.save(model, optimizer, rates, done)
         except KeyboardInterrupt:
-            kept = (
-                f"{len(done)} of {self.epochs} epochs are kept, --resume goes on from there" if done else "none is kept"
-            )
-            reporter.note(f"interrupted in epoch {len(done) + 1}: {kept}")
+            kept = f"epoch {len(done)} is kept, and --resume goes on from it" if done else "no epoch was finished"
+            reporter.note(f"interrupted in epoch {len(done) + 1} of {self.epochs}; {kept}")
             raise
         model.to("cpu").to(memory_format=torch.contiguous_format)
         return done

@@ -1,0 +1,75 @@
+"""Optimisers and schedules: which rate, which decay, which values are refused."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from toys import toy_net
+
+from tgr_cli.errors import TgrError
+from tgr_cli.training.optim import OptimOptions, optimiser, schedule
+
+
+def rates(options: OptimOptions, epochs: int) -> list[float]:
+    optimizer = optimiser(nn.Linear(2, 2), options)
+    planned = schedule(optimizer, options, epochs)
+    seen = []
+    for _ in range(epochs):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        planned.step()
+    return seen
+
+
+def test_cosine_falls_from_the_rate_to_the_lowest() -> None:
+    expected = [0.1 + 0.5 * (1 - 0.1) * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    assert rates(OptimOptions(lr=1.0, min_lr=0.1), 4) == pytest.approx(expected)
+
+
+def test_step_multiplies_by_gamma_every_step_size_epochs() -> None:
+    options = OptimOptions(lr=1.0, schedule="step", step_size=2, gamma=0.5)
+    assert rates(options, 5) == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+
+
+def test_warm_up_rises_linearly_from_a_hundredth_and_the_schedule_follows() -> None:
+    options = OptimOptions(lr=1.0, schedule="step", step_size=2, gamma=0.5, warmup_epochs=3)
+    assert rates(options, 7) == pytest.approx([0.01, 0.34, 0.67, 1, 1, 0.5, 0.5])
+
+
+def test_constant_stays() -> None:
+    assert rates(OptimOptions(lr=0.3, schedule="constant"), 3) == [0.3, 0.3, 0.3]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_decay_leaves_the_logit_scale_alone(name: str) -> None:
+    model = toy_net()
+    model.logit_scale = nn.Parameter(torch.tensor(2.0))
+    kept, shrunk = model.logit_scale.item(), model.fc.weight.clone()
+    optimizer = optimiser(model, OptimOptions(optimizer=name, lr=0.1, weight_decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert model.logit_scale.item() == kept
+    assert torch.allclose(model.fc.weight, shrunk * 0.95)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": "sdg"}, '--optimizer "sdg" is unknown; it must be one of sgd, adamw. Did you mean "sgd"?'),
+        ({"schedule": "cosin"}, 'of step, cosine, constant. Did you mean "cosine"?'),
+        ({"lr": 0.0}, "--lr is 0; it must be above 0"),
+        ({"lr": math.nan}, "--lr is nan; it must be above 0"),
+        ({"momentum": 1.0}, r"--momentum is 1; it must be in \[0, 1\)"),
+        ({"weight_decay": -1.0}, "--weight-decay is -1; it must be 0 or more"),
+        ({"gamma": 0.0}, r"--gamma is 0; it must be in \(0, 1\]"),
+        ({"step_size": 0}, "--step-size is 0; it must be 1 or more"),
+        ({"warmup_epochs": -1}, "--warmup-epochs is -1; it must be 0 or more"),
+        ({"lr": 0.1, "min_lr": 0.2}, r"--min-lr is 0.2; it must be in \[0, --lr\]"),
+    ],
+)
+def test_values_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(TgrError, match=message):
+        OptimOptions(**values)

@@ -1,8 +1,6 @@
 """A campaign: every fault of a plan run through an engine, each row put back where the plan has it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +8,7 @@ from torch import Tensor
 
 from tgr_cli.faults.engines.engine import Engine, Strike
 from tgr_cli.faults.plan import Plan
-from tgr_cli.metrics.outcomes import Judged, judge
+from tgr_cli.metrics.outcomes import judge
 from tgr_cli.reporting import SILENT, Reporter
 
 IMAGE_BYTES_HELD = 512 * 2**20
@@ -23,8 +21,10 @@ def run(
     labels_N: np.ndarray,
     *,
     reporter: Reporter = SILENT,
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """Return what became of every fault of `plan`: its INJECTIONS columns from value_before on, in the plan's order.
+
+    Where an outcome is non_finite, `metrics.outcomes.with_nulls` makes the nulls of the artifact.
 
     `load` gives the images at some positions of the pool as x_KCHW; `labels_N` are the classes the losses are taken
     against. Images are visited in chunks that fit in memory, sites in execution order within a chunk.
@@ -49,19 +49,18 @@ def run(
                 )
             )
             labels_F = torch.from_numpy(labels_N[plan.image_F[chosen]])
-            values: dict[str, Any] = {
+            values = {
                 "value_before": struck.before_F.double().cpu().numpy(),
                 "value_flipped": struck.flipped_F.double().cpu().numpy(),
                 "value_after": struck.after_F.double().cpu().numpy(),
-                **vars(judge(golden_KC[row_F], struck.logits_FC, labels_F)),
+                **judge(golden_KC[row_F], struck.logits_FC, labels_F).columns(),
             }
             for name, value_F in values.items():
                 columns.setdefault(name, np.zeros(len(plan), value_F.dtype))[chosen] = value_F
             done += len(chosen)
             reporter.progress("injecting", done, len(plan))
     assert done == len(plan)
-    judged = Judged(**{field.name: columns.pop(field.name) for field in fields(Judged)})
-    return columns | judged.columns()
+    return columns
 
 
 def _chunks(plan: Plan, load: Callable[[np.ndarray], Tensor]) -> Iterator[np.ndarray]:

@@ -23,6 +23,7 @@ from tgr_cli.faults.limits import MODES
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import summary
+from tgr_cli.metrics.outcomes import with_nulls
 from tgr_cli.models.loading import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.subject import Subject
@@ -151,7 +152,7 @@ def strike(subject: Subject, engine: Engine, faults: Plan, labels_N: np.ndarray)
         "label": labels_N[faults.image_F],
         "weight": faults.weight_F,
     }
-    return columns | campaign.run(engine, faults, subject.load, labels_N, reporter=subject.reporter)
+    return with_nulls(columns | campaign.run(engine, faults, subject.load, labels_N, reporter=subject.reporter))
 
 
 def _plan(

@@ -1,0 +1,99 @@
+"""A campaign: every fault of the plan once, each row where the plan has it, against an injection written by hand."""
+
+import numpy as np
+import torch
+from toys import toy_images, toy_net
+
+from tgr_cli.data.transforms import Preprocessing, evaluation
+from tgr_cli.faults import campaign, plan
+from tgr_cli.faults.engines import ENGINES
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.metrics.outcomes import OUTCOMES
+
+PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.5,), channels=1)
+X_NCHW = torch.stack([evaluation(PRE)(image) for image in toy_images(12)[0]])
+LABELS_N = np.arange(12) % 3
+
+
+def load(positions_K: np.ndarray) -> torch.Tensor:
+    return X_NCHW[torch.from_numpy(positions_K)]
+
+
+def campaign_of(
+    engine: str = "full", *, batch_size: int = 8, limit: str = "clamp", shift: float = 0.0
+) -> tuple[plan.Plan, dict]:
+    model = toy_net()
+    model.conv1.bias.data += shift
+    network = Network.capture(model, (1, 8, 8), batch_size=batch_size)
+    held = RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {})
+    faults = plan.uniform(network.sites, np.ones(12, bool), injections=60, bits=32, seed=0)
+    return faults, campaign.run(ENGINES[engine](model, network, held), faults, load, LABELS_N)
+
+
+def by_hand(faults: plan.Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
+    """Return value before, flipped, after, and both logits of one fault: a hook on the module, numpy's bits."""
+    model, site = toy_net(), faults.sites[faults.site_F[number]]
+    values = []
+
+    def hook(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        flat = output.clone().reshape(-1).numpy()
+        element = faults.element_F[number]
+        before = flat[element : element + 1].copy()
+        flipped = (before.view(np.uint32) ^ np.uint32(1 << int(faults.bit_F[number]))).view(np.float32)
+        after = np.clip(np.nan_to_num(flipped, nan=2.0, posinf=2.0, neginf=-2.0), -2.0, 2.0)
+        flat[element] = after[0]
+        values.extend((before[0], flipped[0], after[0]))
+        return torch.from_numpy(flat).reshape(output.shape)
+
+    x_1CHW = X_NCHW[faults.image_F[number]][None]
+    with torch.no_grad():
+        golden = model(x_1CHW).numpy()
+        handle = model.get_submodule(site.name).register_forward_hook(hook)
+        faulty = model(x_1CHW).numpy()
+        handle.remove()
+    return (*values, golden[0], faulty[0])
+
+
+def test_every_row_is_what_its_own_fault_does() -> None:
+    faults, columns = campaign_of()
+    for number in range(len(faults)):
+        before, flipped, after, golden, faulty = by_hand(faults, number)
+        np.testing.assert_allclose(columns["value_before"][number], before, rtol=1e-5, atol=1e-7)
+        if np.isfinite(flipped) and faults.bit_F[number] >= 23:  # lower bits: a rounding of `before` shows
+            np.testing.assert_allclose(columns["value_flipped"][number], flipped, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(columns["value_after"][number], after, rtol=1e-4, atol=1e-6)
+        label = LABELS_N[faults.image_F[number]]
+        losses = [np.logaddexp.reduce(logits.astype(float)) - float(logits[label]) for logits in (golden, faulty)]
+        np.testing.assert_allclose(columns["dloss"][number], abs(losses[0] - losses[1]), atol=1e-5)
+        assert columns["golden_label"][number] == golden.argmax()
+        assert columns["faulty_label"][number] == faulty.argmax()
+        assert (columns["outcome"][number] == "sdc") == (golden.argmax() != faulty.argmax())
+
+
+def test_outcomes_add_up_to_the_plan_with_non_finite_rows_kept() -> None:
+    # Between 1 and 2, bit 30 turns every value into an infinity or NaN.
+    faults, columns = campaign_of(limit="none", shift=1.5)
+    outcomes = columns["outcome"].tolist()
+    assert sum(outcomes.count(name) for name in OUTCOMES) == len(faults) == 180
+    gone = [number for number, outcome in enumerate(outcomes) if outcome == "non_finite"]
+    assert gone
+    assert np.isnan(columns["dloss"][gone]).all()
+
+
+def test_batch_size_and_memory_do_not_move_an_outcome(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    _, expected = campaign_of(batch_size=8)
+    _, one = campaign_of(batch_size=3)
+    monkeypatch.setattr(campaign, "IMAGE_BYTES_HELD", 5 * 8 * 8 * 4)  # five images a chunk
+    _, chunked = campaign_of(batch_size=8)
+    for columns in (one, chunked):
+        assert columns["outcome"].tolist() == expected["outcome"].tolist()
+        np.testing.assert_allclose(columns["value_after"], expected["value_after"], rtol=1e-4, atol=1e-6)
+
+
+def test_pytorchfi_and_full_agree_on_every_fault() -> None:
+    _, full = campaign_of("full")
+    _, peer = campaign_of("pytorchfi")
+    assert peer["outcome"].tolist() == full["outcome"].tolist()
+    for name in ("value_before", "value_flipped", "value_after"):
+        np.testing.assert_array_equal(peer[name], full[name])

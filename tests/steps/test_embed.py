@@ -144,6 +144,11 @@ def test_options_that_do_not_go_together(options: dict[str, object], words: str)
         _config("digits", **options)
 
 
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(TgrError, match='--device "gpu" cannot be used on this machine'):
+        embed.run(_config("digits", init="template", device="gpu"))
+
+
 def _tgr(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     """Run the command line in this process and return its exit code."""
     monkeypatch.setattr("sys.argv", ["tgr", *arguments])

@@ -11,6 +11,7 @@ from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS
 from tgr_cli.data.datasets import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models.loading import usable_device
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.encoders import DEFAULT_MODEL, DEFAULT_PRETRAINED, Encoder, OpenClip, Tfidf
@@ -179,9 +180,8 @@ def _without_texts(rows_CE: np.ndarray, encoder: str, inputs: dict[str, str]) ->
 def _encoder(config: Config) -> Encoder:
     if config.encoder == "tfidf":
         return Tfidf(config.embedding_dim)
-    return OpenClip(
-        config.clip_model or DEFAULT_MODEL, config.clip_pretrained or DEFAULT_PRETRAINED, device=config.device
-    )
+    device = str(usable_device(config.device))
+    return OpenClip(config.clip_model or DEFAULT_MODEL, config.clip_pretrained or DEFAULT_PRETRAINED, device=device)
 
 
 def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tuple[list[list[str]], dict[str, str]]:

@@ -58,7 +58,8 @@ Name = Annotated[
     typer.Option(help="Name of the data set's folder in the workdir (default: from --dataset).", rich_help_panel=DATA),
 ]
 Images = Annotated[
-    int | None, typer.Option(min=1, help="Use N images, at even steps through the split (default: all).", rich_help_panel=DATA)
+    int | None,
+    typer.Option(min=1, help="Use N images, at even steps through the split (default: all).", rich_help_panel=DATA),
 ]
 Resize = Annotated[
     int | None, typer.Option(min=1, help="Resize the shorter side to this many pixels.", rich_help_panel=DATA)

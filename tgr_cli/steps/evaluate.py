@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
-from tgr_cli.data.datasets import DataSource, open_split
+from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.models.loading import LoadedModel, ModelSource, load
+from tgr_cli.models.loading import LoadedModel, ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
+from tgr_cli.steps.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,44 +40,16 @@ class Result:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Classify the evaluation split, write the `golden` artifact and return its figures."""
-    images = open_split(config.data, "eval")
-    if config.images is not None:
-        images = images.sample(config.images)
-    workspace = Workspace(config.workdir, config.data.folder)
-    loaded = load(
-        config.source,
-        workspace,
-        images.classes,
-        preprocessing=config.preprocessing,
-        device=config.device,
-        reporter=reporter,
-    )
-    path = store.prepare(config.out or loaded.run.golden)
-    result = golden.classify(
-        loaded.model,
-        images,
-        loaded.preprocessing,
-        batch_size=config.batch_size,
-        workers=config.workers,
-        device=config.device,
-        reporter=reporter,
-    )
+    subject = Subject.open(config, reporter)
+    path = store.prepare(config.out or subject.loaded.run.golden)
+    result = subject.classify()
     figures = golden.figures(result)
     provenance = store.provenance_for(
         GOLDEN,
         config=normalised(config),
-        model=loaded.fingerprint,
-        classes=sha256_names(images.classes),
-        extra={
-            "run": loaded.run.name,
-            "dataset": images.dataset,
-            "used": images.used,
-            "origin": loaded.origin,
-            "params": loaded.params,
-            "num_classes": loaded.num_classes,
-            "top1": figures.top1,
-            "top5": figures.top5,
-        },
+        model=subject.loaded.fingerprint,
+        classes=sha256_names(subject.images.classes),
+        extra=subject.facts | {"top1": figures.top1, "top5": figures.top5},
     )
-    store.write(path, GOLDEN, golden.rows(result, images.ids), provenance)
-    return Result(path, loaded, figures)
+    store.write(path, GOLDEN, golden.rows(result, subject.images.ids), provenance)
+    return Result(path, subject.loaded, figures)

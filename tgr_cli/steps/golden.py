@@ -54,11 +54,12 @@ def classify(
     workers: int = 0,
     device: str = "cpu",
     reporter: Reporter = SILENT,
+    advice: str = "check its weights and the preprocessing",
 ) -> Golden:
     """Return the logits of `model`, in evaluation mode, for all `images` in their order.
 
     Raises TgrError where a logit is not finite, naming the first such image, and where the model's output is not one
-    row of logits an image. The model's mode is put back.
+    row of logits an image; `advice` is what the user should do about the former. The model's mode is put back.
     """
     logits, labels, done = [], [], 0
     was_training = model.training
@@ -72,7 +73,7 @@ def classify(
                         f"the model's output has shape {tuple(logits_BC.shape)} for {len(labels_B)} images; "
                         "it must be one row of logits an image"
                     )
-                _refuse_non_finite(logits_BC, images.ids[done:])
+                _refuse_non_finite(logits_BC, images.ids[done:], advice)
                 logits.append(logits_BC)
                 labels.append(labels_B)
                 done += len(labels_B)
@@ -82,13 +83,11 @@ def classify(
     return Golden(torch.cat(logits), torch.cat(labels))
 
 
-def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str]) -> None:
+def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str) -> None:
     finite_B = torch.isfinite(logits_BC).all(1)
     if not finite_B.all():
-        raise TgrError(
-            f"the model's logits for image {ids[int(finite_B.int().argmin())]} are not finite; "
-            "check its weights and the preprocessing"
-        )
+        name = ids[int(finite_B.int().argmin())]
+        raise TgrError(f"the model's logits for image {name} are not finite; {advice}")
 
 
 def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:

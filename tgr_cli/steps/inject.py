@@ -26,6 +26,7 @@ from tgr_cli.metrics import summary
 from tgr_cli.metrics.outcomes import with_nulls
 from tgr_cli.models.loading import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
 
 LABELS = ("true", "golden")
@@ -103,7 +104,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     injections = store.prepare(config.out or subject.loaded.run.injections)
     vulnerability = store.prepare(_beside(injections))
     network = subject.network(config.targets)
-    limit, inputs = subject.limit(network, config.limit, config.ranges, config.targets)
+    limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)
     engine = ENGINES[config.engine](subject.loaded.model, network, limit)
     labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
     if config.faults:

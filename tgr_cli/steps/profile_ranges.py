@@ -7,17 +7,17 @@ from typing import Any
 import torch
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import RANGES
-from tgr_cli.data.datasets import FOLDERS, PARQUET, DataSource, ImageSet, batches, open_split
-from tgr_cli.data.transforms import PreprocessingOptions, evaluation
+from tgr_cli.data.datasets import FOLDERS, PARQUET, DataSource, ImageSet, open_split
+from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
-from tgr_cli.models.loading import LoadedModel, ModelSource, load
+from tgr_cli.models.loading import LoadedModel, ModelSource
 from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,42 +48,18 @@ class Result:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Profile the model's sites on the train split, write the `ranges` artifact and return it."""
-    images = split(config.data, reporter)
-    if config.images is not None:
-        images = images.sample(config.images)
-    workspace = Workspace(config.workdir, config.data.folder)
-    loaded = load(
-        config.source,
-        workspace,
-        images.classes,
-        preprocessing=config.preprocessing,
-        device=config.device,
-        reporter=reporter,
-    )
-    path = store.prepare(config.out or loaded.run.ranges)
-    network = Network.capture(
-        loaded.model,
-        loaded.preprocessing.input_shape,
-        batch_size=min(config.batch_size, len(images)),
-        targets=tuple(part.strip() for part in config.targets.split(",")),
-        device=config.device,
-    )
-    columns = profile(loaded, images, network, workers=config.workers, reporter=reporter)
+    subject = Subject.open(config, reporter, split(config.data, reporter))
+    path = store.prepare(config.out or subject.loaded.run.ranges)
+    columns = profile(subject, subject.network(config.targets))
     provenance = store.provenance_for(
         RANGES,
         config=normalised(config),
-        model=loaded.fingerprint,
-        classes=sha256_names(images.classes),
-        extra={
-            "run": loaded.run.name,
-            "dataset": images.dataset,
-            "used": images.used,
-            "origin": loaded.origin,
-            "images": len(images),
-        },
+        model=subject.loaded.fingerprint,
+        classes=sha256_names(subject.images.classes),
+        extra=subject.facts,
     )
     store.write(path, RANGES, columns, provenance)
-    return Result(path, loaded, len(images), columns)
+    return Result(path, subject.loaded, len(subject.images), columns)
 
 
 def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
@@ -101,21 +77,14 @@ def _alone(path: Path, data: DataSource) -> bool:
     return not any((path / word).is_dir() for words in FOLDERS.values() for word in words)
 
 
-def profile(
-    loaded: LoadedModel,
-    images: ImageSet,
-    network: Network,
-    *,
-    workers: int = 0,
-    reporter: Reporter = SILENT,
-) -> dict[str, list[Any]]:
-    """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over `images`.
+def profile(subject: Subject, network: Network) -> dict[str, list[Any]]:
+    """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over the subject's pool.
 
     Raises TgrError where a site's output is not finite, naming the site.
     """
     size, done = network.batch_size, 0
     profiles = {site.name: RangeProfile() for site in network.sites}
-    for x_BCHW, _ in batches(images, evaluation(loaded.preprocessing), batch_size=size, workers=workers):
+    for x_BCHW in subject.batches():
         real = len(x_BCHW)
 
         def observe(site: Site, values_BN: torch.Tensor, real: int = real) -> None:
@@ -129,7 +98,7 @@ def profile(
         # The network has one batch size: the last batch is filled up with its last image, which is not counted.
         network.forward(torch.cat([x_BCHW, x_BCHW[-1:].expand(size - real, -1, -1, -1)]), observe=observe)
         done += real
-        reporter.progress("profiling", done, len(images))
+        subject.reporter.progress("profiling", done, len(subject.images))
     results = {site.name: profiles[site.name].result() for site in network.sites}
     values = {name: [result[name] for result in results.values()] for name in RANGES.arrow.names if name != "site"}
     return {"site": list(results), **values}

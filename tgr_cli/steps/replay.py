@@ -14,6 +14,7 @@ from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.inject import Config, strike
+from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
 
 DLOSS_TOLERANCE = 1e-4
@@ -57,7 +58,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     stored = artifact.table.slice(row, 1).to_pylist()[0]
     subject = subject.only(stored["image_id"])
     network = subject.network(config.targets)
-    limit, inputs = subject.limit(network, config.limit, config.ranges, config.targets)
+    limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)
     if inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     engine = ENGINES[config.engine](subject.loaded.model, network, limit)

@@ -230,6 +230,7 @@ def _validate(
             workers=config.workers,
             device=config.device,
             reporter=reporter,
+            advice=f"lower --lr (now {config.optim.lr:g}) or add --warmup-epochs",
         )
     )
     return Validation(loss=figures.loss, top1=figures.top1, top5=figures.top5)

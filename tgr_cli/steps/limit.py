@@ -1,0 +1,64 @@
+"""The range limit of a campaign: from the ranges named, else the run's, else profiled first."""
+
+from pathlib import Path
+from typing import cast
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import LimitMode, RangeLimit
+from tgr_cli.steps import profile_ranges
+from tgr_cli.steps.subject import Subject
+
+PROFILED_IMAGES = 1024  # where a campaign has to profile for itself
+
+
+def range_limit(
+    subject: Subject, network: Network, *, mode: str, path: Path | None, targets: str
+) -> tuple[RangeLimit, dict[str, str]]:
+    """Return the range limit, and the SHA-256 of the ranges it rests on, by role (none for `none`).
+
+    Raises TgrError for ranges of another model, or without one of the network's sites.
+    """
+    if mode == "none":
+        return RangeLimit("none", {}), {}
+    found = path or subject.loaded.run.ranges
+    if path is None and not found.exists():
+        _profile(subject, targets)
+    artifact = store.read(found, RANGES)
+    if artifact.provenance.model != subject.loaded.fingerprint:
+        raise TgrError(
+            f"{found} holds the ranges of another model (fingerprint {str(artifact.provenance.model)[:12]}, "
+            f'this model has {subject.loaded.fingerprint[:12]}); run "tgr profile-ranges" for this one'
+        )
+    table = artifact.table
+    max_abs = dict(zip(table["site"].to_pylist(), table["max_abs"].to_pylist(), strict=True))
+    for site in network.sites:
+        if site.name not in max_abs:
+            raise TgrError(
+                f'{found} has no range for the site {site.name}; run "tgr profile-ranges" with the same --targets'
+            )
+    return RangeLimit(cast(LimitMode, mode), max_abs), {"ranges": artifact.sha256}
+
+
+def _profile(subject: Subject, targets: str) -> None:
+    settings = subject.settings
+    subject.reporter.note(
+        f"no ranges of {subject.loaded.run.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first; "
+        '"tgr profile-ranges" takes them all'
+    )
+    profile_ranges.run(
+        profile_ranges.Config(
+            data=settings.data,
+            preprocessing=settings.preprocessing,
+            source=settings.source,
+            images=PROFILED_IMAGES,
+            targets=targets,
+            batch_size=settings.batch_size,
+            workers=settings.workers,
+            device=settings.device,
+            workdir=settings.workdir,
+        ),
+        subject.reporter,
+    )

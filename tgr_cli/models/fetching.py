@@ -17,16 +17,16 @@ def fetching(what: str) -> Iterator[None]:
     """Run a library's download or its reading of a file it keeps; raises TgrError where that fails.
 
     `torch.load` reads weights only, whatever the library asks for; a connection that is silent for ten seconds is given
-    up; what the library prints is kept off stderr.
+    up; what the library prints is kept off stdout and stderr.
     """
     timeout, forced = socket.getdefaulttimeout(), os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     socket.setdefaulttimeout(SECONDS_TO_CONNECT)
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             yield
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
         raise TgrError(
             f"{what} could not be fetched ({reason}); connect to a network, or give --checkpoint FILE "
             "or --weights none for random weights"

@@ -1,0 +1,202 @@
+"""`tgr train`: it learns, writes a whole run, goes on where it stopped, and refuses in a sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import CLASSES, write_toy_dataset
+from typer.testing import CliRunner, Result
+
+from tgr_cli.app import app
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.provenance import sha256_names
+from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
+from tgr_cli.errors import TgrError
+from tgr_cli.models import weights
+from tgr_cli.models.card import ModelCard
+from tgr_cli.steps import train as step
+
+TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
+QUICK = ("--epochs", 3, "--batch-size", 16, "--lr", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def _toy_data() -> None:
+    write_toy_dataset(Path("toy"))
+
+
+def tgr(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, Exception) and not isinstance(result.exception, TgrError):
+        raise result.exception
+    return result
+
+
+def train(*options: object) -> Result:
+    return tgr("train", "--dataset", "parquet:toy", *TOY, *options)
+
+
+def run_folder(name: str) -> RunFolder:
+    return RunFolder(Path("runs/toy") / name)
+
+
+def write_embeddings(classes: tuple[str, ...] = CLASSES, init: str = "descriptions") -> Path:
+    matrix_CE = np.random.default_rng(0).standard_normal((len(classes), 12)).astype(np.float32)
+    columns = {
+        "class_index": range(len(classes)),
+        "class_name": classes,
+        "embedding": list(matrix_CE),
+        "descriptions": [1] * len(classes),
+        "spread": [1.0] * len(classes),
+    }
+    provenance = store.provenance_for(EMBEDDINGS, classes=sha256_names(classes), extra={"init": init, "dim": 12})
+    return store.write(Workspace(Path("runs"), "toy").embeddings(init), EMBEDDINGS, columns, provenance)
+
+
+@pytest.mark.parametrize("head", ["baseline", "cosine", "text"])
+def test_it_learns_and_the_weights_are_those_it_says(head: str) -> None:
+    write_embeddings()
+    result = train("--head", head, "--epochs", 4, "--batch-size", 10, "--optimizer", "adamw", "--lr", 0.01, "--json")
+    rows = json.loads(result.stdout)["training"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["val_top1"] > 0.9
+    assert rows[-1]["train_loss"] < 0.3 * rows[0]["train_loss"]
+
+    run = run_folder({"text": "toys-build_toy-text-descriptions"}.get(head, f"toys-build_toy-{head}"))
+    card = ModelCard.read(run.card)
+    assert (card.head, card.num_classes, card.classes) == (head, 3, CLASSES)
+    assert card.embedding_dim == {"baseline": None, "cosine": 512, "text": 12}[head]
+    assert card.preprocessing.input_shape == (1, 8, 8)
+    artifact = store.read(run.training, TRAINING)
+    assert artifact.table.to_pylist() == rows
+    assert artifact.provenance.model == card.fingerprint
+    assert artifact.provenance.inputs.keys() == ({"embeddings"} if head == "text" else set())
+    assert not run.checkpoint.exists()
+
+    evaluated = json.loads(tgr("evaluate", "--dataset", "parquet:toy", *TOY, "--head", head, "--json").stdout)
+    assert evaluated["origin"] == "trained by tgr"
+    assert evaluated["top1"] == rows[-1]["val_top1"]
+    assert evaluated["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-5)
+
+
+def test_the_same_command_gives_the_same_bytes() -> None:
+    train(*QUICK)
+    run = run_folder("toys-build_toy-baseline")
+    first = run.weights.read_bytes(), run.training.read_bytes(), run.card.read_bytes()
+    again = train(*QUICK)
+    assert "the model in runs/toy/toys-build_toy-baseline is replaced when this training ends" in again.stderr
+    assert (run.weights.read_bytes(), run.training.read_bytes(), run.card.read_bytes()) == first
+
+
+def test_interrupted_and_resumed_ends_where_the_undisturbed_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(*QUICK)
+    run = run_folder("toys-build_toy-baseline")
+    expected = ModelCard.read(run.card).fingerprint
+    validate, calls = step._validate, iter(range(1, 10))
+
+    def interrupting(*arguments: object) -> object:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return validate(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "_validate", interrupting)
+        stopped = train(*QUICK)
+    assert stopped.exit_code == 130
+    assert "interrupted in epoch 2 of 3; epoch 1 is kept, and --resume goes on from it" in stopped.stderr
+    assert torch.load(run.checkpoint, weights_only=True)["epochs"][0]["epoch"] == 1
+
+    with pytest.raises(
+        TgrError, match=r"was begun with optim.lr 0.05, where 0.1 is asked for; resume it with the same"
+    ):
+        raise train(*QUICK, "--lr", 0.1, "--resume").exception  # type: ignore[misc]
+    resumed = train(*QUICK, "--resume", "--json")
+    assert len(json.loads(resumed.stdout)["training"]) == 3
+    assert ModelCard.read(run.card).fingerprint == expected
+    assert not run.checkpoint.exists()
+
+    with pytest.raises(TgrError, match="is finished, nothing is left to resume; leave out --resume to train it anew"):
+        raise train(*QUICK, "--resume").exception  # type: ignore[misc]
+
+
+def test_a_seed_has_its_own_run_and_a_limit_draws_by_it() -> None:
+    train(*QUICK, "--seed", 4, "--images", 8)
+    run = run_folder("toys-build_toy-baseline-s4")
+    assert ModelCard.read(run.card).seed == 4
+    assert store.read(run.training, TRAINING).provenance.seed == 4
+    drawn = step._rows(_config(seed=4, images=8), 60)
+    assert len(set(drawn)) == 8
+    assert (drawn == step._rows(_config(seed=4, images=8), 60)).all()
+    assert (drawn != step._rows(_config(seed=5, images=8), 60)).any()
+
+
+def _config(**values: object) -> step.Config:
+    return step.Config(
+        data=step.DataSource(dataset="parquet:toy"),
+        preprocessing=step.PreprocessingOptions(),
+        optim=step.OptimOptions(),
+        model="digits_cnn",
+        **values,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--head", "txt"), '--head "txt" is unknown; it must be one of baseline, cosine, text. Did you mean "text"?'),
+        (("--augment", "all"), '--augment "all" is unknown; it must be one of none, flip, crop, imagenet.'),
+        (
+            ("--head", "text", "--init", "random"),
+            '--init "random" is unknown; it must be one of template, descriptions',
+        ),
+        (("--init", "template"), '--init template has no meaning for --head baseline; use "--head text"'),
+        (("--head", "text", "--embedding-dim", 8), "--embedding-dim has no meaning for --head text"),
+        (("--label-smoothing", 1), r"--label-smoothing is 1; it must be in \[0, 1\)"),
+        (("--epochs", 2, "--warmup-epochs", 2), "--warmup-epochs is 2 of 2 epochs; it must be below --epochs"),
+        (("--device", "tpu"), '--device "tpu" cannot be used on this machine'),
+        (
+            ("--head", "text"),
+            'runs/toy/embeddings-descriptions.parquet does not exist; run "tgr embed --dataset parquet:toy --init '
+            'descriptions" first',
+        ),
+        (("--lr", 1e30, "--batch-size", 10), "no finite number any more in epoch 1; lower --lr"),
+        (
+            ("--lr", 1e30),
+            r"logits for image toy/0.png are not finite; lower --lr \(now 1e\+30\) or add --warmup-epochs",
+        ),
+        (("--std", "0.2,0.2,0.2", "--mean", "0,0,0"), "--model toys:build_toy fails on an input of 3×8×8"),
+    ],
+)
+def test_a_mistake_ends_in_a_sentence(options: tuple[object, ...], message: str) -> None:
+    result = train(*options)
+    assert result.exit_code == 1
+    with pytest.raises(TgrError, match=message):
+        raise result.exception  # type: ignore[misc]
+    assert not list(Path("runs").rglob("*.safetensors")) if Path("runs").exists() else True
+
+
+def test_embeddings_of_other_classes_are_refused() -> None:
+    write_embeddings(("dot", "bar", "star"))
+    wanted = (
+        r"embeddings-descriptions.parquet embeds 3 classes \(dot, bar, star\), the data set has 3 classes "
+        r'\(dot, bar, ring\); run "tgr embed --dataset parquet:toy --init descriptions" again'
+    )
+    with pytest.raises(TgrError, match=wanted):
+        raise train("--head", "text").exception  # type: ignore[misc]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work() -> None:
+    Path("runs").write_text("a file in the way")
+    with pytest.raises(TgrError, match="cannot be written"):
+        raise train(*QUICK).exception  # type: ignore[misc]
+
+
+def test_weights_are_saved_as_they_were_trained() -> None:
+    train(*QUICK)
+    run = run_folder("toys-build_toy-baseline")
+    model = step.zoo.build("toys:build_toy", 3)
+    weights.load_state(model, weights.read_state_dict(run.weights), "the weights")
+    assert weights.fingerprint(model) == ModelCard.read(run.card).fingerprint

@@ -160,6 +160,15 @@ def test_a_user_s_model_of_one_channel_is_reached_by_one_mean_and_deviation() ->
     assert found.run.name == "toys-build_toy-baseline"
 
 
+def test_preprocessing_that_nobody_gave_for_a_user_s_model_is_said(tmp_path: Path) -> None:
+    code = "from torch import nn\ndef build(num_classes):\n    "
+    code += "return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))\n"
+    (tmp_path / "any_size.py").write_text(code)
+    notes = Notes()
+    assert loaded(model="any_size:build", weights="none", reporter=notes).preprocessing.crop == 224
+    assert notes.said[1].startswith("nothing says how images are prepared for any_size:build: taking resize 256")
+
+
 def write(name: str, state: dict[str, torch.Tensor]) -> Path:
     torch.save(state, name)
     return Path(name)

@@ -92,6 +92,11 @@ def load(
     found = _find(source, workspace, classes, reporter)
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
     prepared = override(source.model, found.preprocessing, preprocessing)
+    if isinstance(zoo.entry(source.model), zoo.UserFunction) and prepared == zoo.default_preprocessing(source.model):
+        reporter.note(
+            f"nothing says how images are prepared for {source.model}: taking resize 256, crop 224 and ImageNet's "
+            "mean and deviation; change them with --resize, --crop, --mean and --std"
+        )
     model = found.model.to(where).eval().requires_grad_(False)
     try_out(source.model, model, prepared, len(classes), where)
     return LoadedModel(

@@ -1,0 +1,95 @@
+"""`tgr profile-ranges`: each site's values over the images, every image once."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from toys import toy_net, write_toy_dataset
+from typer.testing import CliRunner, Result
+
+from tgr_cli.app import app
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
+from tgr_cli.data.transforms import Preprocessing, evaluation
+from tgr_cli.errors import TgrError
+from tgr_cli.models import weights
+
+TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
+PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.25,), channels=1)
+
+
+def profile(*options: object) -> Result:
+    arguments = ("profile-ranges", *TOY, "--checkpoint", "m.safetensors", "--out", "r.parquet", *options)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, Exception) and not isinstance(result.exception, TgrError):
+        raise result.exception
+    return result
+
+
+def watched(images: ImageSet) -> dict[str, torch.Tensor]:
+    """Return every site's values over all images, by plain forward hooks."""
+    model, seen = toy_net(4), {}
+    for name in ("conv1", "conv2", "fc"):
+        # A copy, for the ReLU that follows works in place.
+        getattr(model, name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.clone()}))
+    ((x_NCHW, _),) = batches(images, evaluation(PRE), batch_size=len(images))
+    with torch.no_grad():
+        model(x_NCHW)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def _toy() -> None:
+    write_toy_dataset(Path("toy"))
+    save_file(toy_net(4).state_dict(), "m.safetensors")
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_ranges_are_those_of_the_train_split_and_the_padding_does_not_count(batch_size: int) -> None:
+    printed = json.loads(profile("--dataset", "parquet:toy", "--batch-size", batch_size, "--json").stdout)
+    ranges = store.read(Path("r.parquet"), RANGES)
+    assert ranges.table.to_pylist() == printed
+    assert ranges.provenance.model == weights.fingerprint(toy_net(4))
+    assert ranges.provenance.extra["used"] == "train.parquet"
+    images = open_split(DataSource(dataset="parquet:toy"), "train")
+    assert len(images) % 16
+    expected = watched(images)
+    assert [row["site"] for row in printed] == list(expected)
+    for row in printed:
+        values = expected[row["site"]]
+        assert row["min"] == pytest.approx(values.min().item(), rel=1e-5)
+        assert row["max"] == pytest.approx(values.max().item(), rel=1e-5)
+        assert row["max_abs"] == max(abs(row["min"]), abs(row["max"]))
+        assert row["mean_abs"] == pytest.approx(values.abs().double().mean().item(), rel=1e-5)
+        assert row["p99"] == pytest.approx(
+            values.abs().flatten().kthvalue(math.ceil(0.99 * values.numel()))[0], rel=1e-3
+        )
+
+
+def test_a_lone_file_is_profiled_on_its_images_and_says_so() -> None:
+    result = profile("--dataset", "parquet:toy/test.parquet")
+    note = "test.parquet has no train split: profiling on its evaluation images; --train-data names others"
+    assert note in result.stderr
+    assert store.read(Path("r.parquet"), RANGES).provenance.extra["images"] == 30
+    result = profile("--dataset", "parquet:toy/test.parquet", "--train-data", "toy/train.parquet")
+    assert note not in result.stderr
+    assert store.read(Path("r.parquet"), RANGES).provenance.extra["images"] == 60
+
+
+def test_a_folder_without_a_train_split_is_refused() -> None:
+    Path("toy/train.parquet").unlink()
+    with pytest.raises(TgrError, match="has no training split"):
+        raise profile("--dataset", "parquet:toy").exception  # type: ignore[misc]
+
+
+def test_values_that_are_not_finite_name_the_site() -> None:
+    state = toy_net(4).state_dict()
+    state["conv2.weight"] = state["conv2.weight"] * 1e39  # at most 1.7e38, and sums of 36 products overflow
+    save_file(state, "m.safetensors")
+    with pytest.raises(TgrError, match='the output of site "conv2" is not finite without any fault'):
+        raise profile("--dataset", "parquet:toy").exception  # type: ignore[misc]
+    assert not Path("r.parquet").exists()

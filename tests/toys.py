@@ -1,6 +1,7 @@
 """Small things that behave like the large ones: a network, images of three classes, a command-line runner."""
 
 import io
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -98,5 +99,6 @@ class Ran:
 def tgr(*arguments: object, cwd: Path | None = None) -> Ran:
     """Run the real command line in a process of its own and return its exit code, stdout and stderr."""
     command = [sys.executable, "-m", "tgr_cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}  # so that toys:build_toy can be imported
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)

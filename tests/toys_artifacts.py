@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from click.testing import Result
 from typer.testing import CliRunner
 
 from tgr_cli.app import app
@@ -76,7 +76,7 @@ def write_injections(
         "model": model,
         "classes": CLASSES,
         "config": {"limit": limit, "sampling": "uniform"},
-        "extra": extra or {},
+        "extra": {"macs": sum(facts["macs"] for facts, *_ in sites)} | dict(extra or {}),
     }
     store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))
     faults = Faults.read(store.read(path, INJECTIONS).table)
@@ -93,6 +93,6 @@ def site(name: str, op: str = "linear", *, neurons: int = 10, macs: int = 100, p
     return {"site": name, "op": op, "per_image": per_image, "neurons": neurons, "macs": macs}
 
 
-def invoke(*arguments: object) -> Result:
+def invoke(*arguments: object) -> Any:
     """Run a command in this process, which spares the seconds that importing torch takes; a TgrError goes through."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tgr_cli.reporting import Reporter
+
+PIPED_WIDTH = 160
 
 
 class RateColumn(ProgressColumn):
@@ -30,7 +33,9 @@ class Console(Reporter):
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet
         self.as_json = as_json
-        self._out = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # A file or pipe has no width: there tables are as wide as they need, up to a screen's worth.
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+        self._out = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self.written: list[Path] = []
         self._bars: Progress | None = None

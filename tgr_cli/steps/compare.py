@@ -225,4 +225,4 @@ def _params(measured: _Run) -> int:
 
 
 def _macs(measured: _Run) -> int:
-    return sum(row["macs"] for row in measured.rows)
+    return int(measured.vulnerability.provenance.extra["macs"])

@@ -125,7 +125,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         "seed": config.seed,
         "model": subject.loaded.fingerprint,
         "classes": sha256_names(subject.images.classes),
-        "extra": subject.facts | {"last_sites": _last_sites(network, subject.loaded.head)},
+        "extra": subject.facts
+        | {
+            "macs": sum(site.macs for site in network.sites),
+            "last_sites": _last_sites(network, subject.loaded.head),
+        },
     }
     store.write(injections, INJECTIONS, table, provenance_for(INJECTIONS, inputs=inputs, **facts))
     inputs = {"injections": sha256_file(injections)}

@@ -1,5 +1,6 @@
 """The command line: assembles the commands, reads `tgr.toml`, and turns errors into exit codes."""
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -9,9 +10,11 @@ import typer
 
 from tgr_cli import __version__
 from tgr_cli.commands import COMMANDS
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
+INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__base__  # typer exports it under no name
 PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
 app = typer.Typer(
@@ -52,7 +55,7 @@ def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
         return {}
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise TgrError(f"{path} is not valid TOML ({error}); mend it or remove it") from error
     options = {name: {p.name for p in command.params} for name, command in _click_commands().items()}
     shared = {key.replace("-", "_"): value for key, value in content.items() if not isinstance(value, dict)}
@@ -79,12 +82,37 @@ def _click_commands() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 a TgrError, 2 usage, 3 a gate failed, 130 interrupted."""
+    """Run the command line: exit code 0 done, 1 a TgrError, 2 usage, 3 a gate failed, 130 interrupted.
+
+    Whatever goes wrong is told in one line on stderr.
+    """
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app(default_map=defaults())
+        code = app(default_map=defaults(), standalone_mode=False) or 0
+        sys.stdout.flush()
     except TgrError as error:
-        sys.stderr.write(f"tgr: {error}\n")
-        sys.exit(1)
+        return _tell(1, str(error))
+    except UsageError as error:
+        return _tell(2, _usage(error))
+    except BrokenPipeError:  # the reader has seen enough, as in `tgr models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails
+        return 1
     except KeyboardInterrupt:
-        sys.stderr.write("tgr: interrupted; everything finished so far is kept\n")
-        sys.exit(130)
+        code = INTERRUPTED
+    return _tell(INTERRUPTED, "interrupted; everything finished so far is kept") if code == INTERRUPTED else code
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the arguments as one sentence, with the command whose help lists the right ones."""
+    message, command = error.format_message().strip().rstrip("."), error.ctx.command_path if error.ctx else "tgr"
+    return f'{message}; see "{command} --help"' if message else ""
+
+
+def _tell(code: int, sentence: str) -> int:
+    """Write one line to stderr and return `code`; an empty sentence (`tgr` alone shows its help) is left out."""
+    if sentence:
+        sys.stderr.write(f"tgr: {printable(' '.join(sentence.split()))}\n")
+    return code

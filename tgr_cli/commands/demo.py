@@ -26,7 +26,8 @@ def demo(
         arguments = [*stage.arguments, *common]
         shown = shlex.join(["tgr", *arguments])
         console.line(f"\n[{number}/{len(stages)}] {stage.purpose}\n$ {shown}")
-        root.main(args=arguments, prog_name="tgr", standalone_mode=False, obj=shown)
+        if code := root.main(args=arguments, prog_name="tgr", standalone_mode=False, obj=shown):
+            raise typer.Exit(code)  # interrupted
     folder = workdir / "digits"
     console.line(f"\nEverything is under {folder}; nothing else was written. Next, try:")
     for arguments in (

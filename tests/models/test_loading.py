@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from toys import CLASSES, toy_net
+from toys_artifacts import write_golden
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
@@ -132,7 +133,7 @@ def test_a_checkpoint_beside_the_card_of_other_weights_leaves_it_aside() -> None
     run, notes = trained(), Notes()
     path = weights.save(zoo.build("digits_cnn", 3, seed=8), run.path / "other.safetensors")
     assert loaded(checkpoint=path, reporter=notes).preprocessing == zoo.DIGITS
-    assert notes.said == [f"{run.card} describes other weights than other.safetensors, and is left aside"]
+    assert notes.said[0] == f"{run.card} describes other weights than other.safetensors, and is left aside"
 
 
 def test_without_a_trained_model_the_library_s_default_weights_are_taken_and_said(
@@ -268,3 +269,29 @@ def test_a_user_s_model_with_another_number_of_outputs_is_refused(tmp_path: Path
     (tmp_path / "fixed_outputs.py").write_text("from toys import toy_net\ndef build(): return toy_net(0, 5)\n")
     with pytest.raises(TgrError, match=r"answers one image with \(1, 5\), where logits of shape \(1, 3\) are expected"):
         loaded(model="fixed_outputs:build", weights="none", options=TOY_INPUT)
+
+
+def test_other_weights_are_measured_in_a_folder_of_their_own() -> None:
+    run = trained()
+    notes = Notes()
+    random = loaded(weights="none", reporter=notes)  # has the weights of seed 0, as the trained one
+    assert random.run == run
+    torch.save(zoo.build("digits_cnn", 3, seed=1).state_dict(), "other.pt")
+    other = loaded(checkpoint=Path("other.pt"), reporter=notes)
+    assert other.run.path == run.path.with_name(f"{run.name}-{other.fingerprint[:8]}")
+    assert str(other.run.path) in notes.said[-1]
+    assert loaded(checkpoint=Path("other.pt")).run == other.run
+    assert loaded().run == run
+
+
+def test_a_folder_without_a_trained_model_is_that_of_the_first_one_measured_there() -> None:
+    run = SHOPS.run("digits_cnn", "baseline")
+    for seed in (0, 1):
+        torch.save(zoo.build("digits_cnn", 3, seed=seed).state_dict(), f"{seed}.pt")
+    first = loaded(checkpoint=Path("0.pt"))
+    assert first.run == run
+    write_golden(run.golden, {"a": 0.5}, run=run.name, model=first.fingerprint)
+    assert loaded(checkpoint=Path("0.pt")).run == run
+    assert loaded(checkpoint=Path("1.pt")).run != run
+    run.golden.write_bytes(b"damaged")
+    assert loaded(checkpoint=Path("1.pt")).run == run

@@ -63,6 +63,15 @@ class RunFolder:
     def vulnerability(self) -> Path:
         return self.path / "vulnerability.parquet"
 
+    @property
+    def measurements(self) -> tuple[Path, ...]:
+        """Return the artifacts that tell of one model's weights."""
+        return self.golden, self.ranges, self.injections, self.vulnerability
+
+    def apart(self, fingerprint: str) -> "RunFolder":
+        """Return the folder beside this one for a model of the same name with other weights."""
+        return RunFolder(self.path.with_name(f"{self.name}-{fingerprint[:8]}"))
+
 
 @dataclass(frozen=True)
 class Workspace:

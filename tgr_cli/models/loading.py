@@ -1,11 +1,13 @@
 """From what the user says of a model to the model itself, ready to be measured."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
@@ -99,6 +101,7 @@ def load(
         )
     model = found.model.to(where).eval().requires_grad_(False)
     try_out(source.model, model, prepared, len(classes), where)
+    fingerprint = weights.fingerprint(model)
     return LoadedModel(
         model=model,
         name=source.model,
@@ -106,11 +109,35 @@ def load(
         init=found.init,
         num_classes=len(classes),
         preprocessing=prepared,
-        fingerprint=weights.fingerprint(model),
+        fingerprint=fingerprint,
         params=weights.parameters(model),
         origin=found.origin,
-        run=found.run,
+        run=_own_folder(found.run, fingerprint, reporter),
     )
+
+
+def _own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolder:
+    """Return `run`, or a folder beside it where `run` is that of the same network with other weights.
+
+    It is the model's that was trained there, else the first one's that was measured there: --checkpoint and --weights
+    never mix their measurements into those of another model.
+    """
+    owner = _owner(run)
+    if owner in (None, fingerprint):
+        return run
+    apart = run.apart(fingerprint)
+    reporter.note(f"{run.path} is that of {run.name} with other weights: what is measured here is kept in {apart.path}")
+    return apart
+
+
+def _owner(run: RunFolder) -> str | None:
+    """Return the fingerprint of the model whose run this is, None where nothing whole in it says so."""
+    if run.card.exists():
+        return ModelCard.read(run.card).fingerprint
+    for path in run.measurements:
+        with suppress(TgrError):  # what is missing or damaged owns nothing, and is replaced
+            return store.describe(path)[1].model
+    return None
 
 
 def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:

@@ -9,6 +9,7 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models.card import ModelCard
 
 EVALUATE = "tgr evaluate"
 
@@ -24,8 +25,19 @@ def run_folder(workspace: Workspace, run: str) -> RunFolder:
 
 
 def read_golden(path: Path) -> tuple[str, Artifact]:
-    """Return the name of the run and its `golden` artifact; raises TgrError where it holds no image."""
+    """Return the name of the run and its `golden` artifact.
+
+    Raises TgrError where it holds no image, or the run's model was trained anew since.
+    """
     golden = store.read(path, GOLDEN, EVALUATE)
+    run = RunFolder(path.parent)
+    if path == run.golden and run.card.exists():
+        fingerprint = ModelCard.read(run.card).fingerprint
+        if golden.provenance.model != fingerprint:
+            raise TgrError(
+                f"{path} is of the model {_short(golden)}, but {run.card.name} beside it of {fingerprint[:12]}, "
+                f'trained since; run "{EVALUATE}" and "tgr inject" again'
+            )
     if golden.table.num_rows == 0:
         raise TgrError(f'{path} holds no image; run "{EVALUATE}" on some')
     return str(golden.provenance.extra.get("run", path.parent.name)), golden

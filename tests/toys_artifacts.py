@@ -20,14 +20,22 @@ OUTCOMES = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
 
 
 def write_golden(
-    path: Path, top2diff: Mapping[str, float], wrong: str = "", *, run: str, model: str, classes: str = CLASSES
+    path: Path,
+    top2diff: Mapping[str, float],
+    wrong: str = "",
+    *,
+    run: str,
+    model: str,
+    classes: str = CLASSES,
+    label: int = 0,
+    preprocessing: Mapping[str, object] | None = None,
 ) -> Path:
     """Write `golden` for images named by letters: their Top2Diff; those in `wrong` are classified wrongly."""
     ids, values = list(top2diff), np.array(list(top2diff.values()))
     columns = {
         "image_id": ids,
-        "label": [0] * len(ids),
-        "prediction": [int(name in wrong) for name in ids],
+        "label": [label] * len(ids),
+        "prediction": [label + int(name in wrong) for name in ids],
         "loss": [0.5] * len(ids),
         "top1": (1 + values) / 2,
         "top2": (1 - values) / 2,
@@ -35,6 +43,7 @@ def write_golden(
         "rank_of_label": [int(name in wrong) for name in ids],
     }
     facts = {"model": model, "classes": classes, "extra": {"run": run, "params": 1000 + len(run)}}
+    facts["extra"] |= {"preprocessing": preprocessing} if preprocessing else {}
     return store.write(path, GOLDEN, columns, store.provenance_for(GOLDEN, **facts))
 
 
@@ -44,6 +53,7 @@ def write_injections(
     *,
     model: str,
     limit: str = "clamp",
+    label: str = "true",
     top2diff: Sequence[float | None] | None = None,
     golden_top2diff: Sequence[float] | None = None,
     extra: Mapping[str, object] | None = None,
@@ -75,7 +85,7 @@ def write_injections(
     facts = {
         "model": model,
         "classes": CLASSES,
-        "config": {"limit": limit, "sampling": "uniform"},
+        "config": {"limit": limit, "label": label, "sampling": "uniform"},
         "extra": {"macs": sum(facts["macs"] for facts, *_ in sites)} | dict(extra or {}),
     }
     store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))

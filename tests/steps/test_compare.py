@@ -27,7 +27,7 @@ class Notes(Reporter):
         self.said.append(text)
 
 
-def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **facts: str) -> None:
+def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **facts: object) -> None:
     """Right on a, b, c. Mean dLoss conv 4 (common images b, c: 3), fc 10 (common: 12); SDCs 1 and 2 of 3."""
     images = top2diff or {"a": 0.5, "b": 0.6, "c": 0.1, "d": 0.2}
     write_golden(BASELINE / "golden.parquet", images, "d", run=BASELINE.name, model="base", **facts)
@@ -35,7 +35,7 @@ def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **fact
     write_injections(BASELINE / "injections.parquet", struck, model=model, limit=limit, extra={"last_sites": ["fc"]})
 
 
-def text(*, limit: str = "clamp", head: str = "bsn", struck=None) -> None:
+def text(*, limit: str = "clamp", head: str = "bsn", struck=None, label: str = "true") -> None:
     """Right on b, c, d. Mean dLoss backbone.conv 2 (common: 2), backbone.fc 1 (2), head 5 (5); one is non-finite."""
     images = {"a": 0.1, "b": 0.8, "c": 0.7, "d": 0.3}
     write_golden(TEXT / "golden.parquet", images, "a", run=TEXT.name, model="text")
@@ -45,7 +45,7 @@ def text(*, limit: str = "clamp", head: str = "bsn", struck=None) -> None:
         (HEAD, head, "bdc", [5, 5, None]),
     ]
     extra = {"last_sites": ["head", "backbone.fc"]}
-    write_injections(TEXT / "injections.parquet", struck, model="text", limit=limit, extra=extra)
+    write_injections(TEXT / "injections.parquet", struck, model="text", limit=limit, label=label, extra=extra)
 
 
 def compared(config: Config = CONFIG) -> tuple[dict, dict, list[str]]:
@@ -105,8 +105,9 @@ def test_every_number_of_a_row_by_hand():
 def test_without_a_range_limit_medians_and_rates_stand_for_the_means():
     baseline()
     text(limit="none")
-    own, _, (note,) = compared()
-    assert "net-text-descriptions was injected without a range limit" in note
+    own, _, notes = compared()
+    assert "net-text-descriptions was injected without a range limit" in notes[0]
+    assert notes[1:] == ["net-text-descriptions was injected with --limit none, net-baseline with clamp"]
     means = ("last_layer", "last_layer_by_neurons", "last_layer_by_macs", "overall", "overall_by_macs")
     assert {own[name] for name in means} == {None}
     assert own["median_last_layer"] == pytest.approx(2)
@@ -137,10 +138,13 @@ def test_a_site_that_no_common_image_struck_leaves_out_the_common_row_and_says_s
 
 def test_choices_that_differ_are_told():
     baseline()
-    text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])])
+    text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])], label="golden")
     own, _, notes = compared()
-    assert "was injected with --limit zero, net-baseline with clamp" in notes[0]
-    assert "net-text-descriptions has no fault at head, so no figure of its last layer" in notes[1]
+    assert notes[:2] == [
+        "net-text-descriptions was injected with --limit zero, net-baseline with clamp",
+        "net-text-descriptions was injected with --label golden, net-baseline with true",
+    ]
+    assert "net-text-descriptions has no fault at head, so no figure of its last layer" in notes[2]
     assert own["last_layer"] is own["sdc_last_layer"] is own["median_last_layer"] is None
     assert own["overall"] == pytest.approx(7)
 
@@ -202,6 +206,19 @@ def other_images() -> None:
     baseline(top2diff={"a": 0.1, "b": 0.1, "c": 0.1})
 
 
+def other_labels() -> None:
+    text()
+    baseline(label=1)
+
+
+def other_preprocessing() -> None:
+    text()
+    baseline(preprocessing={"crop": 8})
+    write_injections(
+        BASELINE / "injections.parquet", [(FC, "s", "a", [6])], model="base", extra={"preprocessing": {"crop": 16}}
+    )
+
+
 def other_classes() -> None:
     text()
     baseline(classes="0" * 64)
@@ -219,7 +236,12 @@ def other_classes() -> None:
             r"injections.parquet was made with the model other, .*golden.parquet with base; make both with one",
         ),
         (other_campaign, r"vulnerability.parquet was not made from .*injections.parquet; run \"tgr inject\" again"),
-        (other_images, r"golden.parquet holds 3 images, .*golden.parquet 4, 3 of them the same; run \"tgr evaluate\""),
+        (other_images, r"golden.parquet holds 3 images, .*golden.parquet 4, 3 of them the same, labels included; run"),
+        (other_labels, r"golden.parquet holds 4 images, .*golden.parquet 4, 0 of them the same, labels included; run"),
+        (
+            other_preprocessing,
+            r"injections.parquet was made on images prepared with crop 16, but 8 for .*golden.parquet; run \"tgr eval",
+        ),
         (other_classes, r"are of other classes \(SHA-256 000000000000 and \w{12}\); compare models of one data set"),
     ],
 )

@@ -125,7 +125,13 @@ def test_ranges_of_another_model_are_refused_by_naming_both(toy: list[str]) -> N
     foreign = store.provenance_for(store.KINDS["ranges"], model="f" * 64)
     store.write(RUN / "ranges.parquet", store.KINDS["ranges"], artifact.table, foreign)
     with pytest.raises(TgrError, match=r"holds the ranges of another model \(fingerprint ffffffffffff, this model has"):
-        inject(toy)
+        inject(toy, "--ranges", RUN / "ranges.parquet")
+
+
+def test_ranges_of_images_prepared_otherwise_are_refused(toy: list[str]) -> None:
+    invoke("profile-ranges", *toy)
+    with pytest.raises(TgrError, match=r"profiled on images prepared with std \[0.5\], but \[0.25\] in this campaign"):
+        inject([*toy[:-1], "0.25"])
 
 
 def test_only_correctly_classified_images_are_struck(toy: list[str]) -> None:

@@ -139,7 +139,7 @@ def twice() -> Config:
             unknown_images,
             r"has faults on 1 images that .*golden.parquet does not hold, as z; run \"tgr evaluate\" on all",
         ),
-        (other_images, r"one/golden.parquet holds 4 images, .*two/golden.parquet 2, 1 of them the same; run"),
+        (other_images, r"one/golden.parquet holds 4 images, .*two/golden.parquet 2, 1 of them the same, labels incl"),
         (other_classes, r"are of other classes \(SHA-256 \w{12} and ffffffffffff\); compare models of one data set"),
         (misnamed, r"no run \"net-test\" in runs/digits; it holds net-baseline, net-text. Did you mean \"net-text\"\?"),
         (twice, r"two of the models are called \"net-text\"; name each run once"),

@@ -30,6 +30,16 @@ BY_MEAN = (
     "overall_by_macs",
 )
 
+# What moves the faults a campaign draws, or how they are judged; how many there are only widens the intervals.
+CHOICES = {
+    "--limit": "limit",
+    "--targets": "targets",
+    "--label": "label",
+    "--all-images": "all_images",
+    "--images": "images",
+    "--engine": "engine",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -165,10 +175,10 @@ def _note_choices(measured: _Run, baseline: _Run, reporter: Reporter) -> None:
             f"{measured.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
             "rest on medians and SDC rates only"
         )
-    elif measured.limit != baseline.limit:
-        reporter.note(
-            f"{measured.name} was injected with --limit {measured.limit}, {baseline.name} with {baseline.limit}"
-        )
+    for option, name in CHOICES.items():
+        ours, theirs = (run.injections.provenance.config.get(name) for run in (measured, baseline))
+        if ours != theirs:
+            reporter.note(f"{measured.name} was injected with {option} {ours}, {baseline.name} with {theirs}")
     missing = set(measured.last) - {row["site"] for row in measured.rows}
     if missing:
         reporter.note(f"{measured.name} has no fault at {', '.join(sorted(missing))}, so no figure of its last layer")

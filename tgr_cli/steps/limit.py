@@ -8,7 +8,7 @@ from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import LimitMode, RangeLimit
-from tgr_cli.steps import profile_ranges
+from tgr_cli.steps import profile_ranges, runs
 from tgr_cli.steps.subject import Subject
 
 PROFILED_IMAGES = 1024  # where a campaign has to profile for itself
@@ -19,7 +19,7 @@ def range_limit(
 ) -> tuple[RangeLimit, dict[str, str]]:
     """Return the range limit, and the SHA-256 of the ranges it rests on, by role (none for `none`).
 
-    Raises TgrError for ranges of another model, or without one of the network's sites.
+    Raises TgrError for ranges of another model or other preprocessing, or without one of the network's sites.
     """
     if mode == "none":
         return RangeLimit("none", {}), {}
@@ -31,6 +31,11 @@ def range_limit(
         raise TgrError(
             f"{found} holds the ranges of another model (fingerprint {str(artifact.provenance.model)[:12]}, "
             f'this model has {subject.loaded.fingerprint[:12]}); run "tgr profile-ranges" for this one'
+        )
+    if differing := runs.otherwise_prepared(artifact, subject.facts):
+        raise TgrError(
+            f"{found} was profiled on images prepared with {differing} in this campaign; run "
+            '"tgr profile-ranges" with the same preprocessing'
         )
     table = artifact.table
     max_abs = dict(zip(table["site"].to_pylist(), table["max_abs"].to_pylist(), strict=True))

@@ -1,6 +1,8 @@
 """Runs that were measured before: found by name, opened, and checked to be of one model and comparable."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,11 +51,16 @@ def correct(golden: Artifact) -> np.ndarray:
 
 
 def refuse_other_model(golden: Artifact, other: Artifact) -> None:
-    """Raise TgrError where an artifact was made with another model, or on other images, than `golden`."""
+    """Raise TgrError where an artifact was made with another model, or on other or otherwise prepared images."""
     if golden.provenance.model != other.provenance.model:
         raise TgrError(
             f"{other.path} was made with the model {_short(other)}, {golden.path} with {_short(golden)}; make both "
             f'with one model: run "{EVALUATE}" and "tgr inject" again'
+        )
+    if differing := otherwise_prepared(other, golden.provenance.extra):
+        raise TgrError(
+            f"{other.path} was made on images prepared with {differing} for {golden.path}; run "
+            f'"{EVALUATE}" and "tgr inject" with the same preprocessing'
         )
     if "image_id" in other.table.column_names:
         strangers = sorted(set(other.column("image_id")) - set(golden.column("image_id")))
@@ -65,18 +72,28 @@ def refuse_other_model(golden: Artifact, other: Artifact) -> None:
 
 
 def refuse_other_images(first: Artifact, second: Artifact) -> None:
-    """Raise TgrError where two `golden` artifacts are of other classes or images."""
+    """Raise TgrError where two `golden` artifacts are of other classes, images or labels."""
     if first.provenance.classes != second.provenance.classes:
         raise TgrError(
             f"{first.path} and {second.path} are of other classes (SHA-256 {str(first.provenance.classes)[:12]} and "
             f"{str(second.provenance.classes)[:12]}); compare models of one data set"
         )
-    ours, theirs = set(first.column("image_id")), set(second.column("image_id"))
+    ours, theirs = (set(zip(g.column("image_id"), g.column("label"), strict=True)) for g in (first, second))
     if ours != theirs:
         raise TgrError(
             f"{first.path} holds {len(ours)} images, {second.path} {len(theirs)}, {len(ours & theirs)} of them the "
-            f'same; run "{EVALUATE}" for both on the same images'
+            f'same, labels included; run "{EVALUATE}" for both on the same images'
         )
+
+
+def otherwise_prepared(artifact: Artifact, facts: Mapping[str, Any]) -> str:
+    """Return what differs between an artifact's preprocessing and that in `facts`, as "crop 8, but 16"; "" if nothing.
+
+    Both are `Subject.facts`, which artifacts keep.
+    """
+    theirs, ours = (f.get("preprocessing") or {} for f in (artifact.provenance.extra, facts))
+    parts = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {theirs.get(name)}, but {ours.get(name)}" for name in parts)
 
 
 def _short(artifact: Artifact) -> str:

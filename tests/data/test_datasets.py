@@ -143,11 +143,19 @@ def test_replaced_splits_keep_the_data_sets_classes(tmp_path: Path) -> None:
         open_split(DataSource(dataset="fashion_mnist", eval_data=some), "eval")
 
 
-def test_replacement_in_another_order_is_refused(tmp_path: Path, png: bytes) -> None:
+@pytest.mark.parametrize("classes", ["b\na", "b\nc"])
+def test_replacement_with_a_class_at_another_place_is_refused(tmp_path: Path, png: bytes, classes: str) -> None:
     ours = write(tmp_path / "ours.parquet", image=[png], label=[0], classes="a\nb")
-    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[0], classes="b\na")
-    with pytest.raises(TgrError, match=r"has the classes of parquet:.* in another order; write it in that order"):
+    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[0], classes=classes)
+    with pytest.raises(TgrError, match=r'has the class "b" as 0, parquet:.* has it as 1; write it with the classes in'):
         open_split(DataSource(dataset=f"parquet:{ours}", eval_data=theirs), "eval")
+
+
+def test_replacement_with_names_of_another_kind_is_taken_by_position(tmp_path: Path, png: bytes) -> None:
+    ours = write(tmp_path / "ours.parquet", image=[png], label=[0], classes="a\nb")
+    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[1], classes="n01\nn02")
+    images = open_split(DataSource(dataset=f"parquet:{ours}", eval_data=theirs), "eval")
+    assert (images.classes, images.labels.tolist()) == (("a", "b"), [1])
 
 
 def test_class_names_file_renames(tmp_path: Path, png: bytes) -> None:

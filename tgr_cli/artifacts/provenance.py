@@ -12,7 +12,18 @@ from typing import Any, get_args, get_type_hints
 from tgr_cli import __version__
 from tgr_cli.errors import TgrError
 
-LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "pytorchfi", "numpy", "pyarrow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "open_clip_torch",
+    "pytorchfi",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "pyarrow",
+)
 PATH_PREFIXES = ("parquet:", "imagefolder:")
 NO_PART_OF_THE_WORK = {"download", "workers"}  # they change how a result is reached, never the result
 

@@ -141,8 +141,15 @@ def _replacement(source: DataSource, split: Split, path: Path, names: tuple[str,
         raise TgrError(
             f"{option} {path} has {len(found)} classes where {source.dataset} has {len(known)}; give another"
         )
-    if sorted(found) == sorted(known) and found != known:
-        raise TgrError(f"{option} {path} has the classes of {source.dataset} in another order; write it in that order")
+    # Names of another kind (wnids for ImageNet's) are taken by position; one name at two places means other classes.
+    ours = {_comparable(name): label for label, name in enumerate(known)}
+    for label, name in enumerate(found):
+        place = ours.get(_comparable(name), label)
+        if place != label and _comparable(known[label]) != _comparable(name):
+            raise TgrError(
+                f'{option} {path} has the class "{name}" as {label}, {source.dataset} has it as {place}; '
+                "write it with the classes in that order"
+            )
     return parquet.read([path], source.dataset, split, names, used)
 
 

@@ -1,0 +1,46 @@
+"""The demo: the whole method end to end, as a newcomer runs it."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+from toys_artifacts import invoke
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import KINDS
+from tgr_cli.commands import COMMANDS
+from tgr_cli.steps import demo
+
+
+def test_every_stage_is_a_command_and_every_step_of_the_method_is_there() -> None:
+    commands = [stage.arguments[0] for stage in demo.stages(4096)]
+    assert set(commands) <= set(COMMANDS)
+    assert commands[:2] == ["describe", "embed"]
+    assert commands[-2:] == ["top2diff-sweep", "compare"]
+    for command in ("train", "evaluate", "profile-ranges", "inject"):
+        assert commands.count(command) == len(demo.HEADS)
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path) -> None:
+    done = invoke("demo", "--injections", 16)
+    assert done.exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits"]
+    files = sorted((tmp_path / "runs" / "digits").rglob("*.parquet"))
+    kinds = [store.describe(path)[1].kind for path in files]
+    assert set(kinds) == set(KINDS)
+    for path in files:
+        rows = store.describe(path)[2]
+        assert len(pd.read_parquet(path)) == len(pl.read_parquet(path)) == rows
+        assert duckdb.execute(f"select count(*) from '{path}'").fetchall() == [(rows,)]
+        record = json.loads(store.run_record(path).read_text())
+        assert record["command"] in done.stdout  # each file names the command of the demo that made it
+    for run in demo.RUNS.values():
+        golden = pd.read_parquet(tmp_path / "runs" / "digits" / run / "golden.parquet")
+        assert (golden["label"] == golden["prediction"]).mean() > 0.9
+    assert "baseline / candidate" in done.stdout
+    assert "Next, try:" in done.stdout

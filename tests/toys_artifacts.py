@@ -86,7 +86,8 @@ def write_injections(
         "model": model,
         "classes": CLASSES,
         "config": {"limit": limit, "label": label, "sampling": "uniform"},
-        "extra": {"macs": sum(facts["macs"] for facts, *_ in sites)} | dict(extra or {}),
+        "extra": {"macs": sum(facts["macs"] for facts, *_ in sites), "last_sites": [sites[-1][0]["site"]]}
+        | dict(extra or {}),
     }
     store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))
     faults = Faults.read(store.read(path, INJECTIONS).table)

@@ -108,6 +108,11 @@ def test_the_faults_of_a_campaign_can_be_run_again_as_a_list(toy: list[str], tmp
             assert [row[name] for row in second] == [row[name] for row in first], name
 
 
+def test_without_linear_targets_no_convolution_passes_for_the_last_layer(toy: list[str]) -> None:
+    inject(toy, "--injections", 2, "--targets", "conv")
+    assert store.read(RUN / "injections.parquet", INJECTIONS).provenance.extra["last_sites"] == []
+
+
 def test_a_gate_decides_the_exit_code(toy: list[str]) -> None:
     told = invoke("inject", *toy, "--label", "golden", "--injections", 200, "--max-sdc-rate", 0.0001, "--json")
     assert told.exit_code == 3

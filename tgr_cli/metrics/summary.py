@@ -181,24 +181,18 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
 
 
 def last_layer(rows: Sequence[Row], last_sites: Sequence[str]) -> LastLayer:
-    """Return the three readings of a model's last layer; `last_sites` is as from `last_sites`; NaN if not struck."""
+    """Return the three readings of a model's last layer; NaN where one of its sites was not struck, or none is known.
+
+    `last_sites` are the sites that make it up, the logits' own first: the projection `head` and the backbone's last for
+    a text-guided model, one for any other.
+    """
     by_name = {row["site"]: row for row in rows}
-    if not set(last_sites) <= set(by_name):
+    if not last_sites or not set(last_sites) <= set(by_name):
         return LastLayer(math.nan, math.nan, math.nan)
     chosen = [by_name[name] for name in last_sites]
     return LastLayer(
         _number(chosen[0]["mean_dloss"]), _weighted_mean(chosen, "neurons"), _weighted_mean(chosen, "macs")
     )
-
-
-def last_sites(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the sites that make up the last layer, the last one first, of a model whose rows are in execution order.
-
-    They are the projection `head` and the backbone's last convolution or linear site for a text-guided model, the last
-    site alone for any other.
-    """
-    layers = [row["site"] for row in rows if row["op"] in ("conv", "linear")] or [row["site"] for row in rows]
-    return (layers[-1], layers[-2]) if layers[-1] == "head" and len(layers) > 1 else (layers[-1],)
 
 
 def v_cnn(rows: Iterable[Row]) -> float:
@@ -215,10 +209,10 @@ def mean_over_sites(rows: Iterable[Row], column: str) -> float:
 def improvement(
     baseline: Sequence[Row], candidate: Sequence[Row], last_baseline: Sequence[str], last_candidate: Sequence[str]
 ) -> Improvement:
-    """Return the factors baseline / candidate from both models' rows of `vulnerability` and their `last_sites`."""
+    """Return the factors baseline / candidate from both models' rows of `vulnerability` and last layers' sites."""
     before, after = last_layer(baseline, last_baseline), last_layer(candidate, last_candidate)
     sdc_before, sdc_after = (
-        next((_number(row["sdc_rate"]) for row in rows if row["site"] == last[0]), math.nan)
+        next((_number(row["sdc_rate"]) for row in rows if row["site"] in last[:1]), math.nan)
         for rows, last in ((baseline, last_baseline), (candidate, last_candidate))
     )
     dependent = [[row for row in rows if row["per_image"]] for rows in (baseline, candidate)]

@@ -4,6 +4,7 @@ Twice for each candidate: on the images of each model's own campaign (`own`), an
 classify correctly (`common`), so that neither is measured on easier images.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ class _Run:
 
     @property
     def last(self) -> tuple[str, ...]:
-        return tuple(self.injections.provenance.extra.get("last_sites") or summary.last_sites(self.rows))
+        return tuple(self.injections.provenance.extra["last_sites"])
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ class _Figures:
     def reliable(self, sites: Sequence[str] | None = None) -> bool:
         return all(row["reliable"] for row in self.rows if sites is None or row["site"] in sites)
 
-    def median(self, site: str) -> float:
-        return summary.median_dloss(self.faults.at(site))
+    def median_last_layer(self, last: Sequence[str]) -> float:
+        return summary.median_dloss(self.faults.at(last[0])) if last else math.nan
 
     @property
     def median_overall(self) -> float:
-        return float(np.mean([self.median(row["site"]) for row in self.rows]))
+        return float(np.mean([summary.median_dloss(self.faults.at(row["site"])) for row in self.rows]))
 
     @property
     def mean_top2diff(self) -> float | None:
@@ -180,8 +181,9 @@ def _note_choices(measured: _Run, baseline: _Run, reporter: Reporter) -> None:
         if ours != theirs:
             reporter.note(f"{measured.name} was injected with {option} {ours}, {baseline.name} with {theirs}")
     missing = set(measured.last) - {row["site"] for row in measured.rows}
-    if missing:
-        reporter.note(f"{measured.name} has no fault at {', '.join(sorted(missing))}, so no figure of its last layer")
+    if missing or not measured.last:
+        where = ", ".join(sorted(missing)) or "its last layer (see --targets)"
+        reporter.note(f"{measured.name} has no fault at {where}, so no figure of its last layer")
     if measured.injections.provenance.config.get("sampling") == "list":
         reporter.note(
             f"{measured.name} was injected from a list of faults: its figures describe that list, not the model"
@@ -206,7 +208,9 @@ def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: 
     factors = vars(summary.improvement(before.rows, after.rows, baseline.last, candidate.last))
     if "none" in (baseline.limit, candidate.limit):
         factors |= dict.fromkeys(BY_MEAN)
-    factors["median_last_layer"] = summary.ratio(before.median(baseline.last[0]), after.median(candidate.last[0]))
+    factors["median_last_layer"] = summary.ratio(
+        before.median_last_layer(baseline.last), after.median_last_layer(candidate.last)
+    )
     factors["median_overall"] = summary.ratio(before.median_overall, after.median_overall)
     row: dict[str, Any] = {
         "baseline": baseline.name,

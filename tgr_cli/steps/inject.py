@@ -34,7 +34,7 @@ LABELS = ("true", "golden")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to strike, how, and how often; `faults` replaces the draw, `replay` runs one row again."""
+    """What to strike, how, and how often; `faults` names a file of faults that replaces the draw."""
 
     data: DataSource
     preprocessing: PreprocessingOptions
@@ -128,7 +128,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         "extra": subject.facts
         | {
             "macs": sum(site.macs for site in network.sites),
-            "last_sites": _last_sites(network, subject.loaded.head),
+            "last_sites": _last_sites(network, subject.loaded.head, config.targets),
         },
     }
     store.write(injections, INJECTIONS, table, provenance_for(INJECTIONS, inputs=inputs, **facts))
@@ -190,7 +190,12 @@ def _beside(injections: Path) -> Path:
     return injections.with_name(f"{injections.stem}-vulnerability.parquet")
 
 
-def _last_sites(network: Network, head: str) -> list[str]:
-    """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own."""
+def _last_sites(network: Network, head: str, targets: str) -> list[str]:
+    """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own.
+
+    None are returned where convolutions or linear layers are no targets: the last layer may be among them.
+    """
+    if "conv" not in targets or "linear" not in targets:
+        return []
     names = [site.name for site in network.sites if site.op != "matmul"]
     return names[:-2:-1] if head == "baseline" else names[:-3:-1]

@@ -53,6 +53,7 @@ def test_a_fault_that_does_not_exist_is_named(change: dict[str, object], sentenc
         ("", r"holds no fault; write one a line below site,index,bit,image_id"),
         ("site,index,bit\nfc,0,0\n", r"lacks the column image_id; its first line must be site,index,bit,image_id"),
         ("site,index,bit,image_id\nfc,x,0,a.png\n", r'line 2: index "x" and bit "0" must be whole numbers'),
+        ("site,index,bit,image_id\nfc,[1.5],0,a.png\n", r'line 2: index "\[1.5\]" and bit "0" must be whole numbers'),
         ("site,index,bit,image_id\nfc\n", r'line 2: index "" and bit "None" must be whole numbers'),
     ],
 )

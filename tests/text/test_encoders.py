@@ -66,6 +66,8 @@ def test_tfidf_tells_single_characters_apart_and_refuses_texts_without_words() -
         Tfidf().encode(["a dog", "!!!"])
     with pytest.raises(TgrError, match="hold no word"):
         Tfidf().encode(["!!!", "the"])
+    with pytest.raises(TgrError, match='1 dimensions have no room for the text "blue sky"; give more with'):
+        Tfidf(1).encode(["red apple", "red apple", "blue sky"])
 
 
 def test_open_clip_equals_its_own_zero_shot_head(checkpoint: Path) -> None:

@@ -161,6 +161,11 @@ def _print_campaign(console: Console, result: "Result") -> None:
         f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
         f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
     )
+    if not all(row["per_image"] for row in result.sites):
+        console.line(
+            "the same over sites whose output depends on the image: "
+            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
+        )
     console.line(f"network, weighted by share of MACs (V_CNN): mean dLoss {number(figures.v_cnn_share)} nats")
     if not all(row["reliable"] for row in result.sites):
         console.note("~ marks intervals that rest on fewer than 30 effective contributions: use more --injections")

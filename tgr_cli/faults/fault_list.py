@@ -43,6 +43,8 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
     try:
         index = json.loads(text) if text.startswith("[") else [int(part) for part in text.split()]
         bit = int(row["bit"])
+        if not isinstance(index, list) or not all(type(part) is int for part in index):
+            raise ValueError
     except (ValueError, TypeError) as error:
         raise TgrError(
             f'{where}: index "{text}" and bit "{row["bit"]}" must be whole numbers, as "3 1 2" and 30'

@@ -16,6 +16,7 @@ from tgr_cli.text.initialise import unit_rows
 DEFAULT_MODEL, DEFAULT_PRETRAINED = "ViT-B-32-quickgelu", "openai"
 # Enough to keep a thousand templates apart: fewer dimensions make classes with rare words equal.
 MOST_DIMENSIONS = 1024
+NEGLIGIBLE = 1e-6  # of a TF-IDF row's norm, 1: what is left of it is rounding
 BATCH = 64
 # Words without content. scikit-learn's English list is no use here: it drops "one", "fire", "top" and "bottom".
 FUNCTION_WORDS = (
@@ -67,7 +68,13 @@ class Tfidf(Encoder):
         if self.dim is not None and self.dim > most:
             reporter.note(f"{len(set(texts))} texts allow {most} dimensions, fewer than the {self.dim} asked for")
         dim = min(self.dim or MOST_DIMENSIONS, most)
-        return unit_rows(TruncatedSVD(dim, random_state=0).fit_transform(weights_NV))
+        rows_NE = TruncatedSVD(dim, random_state=0).fit_transform(weights_NV)
+        lost = np.flatnonzero(np.linalg.norm(rows_NE, axis=1) < NEGLIGIBLE)
+        if len(lost):
+            raise TgrError(
+                f'{dim} dimensions have no room for the text "{texts[lost[0]]}"; give more with --embedding-dim'
+            )
+        return unit_rows(rows_NE)
 
 
 @final

@@ -159,6 +159,7 @@ def test_gates_judge_the_whole_interval(failure, dloss, verdict, sentence):
 
 def test_a_gate_that_is_not_set_is_not_judged():
     assert judge_gate(gated((0.01, 0, 0.02), (9, 9, 9)), max_sdc_rate=0.02).verdict == "passed"
+    assert judge_gate(gated((0.01, 0, 0.02), (9, 9, 9))) is None
 
 
 def test_no_failure_in_4096_faults_passes_a_gate_only_as_far_as_wilson_allows():

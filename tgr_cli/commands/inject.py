@@ -121,8 +121,8 @@ def inject(
         result = step.run(config, console)
         console.wrote(result.injections, result.vulnerability)
     _print_campaign(console, result)
-    if result.gate.verdict != "passed":
-        console.note(f"gate: {result.gate.sentence}")
+    if result.gate is not None and result.gate.verdict != "passed":
+        typer.echo(f"tgr: gate {result.gate.verdict}: {result.gate.sentence}", err=True)
         raise typer.Exit(GATE_FAILED)
 
 
@@ -137,7 +137,7 @@ def _print_campaign(console: Console, result: "Result") -> None:
                 "run": result.run,
                 "faults": result.faults,
                 "network": network,
-                "gate": vars(result.gate),
+                "gate": result.gate and vars(result.gate),
                 "sites": result.sites,
                 "injections": result.injections,
                 "vulnerability": result.vulnerability,

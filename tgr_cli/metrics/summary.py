@@ -152,12 +152,16 @@ def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE)
     )
 
 
-def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss: float | None = None) -> Gate:
+def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss: float | None = None) -> Gate | None:
     """Return the verdict on the network's sdc + non_finite rate and mean dLoss, both means over sites.
+
+    None where neither has a gate.
 
     A gate passes where the interval's upper limit is at most the gate, fails where the lower limit is above it, and
     is undecided otherwise; of two gates the worse verdict counts.
     """
+    if max_sdc_rate is None and max_dloss is None:
+        return None
     ranked: tuple[Literal["passed", "undecided", "failed"], ...] = ("passed", "undecided", "failed")
     worst, sentences = 0, []
     for what, estimate, gate in (

@@ -87,7 +87,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished campaign: its two artifacts, the table of sites, the network's figures and the gate's verdict."""
+    """A finished campaign: its two artifacts, the sites' rows, the network's figures and the gate's verdict, if any."""
 
     run: str
     faults: int
@@ -95,7 +95,7 @@ class Result:
     vulnerability: Path
     sites: list[dict[str, Any]]
     network: summary.Network
-    gate: summary.Gate
+    gate: summary.Gate | None
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:

@@ -13,6 +13,7 @@ from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES
 from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps import runs
 from tgr_cli.steps.inject import Config, strike
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
@@ -41,7 +42,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
 
     Range limit, labels and targets are those of the stored campaign. Raises TgrError where the artifact has no such
-    row, is of another model, or was limited by other ranges.
+    row, is of another model or preprocessing, or was limited by other ranges.
     """
     subject = Subject.open(config, reporter)
     path = config.faults or subject.loaded.run.injections
@@ -53,9 +54,14 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
             f"{path} is a campaign on another model (fingerprint {str(artifact.provenance.model)[:12]}, this one has "
             f"{subject.loaded.fingerprint[:12]}); name that model's --checkpoint or run"
         )
+    if differing := runs.otherwise_prepared(artifact, subject.facts):
+        raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
     kept = {name: artifact.provenance.config[name] for name in ("limit", "label", "targets")}
     config = replace(config, **kept)
     stored = artifact.table.slice(row, 1).to_pylist()[0]
+    ranges = config.ranges or subject.loaded.run.ranges
+    if "ranges" in artifact.provenance.inputs and not ranges.exists():
+        raise TgrError(f"{path} was limited by ranges that are no longer at {ranges}; name them with --ranges")
     subject = subject.only(stored["image_id"])
     network = subject.network(config.targets)
     limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)

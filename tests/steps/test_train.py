@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
-from tgr_cli.artifacts.provenance import sha256_names
+from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
@@ -186,6 +187,28 @@ def test_embeddings_of_other_classes_are_refused() -> None:
     )
     with pytest.raises(TgrError, match=wanted):
         raise train("--head", "text").exception  # type: ignore[misc]
+
+
+def test_embeddings_named_by_their_path_are_used_and_must_be_of_the_initialisation_asked_for() -> None:
+    elsewhere = write_embeddings(init="template").rename("mine.parquet")
+    train(*QUICK, "--head", "text", "--init", "template", "--embeddings", elsewhere)
+    run = run_folder("toys-build_toy-text-template")
+    assert store.read(run.training, TRAINING).provenance.inputs == {"embeddings": sha256_file(elsewhere)}
+    with pytest.raises(TgrError, match=r"mine.parquet holds embeddings of --init template, where --init descriptions"):
+        raise train("--head", "text", "--embeddings", elsewhere).exception  # type: ignore[misc]
+    with pytest.raises(TgrError, match="--embeddings has no meaning for --head cosine"):
+        raise train("--head", "cosine", "--embeddings", elsewhere).exception  # type: ignore[misc]
+
+
+def test_a_training_on_other_images_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "_validate", Mock(side_effect=[step.Validation(loss=1, top1=0, top5=1), KeyboardInterrupt]))
+        assert train(*QUICK).exit_code == 130
+    Path("toy/train.parquet").rename("other.parquet")
+    with pytest.raises(
+        TgrError, match=r"begun with training images 60 of train.parquet, where 60 of --train-data other"
+    ):
+        raise train(*QUICK, "--resume", "--train-data", "other.parquet").exception  # type: ignore[misc]
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_work() -> None:

@@ -30,6 +30,10 @@ def train(
             help="Embeddings of --head text: template or descriptions (default: descriptions).", rich_help_panel=HEAD
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Start --head text from these embeddings instead of the workdir's.", rich_help_panel=HEAD),
+    ] = None,
     embedding_dim: Annotated[
         int | None,
         typer.Option(min=1, help="Length of the random vectors of --head cosine (default: 512).", rich_help_panel=HEAD),

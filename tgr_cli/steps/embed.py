@@ -16,12 +16,11 @@ from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.encoders import DEFAULT_MODEL, DEFAULT_PRETRAINED, Encoder, OpenClip, Tfidf
 from tgr_cli.text.generators import Template
-from tgr_cli.text.initialise import class_embeddings, closest, random_embeddings, spread
+from tgr_cli.text.initialise import RANDOM_DIM, class_embeddings, closest, random_embeddings, spread
 from tgr_cli.text.matrices import class_rows, read_matrix
 
 INITS = ("random", "template", "descriptions")
 ENCODERS = ("openclip", "tfidf")
-RANDOM_DIM = 512  # that of CLIP ViT-B/32, for like against like
 PAIRS = 5
 SAME = 1 - 1e-6
 

@@ -13,28 +13,25 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
-from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions, training
+from tgr_cli.data.transforms import AUGMENTATIONS, Preprocessing, PreprocessingOptions, training
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.classifier import text_guided
-from tgr_cli.models.loading import override, try_out, usable_device
+from tgr_cli.models.loading import HEADS, override, try_out, usable_device
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
-from tgr_cli.text.initialise import random_embeddings
+from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
 from tgr_cli.training.checkpoint import Checkpoint, Epoch
 from tgr_cli.training.loop import Loop, Validation
 from tgr_cli.training.optim import OptimOptions, one_of
 
-HEADS = ("baseline", "cosine", "text")
 INITS = ("template", "descriptions")
-AUGMENTATIONS = ("none", "flip", "crop", "imagenet")
-COSINE_DIM = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is trained on what. `init` belongs to the text head, `embedding_dim` to the cosine head.
+    """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
     `images`: as many training images drawn by the seed, all where None. Raises TgrError for a value without meaning.
     """
@@ -45,6 +42,7 @@ class Config:
     model: str
     head: str = "baseline"
     init: str | None = None
+    embeddings: Path | None = None
     embedding_dim: int | None = None
     epochs: int = 30
     batch_size: int = 128
@@ -64,6 +62,8 @@ class Config:
             one_of("--init", self.init, INITS)
             if self.head != "text":
                 raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        if self.embeddings is not None and self.head != "text":
+            raise TgrError(f'--embeddings has no meaning for --head {self.head}; use "--head text"')
         if self.embedding_dim is not None and self.head != "cosine":
             raise TgrError(
                 f"--embedding-dim has no meaning for --head {self.head}; it sets the size of the random matrix of "
@@ -127,7 +127,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         identity={
             **{name: value for name, value in normalised(config).items() if name not in ("resume", "workers")},
             "classes": sha256_names(classes),
-            "training images": len(train_set),
+            "training images": f"{len(train_set)} of {train_set.used}",
+            "evaluation images": f"{len(eval_set)} of {eval_set.used}",
             "inputs": inputs,
         },
     )
@@ -182,7 +183,7 @@ def _build(config: Config, workspace: Workspace, classes: tuple[str, ...]) -> tu
         return zoo.build(config.model, len(classes), seed=config.seed), None, {}
     if config.head == "cosine":
         embeddings_CE = torch.from_numpy(
-            random_embeddings(len(classes), config.embedding_dim or COSINE_DIM, config.seed)
+            random_embeddings(len(classes), config.embedding_dim or RANDOM_DIM, config.seed)
         )
         inputs: dict[str, str] = {}
     else:
@@ -197,7 +198,13 @@ def _read_embeddings(
     init = config.effective_init
     assert init is not None
     command = f"tgr embed --dataset {config.data.dataset} --init {init}"
-    artifact = store.read(workspace.embeddings(init), EMBEDDINGS, made_by=command)
+    artifact = store.read(config.embeddings or workspace.embeddings(init), EMBEDDINGS, made_by=command)
+    found = artifact.provenance.extra.get("init")
+    if found != init:
+        raise TgrError(
+            f"{artifact.path} holds embeddings of --init {found}, where --init {init} is asked for; name the "
+            f'initialisation they are, or run "{command}"'
+        )
     if artifact.provenance.classes != sha256_names(classes):
         theirs = artifact.table["class_name"].to_pylist()
         raise TgrError(

@@ -1,8 +1,10 @@
 """The command line: assembles the commands, reads `tgr.toml`, and turns errors into exit codes."""
 
 import os
+import re
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
 INTERRUPTED = 130
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as torch says it on a GPU and a CPU
 UsageError: Any = typer.BadParameter.__base__  # typer exports it under no name
 PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
@@ -86,6 +89,9 @@ def main() -> None:
 
     Whatever goes wrong is told in one line on stderr.
     """
+    for name in ("stdout", "stderr"):  # closed, as in `tgr … >&-`
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     sys.exit(_run())
 
 
@@ -98,11 +104,26 @@ def _run() -> int:
     except UsageError as error:
         return _tell(2, _usage(error))
     except BrokenPipeError:  # the reader has seen enough, as in `tgr models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails
+        _drop_stdout()
         return 1
+    except OSError as error:  # the user's machine: no space, no permission, a name too long
+        if error.filename is None:
+            _drop_stdout()
+        what = error.filename or "stdout"
+        return _tell(1, f"{what} cannot be used ({error.strerror or error}); choose another place")
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
+            raise
+        return _tell(1, "the memory does not suffice; lower --batch-size, --images, --injections or --crop")
     except KeyboardInterrupt:
         code = INTERRUPTED
     return _tell(INTERRUPTED, "interrupted; everything finished so far is kept") if code == INTERRUPTED else code
+
+
+def _drop_stdout() -> None:
+    """Let what is still to be written to stdout go, or the interpreter fails to do so when it ends."""
+    with suppress(OSError, ValueError):  # there is none, or none with a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Any) -> str:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from tgr_cli.errors import printable
 from tgr_cli.reporting import Reporter
 
 PIPED_WIDTH = 160
@@ -35,7 +36,8 @@ class Console(Reporter):
         self.as_json = as_json
         # A file or pipe has no width: there tables are as wide as they need, up to a screen's worth.
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-        self._out = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
+        self._stdout = sys.stdout  # the session turns away whatever else is printed
+        self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self.written: list[Path] = []
         self._bars: Progress | None = None
@@ -69,7 +71,7 @@ class Console(Reporter):
 
     def note(self, text: str) -> None:
         if not self.quiet:
-            self._err.print(escape(text))
+            self._err.print(escape(printable(text)))
 
     def wrote(self, *paths: Path) -> None:
         """Tell which files were written, and remember them for their run records."""
@@ -79,20 +81,20 @@ class Console(Reporter):
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table of ready-made cells: the first column to the left, the others to the right."""
-        table = Table(title=escape(title), title_justify="left", header_style="bold")
+        table = Table(title=escape(printable(title)), title_justify="left", header_style="bold")
         for position, column in enumerate(columns):
-            table.add_column(escape(column), justify="left" if position == 0 else "right", overflow="fold")
+            table.add_column(escape(printable(column)), justify="left" if position == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         self._out.print(table)
 
     def line(self, text: str) -> None:
         """Print one line of data."""
-        self._out.print(escape(text))
+        self._out.print(escape(printable(text)))
 
     def json(self, value: Any) -> None:
         """Print `value` as strict JSON; numbers that are not finite become null."""
-        sys.stdout.write(json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self._stdout.write(json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _strict(value: Any) -> Any:

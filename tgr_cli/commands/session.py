@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     """
     console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
     started = time.time()
-    with console.running():
+    # A user's model and the libraries print as they like: stdout is for data alone, and the console keeps hold of it.
+    with redirect_stdout(sys.stderr), console.running():
         yield console
     for path in console.written:
         _record(ctx, path, started)

@@ -3,9 +3,10 @@
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import Any
 
@@ -139,11 +140,14 @@ class Network:
 
 @contextmanager
 def _export_surroundings() -> Iterator[None]:
-    """Trace without gradients and without nn.MultiheadAttention's fused path, in which its linears are hidden."""
+    """Trace without gradients and without nn.MultiheadAttention's fused path, in which its linears are hidden.
+
+    What torch prints of a failure, the whole graph, is kept back: it raises as well.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), redirect_stderr(io.StringIO()):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

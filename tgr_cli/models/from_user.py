@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
@@ -30,7 +32,7 @@ class UserFunction(WithoutPretrained):
                 parameters = inspect.signature(function).parameters
                 takes = "num_classes" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
                 model = function(num_classes=num_classes) if takes else function()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise TgrError(
                     f"--model {self.path} failed when called ({_brief(error)}); mend the function"
                 ) from error
@@ -38,6 +40,9 @@ class UserFunction(WithoutPretrained):
             raise TgrError(
                 f"--model {self.path} returned a {type(model).__name__}, where a torch nn.Module is expected"
             )
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if is_lazy(tensor) or (tensor.is_meta and not torch.get_default_device().type == "meta"):
+                raise TgrError(f"--model {self.path} returned a model without values in {name}; make it whole")
         return model
 
     def preprocessing(self) -> Preprocessing:
@@ -47,7 +52,7 @@ class UserFunction(WithoutPretrained):
         module_name, _, name = self.path.partition(":")
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TgrError(
                 f'--model {self.path}: "{module_name}" cannot be imported ({_brief(error)}); it must be installed '
                 "or lie in the current folder"
@@ -60,7 +65,7 @@ class UserFunction(WithoutPretrained):
         return function
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

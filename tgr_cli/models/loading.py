@@ -1,50 +1,19 @@
 """From what the user says of a model to the model itself, ready to be measured."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
-from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.models.from_state import is_text_guided, network
+from tgr_cli.models.source import ModelSource, own_folder, trained_run
 from tgr_cli.reporting import SILENT, Reporter
-
-HEADS = ("baseline", "cosine", "text")
-INITS = ("random", "template", "descriptions")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """What the user says of a model: its name, and where its weights come from."""
-
-    model: str
-    checkpoint: Path | None = None
-    weights: str | None = None
-    head: str | None = None
-    init: str | None = None
-    train_seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.head is not None and self.head not in HEADS:
-            raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
-        if self.init is not None and self.init not in INITS:
-            raise TgrError(f'--init is "{self.init}", where one of {", ".join(INITS)} is expected')
-        if self.init is not None and (self.head == "baseline" or self.weights is not None):
-            raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
-        if self.checkpoint is not None and self.weights is not None:
-            raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
-        if self.weights is not None and self.head not in (None, "baseline"):
-            raise TgrError(
-                f'--weights loads a baseline, which has no {self.head} head; train one with "tgr train --head '
-                f'{self.head}" or give its --checkpoint'
-            )
 
 
 @dataclass(frozen=True)
@@ -112,32 +81,8 @@ def load(
         fingerprint=fingerprint,
         params=weights.parameters(model),
         origin=found.origin,
-        run=_own_folder(found.run, fingerprint, reporter),
+        run=own_folder(found.run, fingerprint, reporter),
     )
-
-
-def _own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolder:
-    """Return `run`, or a folder beside it where `run` is that of the same network with other weights.
-
-    It is the model's that was trained there, else the first one's that was measured there: --checkpoint and --weights
-    never mix their measurements into those of another model.
-    """
-    owner = _owner(run)
-    if owner in (None, fingerprint):
-        return run
-    apart = run.apart(fingerprint)
-    reporter.note(f"{run.path} is that of {run.name} with other weights: what is measured here is kept in {apart.path}")
-    return apart
-
-
-def _owner(run: RunFolder) -> str | None:
-    """Return the fingerprint of the model whose run this is, None where nothing whole in it says so."""
-    if run.card.exists():
-        return ModelCard.read(run.card).fingerprint
-    for path in run.measurements:
-        with suppress(TgrError):  # what is missing or damaged owns nothing, and is replaced
-            return store.describe(path)[1].model
-    return None
 
 
 def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
@@ -247,30 +192,6 @@ def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard 
     return card
 
 
-def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
-    """Return the folder of the one trained model that `source` can mean, None where the workspace has none at all.
-
-    Raises TgrError where several are left, or none after --head, --init and --train-seed.
-    """
-    cards = {run: ModelCard.read(run.card) for run in workspace.runs(source.model)}
-    cards = {run: card for run, card in cards.items() if card.model == source.model}
-    wanted = {"head": source.head, "init": source.init, "seed": source.train_seed}
-    left = [
-        run
-        for run, card in cards.items()
-        if all(value is None or getattr(card, name) == value for name, value in wanted.items())
-    ]
-    if len(left) == 1 or not cards:
-        return left[0] if left else None
-    names = ", ".join(run.name for run in left or cards)
-    if not left:
-        raise TgrError(
-            f"{workspace.path} holds {names}, and none has the --head, --init and --train-seed given; "
-            "train it first or name one of these"
-        )
-    raise TgrError(f"{workspace.path} holds {names}; say which with --head, --init or --train-seed")
-
-
 def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> _Found:
     card = ModelCard.read(run.card)
     _check_classes(f"the trained model {run.name}", card, classes)
@@ -291,43 +212,6 @@ def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> 
     )
 
 
-def is_text_guided(state: dict[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a text-guided classifier."""
-    return {"head.weight", "logit_scale"} <= state.keys() and any(name.startswith("backbone.") for name in state)
-
-
-def network(name: str, state: dict[str, Tensor], classes: tuple[str, ...], dataset: str, what: str) -> nn.Module:
-    """Return the model `name` with the weights of `state`, text-guided where the state is.
-
-    `what` names the weights, `dataset` the classes in errors. Raises TgrError where they do not fit the model, or were
-    made for another number of classes.
-    """
-    model: nn.Module
-    if is_text_guided(state):
-        num_classes, dim = state["head.weight"].shape
-        model = TextGuidedClassifier(zoo.build(name, dim), num_classes, dim)
-    else:
-        model = zoo.build(name, len(classes))
-        num_classes = _outputs(model, state, len(classes))
-    if num_classes != len(classes):
-        raise TgrError(
-            f'{what} has {num_classes:,} classes, the data set "{dataset}" has {len(classes):,}; '
-            "name the data set it was trained for"
-        )
-    weights.load_state(model, state, what)
-    return model
-
-
-def _outputs(model: nn.Module, state: dict[str, Tensor], expected: int) -> int:
-    """Return another number of classes where that alone explains every difference in shape, else `expected`."""
-    own = model.state_dict()
-    differing = [(own[name].shape, state[name].shape) for name in own.keys() & state.keys()]
-    differing = [(mine, theirs) for mine, theirs in differing if mine != theirs]
-    found = {theirs[0] if theirs and (expected, *theirs[1:]) == tuple(mine) else None for mine, theirs in differing}
-    number = next(iter(found), None)
-    return number if number is not None and len(found) == 1 else expected
-
-
 def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None:
     if len(card.classes) != len(classes):
         raise TgrError(
@@ -343,22 +227,35 @@ def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None
 
 
 def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
-    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image."""
+    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image.
+
+    Or where it makes other ones each time: then no difference could be put down to a fault.
+    """
     if not isinstance(zoo.entry(name), zoo.UserFunction):
         return
-    x_1CHW = torch.zeros(1, *prepared.input_shape, device=device)
+    x_1CHW = torch.rand(1, *prepared.input_shape, generator=torch.Generator().manual_seed(0))
+    x_1CHW = x_1CHW.to(device, weights.dtype(model))
     try:
         with torch.no_grad():
-            logits_1C = model(x_1CHW)
+            logits_1C, again_1C = model(x_1CHW.clone()), model(x_1CHW.clone())
     except Exception as error:
         raise TgrError(
             f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
             f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
             "with --resize, --crop, --mean and --std"
         ) from error
-    shape = tuple(logits_1C.shape) if isinstance(logits_1C, Tensor) else type(logits_1C).__name__
-    if shape != (1, num_classes):
+    if not isinstance(logits_1C, Tensor):
         raise TgrError(
-            f"--model {name} answers one image with {shape}, where logits of shape (1, {num_classes}) are expected; "
-            "let it take num_classes"
+            f"--model {name} answers an image with a {type(logits_1C).__name__}, where logits of shape "
+            f"(1, {num_classes}) are expected; let its forward return the logits alone"
+        )
+    if tuple(logits_1C.shape) != (1, num_classes):
+        raise TgrError(
+            f"--model {name} answers one image with {tuple(logits_1C.shape)}, where logits of shape (1, {num_classes}) "
+            "are expected; let it take num_classes"
+        )
+    if not torch.equal(logits_1C.nan_to_num(), again_1C.nan_to_num()):
+        raise TgrError(
+            f"--model {name} answers the same image differently each time in evaluation mode; take the randomness (a "
+            "dropout that stays on?) out of its forward"
         )

@@ -155,6 +155,11 @@ def save(model: nn.Module, path: Path) -> Path:
     return path
 
 
+def dtype(model: nn.Module) -> torch.dtype:
+    """Return the format the model computes in: that of its first floating-point parameter, else float32."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
 def parameters(model: nn.Module) -> int:
     """Return the number of the model's parameters (buffers not counted)."""
     return sum(parameter.numel() for parameter in model.parameters())

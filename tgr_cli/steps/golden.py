@@ -13,6 +13,7 @@ from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.outcomes import cross_entropy, predictions
 from tgr_cli.metrics.top2diff import top2
+from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
 
 
@@ -67,7 +68,7 @@ def classify(
     try:
         with torch.inference_mode():
             for x_BCHW, labels_B in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
-                logits_BC = model(x_BCHW.to(device)).float().cpu()
+                logits_BC = model(x_BCHW.to(device, dtype(model))).float().cpu()
                 if logits_BC.ndim != 2 or len(logits_BC) != len(labels_B):
                     raise TgrError(
                         f"the model's output has shape {tuple(logits_BC.shape)} for {len(labels_B)} images; "

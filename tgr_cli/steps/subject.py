@@ -15,7 +15,9 @@ from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import predictions
-from tgr_cli.models.loading import LoadedModel, ModelSource, load
+from tgr_cli.models.loading import LoadedModel, load
+from tgr_cli.models.source import ModelSource
+from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import golden
 
@@ -73,7 +75,7 @@ class Subject:
     @property
     def dtype(self) -> torch.dtype:
         """Return the format the network computes in."""
-        return next(self.loaded.model.parameters()).dtype
+        return dtype(self.loaded.model)
 
     @property
     def facts(self) -> dict[str, Any]:

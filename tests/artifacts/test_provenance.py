@@ -1,9 +1,13 @@
 """What artifacts say of themselves holds no path."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_names
+from tgr_cli.errors import TgrError
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ def test_a_normalised_config_keeps_values_and_drops_paths() -> None:
 def test_provenance_comes_back_from_its_text() -> None:
     provenance = Provenance(kind="ranges", version=1, config={"a": [1]}, seed=3, model="ab", inputs={"x": "cd"})
     assert Provenance.from_json(provenance.to_json()) == provenance
+
+
+@pytest.mark.parametrize("name", ["kind", "config", "model", "extra"])
+def test_metadata_of_other_types_is_refused(name: str) -> None:
+    text = json.dumps(json.loads(Provenance(kind="ranges", version=1).to_json()) | {name: [1]})
+    with pytest.raises(TgrError, match=name):
+        Provenance.from_json(text)
 
 
 def test_class_names_are_told_apart_by_order_and_by_border() -> None:

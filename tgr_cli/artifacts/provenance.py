@@ -62,6 +62,16 @@ class Provenance:
         for name, kind in required.items():
             if not isinstance(values, dict) or not isinstance(values.get(name), kind):
                 raise TgrError(f"its tgr metadata lacks {name}; write it again with tgr")
+        optional = {
+            "seed": int | None,
+            "libraries": dict,
+            "model": str | None,
+            "classes": str | None,
+            "extra": dict,
+        }
+        for name, expected in optional.items():
+            if name in values and not isinstance(values[name], expected):
+                raise TgrError(f"its tgr metadata has {name} of another type; write it again with tgr")
         known = {f.name for f in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 

@@ -85,6 +85,8 @@ def class_names(source: DataSource) -> tuple[str, ...]:
             f"--class-names {source.class_names} cannot be read as text; give a file with one class name a line"
         ) from error
     names = tuple(line.strip() for line in lines)
+    if not names:
+        raise TgrError(f"{source.class_names} is empty; give one class name a line")
     if not all(names):
         raise TgrError(f"{source.class_names} has an empty line {names.index('') + 1}; give one class name a line")
     if known is not None and len(names) != len(known):

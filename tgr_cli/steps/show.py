@@ -8,6 +8,7 @@ from typing import Any
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import Schema
+from tgr_cli.errors import TgrError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,23 @@ def run(path: Path, head: int = 5) -> Shown:
     """Return what the artifact at `path` says of itself, with its first `head` rows; raises TgrError if it is none."""
     schema, provenance, rows = store.describe(path)
     table = store.read(path, schema).table
-    record_path = store.run_record(path)
-    record = json.loads(record_path.read_text(encoding="utf-8")) if record_path.exists() else None
     return Shown(
         path=path,
         schema=schema,
         provenance=provenance,
         rows=rows,
-        record=record,
+        record=_record(store.run_record(path)),
         head=table.slice(0, head).to_pylist(),
     )
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not {"command", "host", "started", "seconds", "options"} <= record.keys():
+            raise ValueError
+    except (OSError, ValueError, AttributeError) as error:
+        raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it") from error
+    return record

@@ -1,5 +1,6 @@
 """The state of an unfinished training: written whole after each epoch, and checked before it goes on."""
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -51,8 +52,10 @@ class Checkpoint:
             "schedule": schedule.state_dict(),
             "epochs": [asdict(epoch) for epoch in epochs],
         }
+        written = io.BytesIO()  # to a file, torch tells of a full disk in a RuntimeError of its own
+        torch.save(state, written)
         with store.replacing(self.path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(written.getbuffer())
 
     def restore(self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, device: str) -> list[Epoch]:
         """Load the state into all three and return the finished epochs.

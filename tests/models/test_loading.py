@@ -14,7 +14,8 @@ from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.classifier import text_guided
 from tgr_cli.models.entry import Pretrained
-from tgr_cli.models.loading import LoadedModel, ModelSource, load
+from tgr_cli.models.loading import LoadedModel, load
+from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
 SHOPS = Workspace(Path("runs"), "shops")

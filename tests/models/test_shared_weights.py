@@ -6,7 +6,8 @@ import pytest
 
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.models.loading import ModelSource, load
+from tgr_cli.models.loading import load
+from tgr_cli.models.source import ModelSource
 
 # Parameters: torchvision's documentation for the first two; He et al., CVPR 2016, table 6 for the third (0.27 M).
 REAL = {

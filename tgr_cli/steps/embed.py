@@ -12,6 +12,7 @@ from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS
 from tgr_cli.data.datasets import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.loading import usable_device
+from tgr_cli.models.source import INITS
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.encoders import DEFAULT_MODEL, DEFAULT_PRETRAINED, Encoder, OpenClip, Tfidf
@@ -19,7 +20,6 @@ from tgr_cli.text.generators import Template
 from tgr_cli.text.initialise import RANDOM_DIM, class_embeddings, closest, random_embeddings, spread
 from tgr_cli.text.matrices import class_rows, read_matrix
 
-INITS = ("random", "template", "descriptions")
 ENCODERS = ("openclip", "tfidf")
 PAIRS = 5
 SAME = 1 - 1e-6

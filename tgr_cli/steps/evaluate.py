@@ -8,7 +8,8 @@ from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.models.loading import LoadedModel, ModelSource
+from tgr_cli.models.loading import LoadedModel
+from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
 from tgr_cli.steps.subject import Subject

@@ -24,7 +24,7 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.outcomes import with_nulls
-from tgr_cli.models.loading import ModelSource
+from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject

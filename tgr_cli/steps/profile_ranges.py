@@ -15,7 +15,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
-from tgr_cli.models.loading import LoadedModel, ModelSource
+from tgr_cli.models.loading import LoadedModel
+from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.subject import Subject
 

@@ -18,7 +18,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.classifier import text_guided
-from tgr_cli.models.loading import HEADS, override, try_out, usable_device
+from tgr_cli.models.loading import override, try_out, usable_device
+from tgr_cli.models.source import HEADS
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
 from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings

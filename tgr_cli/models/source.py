@@ -1,0 +1,89 @@
+"""What the user says of a model, and which run folder that means."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.errors import TgrError
+from tgr_cli.models.card import ModelCard
+from tgr_cli.reporting import Reporter
+
+HEADS = ("baseline", "cosine", "text")
+INITS = ("random", "template", "descriptions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """What the user says of a model: its name, and where its weights come from."""
+
+    model: str
+    checkpoint: Path | None = None
+    weights: str | None = None
+    head: str | None = None
+    init: str | None = None
+    train_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.head is not None and self.head not in HEADS:
+            raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
+        if self.init is not None and self.init not in INITS:
+            raise TgrError(f'--init is "{self.init}", where one of {", ".join(INITS)} is expected')
+        if self.init is not None and (self.head == "baseline" or self.weights is not None):
+            raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
+        if self.checkpoint is not None and self.weights is not None:
+            raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
+        if self.weights is not None and self.head not in (None, "baseline"):
+            raise TgrError(
+                f'--weights loads a baseline, which has no {self.head} head; train one with "tgr train --head '
+                f'{self.head}" or give its --checkpoint'
+            )
+
+
+def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
+    """Return the folder of the one trained model that `source` can mean, None where the workspace has none at all.
+
+    Raises TgrError where several are left, or none after --head, --init and --train-seed.
+    """
+    cards = {run: ModelCard.read(run.card) for run in workspace.runs(source.model)}
+    cards = {run: card for run, card in cards.items() if card.model == source.model}
+    wanted = {"head": source.head, "init": source.init, "seed": source.train_seed}
+    left = [
+        run
+        for run, card in cards.items()
+        if all(value is None or getattr(card, name) == value for name, value in wanted.items())
+    ]
+    if len(left) == 1 or not cards:
+        return left[0] if left else None
+    names = ", ".join(run.name for run in left or cards)
+    if not left:
+        raise TgrError(
+            f"{workspace.path} holds {names}, and none has the --head, --init and --train-seed given; "
+            "train it first or name one of these"
+        )
+    raise TgrError(f"{workspace.path} holds {names}; say which with --head, --init or --train-seed")
+
+
+def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolder:
+    """Return `run`, or a folder beside it where `run` is that of the same network with other weights.
+
+    It is the model's that was trained there, else the first one's that was measured there: --checkpoint and --weights
+    never mix their measurements into those of another model.
+    """
+    owner = _owner(run)
+    if owner in (None, fingerprint):
+        return run
+    apart = run.apart(fingerprint)
+    reporter.note(f"{run.path} is that of {run.name} with other weights: what is measured here is kept in {apart.path}")
+    return apart
+
+
+def _owner(run: RunFolder) -> str | None:
+    """Return the fingerprint of the model whose run this is, None where nothing whole in it says so."""
+    if run.card.exists():
+        return ModelCard.read(run.card).fingerprint
+    for path in run.measurements:
+        with suppress(TgrError):  # what is missing or damaged owns nothing, and is replaced
+            return store.describe(path)[1].model
+    return None

@@ -170,5 +170,7 @@ def test_a_user_sees_a_table_and_where_the_artifacts_are(toy: list[str], tmp_pat
     seen = tgr("inject", *toy, "--injections", 10, "--label", "golden", cwd=tmp_path)
     assert (seen.code, seen.err.count("Traceback")) == (0, 0), seen.err
     assert "conv1" in seen.out
+    assert "network, mean over sites: SDC rate " in seen.out
+    assert "the same over sites whose output depends on the image" not in seen.out  # all of the toy's do
     assert "wrote runs/toy/toys-build_toy-baseline/injections.parquet" in seen.err
     assert "no ranges of toys-build_toy-baseline yet: profiling it" in seen.err

@@ -159,6 +159,7 @@ def _print_campaign(console: Console, result: "Result") -> None:
     console.table(f"{result.run}: {result.faults:,} faults", columns, [_cells(row) for row in result.sites])
     console.line(
         f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
+        f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
         f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
     )
     if not all(row["per_image"] for row in result.sites):

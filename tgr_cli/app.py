@@ -1,5 +1,6 @@
 """The command line: assembles the commands, reads `tgr.toml`, and turns errors into exit codes."""
 
+import io
 import os
 import re
 import sys
@@ -92,6 +93,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):  # closed, as in `tgr … >&-`
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone gets \xd7 for ×
     sys.exit(_run())
 
 

@@ -118,6 +118,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     target = workspace.run(config.model, config.head, config.effective_init, config.seed)
     pre = override(config.model, zoo.default_preprocessing(config.model), config.preprocessing)
     model, embedding_dim, inputs = _build(config, workspace, classes)
+    if weights.dtype(model) != torch.float32:
+        raise TgrError(
+            f"{config.model} computes in {weights.dtype(model)}, which is too coarse or too slow to train; "
+            "build it in torch.float32"
+        )
     try_out(config.model, model.to(device).eval(), pre, len(classes), device)
     for path in (target.training, target.weights, target.card):
         store.prepare(path)

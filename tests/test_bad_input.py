@@ -457,7 +457,7 @@ def test_a_gate_that_fails_says_so_and_keeps_the_campaign(
     out, err = capfd.readouterr()
     assert left.value.code == 3
     assert '"verdict": ' in out
-    assert [line for line in err.splitlines() if line.startswith("gate: ")] == err.splitlines()[-1:]
+    assert [line for line in err.splitlines() if line.startswith("tgr: gate ")] == err.splitlines()[-1:]
 
 
 IN_PROCESSES = ("missing data set", "malicious checkpoint", "negative injections")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.update(HF_HUB_OFFLINE="1", NO_COLOR="1", COLUMNS="160", TERM="dumb")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # on a busy machine, waiting threads must not take the cores
 
 import torch
 

@@ -84,3 +84,8 @@ def test_a_defaults_file_with_a_mistake_is_refused(tmp_path: Path, text: str, se
     file.write_text(text)
     with pytest.raises(TgrError, match=sentence):
         defaults(file)
+
+
+def test_any_option_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TGR_DESCRIBE_DATASET", "digits")
+    assert "wrote runs/digits/descriptions.parquet" in tgr("describe", cwd=tmp_path).err

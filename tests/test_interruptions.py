@@ -14,7 +14,7 @@ from toys import write_toy_dataset
 from tgr_cli import app
 from tgr_cli.steps import describe, inject
 
-TOLD = "tgr: interrupted; everything finished so far is kept\n"
+TOLD = "tgr: interrupted; files already written are whole and kept\n"
 
 
 def run(arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:

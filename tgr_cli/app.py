@@ -100,7 +100,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(default_map=defaults(), standalone_mode=False) or 0
+        code = app(default_map=defaults(), auto_envvar_prefix="TGR", standalone_mode=False) or 0
         sys.stdout.flush()
     except TgrError as error:
         return _tell(1, str(error))
@@ -120,7 +120,7 @@ def _run() -> int:
         return _tell(1, "the memory does not suffice; lower --batch-size, --images, --injections or --crop")
     except KeyboardInterrupt:
         code = INTERRUPTED
-    return _tell(INTERRUPTED, "interrupted; everything finished so far is kept") if code == INTERRUPTED else code
+    return _tell(INTERRUPTED, "interrupted; files already written are whole and kept") if code == INTERRUPTED else code
 
 
 def _drop_stdout() -> None:

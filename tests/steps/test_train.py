@@ -223,3 +223,11 @@ def test_weights_are_saved_as_they_were_trained() -> None:
     model = step.zoo.build("toys:build_toy", 3)
     weights.load_state(model, weights.read_state_dict(run.weights), "the weights")
     assert weights.fingerprint(model) == ModelCard.read(run.card).fingerprint
+
+
+def test_a_run_can_be_written_elsewhere_and_read_as_a_checkpoint() -> None:
+    assert train("--epochs", 1, "--out", "elsewhere").exit_code == 0
+    assert sorted(path.suffix for path in Path("elsewhere").iterdir()) == [".json"] * 3 + [".parquet", ".safetensors"]
+    assert not Path("runs").exists()
+    done = tgr("evaluate", "--dataset", "parquet:toy", *TOY, "--checkpoint", "elsewhere/model.safetensors")
+    assert done.exit_code == 0

@@ -89,6 +89,13 @@ def train(
     workers: o.Workers = 0,
     device: o.Device = "cpu",
     workdir: o.Workdir = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the run into this folder; name its model.safetensors with --checkpoint later.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:

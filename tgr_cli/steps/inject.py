@@ -80,7 +80,8 @@ class Config:
     def campaign(self) -> dict[str, Any]:
         """Return what identifies the campaign: nothing of where it runs, what reads it, or where it is written."""
         values: dict[str, Any] = normalised(self)
-        for name in ("max_sdc_rate", "max_dloss"):
+        drawn = () if self.faults is None else ("injections", "seed")  # a list is run as it is
+        for name in ("max_sdc_rate", "max_dloss", *drawn):
             del values[name]
         return values | {"sampling": "list" if self.faults else "uniform"}
 
@@ -122,7 +123,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     figures = summary.network(rows, struck, config.confidence)
     facts: dict[str, Any] = {
         "config": config.campaign,
-        "seed": config.seed,
+        "seed": None if config.faults else config.seed,
         "model": subject.loaded.fingerprint,
         "classes": sha256_names(subject.images.classes),
         "extra": subject.facts

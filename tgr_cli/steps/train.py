@@ -34,7 +34,8 @@ INITS = ("template", "descriptions")
 class Config:
     """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
-    `images`: as many training images drawn by the seed, all where None. Raises TgrError for a value without meaning.
+    `images`: as many training images drawn by the seed, all where None. `out`: another folder for the run. Raises
+    TgrError for a value without meaning.
     """
 
     data: DataSource
@@ -55,6 +56,7 @@ class Config:
     device: str = "cpu"
     resume: bool = False
     workdir: Path = Path("runs")
+    out: Path | None = None
 
     def __post_init__(self) -> None:
         one_of("--head", self.head, HEADS)
@@ -115,7 +117,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             f"{len(eval_set.classes)}, or others of the same number; both must have the same classes in the same order"
         )
     workspace = Workspace(config.workdir, config.data.folder)
-    target = workspace.run(config.model, config.head, config.effective_init, config.seed)
+    named = workspace.run(config.model, config.head, config.effective_init, config.seed)
+    target = named if config.out is None else RunFolder(config.out)
     pre = override(config.model, zoo.default_preprocessing(config.model), config.preprocessing)
     model, embedding_dim, inputs = _build(config, workspace, classes)
     if weights.dtype(model) != torch.float32:

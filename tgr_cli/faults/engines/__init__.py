@@ -3,7 +3,8 @@
 from tgr_cli.faults.engines.engine import Engine, Strike, Struck
 from tgr_cli.faults.engines.full import Full
 from tgr_cli.faults.engines.pytorchfi import PyTorchFI
+from tgr_cli.faults.engines.replay import Replay
 
-ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Full, PyTorchFI)}
+ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Full, PyTorchFI, Replay)}
 
-__all__ = ["ENGINES", "Engine", "Full", "PyTorchFI", "Strike", "Struck"]
+__all__ = ["ENGINES", "Engine", "Full", "PyTorchFI", "Replay", "Strike", "Struck"]

@@ -45,10 +45,10 @@ class Replay(Engine):
         rows_K, elements_K = rows_K.to(device), elements_K.to(device)
         before_K = self.golden.elements(call, rows_K, elements_K)
         flipped_K, after_K = self._flipped(site, before_K, bits_K)
-        return Struck(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, after_K))
+        return Struck(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
 
-    def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, after_K: Tensor) -> Tensor:
-        """Return the logits [K, C] of images whose elements are set to `after_K`."""
+    def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
+        """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""
         places_K = torch.arange(len(rows_K), device=rows_K.device)
 
         def hit(golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
@@ -57,9 +57,9 @@ class Replay(Engine):
             )
             return {call.node: value}
 
-        return self._rest({call.node}, rows_K, hit)
+        return self.rest({call.node}, rows_K, hit)
 
-    def _rest(
+    def rest(
         self, cut: set[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]
     ) -> Tensor:
         """Return the logits [K, C] of K ≤ B images whose values of `cut` are what `change` makes of the golden."""

@@ -3,6 +3,7 @@
 Suffixes: F faults, K faults of one batch, B batch of the network, N images, C classes or channels.
 """
 
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
@@ -19,6 +20,7 @@ from tgr_cli.faults.engines.rules import POINTWISE, Batch, rule_of
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Call, Network, Program, with_deaths
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
@@ -46,23 +48,23 @@ class Delta(Replay):
         self.finished = self.doubted = 0
         self._paths: dict[Node, Program] = {}
 
-    @property
-    def _together(self) -> int:
-        return 2**62  # batches are made anew as faults die out
-
-    def has_rules(self, site_name: str) -> bool:
+    def follows(self, site: Site) -> bool:
         """Return whether a fault at this site can be followed through at least the first operation behind it."""
-        call = self._calls[site_name]
+        call = self._calls[site.name]
+        if not site.per_image or call.outer != 1 or len(site.shape) not in (1, 3):
+            return False
         path = self._path(call.node)
-        lies_well = call.node in self.golden.kept and self.golden.kept[call.node].outer == 1
-        return lies_well and len(call.site.shape) in (1, 3) and (not path or rule_of(path[0][0]) is not None)
+        return not path or rule_of(path[0][0]) is not None
+
+    def _at_once(self, site: Site) -> int:
+        return sys.maxsize if site.per_image else 1  # batches are made anew as faults die out
 
     def _faulty(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
         golden_FC = self.golden_NC[rows_F]
         with torch.inference_mode():
             delta_F = after_F - before_F
             logits_FC = golden_FC.clone()
-            if call.site.per_image and self.has_rules(call.site.name):
+            if self.follows(call.site):
                 followed_F = delta_F.isfinite() & (delta_F != 0)
                 tail = _Tail(self, logits_FC)
                 for faults_K in _lots(followed_F, FAULTS_AT_ONCE):
@@ -73,8 +75,7 @@ class Delta(Replay):
                 self.doubted += int(again_F.sum())
             else:
                 again_F = torch.ones_like(delta_F, dtype=torch.bool)
-            size = self.network.batch_size if call.site.per_image else 1
-            for some in _lots(again_F, size):
+            for some in _lots(again_F, super()._at_once(call.site)):
                 struck = (values[some] for values in (rows_F, elements_F, before_F, after_F))
                 logits_FC[some] = super()._faulty(call, *struck)
         return logits_FC

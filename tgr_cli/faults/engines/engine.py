@@ -74,8 +74,7 @@ class Engine(ABC):
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         """Take the images that faults are to strike, and return their golden logits [N, C], on the CPU."""
-        assert len(x_NCHW), "no images"
-        self._x_NCHW = x_NCHW
+        self._take(x_NCHW)
         batch_size = self.network.batch_size
         logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
@@ -92,22 +91,26 @@ class Engine(ABC):
         _check(site, strike, width(self.network.dtype))
         if site.name in self.unseen():
             raise TgrError(f'the engine {self.name} cannot strike site "{site.name}"; use --engine full for it')
-        # All images share the output of a site that is not per image, so there one fault takes a forward pass.
-        together = self._together if site.per_image else 1
-        done = []
+        together, done = self._at_once(site), []
         for start in range(0, len(strike.rows_F), together):
             some = slice(start, start + together)
             done.append(self._strike(site, strike.rows_F[some], strike.elements_F[some], strike.bits_F[some]))
         return joined(done)
 
-    @property
-    def _together(self) -> int:
-        """Return how many faults `_strike` takes at once where the site is per image."""
-        return self.network.batch_size
+    def _take(self, x_NCHW: Tensor) -> None:
+        assert len(x_NCHW), "no images"
+        self._x_NCHW = x_NCHW
+
+    def _at_once(self, site: Site) -> int:
+        """Return how many faults `_strike` takes at most.
+
+        All images share the output of a site that is not per image, so there one fault takes a forward pass.
+        """
+        return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
-        """Run K ≤ `_together` independent faults, each on its prepared image; K = 1 where not `site.per_image`."""
+        """Run K ≤ `_at_once` independent faults, each on its own prepared image."""
 
     def _images(self, rows_K: Tensor) -> Tensor:
         """Return prepared images as a batch of the network's size, the last one repeated."""

@@ -1,6 +1,6 @@
 """Only the part of the network that depends on the struck site is run; the rest is taken from golden activations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 import torch
@@ -35,10 +35,16 @@ class Replay(Engine):
         return super().bytes_per_image + self.golden.bytes_per_image
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
-        assert len(x_NCHW), "no images"
-        self._x_NCHW = x_NCHW
+        self._take(x_NCHW)
         self.golden_NC = self.golden.fill(x_NCHW)
         return self.golden_NC.cpu()
+
+    def share(self, site: Site) -> float:
+        """Return the share of the network's multiply-accumulates that runs again for a fault at this site."""
+        again = {node for node, _ in self._parts_of({self._calls[site.name].node})[1].program}
+        return sum(c.site.macs for c in self._calls.values() if c.node in again) / sum(
+            s.macs for s in self.network.sites
+        )
 
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         call, device = self._calls[site.name], self.network.device
@@ -60,14 +66,17 @@ class Replay(Engine):
         return self.rest({call.node}, rows_K, hit)
 
     def rest(
-        self, cut: set[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]
+        self, cut: Collection[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]
     ) -> Tensor:
         """Return the logits [K, C] of K ≤ B images whose values of `cut` are what `change` makes of the golden."""
-        key = frozenset(cut)
-        if key not in self._parts:
-            output = self.network.output
-            self._parts[key] = (self.golden.part(cut), self.golden.part({output}, cut))
-        before, after = self._parts[key]
+        before, after = self._parts_of(cut)
         rows_B = padded(rows_K, self.network.batch_size)
         changed = change(self.golden.run(before, rows_B))
         return self.golden.run(after, rows_B, changed)[self.network.output][: len(rows_K)]
+
+    def _parts_of(self, cut: Collection[Node]) -> tuple[Part, Part]:
+        """Return what gives the golden values of `cut`, and what gives the logits from other values of it."""
+        key = frozenset(cut)
+        if key not in self._parts:
+            self._parts[key] = (self.golden.part(cut), self.golden.part({self.network.output}, cut))
+        return self._parts[key]

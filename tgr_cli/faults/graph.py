@@ -133,7 +133,8 @@ class Network:
         """Return a site's output as [B, N], a row an image's share ([1, N] where the site is not per image)."""
         if not call.site.per_image:
             return value.reshape(1, -1)
-        return value.reshape(call.outer, self.batch_size, -1).transpose(0, 1).reshape(self.batch_size, -1)
+        batch_size = value.numel() // call.site.neurons
+        return value.reshape(call.outer, batch_size, -1).transpose(0, 1).reshape(batch_size, -1)
 
     def struck(self, call: Call, value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         rows_RN = function(self.shares(call, value))
@@ -212,15 +213,21 @@ def with_deaths(nodes: Sequence[Node], keep: Collection[Node]) -> Program:
 
 
 def evaluate(
-    program: Program, values: dict[Node, Any], touch: Callable[[Node, Any], Any] | None = None
+    program: Program,
+    values: dict[Node, Any],
+    touch: Callable[[Node, Any], Any] | None = None,
+    sizes: Mapping[Node, list[int]] | None = None,
 ) -> dict[Node, Any]:
     """Run the operations on `values` and return it: results come in, values that are needed no more go out.
 
-    `touch` takes each operation's node and result, and returns what stands for the result.
+    `touch` takes each operation's node and result, and returns what stands for the result. `sizes` are second
+    arguments of some operations, to be used instead of the graph's own.
     """
     with torch.inference_mode():
         for node, dead in program:
             args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            if sizes and node in sizes:
+                args = (args[0], sizes[node], *args[2:])
             result = node.target(*args, **kwargs)  # type: ignore[operator]
             values[node] = result if touch is None else touch(node, result)
             for name in dead:

@@ -24,7 +24,7 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
-DOUBT = 10.0
+DOUBT = 2.0
 ROUNDING = 1e-5
 HUGE = 1e30
 THINNING = (*POINTWISE, "max_pool2d")

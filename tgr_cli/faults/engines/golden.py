@@ -9,7 +9,7 @@ Suffixes: N images, B batch, F faults, C channels, H W height and width.
 import operator
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,11 +18,16 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
 
+RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
 CHEAP = (
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
     *("add", "sub", "mul", "div", "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
-    *("view", "_unsafe_view", "reshape", "flatten", "permute", "transpose", "expand", "unsqueeze", "squeeze"),
-    *("_native_batch_norm_legit_no_training", "split", "split_with_sizes", "slice", "select"),
+    *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
+    *("_native_batch_norm_legit_no_training", "split", "split_with_sizes", "slice", "select", "getitem"),
+)
+ANY_BATCH = (  # take as many images as come; what they do with the first axis shows in where the images lie afterwards
+    *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
+    *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
 )
 
 
@@ -38,10 +43,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the graph: operations to run in order, after `gathers` are taken from the golden values."""
+    """A part of the graph: operations to run in order, after `gathers` are taken from the golden values.
+
+    `reshaping` are its operations that the number of images stands in, as the first of their sizes; None where it
+    cannot run for another number than the network's.
+    """
 
     program: Program
     gathers: tuple[Node, ...]
+    reshaping: tuple[Node, ...] | None
 
 
 class Golden:
@@ -53,6 +63,7 @@ class Golden:
     def __init__(self, network: Network, *, channels_last: bool = False) -> None:
         self.network = network
         self.dependent = network.downstream({network.input})
+        self._outers, self._strides = self._see()
         self.kept = self._choose(channels_last)
         self.fixed: dict[Node, Any] = {}
         self._nodes = [node for node in network.graph.nodes if node.op == "call_function"]
@@ -92,15 +103,16 @@ class Golden:
             return value
         return value.reshape(value.shape[1], 1, 1, -1)
 
-    def rows(self, node: Node, rows_B: Tensor) -> Tensor:
-        """Return a kept value of a batch of images, as the network itself would hold it."""
+    def rows(self, node: Node, rows_K: Tensor) -> Tensor:
+        """Return a kept value of some images, as the network itself would hold it."""
         kept, value = self.kept[node], self._values[node]
+        shape = (len(rows_K) * kept.shape[0] // self.network.batch_size, *kept.shape[1:])
         if kept.channels_last:
-            value = value.index_select(0, rows_B).permute(0, 3, 1, 2)
+            value = value.index_select(0, rows_K).permute(0, 3, 1, 2)
         else:
-            value = value.index_select(1, rows_B).reshape(kept.shape)
+            value = value.index_select(1, rows_K).reshape(shape if kept.outer == 1 else kept.shape)
         if value.stride() != kept.stride:
-            value = torch.empty_strided(kept.shape, kept.stride, dtype=value.dtype, device=value.device).copy_(value)
+            value = torch.empty_strided(value.shape, kept.stride, dtype=value.dtype, device=value.device).copy_(value)
         return value
 
     def elements(self, call: Call, rows_F: Tensor, elements_F: Tensor) -> Tensor:
@@ -128,39 +140,66 @@ class Golden:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        return Part(with_deaths(ordered, targets), tuple(gathers))
+        flexible = all(self._any_batch(node) for node in (*run, *gathers, *sources))
+        reshaping = tuple(node for node in ordered if _name(node) in RESHAPING) if flexible else None
+        return Part(with_deaths(ordered, targets), tuple(gathers), reshaping)
 
-    def run(self, part: Part, rows_B: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
-        """Run a part for a batch of exactly the network's size, and return the values of its targets (and others)."""
-        gathered = {node: self.rows(node, rows_B) for node in part.gathers}
-        return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})})
+    def run(self, part: Part, rows_K: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
+        """Run a part for some images, and return the values of its targets (and others).
 
-    def _choose(self, channels_last: bool) -> dict[Node, Kept]:
-        """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
-        network, kept = self.network, dict[Node, Kept]()
+        They are as many as the network takes, unless `part.reshaping` says where to put another number.
+        """
+        size, count, sizes = self.network.batch_size, len(rows_K), dict[Node, list[int]]()
+        if count != size:
+            assert part.reshaping is not None, "this part runs for whole batches only"
+            for node in part.reshaping:
+                _, shape, *_ = cast(tuple[Any, ...], node.args)
+                sizes[node] = [node.meta["val"].shape[0] * count // size, *shape[1:]]
+        gathered = {node: self.rows(node, rows_K) for node in part.gathers}
+        return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})}, sizes=sizes)
+
+    def _any_batch(self, node: Node) -> bool:
+        """Return whether a node takes any number of images, and gives their shares one after another."""
+        if node is self.network.input or isinstance(node.meta["val"], (tuple, list)):
+            return node is self.network.input or _name(node) in ANY_BATCH
+        lies_first = self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
+        return lies_first and _name(node) in ANY_BATCH
+
+    def _see(self) -> tuple[dict[Node, int], dict[Node, tuple[int, ...]]]:
+        """Return, by experiment, where the images lie in the values that can be divided among them, and the strides.
+
+        Where they lie is told as `Call.outer` tells it.
+        """
+        network, outers, strides = self.network, dict[Node, int](), dict[Node, tuple[int, ...]]()
 
         def look(node: Node, value: Any) -> Any:
-            if node in self.dependent and isinstance(value, Tensor) and not self._cheap(node):
+            if node in self.dependent and isinstance(value, Tensor):
+                strides[node] = tuple(value.stride())
                 outer = find_outer(value, network.batch_size)
                 if outer is not None:
-                    last = channels_last and outer == 1 and value.ndim == 4 and value.shape[0] == network.batch_size
-                    kept[node] = Kept(tuple(value.shape), tuple(value.stride()), outer, last)
+                    outers[node] = outer
             return value
 
         shape = (network.batch_size, *network.input_shape)
         x_BCHW = taint(torch.zeros(shape, dtype=network.dtype, device=network.device))
-        look(network.input, x_BCHW)
         nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        look(network.input, x_BCHW)
         evaluate(with_deaths(nodes, {network.output}), {**network.constants, network.input: x_BCHW}, look)
-        for call in network.calls.values():  # where they were seen to lie, with every image's share in one piece
-            if call.node in kept and kept[call.node].outer != call.outer:
-                kept[call.node] = Kept(kept[call.node].shape, kept[call.node].stride, call.outer, False)
+        known = {call.node: call.outer for call in network.calls.values() if call.site.per_image}
+        return {**outers, **known}, strides
+
+    def _choose(self, channels_last: bool) -> dict[Node, Kept]:
+        """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
+        kept = {}
+        for node, outer in self._outers.items():
+            if not self._cheap(node):
+                value = node.meta["val"]
+                last = channels_last and outer == 1 and value.ndim == 4 and value.shape[0] == self.network.batch_size
+                kept[node] = Kept(tuple(value.shape), self._strides[node], outer, last)
         return kept
 
     def _cheap(self, node: Node) -> bool:
-        if node.target is not operator.getitem and getattr(node.target, "_opname", "") not in CHEAP:
-            return False
-        return sum(source in self.dependent for source in node.all_input_nodes) == 1
+        return _name(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1
 
     def _keep(self, node: Node, value: Tensor, some: slice, count: int) -> None:
         kept = self.kept[node]
@@ -174,6 +213,10 @@ class Golden:
             self._values[node] = torch.empty(shape, dtype=value.dtype, device=value.device)
         length = some.stop - some.start
         self._values[node].narrow(axis, some.start, length).copy_(value.narrow(axis, 0, length))
+
+
+def _name(node: Node) -> str:
+    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
 
 
 def unflattened(elements_F: Tensor, shape_CHW: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

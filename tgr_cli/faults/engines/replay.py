@@ -70,9 +70,11 @@ class Replay(Engine):
     ) -> Tensor:
         """Return the logits [K, C] of K ≤ B images whose values of `cut` are what `change` makes of the golden."""
         before, after = self._parts_of(cut)
-        rows_B = padded(rows_K, self.network.batch_size)
-        changed = change(self.golden.run(before, rows_B))
-        return self.golden.run(after, rows_B, changed)[self.network.output][: len(rows_K)]
+        count = len(rows_K)
+        if before.reshaping is None or after.reshaping is None:
+            rows_K = padded(rows_K, self.network.batch_size)
+        changed = change(self.golden.run(before, rows_K))
+        return self.golden.run(after, rows_K, changed)[self.network.output][:count]
 
     def _parts_of(self, cut: Collection[Node]) -> tuple[Part, Part]:
         """Return what gives the golden values of `cut`, and what gives the logits from other values of it."""

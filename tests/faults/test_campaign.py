@@ -1,6 +1,7 @@
 """A campaign: every fault of the plan once, each row where the plan has it, against an injection written by hand."""
 
 import numpy as np
+import pytest
 import torch
 from toys import toy_images, toy_net
 
@@ -21,14 +22,22 @@ def load(positions_K: np.ndarray) -> torch.Tensor:
 
 
 def campaign_of(
-    engine: str = "full", *, batch_size: int = 8, limit: str = "clamp", shift: float = 0.0
+    engine: str = "full",
+    *,
+    batch_size: int = 8,
+    limit: str = "clamp",
+    shift: float = 0.0,
+    images_at_once: int | None = None,
 ) -> tuple[plan.Plan, dict]:
     model = toy_net()
     model.conv1.bias.data += shift
     network = Network.capture(model, (1, 8, 8), batch_size=batch_size)
     held = RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {})
     faults = plan.uniform(network.sites, np.ones(12, bool), injections=60, bits=32, seed=0)
-    return faults, campaign.run(ENGINES[engine](model, network, held), faults, load, LABELS_N)
+    running = ENGINES[engine](model, network, held)
+    if images_at_once is not None:
+        running.memory = images_at_once * running.bytes_per_image
+    return faults, campaign.run(running, faults, load, LABELS_N)
 
 
 def by_hand(faults: plan.Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
@@ -81,12 +90,13 @@ def test_outcomes_add_up_to_the_plan_with_non_finite_rows_kept() -> None:
     assert np.isnan(columns["dloss"][gone]).all()
 
 
-def test_batch_size_and_memory_do_not_move_an_outcome(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("engine", ["full", "replay", "delta", "auto"])
+def test_engine_batch_size_and_memory_do_not_move_an_outcome(engine: str) -> None:
     _, expected = campaign_of(batch_size=8)
-    _, one = campaign_of(batch_size=3)
-    monkeypatch.setattr(campaign, "IMAGE_BYTES_HELD", 5 * 8 * 8 * 4)  # five images a chunk
-    _, chunked = campaign_of(batch_size=8)
-    for columns in (one, chunked):
+    _, same = campaign_of(engine, batch_size=8)
+    _, one = campaign_of(engine, batch_size=3)
+    _, chunked = campaign_of(engine, batch_size=8, images_at_once=5)
+    for columns in (same, one, chunked):
         assert columns["outcome"].tolist() == expected["outcome"].tolist()
         np.testing.assert_allclose(columns["value_after"], expected["value_after"], rtol=1e-4, atol=1e-6)
 

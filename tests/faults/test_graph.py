@@ -142,14 +142,14 @@ def test_strides_of_a_struck_output_stay() -> None:
             return self.conv(x_BCHW.to(memory_format=torch.channels_last)).mean(dim=(2, 3))
 
     network, strides = Network.capture(Strided().eval(), (2, 3, 3), batch_size=2), []
-    original = network._struck
+    original = network.struck
 
     def recorded(call, value, function):  # type: ignore[no-untyped-def]
         struck = original(call, value, function)
         strides.append((value.stride(), struck.stride()))
         return struck
 
-    network._struck = recorded  # type: ignore[method-assign]
+    network.struck = recorded  # type: ignore[method-assign]
     network.forward(images(2, 2, 3, 3), strike={"conv": lambda share_BN: share_BN * 2})
     ((before, after),) = strides
     assert before == after == (36, 1, 12, 4)

@@ -39,8 +39,22 @@ def inject(
     ] = None,
     targets: options.Targets = "conv,linear",
     engine: Annotated[
-        str, typer.Option(help="full (the oracle) or pytorchfi (for comparison).", rich_help_panel=FAULTS)
-    ] = "full",
+        str,
+        typer.Option(
+            help="auto (the fastest exact one for each site), delta (propagates the change), replay (runs what depends "
+            "on the site), full (the oracle), pytorchfi (for comparison).",
+            rich_help_panel=FAULTS,
+        ),
+    ] = "auto",
+    verify: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Run this many random faults of the finished campaign again through full; any other outcome is an "
+            "error.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = 0,
     faults: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +150,7 @@ def _print_campaign(console: Console, result: "Result") -> None:
             {
                 "run": result.run,
                 "faults": result.faults,
+                "verified": result.verified,
                 "network": network,
                 "gate": result.gate and vars(result.gate),
                 "sites": result.sites,
@@ -168,6 +183,8 @@ def _print_campaign(console: Console, result: "Result") -> None:
             f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
         )
     console.line(f"network, weighted by share of MACs (V_CNN): mean dLoss {number(figures.v_cnn_share)} nats")
+    if result.verified:
+        console.line(f"verified: {result.verified:,} random faults came out the same through full")
     if not all(row["reliable"] for row in result.sites):
         console.note("~ marks intervals that rest on fewer than 30 effective contributions: use more --injections")
 

@@ -1,6 +1,6 @@
 """A campaign: every fault of a plan run through an engine, each row put back where the plan has it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,8 +10,6 @@ from tgr_cli.faults.engines.engine import Engine, Strike
 from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import judge
 from tgr_cli.reporting import SILENT, Reporter
-
-IMAGE_BYTES_HELD = 512 * 2**20
 
 
 def run(
@@ -27,13 +25,14 @@ def run(
     Where an outcome is non_finite, `metrics.outcomes.with_nulls` makes the nulls of the artifact.
 
     `load` gives the images at some positions of the pool as x_KCHW; `labels_N` are the classes the losses are taken
-    against. Images are visited in chunks that fit in memory, sites in execution order within a chunk.
+    against. Images are visited in chunks as the engine wants them, sites in execution order within a chunk.
     """
     columns: dict[str, np.ndarray] = {}
     done = 0
-    for image_K in _chunks(plan, load):
-        x_KCHW = load(image_K)
-        golden_KC = engine.prepare(x_KCHW)
+    struck_images = np.unique(plan.image_F)
+    for start in range(0, len(struck_images), engine.images_at_once):
+        image_K = struck_images[start : start + engine.images_at_once]
+        golden_KC = engine.prepare(load(image_K))
         in_chunk_F = np.isin(plan.image_F, image_K)
         for number, site in enumerate(plan.sites):
             chosen = np.flatnonzero(in_chunk_F & (plan.site_F == number))
@@ -61,11 +60,3 @@ def run(
             reporter.progress("injecting", done, len(plan))
     assert done == len(plan)
     return columns
-
-
-def _chunks(plan: Plan, load: Callable[[np.ndarray], Tensor]) -> Iterator[np.ndarray]:
-    struck = np.unique(plan.image_F)
-    first = load(struck[:1])
-    size = max(1, IMAGE_BYTES_HELD // (first.numel() * first.element_size()))
-    for start in range(0, len(struck), size):
-        yield struck[start : start + size]

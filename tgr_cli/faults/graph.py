@@ -5,7 +5,7 @@ Suffixes: B batch, C classes or channels, H W height and width, N neurons of one
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from tgr_cli.faults.sites import OPS, Site
 
 aten = torch.ops.aten
 Strikes = Mapping[str, Callable[[Tensor], Tensor]]
+Program = Sequence[tuple[Node, Sequence[Node]]]
 
 
 class Network:
@@ -48,7 +49,7 @@ class Network:
         outputs: Any = self.graph.output_node().args[0]
         (self.output,) = outputs
         self.num_classes = int(self.output.meta["val"].shape[1])
-        self._program = _with_deaths(self.graph, keep={self.output, *self.constants})
+        self._program = with_deaths([node for node in self.graph.nodes if node.op == "call_function"], {self.output})
 
     @classmethod
     def capture(
@@ -103,7 +104,7 @@ class Network:
 
         def touch(call: Call, value: Tensor) -> Tensor:
             if call.site.name in strike:
-                value = self._struck(call, value, strike[call.site.name])
+                value = self.struck(call, value, strike[call.site.name])
             if observe is not None:
                 observe(call.site, self.shares(call, value))
             return value
@@ -113,25 +114,30 @@ class Network:
     def run(self, x_BCHW: Tensor, touch: Callable[[Call, Tensor], Tensor] | None = None) -> Tensor:
         """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it."""
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
-        values: dict[Node, Any] = dict(self.constants)
-        with torch.inference_mode():
-            values[self.input] = x_BCHW.to(self.device, self.dtype)
-            for node, dead in self._program:
-                args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
-                values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
-                if touch is not None and node in self.calls:
-                    values[node] = touch(self.calls[node], values[node])
-                for name in dead:
-                    del values[name]
-            return values[self.output]
+        values = {**self.constants, self.input: x_BCHW.to(self.device, self.dtype)}
+
+        def look(node: Node, value: Any) -> Any:
+            return touch(self.calls[node], value) if touch is not None and node in self.calls else value
+
+        evaluate(self._program, values, look if touch is not None else None)
+        return values[self.output]
+
+    def downstream(self, sources: Iterable[Node]) -> set[Node]:
+        """Return the nodes whose values depend on any of `sources`, these included."""
+        found = set(sources)
+        for node in self.graph.nodes:
+            if node.op == "call_function" and not found.isdisjoint(node.all_input_nodes):
+                found.add(node)
+        return found
 
     def shares(self, call: Call, value: Tensor) -> Tensor:
         """Return a site's output as [B, N], a row an image's share ([1, N] where the site is not per image)."""
         if not call.site.per_image:
             return value.reshape(1, -1)
-        return value.reshape(call.outer, self.batch_size, -1).transpose(0, 1).reshape(self.batch_size, -1)
+        batch_size = value.numel() // call.site.neurons
+        return value.reshape(call.outer, batch_size, -1).transpose(0, 1).reshape(batch_size, -1)
 
-    def _struck(self, call: Call, value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def struck(self, call: Call, value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         rows_RN = function(self.shares(call, value))
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
         # The strides of the output choose the kernels that follow: the faulty run must have the golden one's.
@@ -196,9 +202,8 @@ def _inputs(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
     return image, values
 
 
-def _with_deaths(graph: torch.fx.Graph, keep: set[Node]) -> list[tuple[Node, list[Node]]]:
-    """Return the graph's operations in order, each with the nodes whose values nothing after it needs."""
-    nodes = [node for node in graph.nodes if node.op == "call_function"]
+def with_deaths(nodes: Sequence[Node], keep: Collection[Node]) -> Program:
+    """Return these operations, each with the nodes whose values nothing after it needs, but for those in `keep`."""
     last: dict[Node, Node] = {}
     for node in nodes:
         last[node] = node  # a value that nobody uses dies at once
@@ -211,30 +216,67 @@ def _with_deaths(graph: torch.fx.Graph, keep: set[Node]) -> list[tuple[Node, lis
     return [(node, dying.get(node, [])) for node in nodes]
 
 
+def evaluate(
+    program: Program,
+    values: dict[Node, Any],
+    touch: Callable[[Node, Any], Any] | None = None,
+    sizes: Mapping[Node, list[int]] | None = None,
+) -> dict[Node, Any]:
+    """Run the operations on `values` and return it: results come in, values that are needed no more go out.
+
+    `touch` takes each operation's node and result, and returns what stands for the result. `sizes` are second
+    arguments of some operations, to be used instead of the graph's own.
+    """
+    with torch.inference_mode():
+        for node, dead in program:
+            args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            if sizes and node in sizes:
+                args = (args[0], sizes[node], *args[2:])
+            result = node.target(*args, **kwargs)  # type: ignore[operator]
+            values[node] = result if touch is None else touch(node, result)
+            for name in dead:
+                del values[name]
+    return values
+
+
+def taint(x_BCHW: Tensor) -> Tensor:
+    """Return the images with the last one made NaN, so that what depends on it can be told from the rest."""
+    tainted = x_BCHW.clone()
+    tainted[-1] = math.nan
+    return tainted
+
+
+def find_outer(value: Tensor, batch_size: int) -> int | None:
+    """Return `Call.outer` of a value computed from tainted images; None where it cannot be divided into shares.
+
+    Of the right division, exactly the last image's share holds NaN.
+    """
+    if not value.is_floating_point():
+        return None
+    nan = value.isnan()
+    for outer in possible_outers(tuple(value.shape), batch_size):
+        nan_B = nan.reshape(outer, batch_size, -1).any(dim=2).any(dim=0)
+        if nan_B[-1] and not nan_B[:-1].any():
+            return outer
+    return None
+
+
 def _find_outers(network: Network, example: Tensor) -> list[int]:
     """Return `Call.outer` of each site, seen by experiment.
 
-    One image is made NaN: of the right division into shares, exactly this image's share holds NaN afterwards. Raises
-    TgrError for a site that cannot be divided so.
+    Raises TgrError for a site that cannot be divided into a share for each image.
     """
-    tainted, batch_size = example.clone(), network.batch_size
-    tainted[-1] = math.nan
     outers: list[int] = []
 
-    def divides(value: Tensor, outer: int) -> bool:
-        nan_B = value.reshape(outer, batch_size, -1).isnan().any(dim=2).any(dim=0)
-        return bool(nan_B[-1]) and not bool(nan_B[:-1].any())
-
     def look(call: Call, value: Tensor) -> Tensor:
-        possible = possible_outers(tuple(value.shape), batch_size) if call.site.per_image else iter((1,))
-        outer = next((n for n in possible if not call.site.per_image or divides(value, n)), None)
+        outer = find_outer(value, network.batch_size) if call.site.per_image else 1
         if outer is None:
             raise TgrError(
-                f'the output of site "{call.site.name}", of shape {tuple(value.shape)} for {batch_size} images, cannot '
-                f'be divided into a share for each image; leave "{call.site.op}" out of the targets'
+                f'the output of site "{call.site.name}", of shape {tuple(value.shape)} for {network.batch_size} '
+                f'images, cannot be divided into a share for each image; leave "{call.site.op}" out of the targets'
             )
         outers.append(outer)
         return value
 
-    network.run(tainted, look)
+    network.run(taint(example), look)
     return outers

@@ -35,6 +35,11 @@ class Plan:
     def __len__(self) -> int:
         return len(self.number_F)
 
+    def take(self, chosen: np.ndarray) -> "Plan":
+        """Return the plan of some of the faults, given by their places."""
+        arrays = {name: value[chosen] for name, value in vars(self).items() if name != "sites"}
+        return Plan(sites=self.sites, **arrays)
+
     def indices(self) -> list[list[int]]:
         """Return the struck element of every fault as an index with one number an axis of its site's shape."""
         rows: list[list[int]] = [[]] * len(self)

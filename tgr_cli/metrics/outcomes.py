@@ -14,6 +14,7 @@ from tgr_cli.metrics.top2diff import top2
 
 OUTCOMES = ("non_finite", "sdc", "masked", "benign")
 MASKED_BOUND = 1e-5
+DLOSS_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ def with_nulls(columns: Mapping[str, Any]) -> dict[str, Any]:
     gone_N = columns["outcome"] == "non_finite"
     nullable = ("faulty_label", "faulty_loss", "dloss", "faulty_top2diff")
     return {name: pa.array(v, mask=gone_N) if name in nullable else v for name, v in columns.items()}
+
+
+def agree(outcome: str, dloss: float, oracle_outcome: str, oracle_dloss: float) -> bool:
+    """Return whether a fault came out as the oracle has it: the same outcome, and dLoss within 1e-4 + 1e-4 × dLoss.
+
+    dLoss is NaN where the outcome is non_finite.
+    """
+    if outcome != oracle_outcome or np.isnan(dloss) != np.isnan(oracle_dloss):
+        return False
+    return bool(np.isnan(dloss) or abs(dloss - oracle_dloss) <= DLOSS_TOLERANCE * (1 + oracle_dloss))
 
 
 def predictions(logits_NC: torch.Tensor) -> np.ndarray:

@@ -28,6 +28,7 @@ from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
+from tgr_cli.steps.verify import verify
 
 LABELS = ("true", "golden")
 
@@ -45,7 +46,7 @@ class Config:
     images: int | None = None
     all_images: bool = False
     label: str = "true"
-    engine: str = "full"
+    engine: str = "auto"
     targets: str = "conv,linear"
     confidence: float = 0.99
     seed: int = 0
@@ -53,6 +54,7 @@ class Config:
     workers: int = 0
     device: str = "cpu"
     faults: Path | None = None
+    verify: int = 0
     max_sdc_rate: float | None = None
     max_dloss: float | None = None
     workdir: Path = Path("runs")
@@ -68,6 +70,8 @@ class Config:
                 raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
         if self.injections < 1:
             raise TgrError(f"--injections is {self.injections}; use at least 1")
+        if self.verify < 0:
+            raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
         if not 0 < self.confidence < 1:
             raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
         if self.max_dloss is not None and self.limit == "none":
@@ -81,14 +85,17 @@ class Config:
         """Return what identifies the campaign: nothing of where it runs, what reads it, or where it is written."""
         values: dict[str, Any] = normalised(self)
         drawn = () if self.faults is None else ("injections", "seed")  # a list is run as it is
-        for name in ("max_sdc_rate", "max_dloss", *drawn):
+        for name in ("verify", "max_sdc_rate", "max_dloss", *drawn):
             del values[name]
         return values | {"sampling": "list" if self.faults else "uniform"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished campaign: its two artifacts, the sites' rows, the network's figures and the gate's verdict, if any."""
+    """A finished campaign: its two artifacts, the sites' rows, the network's figures and the gate's verdict, if any.
+
+    `verified` faults were run again through `full` and came out the same.
+    """
 
     run: str
     faults: int
@@ -97,10 +104,11 @@ class Result:
     sites: list[dict[str, Any]]
     network: summary.Network
     gate: summary.Gate | None
+    verified: int
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Return the finished campaign; both artifacts are written whole, at its end."""
+    """Return the finished campaign; both artifacts are written whole, at its end, and then verified if asked for."""
     subject = Subject.open(config, reporter)
     injections = store.prepare(config.out or subject.loaded.run.injections)
     vulnerability = store.prepare(_beside(injections))
@@ -136,6 +144,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     inputs = {"injections": sha256_file(injections)}
     table = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
     store.write(vulnerability, VULNERABILITY, table, provenance_for(VULNERABILITY, inputs=inputs, **facts))
+    verified = 0
+    if config.verify:
+        verified = verify(subject, network, limit, faults, columns, labels_N, count=config.verify, seed=config.seed)
     return Result(
         run=subject.loaded.run.name,
         faults=len(faults),
@@ -144,6 +155,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         sites=rows,
         network=figures,
         gate=summary.judge_gate(figures, max_sdc_rate=config.max_sdc_rate, max_dloss=config.max_dloss),
+        verified=verified,
     )
 
 

@@ -12,13 +12,12 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES
+from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import runs
 from tgr_cli.steps.inject import Config, strike
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
-
-DLOSS_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +31,8 @@ class Replay:
     @property
     def agrees(self) -> bool:
         """Return whether the outcome is the same and dLoss within 1e-4 + 1e-4 × dLoss of the stored one."""
-        before, after = self.stored["dloss"], self.again["dloss"]
-        if self.stored["outcome"] != self.again["outcome"] or (before is None) != (after is None):
-            return False
-        return before is None or math.isclose(before, after, rel_tol=DLOSS_TOLERANCE, abs_tol=DLOSS_TOLERANCE)
+        losses = [math.nan if row["dloss"] is None else row["dloss"] for row in (self.again, self.stored)]
+        return agree(self.again["outcome"], losses[0], self.stored["outcome"], losses[1])
 
 
 def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:

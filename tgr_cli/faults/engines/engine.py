@@ -3,18 +3,22 @@
 Suffixes: N images, B batch, K faults of one batch, F faults, C classes or channels, H W height and width.
 """
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import width
+from tgr_cli.faults.bits import flip, width
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
+
+MEMORY = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,22 @@ class Engine(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit) -> None:
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
         self.model = model
         self.network = network
         self.limit = limit
+        self.memory = memory
         self._x_NCHW: Tensor | None = None
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Return the memory that a prepared image takes."""
+        return math.prod(self.network.input_shape) * self.network.dtype.itemsize
+
+    @property
+    def images_at_once(self) -> int:
+        """Return how many images `prepare` may be given for what it keeps to fit into `memory` bytes; at least 1."""
+        return max(1, self.memory // self.bytes_per_image)
 
     def unseen(self) -> tuple[str, ...]:
         """Return the names of the network's sites that this engine cannot strike."""
@@ -59,9 +74,9 @@ class Engine(ABC):
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         """Take the images that faults are to strike, and return their golden logits [N, C], on the CPU."""
-        assert len(x_NCHW), "no images"
-        self._x_NCHW = x_NCHW
-        logits = [self.network.forward(_padded(x_BCHW, self.network.batch_size)) for x_BCHW in self._batches(x_NCHW)]
+        self._take(x_NCHW)
+        batch_size = self.network.batch_size
+        logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
 
     def inject(self, strike: Strike) -> Struck:
@@ -76,30 +91,46 @@ class Engine(ABC):
         _check(site, strike, width(self.network.dtype))
         if site.name in self.unseen():
             raise TgrError(f'the engine {self.name} cannot strike site "{site.name}"; use --engine full for it')
-        # All images share the output of a site that is not per image, so there one fault takes a forward pass.
-        together = self.network.batch_size if site.per_image else 1
-        done = []
+        together, done = self._at_once(site), []
         for start in range(0, len(strike.rows_F), together):
             some = slice(start, start + together)
-            x_BCHW = _padded(x_NCHW[strike.rows_F[some]], self.network.batch_size)
-            done.append(self._strike(site, x_BCHW, strike.elements_F[some], strike.bits_F[some]))
-        return Struck(
-            torch.cat([part.before_F for part in done]).cpu(),
-            torch.cat([part.flipped_F for part in done]).cpu(),
-            torch.cat([part.after_F for part in done]).cpu(),
-            torch.cat([part.logits_FC for part in done]).cpu(),
-        )
+            done.append(self._strike(site, strike.rows_F[some], strike.elements_F[some], strike.bits_F[some]))
+        return joined(done)
+
+    def _take(self, x_NCHW: Tensor) -> None:
+        assert len(x_NCHW), "no images"
+        self._x_NCHW = x_NCHW
+
+    def _at_once(self, site: Site) -> int:
+        """Return how many faults `_strike` takes at most.
+
+        All images share the output of a site that is not per image, so there one fault takes a forward pass.
+        """
+        return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
-    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
-        """Run K ≤ B independent faults, fault k on image k, in one forward pass; K = 1 where not `site.per_image`."""
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        """Run K ≤ `_at_once` independent faults, each on its own prepared image."""
 
-    def _batches(self, x_NCHW: Tensor) -> tuple[Tensor, ...]:
-        return x_NCHW.split(self.network.batch_size)
+    def _images(self, rows_K: Tensor) -> Tensor:
+        """Return prepared images as a batch of the network's size, the last one repeated."""
+        assert self._x_NCHW is not None
+        return padded(self._x_NCHW[rows_K], self.network.batch_size)
+
+    def _flipped(self, site: Site, before_K: Tensor, bits_K: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the struck values after the flip, and after the range limit."""
+        flipped_K = flip(before_K, bits_K)
+        return flipped_K, self.limit.apply(site.name, flipped_K)
 
 
-def _padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
-    """Return the images with the last one repeated until there are `batch_size`."""
+def joined(parts: Sequence[Struck]) -> Struck:
+    """Return what all these faults did, in order, on the CPU."""
+    names = [field.name for field in fields(Struck)]
+    return Struck(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
+
+
+def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
+    """Return the rows with the last one repeated until there are `batch_size`."""
     missing = batch_size - len(x_BCHW)
     return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
 

@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tgr_cli.faults import bits
 from tgr_cli.faults.engines.engine import Engine, Struck
 from tgr_cli.faults.sites import Site
 
@@ -15,18 +14,17 @@ class Full(Engine):
 
     name: ClassVar[str] = "full"
 
-    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         elements_K = elements_K.to(self.network.device)
-        rows_K = torch.arange(len(elements_K), device=self.network.device)
+        places_K = torch.arange(len(elements_K), device=self.network.device)
         values: list[Tensor] = []
 
         def hit(output_BN: Tensor) -> Tensor:
-            before_K = output_BN[rows_K, elements_K]
-            flipped_K = bits.flip(before_K, bits_K)
-            after_K = self.limit.apply(site.name, flipped_K)
+            before_K = output_BN[places_K, elements_K]
+            flipped_K, after_K = self._flipped(site, before_K, bits_K)
             values.extend((before_K, flipped_K, after_K))
-            return output_BN.index_put((rows_K, elements_K), after_K)
+            return output_BN.index_put((places_K, elements_K), after_K)
 
-        logits_BC = self.network.forward(x_BCHW, strike={site.name: hit})
+        logits_BC = self.network.forward(self._images(rows_K), strike={site.name: hit})
         before_K, flipped_K, after_K = values
         return Struck(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])

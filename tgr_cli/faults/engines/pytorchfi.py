@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
@@ -33,8 +33,8 @@ class PyTorchFI(Engine):
 
     name: ClassVar[str] = "pytorchfi"
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit) -> None:
-        super().__init__(model, network, limit)
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, limit, memory=memory)
         if network.dtype != torch.float32:
             raise TgrError(f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use full")
         if network.device.type not in ("cpu", "cuda"):
@@ -66,7 +66,7 @@ class PyTorchFI(Engine):
     def unseen(self) -> tuple[str, ...]:
         return tuple(site.name for site in self.network.sites if site.name not in self._layers)
 
-    def _strike(self, site: Site, x_BCHW: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
         # It wants three axes a fault, None where a layer's output has fewer.
@@ -94,7 +94,7 @@ class PyTorchFI(Engine):
                 corrupted = tool.declare_neuron_fi(
                     function=flip, layer_num=[layer] * count, batch=list(range(count)), **axes
                 )
-                logits_BC = corrupted(x_BCHW.to(self.network.device))
+                logits_BC = corrupted(self._images(rows_K).to(self.network.device))
             finally:
                 tool.fi_reset()
         return Struck(seen["before"], seen["flipped"], seen["after"], logits_BC[:count])

@@ -1,0 +1,49 @@
+"""The fastest exact engine for each site, on one set of golden activations."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.faults.engines.delta import Delta
+from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck
+from tgr_cli.faults.engines.full import Full
+from tgr_cli.faults.engines.replay import Replay
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
+
+WORTH_KEEPING = 0.99  # above this share of the network, reading golden values costs more than it saves
+
+
+class Auto(Engine):
+    """Strikes any site of any network: `delta` where it has rules, else `replay`, and `full` where nothing is saved."""
+
+    name: ClassVar[str] = "auto"
+
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, limit, memory=memory)
+        kept = Delta if network.dtype == torch.float32 else Replay
+        self._kept: Replay = kept(model, network, limit, memory=memory)
+        self._full = Full(model, network, limit, memory=memory)
+
+    def chosen(self, site: Site) -> Engine:
+        """Return the engine that strikes this site."""
+        if isinstance(self._kept, Delta) and self._kept.follows(site):
+            return self._kept
+        return self._kept if self._kept.share(site) < WORTH_KEEPING else self._full
+
+    @property
+    def bytes_per_image(self) -> int:
+        return self._kept.bytes_per_image
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        self._take(x_NCHW)
+        self._full._take(x_NCHW)
+        return self._kept.prepare(x_NCHW)
+
+    def _at_once(self, site: Site) -> int:
+        return self.chosen(site)._at_once(site)
+
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        return self.chosen(site)._strike(site, rows_K, elements_K, bits_K)

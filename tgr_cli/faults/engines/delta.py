@@ -1,0 +1,185 @@
+"""The change itself is propagated: a window around the fault, then the whole map once the window fills most of it.
+
+Suffixes: F faults, K faults of one batch, B batch of the network, N images, C classes or channels.
+"""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.fx.node import Node
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.engines.engine import MEMORY
+from tgr_cli.faults.engines.golden import unflattened
+from tgr_cli.faults.engines.replay import Replay
+from tgr_cli.faults.engines.rules import POINTWISE, Batch, rule_of
+from tgr_cli.faults.engines.windows import Window, stacked
+from tgr_cli.faults.graph import Call, Network, Program, with_deaths
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
+from tgr_cli.metrics.outcomes import MASKED_BOUND
+
+FAULTS_AT_ONCE = 128
+DOUBT = 10.0
+ROUNDING = 1e-5
+HUGE = 1e30
+THINNING = (*POINTWISE, "max_pool2d")
+
+
+class Delta(Replay):
+    """Strikes any site of a float32 network; gives the outcomes of `full`, and its logits to rounding.
+
+    Where an operation has no rule, the change is added to the golden values and the rest is run as `replay` does. So
+    are faults whose outcome could hang on rounding: logits that are huge or not finite, near the bound of `masked`, or
+    with two highest ones nearly equal.
+    """
+
+    name: ClassVar[str] = "delta"
+    channels_last: ClassVar[bool] = True
+
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+        if network.dtype != torch.float32:
+            raise TgrError(f"the engine delta is for float32 networks, the model is {network.dtype}; use replay")
+        super().__init__(model, network, limit, memory=memory)
+        self.finished = self.doubted = 0
+        self._paths: dict[Node, Program] = {}
+
+    def follows(self, site: Site) -> bool:
+        """Return whether a fault at this site can be followed through at least the first operation behind it."""
+        call = self._calls[site.name]
+        if not site.per_image or call.outer != 1 or len(site.shape) not in (1, 3):
+            return False
+        path = self._path(call.node)
+        return not path or rule_of(path[0][0]) is not None
+
+    def _at_once(self, site: Site) -> int:
+        return sys.maxsize if site.per_image else 1  # batches are made anew as faults die out
+
+    def _faulty(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
+        golden_FC = self.golden_NC[rows_F]
+        with torch.inference_mode():
+            delta_F = after_F - before_F
+            logits_FC = golden_FC.clone()
+            if self.follows(call.site):
+                followed_F = delta_F.isfinite() & (delta_F != 0)
+                tail = _Tail(self, logits_FC)
+                for faults_K in _lots(followed_F, FAULTS_AT_ONCE):
+                    window = _struck(call, elements_F[faults_K], delta_F[faults_K])
+                    self._follow(call, Batch(self.golden, rows_F[faults_K], {call.node: window}), faults_K, tail)
+                tail.flush()
+                again_F = ~delta_F.isfinite() | doubtful(golden_FC, logits_FC)
+                self.doubted += int(again_F.sum())
+            else:
+                again_F = torch.ones_like(delta_F, dtype=torch.bool)
+            for some in _lots(again_F, super()._at_once(call.site)):
+                struck = (values[some] for values in (rows_F, elements_F, before_F, after_F))
+                logits_FC[some] = super()._faulty(call, *struck)
+        return logits_FC
+
+    def _follow(self, call: Call, batch: Batch, faults_K: Tensor, tail: "_Tail") -> None:
+        """Take a batch of faults as far as rules go, and leave their logits, or what is left to do, in `tail`."""
+        for node, dead in self._path(call.node):
+            rule = rule_of(node)
+            change = rule(batch, node) if rule is not None else None
+            if change is None:
+                tail.add(batch, faults_K)
+                return
+            batch.changes[node] = change
+            for name in dead:
+                batch.changes.pop(name, None)
+            if len(batch.changes) == 1 and getattr(node.target, "_opname", "") in THINNING:
+                alive_K = change.alive()
+                if not alive_K.all():
+                    left = alive_K.nonzero().flatten()
+                    self.finished += len(alive_K) - len(left)
+                    batch = Batch(self.golden, batch.rows_K[left], {node: change.take(left)})
+                    faults_K = faults_K[left]
+                    if not len(left):
+                        return
+        (change,) = batch.changes.values()
+        tail.logits_FC[faults_K] += change.dense().flatten(1)
+
+    def _path(self, source: Node) -> Program:
+        """Return the operations that depend on `source` and that the logits depend on, in order."""
+        if source not in self._paths:
+            output = self.network.output
+            affected = self.network.downstream({source}) - {source}
+            nodes = [node for node, _ in self.golden.part({output}, {source}).program if node in affected]
+            self._paths[source] = with_deaths(nodes, {output})
+        return self._paths[source]
+
+
+class _Tail:
+    """Faults that have come as far as windows go; they wait until there is a whole batch of them."""
+
+    def __init__(self, engine: Delta, logits_FC: Tensor) -> None:
+        self.logits_FC = logits_FC
+        self._engine = engine
+        self._waiting: dict[tuple[tuple[Node, bool], ...], list[tuple[Tensor, Batch]]] = {}
+
+    def add(self, batch: Batch, faults_K: Tensor) -> None:
+        key = tuple((node, window.channel_K is None) for node, window in batch.changes.items())
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append((faults_K, batch))
+        size = self._engine.network.batch_size
+        if sum(len(faults) for faults, _ in waiting) >= size:
+            self._waiting[key] = self._run(waiting, at_least=size)
+
+    def flush(self) -> None:
+        for waiting in self._waiting.values():
+            if waiting:
+                self._run(waiting, at_least=1)
+        self._waiting.clear()
+
+    def _run(self, waiting: list[tuple[Tensor, Batch]], at_least: int) -> list[tuple[Tensor, Batch]]:
+        """Finish whole batches of what waits, the last one only if it has `at_least` so many; return the rest."""
+        faults_F = torch.cat([faults for faults, _ in waiting])
+        rows_F = torch.cat([batch.rows_K for _, batch in waiting])
+        cut = tuple(waiting[0][1].changes)
+        windows = {node: stacked([batch.changes[node] for _, batch in waiting]) for node in cut}
+        for some in torch.arange(len(faults_F), device=faults_F.device).split(self._engine.network.batch_size):
+            part = {node: window.take(some) for node, window in windows.items()}
+            if len(some) < at_least:
+                return [(faults_F[some], Batch(self._engine.golden, rows_F[some], part))]
+            self.logits_FC[faults_F[some]] = self._engine.rest(set(cut), rows_F[some], partial(_added, part))
+        return []
+
+
+def _lots(chosen_F: Tensor, size: int) -> list[Tensor]:
+    """Return the faults that are chosen, by number, in lots of at most `size`."""
+    return [lot for lot in chosen_F.nonzero().flatten().split(size) if len(lot)]
+
+
+def _added(windows: Mapping[Node, Window], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
+    """Return the golden values with the windows added."""
+    changed = {}
+    for node, window in windows.items():
+        value = golden[node].clone()
+        delta = window.dense()
+        value[: len(delta)] += delta.reshape(len(delta), *value.shape[1:])
+        changed[node] = value
+    return changed
+
+
+def _struck(call: Call, elements_K: Tensor, delta_K: Tensor) -> Window:
+    """Return the change of single elements of a site's output."""
+    shape = call.site.shape
+    y_K, x_K, channel_K = unflattened(elements_K, shape)
+    bounds = (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+    return Window(delta_K[:, None, None, None], y_K, x_K, bounds, channel_K)
+
+
+def doubtful(golden_FC: Tensor, faulty_FC: Tensor) -> Tensor:
+    """Return for each fault whether rounding could decide its outcome, bool [F]."""
+    size_F = golden_FC.abs().amax(dim=1)
+    moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / size_F
+    borderline_F = (moved_F > MASKED_BOUND / DOUBT) & (moved_F < MASKED_BOUND * DOUBT)
+    huge_F = ~(faulty_FC.abs().amax(dim=1) < HUGE)
+    if faulty_FC.shape[1] < 2:
+        return huge_F | borderline_F
+    top_F2 = faulty_FC.topk(2, dim=1).values
+    return huge_F | borderline_F | (top_F2[:, 0] - top_F2[:, 1] <= ROUNDING * faulty_FC.abs().amax(dim=1))

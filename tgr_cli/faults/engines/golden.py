@@ -1,0 +1,227 @@
+"""Golden activations: what the network computes without a fault, kept for the images that faults strike.
+
+Kept are the outputs of operations that are dear to run again. What a single kept value gives cheaply (a batch norm, a
+ReLU, a view) is computed from it where it is asked for, which more than halves the memory of a convolutional network.
+
+Suffixes: N images, B batch, F faults, C channels, H W height and width.
+"""
+
+import operator
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.fx.node import Node
+
+from tgr_cli.faults.engines.engine import padded
+from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
+
+RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
+CHEAP = (
+    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
+    *("add", "sub", "mul", "div", "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
+    *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
+    *("_native_batch_norm_legit_no_training", "split", "split_with_sizes", "slice", "select", "getitem"),
+)
+ANY_BATCH = (  # take as many images as come; what they do with the first axis shows in where the images lie afterwards
+    *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
+    *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a value is kept: as `outer` × images × the rest, each image's share put together again in `stride`."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    outer: int
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the graph: operations to run in order, after `gathers` are taken from the golden values.
+
+    `reshaping` are its operations that the number of images stands in, as the first of their sizes; None where it
+    cannot run for another number than the network's.
+    """
+
+    program: Program
+    gathers: tuple[Node, ...]
+    reshaping: tuple[Node, ...] | None
+
+
+class Golden:
+    """Golden values of one set of images at a time; `fill` replaces them.
+
+    With `channels_last`, maps (four axes, batch first) are kept so, for windows to be read from them in long runs.
+    """
+
+    def __init__(self, network: Network, *, channels_last: bool = False) -> None:
+        self.network = network
+        self.dependent = network.downstream({network.input})
+        self._outers, self._strides = self._see()
+        self.kept = self._choose(channels_last)
+        self.fixed: dict[Node, Any] = {}
+        self._nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        self._everything = with_deaths(self._nodes, {network.output})
+        self._values: dict[Node, Tensor] = {}
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Return the memory that is held for one image."""
+        values = (node.meta["val"] for node in self.kept)
+        return sum(value.numel() * value.element_size() for value in values) // self.network.batch_size
+
+    def fill(self, x_NCHW: Tensor) -> Tensor:
+        """Compute and keep the golden values of these images; return their logits [N, C], on the network's device."""
+        network, count, logits = self.network, len(x_NCHW), []
+        self._values, self.fixed = {}, dict(network.constants)
+        for start in range(0, count, network.batch_size):
+            some = slice(start, min(start + network.batch_size, count))
+
+            def keep(node: Node, value: Any, some: slice = some) -> Any:
+                if node in self.kept:
+                    self._keep(node, value, some, count)
+                elif node not in self.dependent:
+                    self.fixed[node] = value
+                return value
+
+            x_BCHW = padded(x_NCHW[some], network.batch_size).to(network.device, network.dtype)
+            keep(network.input, x_BCHW)
+            values = evaluate(self._everything, {**network.constants, network.input: x_BCHW}, keep)
+            logits.append(values[network.output])
+        return torch.cat(logits)[:count]
+
+    def maps(self, node: Node) -> Tensor:
+        """Return a kept value of all images as [N, H, W, C]; what has no map is one of 1 × 1."""
+        value = self._values[node]
+        if self.kept[node].channels_last:
+            return value
+        return value.reshape(value.shape[1], 1, 1, -1)
+
+    def rows(self, node: Node, rows_K: Tensor) -> Tensor:
+        """Return a kept value of some images, as the network itself would hold it."""
+        kept, value = self.kept[node], self._values[node]
+        shape = (len(rows_K) * kept.shape[0] // self.network.batch_size, *kept.shape[1:])
+        if kept.channels_last:
+            value = value.index_select(0, rows_K).permute(0, 3, 1, 2)
+        else:
+            value = value.index_select(1, rows_K).reshape(shape if kept.outer == 1 else kept.shape)
+        if value.stride() != kept.stride:
+            value = torch.empty_strided(value.shape, kept.stride, dtype=value.dtype, device=value.device).copy_(value)
+        return value
+
+    def elements(self, call: Call, rows_F: Tensor, elements_F: Tensor) -> Tensor:
+        """Return single values of a site's output: of each image the element at a flat index of its share."""
+        if not call.site.per_image:
+            return self.fixed[call.node].reshape(-1)[elements_F]
+        kept, value = self.kept[call.node], self._values[call.node]
+        if kept.channels_last:
+            y_F, x_F, channel_F = (place for place in unflattened(elements_F, kept.shape[1:]))
+            return value[rows_F, y_F, x_F, channel_F]
+        inner = value.shape[2]
+        return value[elements_F // inner, rows_F, elements_F % inner]
+
+    def part(self, targets: Collection[Node], sources: Collection[Node] = ()) -> Part:
+        """Return what to run for `targets` once `sources` have other values than golden ones."""
+        affected = self.network.downstream(sources)
+        run, gathers, open_nodes = set[Node](), set[Node](), list(targets)
+        while open_nodes:
+            node = open_nodes.pop()
+            if node in sources or node in run or node in gathers:
+                continue
+            if node in affected or (node in self.dependent and node not in self.kept):
+                run.add(node)
+                open_nodes.extend(node.all_input_nodes)
+            elif node in self.kept:
+                gathers.add(node)
+        ordered = [node for node in self._nodes if node in run]
+        flexible = all(self._any_batch(node) for node in (*run, *gathers, *sources))
+        reshaping = tuple(node for node in ordered if _name(node) in RESHAPING) if flexible else None
+        return Part(with_deaths(ordered, targets), tuple(gathers), reshaping)
+
+    def run(self, part: Part, rows_K: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
+        """Run a part for some images, and return the values of its targets (and others).
+
+        They are as many as the network takes, unless `part.reshaping` says where to put another number.
+        """
+        size, count, sizes = self.network.batch_size, len(rows_K), dict[Node, list[int]]()
+        if count != size:
+            assert part.reshaping is not None, "this part runs for whole batches only"
+            for node in part.reshaping:
+                _, shape, *_ = cast(tuple[Any, ...], node.args)
+                sizes[node] = [node.meta["val"].shape[0] * count // size, *shape[1:]]
+        gathered = {node: self.rows(node, rows_K) for node in part.gathers}
+        return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})}, sizes=sizes)
+
+    def _any_batch(self, node: Node) -> bool:
+        """Return whether a node takes any number of images, and gives their shares one after another."""
+        if node is self.network.input or isinstance(node.meta["val"], (tuple, list)):
+            return node is self.network.input or _name(node) in ANY_BATCH
+        lies_first = self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
+        return lies_first and _name(node) in ANY_BATCH
+
+    def _see(self) -> tuple[dict[Node, int], dict[Node, tuple[int, ...]]]:
+        """Return, by experiment, where the images lie in the values that can be divided among them, and the strides.
+
+        Where they lie is told as `Call.outer` tells it.
+        """
+        network, outers, strides = self.network, dict[Node, int](), dict[Node, tuple[int, ...]]()
+
+        def look(node: Node, value: Any) -> Any:
+            if node in self.dependent and isinstance(value, Tensor):
+                strides[node] = tuple(value.stride())
+                outer = find_outer(value, network.batch_size)
+                if outer is not None:
+                    outers[node] = outer
+            return value
+
+        shape = (network.batch_size, *network.input_shape)
+        x_BCHW = taint(torch.zeros(shape, dtype=network.dtype, device=network.device))
+        nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        look(network.input, x_BCHW)
+        evaluate(with_deaths(nodes, {network.output}), {**network.constants, network.input: x_BCHW}, look)
+        known = {call.node: call.outer for call in network.calls.values() if call.site.per_image}
+        return {**outers, **known}, strides
+
+    def _choose(self, channels_last: bool) -> dict[Node, Kept]:
+        """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
+        kept = {}
+        for node, outer in self._outers.items():
+            if not self._cheap(node):
+                value = node.meta["val"]
+                last = channels_last and outer == 1 and value.ndim == 4 and value.shape[0] == self.network.batch_size
+                kept[node] = Kept(tuple(value.shape), self._strides[node], outer, last)
+        return kept
+
+    def _cheap(self, node: Node) -> bool:
+        return _name(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1
+
+    def _keep(self, node: Node, value: Tensor, some: slice, count: int) -> None:
+        kept = self.kept[node]
+        if kept.channels_last:
+            value, axis = value.permute(0, 2, 3, 1), 0
+            shape = (count, *value.shape[1:])
+        else:
+            value, axis = value.reshape(kept.outer, self.network.batch_size, -1), 1
+            shape = (value.shape[0], count, value.shape[2])
+        if node not in self._values:
+            self._values[node] = torch.empty(shape, dtype=value.dtype, device=value.device)
+        length = some.stop - some.start
+        self._values[node].narrow(axis, some.start, length).copy_(value.narrow(axis, 0, length))
+
+
+def _name(node: Node) -> str:
+    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
+
+
+def unflattened(elements_F: Tensor, shape_CHW: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row, column and channel of flat indices into a map, or 0, 0 and the index where there is no map."""
+    if len(shape_CHW) == 1:
+        return torch.zeros_like(elements_F), torch.zeros_like(elements_F), elements_F
+    _, height, width = shape_CHW
+    return elements_F // width % height, elements_F % width, elements_F // (height * width)

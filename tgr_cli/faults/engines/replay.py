@@ -1,0 +1,84 @@
+"""Only the part of the network that depends on the struck site is run; the rest is taken from golden activations."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.fx.node import Node
+
+from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck, padded
+from tgr_cli.faults.engines.golden import Golden, Part
+from tgr_cli.faults.graph import Call, Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
+
+
+class Replay(Engine):
+    """Strikes any site of any network, and gives what `full` does but for the rounding of a row's place in its batch.
+
+    Golden activations of all prepared images are kept; `images_at_once` says how many images fit into `memory`.
+    """
+
+    name: ClassVar[str] = "replay"
+    channels_last: ClassVar[bool] = False
+
+    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, limit, memory=memory)
+        self.golden = Golden(network, channels_last=self.channels_last)
+        self.golden_NC = torch.empty(0)
+        self._calls = {call.site.name: call for call in network.calls.values()}
+        self._parts: dict[frozenset[Node], tuple[Part, Part]] = {}
+
+    @property
+    def bytes_per_image(self) -> int:
+        return super().bytes_per_image + self.golden.bytes_per_image
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        self._take(x_NCHW)
+        self.golden_NC = self.golden.fill(x_NCHW)
+        return self.golden_NC.cpu()
+
+    def share(self, site: Site) -> float:
+        """Return the share of the network's multiply-accumulates that runs again for a fault at this site."""
+        again = {node for node, _ in self._parts_of({self._calls[site.name].node})[1].program}
+        return sum(c.site.macs for c in self._calls.values() if c.node in again) / sum(
+            s.macs for s in self.network.sites
+        )
+
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+        call, device = self._calls[site.name], self.network.device
+        rows_K, elements_K = rows_K.to(device), elements_K.to(device)
+        before_K = self.golden.elements(call, rows_K, elements_K)
+        flipped_K, after_K = self._flipped(site, before_K, bits_K)
+        return Struck(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
+
+    def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
+        """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""
+        places_K = torch.arange(len(rows_K), device=rows_K.device)
+
+        def hit(golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
+            value = self.network.struck(
+                call, golden[call.node], lambda share_BN: share_BN.index_put((places_K, elements_K), after_K)
+            )
+            return {call.node: value}
+
+        return self.rest({call.node}, rows_K, hit)
+
+    def rest(
+        self, cut: Collection[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]
+    ) -> Tensor:
+        """Return the logits [K, C] of K ≤ B images whose values of `cut` are what `change` makes of the golden."""
+        before, after = self._parts_of(cut)
+        count = len(rows_K)
+        if before.reshaping is None or after.reshaping is None:
+            rows_K = padded(rows_K, self.network.batch_size)
+        changed = change(self.golden.run(before, rows_K))
+        return self.golden.run(after, rows_K, changed)[self.network.output][:count]
+
+    def _parts_of(self, cut: Collection[Node]) -> tuple[Part, Part]:
+        """Return what gives the golden values of `cut`, and what gives the logits from other values of it."""
+        key = frozenset(cut)
+        if key not in self._parts:
+            self._parts[key] = (self.golden.part(cut), self.golden.part({self.network.output}, cut))
+        return self._parts[key]

@@ -14,7 +14,7 @@ from tgr_cli.errors import TgrError
 
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "pytorchfi", "numpy", "pyarrow")
 PATH_PREFIXES = ("parquet:", "imagefolder:")
-NO_PART_OF_THE_WORK = {"download", "workers"}  # they change how a result is reached, never the result
+NO_PART_OF_THE_WORK = {"download", "workers", "memory"}  # they change how a result is reached, never the result
 
 
 @dataclass(frozen=True, kw_only=True)

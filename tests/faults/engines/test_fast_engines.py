@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck
+from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck, memory
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -156,6 +156,13 @@ def test_memory_says_how_many_images_are_prepared_at_once() -> None:
     assert engine.bytes_per_image == 4 * floats
     assert engine.images_at_once == 10
     assert Replay(model, network, NONE, memory=1).images_at_once == 1
+
+
+def test_memory_is_written_as_a_number_and_a_unit() -> None:
+    assert [memory.parsed(text) for text in ("2GiB", "1.5 MiB", "7B")] == [2**31, 3 * 2**19, 7]
+    for text in ("2GB", "GiB", "0GiB", "-1GiB", "2"):
+        with pytest.raises(TgrError, match=f'"{text}" is no amount of memory; write a number and one of B, KiB, '):
+            memory.parsed(text)
 
 
 @pytest.mark.parametrize("kind", FAST, ids=lambda kind: kind.name)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.engines.engine import MEMORY
 from tgr_cli.faults.engines.golden import unflattened
+from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import POINTWISE, Batch, rule_of
 from tgr_cli.faults.engines.windows import Window, stacked

@@ -24,7 +24,6 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
-DOUBT = 8.0  # times the measured rounding: how near to a bound an outcome is left to replay
 HUGE = 1e30
 THINNING = (*POINTWISE, "max_pool2d")
 
@@ -55,12 +54,14 @@ class Delta(Replay):
         return golden_NC
 
     def _measure_rounding(self, golden_NC: Tensor) -> float:
-        """Return what moving every site's values by their last bit, at random, moves the logits by at most.
+        """Return what rounding errors at every site, of random sign and the mean size, move the logits by at most.
 
-        It is given as a share of each image's largest logit, from as many images as a batch takes.
+        It is given as a share of each image's largest logit, from as many images as a batch takes. For a fault it is a
+        generous measure: only where the fault has spread to are values rounded anew.
         """
         generator = torch.Generator().manual_seed(0)
-        step = torch.finfo(self.network.dtype).eps
+        eps = torch.finfo(self.network.dtype).eps
+        step = eps / 4  # between 0 and half a last bit, which is eps at most
 
         def shake(call: Call, value: Tensor) -> Tensor:
             signs = torch.randint(0, 2, value.shape, generator=generator, dtype=value.dtype).to(value.device) * 2 - 1
@@ -69,12 +70,13 @@ class Delta(Replay):
         size = min(len(golden_NC), self.network.batch_size)
         shaken_BC = self.network.run(self._images(torch.arange(size)), shake).cpu()[:size]
         moved_B = (shaken_BC - golden_NC[:size]).abs().amax(dim=1) / golden_NC[:size].abs().amax(dim=1)
-        return max(float(moved_B.max()), step)
+        return max(float(moved_B.max()), eps)
 
     def follows(self, site: Site) -> bool:
         """Return whether a fault at this site can be followed through at least the first operation behind it."""
         call = self._calls[site.name]
-        if not site.per_image or call.outer != 1 or len(site.shape) not in (1, 3):
+        shape = tuple(call.node.meta["val"].shape)
+        if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
             return False
         path = self._path(call.node)
         return not path or rule_of(path[0][0]) is not None
@@ -201,11 +203,12 @@ def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
 
     `rounding` is what rounding moves logits by, as a share of the largest.
     """
-    near = DOUBT * rounding
     golden_F, faulty_F = golden_FC.abs().amax(dim=1), faulty_FC.abs().amax(dim=1)
     moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / golden_F
-    doubtful_F = ((moved_F - MASKED_BOUND).abs() <= near) | (near * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
+    doubtful_F = (
+        ((moved_F - MASKED_BOUND).abs() <= rounding) | (rounding * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
+    )
     if faulty_FC.shape[1] > 1:
         top_F2 = faulty_FC.topk(2, dim=1).values
-        doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= near * faulty_F
+        doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= rounding * faulty_F
     return doubtful_F

@@ -25,6 +25,9 @@ from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
 HUGE = 1e30
+# Of what shaking every value moves logits by, a fault's rounding made up 0.12 (resnet50, 224 pixels), 0.34
+# (mobilenet_v2, 96) and 0.53 (resnet18, 96) at most, over 432 to 1,272 faults against `full`, torch 2.15 on a CPU.
+FAULTS_SHARE = 0.6
 THINNING = (*POINTWISE, "max_pool2d")
 
 
@@ -71,7 +74,7 @@ class Delta(Replay):
         size = min(len(golden_NC), self.network.batch_size)
         shaken_BC = self.network.run(self._images(torch.arange(size)), shake).cpu()[:size]
         moved_B = (shaken_BC - golden_NC[:size]).abs().amax(dim=1) / golden_NC[:size].abs().amax(dim=1)
-        return max(float(moved_B.max()), eps)
+        return max(FAULTS_SHARE * float(moved_B.max()), eps)
 
     def follows(self, site: Site) -> bool:
         """Return whether a fault at this site can be followed through at least the first operation behind it."""

@@ -25,7 +25,7 @@ LIBRARIES = (
     "pyarrow",
 )
 PATH_PREFIXES = ("parquet:", "imagefolder:")
-NO_PART_OF_THE_WORK = {"download", "workers"}  # they change how a result is reached, never the result
+NO_PART_OF_THE_WORK = {"download", "workers", "memory"}  # they change how a result is reached, never the result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,6 +115,13 @@ def inject(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = 0,
     device: options.Device = "cpu",
+    memory: Annotated[
+        str,
+        typer.Option(
+            help="Memory for what is kept of the fault-free runs, as 1GiB; images are taken in lots that fit.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = "2GiB",
     workdir: options.Workdir = Path("runs"),
     out: options.Out = None,
     json: options.Json = False,

@@ -21,6 +21,7 @@ from tgr_cli.faults.calls import Call, divided, find_calls, possible_outers
 from tgr_cli.faults.sites import OPS, Site
 
 aten = torch.ops.aten
+SHAPE_ONLY = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like")
 Strikes = Mapping[str, Callable[[Tensor], Tensor]]
 Program = Sequence[tuple[Node, Sequence[Node]]]
 
@@ -126,7 +127,8 @@ class Network:
         """Return the nodes whose values depend on any of `sources`, these included."""
         found = set(sources)
         for node in self.graph.nodes:
-            if node.op == "call_function" and not found.isdisjoint(node.all_input_nodes):
+            reads = node.op == "call_function" and getattr(node.target, "_opname", "") not in SHAPE_ONLY
+            if reads and not found.isdisjoint(node.all_input_nodes):
                 found.add(node)
         return found
 

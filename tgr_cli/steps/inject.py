@@ -16,7 +16,7 @@ from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults import campaign, fault_list, plan
 from tgr_cli.faults.bits import width
-from tgr_cli.faults.engines import ENGINES
+from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import MODES
@@ -53,6 +53,7 @@ class Config:
     batch_size: int = 32
     workers: int = 0
     device: str = "cpu"
+    memory: str = "2GiB"
     faults: Path | None = None
     verify: int = 0
     max_sdc_rate: float | None = None
@@ -72,6 +73,7 @@ class Config:
             raise TgrError(f"--injections is {self.injections}; use at least 1")
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
+        memory.parsed(self.memory)
         if not 0 < self.confidence < 1:
             raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
         if self.max_dloss is not None and self.limit == "none":
@@ -114,7 +116,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     vulnerability = store.prepare(_beside(injections))
     network = subject.network(config.targets)
     limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)
-    engine = ENGINES[config.engine](subject.loaded.model, network, limit)
+    engine = ENGINES[config.engine](subject.loaded.model, network, limit, memory=memory.parsed(config.memory))
     labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
     if config.faults:
         inputs["faults"] = sha256_file(config.faults)

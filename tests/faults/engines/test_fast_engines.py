@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck
+from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck, memory
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -118,12 +118,47 @@ def test_a_fault_at_the_last_site_moves_its_logit_alone() -> None:
 def test_doubtful_outcomes_are_told() -> None:
     golden_FC = torch.tensor([[10.0, 1.0, 0.0]]).expand(6, 3)
     change_FC = torch.zeros(6, 3)
-    change_FC[1, 1] = 0.9e-4  # near the bound of masked, which is 1e-4 here
+    change_FC[1, 1] = 0.97e-4  # near the bound of masked, which is 1e-4 here
     change_FC[2, 1] = 1e-3
     change_FC[3, 1] = 9.00001  # nearly equal to the highest
     change_FC[4, 1] = torch.inf
     change_FC[5, 1] = 1e31
-    assert delta_module.doubtful(golden_FC, golden_FC + change_FC).tolist() == [False, True, False, True, True, True]
+    faulty_FC = golden_FC + change_FC
+    assert delta_module.doubtful(golden_FC, faulty_FC, 1e-6).tolist() == [False, True, False, True, True, True]
+    assert delta_module.doubtful(golden_FC, faulty_FC, 2e-5).all()  # rounding shows in every dLoss
+
+
+class Amplifying(nn.Module):
+    """A network of a difference so small that rounding moves its logits by more than the bound of masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.mix = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.norm.running_var.fill_(1e-8)
+        self.norm.eps = 0.0
+        self.head = nn.Linear(4, 3)
+        self.mix.bias.data.fill_(1e3)
+        self.norm.running_mean.fill_(1e3)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.mix(torch.relu(self.conv(x_BCHW))))).mean(dim=(2, 3)))
+
+
+def test_where_rounding_is_amplified_every_fault_is_replayed() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Amplifying().eval()
+    network = Network.capture(model, (1, 8, 8), batch_size=4)
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    full, delta = Full(model, network, NONE), Delta(model, network, NONE)
+    full.prepare(images)
+    delta.prepare(images)
+    assert delta.rounding > 1e-5
+    strike = Strike(network.sites[0], *torch.tensor([[0, 1, 2, 3], [70, 80, 90, 100], [3, 9, 12, 22]]))
+    assert torch.equal(delta.inject(strike).logits_FC, full.inject(strike).logits_FC)
+    assert delta.doubted == 4
 
 
 def test_auto_chooses_by_what_can_be_followed() -> None:
@@ -156,6 +191,13 @@ def test_memory_says_how_many_images_are_prepared_at_once() -> None:
     assert engine.bytes_per_image == 4 * floats
     assert engine.images_at_once == 10
     assert Replay(model, network, NONE, memory=1).images_at_once == 1
+
+
+def test_memory_is_written_as_a_number_and_a_unit() -> None:
+    assert [memory.parsed(text) for text in ("2GiB", "1.5 MiB", "7B")] == [2**31, 3 * 2**19, 7]
+    for text in ("2GB", "GiB", "0GiB", "-1GiB", "2"):
+        with pytest.raises(TgrError, match=f'"{text}" is no amount of memory; write a number and one of B, KiB, '):
+            memory.parsed(text)
 
 
 @pytest.mark.parametrize("kind", FAST, ids=lambda kind: kind.name)

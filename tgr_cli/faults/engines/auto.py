@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.faults.engines.delta import Delta
-from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck
+from tgr_cli.faults.engines.engine import Engine, Struck
 from tgr_cli.faults.engines.full import Full
+from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip, width
+from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
-
-MEMORY = 2 * 2**30
 
 
 @dataclass(frozen=True)

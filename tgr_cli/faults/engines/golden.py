@@ -7,7 +7,7 @@ Suffixes: N images, B batch, F faults, C channels, H W height and width.
 """
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ CHEAP = (
 ANY_BATCH = (  # take as many images as come; what they do with the first axis shows in where the images lie afterwards
     *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
     *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
+    *("einsum", "exp", "unbind"),
 )
 
 
@@ -140,9 +141,11 @@ class Golden:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        flexible = all(self._any_batch(node) for node in (*run, *gathers, *sources))
-        reshaping = tuple(node for node in ordered if _name(node) in RESHAPING) if flexible else None
-        return Part(with_deaths(ordered, targets), tuple(gathers), reshaping)
+        reshaping = [node for node in ordered if _name(node) in RESHAPING]
+        flexible = all(self._any_batch(node) for node in ordered) and all(
+            self._lies_first(node) for node in (*reshaping, *gathers, *sources)
+        )
+        return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 
     def run(self, part: Part, rows_K: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
         """Run a part for some images, and return the values of its targets (and others).
@@ -159,11 +162,23 @@ class Golden:
         return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})}, sizes=sizes)
 
     def _any_batch(self, node: Node) -> bool:
-        """Return whether a node takes any number of images, and gives their shares one after another."""
-        if node is self.network.input or isinstance(node.meta["val"], (tuple, list)):
-            return node is self.network.input or _name(node) in ANY_BATCH
-        lies_first = self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
-        return lies_first and _name(node) in ANY_BATCH
+        """Return whether a node's operation takes any number of images and keeps their shares apart."""
+        several = isinstance(node.meta["val"], (tuple, list))
+        fixed = [source for source in node.all_input_nodes if source not in self.dependent]
+        return (
+            _name(node) in ANY_BATCH
+            and (several or node in self._outers)
+            and not any(self._may_hold_batch(source) for source in fixed)
+        )
+
+    def _may_hold_batch(self, node: Node) -> bool:
+        """Return whether a value that depends on no image could still be one share an image, as an expanded token."""
+        shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
+        return node.op == "call_function" and len(shape) > 0 and shape[0] % self.network.batch_size == 0
+
+    def _lies_first(self, node: Node) -> bool:
+        """Return whether the images' shares follow one another in a node's value, each a number of whole rows."""
+        return self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
 
     def _see(self) -> tuple[dict[Node, int], dict[Node, tuple[int, ...]]]:
         """Return, by experiment, where the images lie in the values that can be divided among them, and the strides.

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck
+from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site

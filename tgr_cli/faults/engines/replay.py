@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx.node import Node
 
-from tgr_cli.faults.engines.engine import MEMORY, Engine, Struck, padded
+from tgr_cli.faults.engines.engine import Engine, Struck, padded
 from tgr_cli.faults.engines.golden import Golden, Part
+from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Call, Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
@@ -55,6 +56,9 @@ class Replay(Engine):
 
     def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
         """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""
+        count = len(rows_K)
+        if call.site.per_image:  # in whole batches, whatever the part could do: kernels go by the batch's size
+            rows_K, elements_K, after_K = (padded(v, self.network.batch_size) for v in (rows_K, elements_K, after_K))
         places_K = torch.arange(len(rows_K), device=rows_K.device)
 
         def hit(golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
@@ -63,7 +67,7 @@ class Replay(Engine):
             )
             return {call.node: value}
 
-        return self.rest({call.node}, rows_K, hit)
+        return self.rest({call.node}, rows_K, hit)[:count]
 
     def rest(
         self, cut: Collection[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]

@@ -174,3 +174,10 @@ def test_a_user_sees_a_table_and_where_the_artifacts_are(toy: list[str], tmp_pat
     assert "the same over sites whose output depends on the image" not in seen.out  # all of the toy's do
     assert "wrote runs/toy/toys-build_toy-baseline/injections.parquet" in seen.err
     assert "no ranges of toys-build_toy-baseline yet: profiling it" in seen.err
+
+
+def test_a_wrong_model_is_told_before_a_missing_data_set() -> None:
+    with pytest.raises(TgrError, match=r'there is no model "vgg16_bm".*Did you mean "vgg16_bn"\?'):
+        invoke("inject", "--model", "vgg16_bm")
+    with pytest.raises(TgrError, match=r"imagenet was looked for at data/imagenet/val and is not there"):
+        invoke("inject", "--model", "vgg16_bn")

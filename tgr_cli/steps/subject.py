@@ -15,6 +15,7 @@ from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import predictions
+from tgr_cli.models import zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
 from tgr_cli.models.weights import dtype
@@ -58,6 +59,7 @@ class Subject:
 
         The pool is the evaluation split unless `images` gives another.
         """
+        zoo.entry(settings.source.model)  # a name that does not exist is told before anything is looked for
         if images is None:
             images = open_split(settings.data, "eval")
         if settings.images is not None:

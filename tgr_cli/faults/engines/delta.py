@@ -74,7 +74,7 @@ class Delta(Replay):
 
         size = min(len(golden_NC), self.network.batch_size)
         shaken_BC = self.network.run(self._images(torch.arange(size)), shake).cpu()[:size]
-        moved_B = (shaken_BC - golden_NC[:size]).abs().amax(dim=1) / golden_NC[:size].abs().amax(dim=1)
+        moved_B = (shaken_BC - golden_NC[:size]).abs().amax(dim=1) / _size(golden_NC[:size])
         return max(FAULTS_SHARE * float(moved_B.max()), eps)
 
     def follows(self, site: Site) -> bool:
@@ -208,7 +208,7 @@ def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
 
     `rounding` is what rounding moves logits by, as a share of the largest.
     """
-    golden_F, faulty_F = golden_FC.abs().amax(dim=1), faulty_FC.abs().amax(dim=1)
+    golden_F, faulty_F = _size(golden_FC), _size(faulty_FC)
     moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / golden_F
     doubtful_F = (
         ((moved_F - MASKED_BOUND).abs() <= rounding) | (rounding * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
@@ -217,3 +217,8 @@ def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
         top_F2 = faulty_FC.topk(2, dim=1).values
         doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= rounding * faulty_F
     return doubtful_F
+
+
+def _size(logits_FC: Tensor) -> Tensor:
+    """Return each row's largest absolute logit, above 0 also where all are 0."""
+    return logits_FC.abs().amax(dim=1).clamp_min(torch.finfo(logits_FC.dtype).tiny)

@@ -16,6 +16,7 @@ from torch.fx.node import Node
 from torch.nn import functional
 
 from tgr_cli.faults.engines.golden import Golden
+from tgr_cli.faults.engines.reach import Place, reach_through
 from tgr_cli.faults.engines.windows import Window, outside, read_window, united
 
 aten = torch.ops.aten
@@ -30,7 +31,7 @@ class Batch:
     rows_K: Tensor
     changes: dict[Node, Window]
 
-    def values(self, node: Any, window: Window, place: "Place | None" = None) -> Tensor | None:
+    def values(self, node: Any, window: Window, place: Place | None = None) -> Tensor | None:
         """Return the golden values of `node` where the window lies (or at another place of the same map), [K, C, h, w].
 
         None where they are not kept and no rule computes them from what is.
@@ -47,16 +48,6 @@ class Batch:
             values = self.values(node.args[0], window, place)
             return None if values is None else node.target(values, *node.args[1:], **node.kwargs)
         return None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where windows lie on their maps: the first row and column of each, and their common size."""
-
-    top_K: Tensor
-    left_K: Tensor
-    height: int
-    width: int
 
 
 Rule = Callable[[Batch, Any], Window | None]  # of a node, whose arguments are whatever its operation takes
@@ -163,7 +154,7 @@ def _conv(batch: Batch, node: Any) -> Window | None:
         return None
     stride, padding = _pair(_argument(node, 3, "stride", 1)), _pair(_argument(node, 4, "padding", 0))
     dilation, groups = _pair(_argument(node, 5, "dilation", 1)), _argument(node, 6, "groups", 1)
-    reach = _reach(window, tuple(weight.shape[2:]), stride, padding, dilation)
+    reach = reach_through(window, tuple(weight.shape[2:]), stride, padding, dilation)
     if not _fits(node, reach.out):
         return None
     depthwise = groups == window.map[0] == weight.shape[0]
@@ -200,7 +191,7 @@ def _max_pool(batch: Batch, node: Any) -> Window | None:
     window, kernel = batch.changes[node.args[0]], _pair(node.args[1])
     stride, padding = _pair(_argument(node, 2, "stride", []) or kernel), _pair(_argument(node, 3, "padding", 0))
     dilation = _pair(_argument(node, 4, "dilation", 1))
-    reach = _reach(window, kernel, stride, padding, dilation)
+    reach = reach_through(window, kernel, stride, padding, dilation)
     golden = batch.values(node.args[0], window, reach.read)
     if golden is None or not _fits(node, reach.out):
         return None
@@ -217,7 +208,7 @@ def _avg_pool(batch: Batch, node: Any) -> Window | None:
     exact = _argument(node, 5, "count_include_pad", True) or padding == (0, 0)
     if not exact or _argument(node, 4, "ceil_mode", False) or _argument(node, 6, "divisor_override", None):
         return None
-    reach = _reach(window, kernel, stride, padding, (1, 1))
+    reach = reach_through(window, kernel, stride, padding, (1, 1))
     if not _fits(node, reach.out):
         return None
     delta = functional.avg_pool2d(reach.source(window), kernel, stride)
@@ -278,37 +269,7 @@ def _cat(batch: Batch, node: Any) -> Window | None:
     return replace(first, delta=delta, map=(total, *first.map[1:]))
 
 
-@dataclass(frozen=True)
-class _Reach:
-    """What a window of the input reaches through a kernel: which outputs, and which inputs these are computed from."""
-
-    read: Place
-    out: Place
-
-    def source(self, window: Window) -> Tensor:
-        return window.placed(self.read.top_K, self.read.left_K, self.read.height, self.read.width)
-
-
-def _reach(
-    window: Window,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-) -> _Reach:
-    outs, reads = [], []
-    for axis, first_K in enumerate((window.top_K, window.left_K)):
-        span, step, pad = dilation[axis] * (kernel[axis] - 1), stride[axis], padding[axis]
-        size = (window.size[axis] - 1 + span) // step + 1
-        out_K = -((span - pad - first_K) // step)  # the first output that reads the window's first row
-        outs.append((out_K, size))
-        reads.append((out_K * step - pad, (size - 1) * step + span + 1))
-    (out_top_K, height), (out_left_K, width) = outs
-    (top_K, read_height), (left_K, read_width) = reads
-    return _Reach(Place(top_K, left_K, read_height, read_width), Place(out_top_K, out_left_K, height, width))
-
-
-def _fits(node: Node, place: "Place | Window") -> bool:
+def _fits(node: Node, place: Place | Window) -> bool:
     """Return whether a window is small enough against the map of this node's value to be worth it."""
     shape = _map(node)
     if shape is None:

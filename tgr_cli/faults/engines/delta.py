@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.engines.followed import FollowedRows
 from tgr_cli.faults.engines.golden import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
@@ -50,6 +51,7 @@ class Delta(Replay):
         self.finished = self.doubted = 0
         self.rounding = 0.0
         self._paths: dict[Node, Program] = {}
+        self.followed_rows = FollowedRows(self.golden)
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)
@@ -79,6 +81,15 @@ class Delta(Replay):
 
     def follows(self, site: Site) -> bool:
         """Return whether a fault at this site can be followed through at least the first operation behind it."""
+        return self.follows_rows(site) or self.follows_windows(site)
+
+    def follows_rows(self, site: Site) -> bool:
+        """Return whether a fault at this site is followed as tokens."""
+        call = self._calls[site.name]
+        return site.per_image and self.followed_rows.starts(call.node, self._path(call.node))
+
+    def follows_windows(self, site: Site) -> bool:
+        """Return whether a fault at this site is followed as a window of a feature map or vector."""
         call = self._calls[site.name]
         shape = tuple(call.node.meta["val"].shape)
         if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
@@ -98,6 +109,11 @@ class Delta(Replay):
                 followed_F = delta_F.isfinite() & (delta_F != 0)
                 tail = _Tail(self, logits_FC)
                 for faults_K in _lots(followed_F, FAULTS_AT_ONCE):
+                    if self.follows_rows(call.site):
+                        self._follow_rows(
+                            call, rows_F[faults_K], elements_F[faults_K], after_F[faults_K], faults_K, tail
+                        )
+                        continue
                     window = _struck(call, elements_F[faults_K], delta_F[faults_K])
                     self._follow(call, Batch(self.golden, rows_F[faults_K], {call.node: window}), faults_K, tail)
                 tail.flush()
@@ -132,6 +148,25 @@ class Delta(Replay):
                         return
         (change,) = batch.changes.values()
         tail.logits_FC[faults_K] += change.dense().flatten(1)
+
+    def _follow_rows(
+        self, call: Call, image_K: Tensor, elements_K: Tensor, after_K: Tensor, faults_K: Tensor, tail: "_Tail"
+    ) -> None:
+        """Take a batch of faults as far as tokens are followed, and run the rest where something still changes."""
+        changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_K, after_K)
+        alive_K = torch.zeros(len(image_K), dtype=torch.bool, device=image_K.device)
+        for rows in changes.values():
+            alive_K[rows.fault_M] = True
+        alive = alive_K.nonzero().flatten()
+        self.finished += len(image_K) - len(alive)
+        output = self.network.output
+        if set(changes) == {output}:
+            tail.logits_FC[faults_K[changes[output].fault_M]] = changes[output].values_MC
+            return
+        for some in alive.split(self.network.batch_size):
+            part = [rows.take(some, len(image_K)) for rows in changes.values()]
+            change = partial(self.followed_rows.laid, part)
+            tail.logits_FC[faults_K[some]] = self.rest(set(changes), image_K[some], change)
 
     def _path(self, source: Node) -> Program:
         """Return the operations that depend on `source` and that the logits depend on, in order."""

@@ -18,17 +18,23 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
 
+BATCH_NORM = "_native_batch_norm_legit_no_training"
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
 CHEAP = (
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
     *("add", "sub", "mul", "div", "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
     *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
-    *("_native_batch_norm_legit_no_training", "split", "split_with_sizes", "slice", "select", "getitem"),
+    *(BATCH_NORM, "split", "split_with_sizes", "slice", "select", "getitem"),
 )
 ANY_BATCH = (  # take as many images as come; what they do with the first axis shows in where the images lie afterwards
     *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
     *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
     *("einsum", "exp", "unbind"),
+)
+MAPPED = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # take feature maps and give them
+MAP_STAYS = (
+    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
+    *("add", "sub", "mul", "div", "neg", "dropout", "clone", "cat"),
 )
 
 
@@ -97,12 +103,20 @@ class Golden:
             logits.append(values[network.output])
         return torch.cat(logits)[:count]
 
-    def maps(self, node: Node) -> Tensor:
-        """Return a kept value of all images as [N, H, W, C]; what has no map is one of 1 × 1."""
+    def maps(self, node: Node) -> Tensor | None:
+        """Return a kept value of all images as [N, H, W, C]: a feature map, or a vector as one of 1 × 1; else None."""
         value = self._values[node]
         if self.kept[node].channels_last:
             return value
-        return value.reshape(value.shape[1], 1, 1, -1)
+        return value.reshape(value.shape[1], 1, 1, -1) if len(self.kept[node].shape) == 2 else None
+
+    def table(self, node: Node) -> Tensor:
+        """Return a kept value of all images, [N, places or tokens, channels], the batch its first axis."""
+        value = self._values[node]
+        if self.kept[node].channels_last:
+            return value.flatten(1, 2)
+        assert self.kept[node].outer == 1
+        return value.view(value.shape[1], -1, self.kept[node].shape[-1])
 
     def rows(self, node: Node, rows_K: Tensor) -> Tensor:
         """Return a kept value of some images, as the network itself would hold it."""
@@ -143,7 +157,7 @@ class Golden:
         ordered = [node for node in self._nodes if node in run]
         reshaping = [node for node in ordered if _name(node) in RESHAPING]
         flexible = all(self._any_batch(node) for node in ordered) and all(
-            self._lies_first(node) for node in (*reshaping, *gathers, *sources)
+            self.lies_first(node) for node in (*reshaping, *gathers, *sources)
         )
         return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 
@@ -168,15 +182,17 @@ class Golden:
         return (
             _name(node) in ANY_BATCH
             and (several or node in self._outers)
-            and not any(self._may_hold_batch(source) for source in fixed)
+            and not any(self._may_hold_batch(source, node) for source in fixed)
         )
 
-    def _may_hold_batch(self, node: Node) -> bool:
+    def _may_hold_batch(self, node: Node, user: Node) -> bool:
         """Return whether a value that depends on no image could still be one share an image, as an expanded token."""
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
+        if _name(user) in ("add", "sub", "mul", "div") and len(shape) < len(user.meta["val"].shape):
+            return False  # the first axis, in which the images lie, is one that it has not
         return node.op == "call_function" and len(shape) > 0 and shape[0] % self.network.batch_size == 0
 
-    def _lies_first(self, node: Node) -> bool:
+    def lies_first(self, node: Node) -> bool:
         """Return whether the images' shares follow one another in a node's value, each a number of whole rows."""
         return self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
 
@@ -205,13 +221,26 @@ class Golden:
 
     def _choose(self, channels_last: bool) -> dict[Node, Kept]:
         """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
-        kept = {}
+        kept, maps = {}, self._maps() if channels_last else set()
         for node, outer in self._outers.items():
             if not self._cheap(node):
                 value = node.meta["val"]
-                last = channels_last and outer == 1 and value.ndim == 4 and value.shape[0] == self.network.batch_size
+                last = outer == 1 and node in maps and value.shape[0] == self.network.batch_size
                 kept[node] = Kept(tuple(value.shape), self._strides[node], outer, last)
         return kept
+
+    def _maps(self) -> set[Node]:
+        """Return the values whose four axes are those of feature maps: what convolutions and pools take and give."""
+        maps: set[Node] = set()
+        nodes = [node for node in self._outers if getattr(node.meta["val"], "ndim", 0) == 4]
+        for node in nodes:
+            source = node.all_input_nodes[0] if node.all_input_nodes else None
+            normed = _name(node) == "getitem" and _name(cast(Node, source)) == BATCH_NORM
+            if _name(node) in MAPPED or normed:
+                maps.update({node, *cast(Node, source).all_input_nodes[:1]} if normed else {node, cast(Node, source)})
+            elif _name(node) in MAP_STAYS and not maps.isdisjoint(node.all_input_nodes):
+                maps.add(node)
+        return maps | {self.network.input}
 
     def _cheap(self, node: Node) -> bool:
         return _name(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx.node import Node
 from torch.nn import functional
 
-from tgr_cli.faults.engines.golden import Golden
+from tgr_cli.faults.engines.golden import BATCH_NORM, Golden
 from tgr_cli.faults.engines.reach import Place, reach_through
 from tgr_cli.faults.engines.windows import Window, outside, read_window, united
 
@@ -39,6 +39,8 @@ class Batch:
         place = place or Place(window.top_K, window.left_K, *window.size)
         if node in self.golden.kept:
             maps = self.golden.maps(node)
+            if maps is None:
+                return None
             return read_window(maps, self.rows_K, window, place.top_K, place.left_K, (place.height, place.width))
         if node.target is operator.getitem and _name(node.args[0]) == BATCH_NORM:
             inner = node.args[0]
@@ -51,7 +53,6 @@ class Batch:
 
 
 Rule = Callable[[Batch, Any], Window | None]  # of a node, whose arguments are whatever its operation takes
-BATCH_NORM = "_native_batch_norm_legit_no_training"
 POINTWISE = (
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
 )

@@ -1,0 +1,237 @@
+"""Changes as rows: which tokens of a value a fault has moved, and what they hold now.
+
+A value whose last axis holds a token's channels is, for each image, a table of rows × columns; a feature map is the
+table of its places × channels. Suffixes: K faults, M changed rows of all faults, R rows of an image's table, B batch,
+C columns, m rows of another table that make up one row.
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.node import Node, map_arg
+
+from tgr_cli.faults.engines.golden import Golden
+
+LAYOUT = (
+    *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "permute", "transpose", "unsqueeze", "squeeze"),
+    *("clone", "alias", "detach", "dropout", "roll", "pad", "slice", "select", "cat"),
+)
+ROW_BY_ROW = (
+    *("linear", "layer_norm", "add", "sub", "mul", "div", "relu", "hardtanh", "hardswish", "hardsigmoid"),
+    *("leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What K faults make of the table of `base`: row `row_M` of fault `fault_M` is `values_MC`.
+
+    Each pair of fault and row occurs once, in ascending order.
+    """
+
+    base: Node
+    fault_M: Tensor
+    row_M: Tensor
+    values_MC: Tensor
+
+    def take(self, faults: Tensor, count: int) -> "Rows":
+        """Return the rows of some of the `count` faults, numbered anew in the order given, which is ascending."""
+        number_K = torch.full((count,), -1, device=faults.device)
+        number_K[faults] = torch.arange(len(faults), device=faults.device)
+        fault_M = number_K[self.fault_M]
+        chosen = (fault_M >= 0).nonzero().flatten()
+        return Rows(self.base, fault_M[chosen], self.row_M[chosen], self.values_MC[chosen])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a value are those of the table of `base`: row r is its rows `source_Rm[r]` one after another.
+
+    `target_R` is the row in which each row of the base is found, -1 for one that is left out.
+    """
+
+    base: Node
+    source_Rm: Tensor
+    target_R: Tensor
+
+
+class Tables:
+    """The tables of a network's values, and the golden rows of the images that `golden` holds."""
+
+    def __init__(self, golden: Golden) -> None:
+        self.golden = golden
+        self._layouts: dict[Node, Layout | None] = {}
+
+    def size(self, node: Node) -> tuple[int, int]:
+        """Return the rows and columns of a node's table."""
+        shape = node.meta["val"].shape
+        columns = shape[1] if is_map(node) else shape[-1]
+        return node.meta["val"].numel() // columns // self.golden.network.batch_size, columns
+
+    def tabular(self, node: Node) -> bool:
+        """Return whether a node's value is one table an image."""
+        shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
+        return len(shape) > 1 and shape[0] % self.golden.network.batch_size == 0 and self.golden.lies_first(node)
+
+    def layout(self, node: Node) -> Layout | None:
+        """Return how a node's rows are those of the last node before it that computes; None where they are not."""
+        if node not in self._layouts:
+            self._layouts[node] = self._find(node)
+        return self._layouts[node]
+
+    def _find(self, node: Node) -> Layout | None:
+        if not self.tabular(node):
+            return None
+        base = self.base(node)
+        if base is None or not self.tabular(base):
+            return None
+        (rows, columns), (base_rows, base_columns) = self.size(node), self.size(base)
+        if base is node:
+            source_R = torch.arange(rows)
+            return Layout(node, source_R[:, None], source_R)
+        batch_size, share = self.golden.network.batch_size, base_rows * base_columns
+        elements_BN = self._elements(node, base).reshape(batch_size, -1)
+        element_RC = elements_BN[0].view(rows, columns)
+        shifted_BN = elements_BN[:1] + share * torch.arange(batch_size)[:, None]
+        if columns % base_columns or int(element_RC.min()) < 0 or not torch.equal(elements_BN, shifted_BN):
+            return None
+        if is_map(base):
+            row_RC, column_RC = element_RC % base_rows, element_RC // base_rows
+        else:
+            row_RC, column_RC = element_RC // base_columns, element_RC % base_columns
+        row_RmC, column_RmC = (value.view(rows, -1, base_columns) for value in (row_RC, column_RC))
+        source_Rm = row_RmC[:, :, 0]
+        if not ((row_RmC == source_Rm[:, :, None]).all() and (column_RmC == torch.arange(base_columns)).all()):
+            return None
+        if len(source_Rm.unique()) < source_Rm.numel():
+            return None
+        target_R = torch.full((base_rows,), -1)
+        target_R[source_Rm] = torch.arange(rows)[:, None].expand_as(source_Rm)
+        device = self.golden.network.device
+        return Layout(base, source_Rm.to(device), target_R.to(device))
+
+    def base(self, node: Node) -> Node | None:
+        """Return the node that computes what `node` only lays out anew; None where there are several."""
+        if name(node) not in LAYOUT:
+            return node
+        found = {self.base(source) for source in node.all_input_nodes}
+        return found.pop() if len(found) == 1 else None
+
+    def _elements(self, node: Node, base: Node) -> Tensor:
+        """Return for each element of a node's value which element of its base it is, -1 for one that is neither."""
+        if node is base:
+            shape = node.meta["val"].shape
+            return torch.arange(shape.numel()).view(shape)
+        if name(node) in ("clone", "alias", "detach", "dropout"):
+            return self._elements(node.all_input_nodes[0], base)
+        if name(node) in ("view", "_unsafe_view", "reshape"):
+            return self._elements(node.all_input_nodes[0], base).reshape(node.meta["val"].shape)
+        args, kwargs = map_arg((node.args, node.kwargs), lambda source: self._elements(source, base))
+        if name(node) == "pad":
+            args = (*args[:2], "constant", -1)
+        elements: Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
+        return elements
+
+    def golden_rows(self, node: Node, image_M: Tensor, row_M: Tensor) -> Tensor | None:
+        """Return golden rows of a node's table, [M, C]; None where they are neither kept nor cheap."""
+        layout = self.layout(node)
+        if layout is None:
+            return None
+        if layout.base is not node:
+            source_Mm = layout.source_Rm[row_M]
+            image_Mm = image_M[:, None].expand_as(source_Mm)
+            values = self.golden_rows(layout.base, image_Mm.reshape(-1), source_Mm.reshape(-1))
+            return None if values is None else values.view(len(row_M), self.size(node)[1])
+        rows, columns = self.size(node)
+        if node in self.golden.kept:
+            return self.golden.table(node).view(-1, columns).index_select(0, image_M * rows + row_M)
+        if name(node) not in ROW_BY_ROW:
+            return None
+        values_of = {}
+        for source in self.sources(node):
+            values = self.golden_rows(source, image_M, row_M)
+            if values is None or self.size(source)[0] != rows:
+                return None
+            values_of[source] = values
+        return self.compute(node, values_of, row_M)
+
+    def sources(self, node: Node) -> list[Node]:
+        """Return the arguments of a node that depend on the images."""
+        return [source for source in node.all_input_nodes if source in self.golden.dependent]
+
+    def row_by_row(self, node: Node) -> bool:
+        """Return whether each row of a node's table is computed from the same row of each of its arguments' tables."""
+        if name(node) not in ROW_BY_ROW or self.layout(node) is None or is_map(node):
+            return False
+        sources = self.sources(node)
+        if any(self.layout(source) is None or self.size(source)[0] != self.size(node)[0] for source in sources):
+            return False
+        if name(node) == "linear":
+            return sources == [node.args[0]]
+        if name(node) == "layer_norm":
+            return sources == [node.args[0]] and len(node.args[1]) == 1  # type: ignore[arg-type]
+        return all(source.meta["val"].shape == node.meta["val"].shape for source in sources)
+
+    def compute(self, node: Node, values_of: dict[Node, Tensor], row_M: Tensor) -> Tensor:
+        """Return the rows `row_M` of a node's table, [M, C], from the same rows of its arguments'."""
+        fixed = self.golden.fixed
+        if name(node) in ("linear", "layer_norm"):
+            args, kwargs = map_arg((node.args, node.kwargs), lambda source: values_of.get(source, fixed.get(source)))
+        else:
+            shape, (rows, columns) = node.meta["val"].shape, self.size(node)
+
+            def operand(source: Node) -> Tensor:
+                if source in values_of:
+                    return values_of[source]
+                value: Tensor = fixed[source]
+                if value.numel() == 1:
+                    return value.reshape(())
+                return value.expand(shape)[: shape[0] // self.golden.network.batch_size].reshape(rows, columns)[row_M]
+
+            args, kwargs = map_arg((node.args, node.kwargs), operand)
+        result: Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
+        return result
+
+    def read(self, rows: Rows, node: Node, image_K: Tensor, fault_M: Tensor, row_M: Tensor) -> Tensor | None:
+        """Return rows of the table of `node`, which lays out `rows` anew: as they are after the faults, [M, C]."""
+        layout = self.layout(node)
+        assert layout is not None
+        assert layout.base is rows.base
+        base_rows, columns = self.size(rows.base)
+        wanted_Mm = fault_M[:, None] * base_rows + layout.source_Rm[row_M]
+        known_M = rows.fault_M * base_rows + rows.row_M
+        place_Mm = torch.searchsorted(known_M, wanted_Mm).clamp_max(len(known_M) - 1)
+        there_Mm = known_M[place_Mm] == wanted_Mm
+        values = rows.values_MC.index_select(0, place_Mm.reshape(-1))
+        missing = (~there_Mm).reshape(-1).nonzero().flatten()
+        if len(missing):
+            wanted = wanted_Mm.reshape(-1)[missing]
+            golden = self.golden_rows(rows.base, image_K[wanted // base_rows], wanted % base_rows)
+            if golden is None:
+                return None
+            values[missing] = golden
+        return values.view(len(row_M), layout.source_Rm.shape[1] * columns)
+
+    def moved(self, rows: Rows, node: Node) -> Tensor:
+        """Return which rows of `node`, which lays out `rows` anew, have moved: fault · R + row, ascending."""
+        layout = self.layout(node)
+        assert layout is not None
+        assert layout.base is rows.base
+        target_M = layout.target_R[rows.row_M]
+        keys_M = (rows.fault_M * self.size(node)[0] + target_M)[target_M >= 0]
+        return keys_M.unique()
+
+
+def name(node: Any) -> str:
+    if not isinstance(node, Node):
+        return ""
+    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
+
+
+def is_map(node: Node) -> bool:
+    """Return whether a node's value is a feature map, its channels before its places."""
+    return name(node) == "conv2d"

@@ -1,80 +1,226 @@
-"""Print faults per second of PyTorchFI and of tgr's engines, on the same model, images and faults, in one process.
+"""Print faults per second of PyTorchFI, MRFI and tgr's engines, on the same model and faults, in one process.
 
-python benchmarks/injection_speed.py MODEL … [--size 224] [--batch-size 16] [--faults 64] [--images 8] [--threads 2]
+python benchmarks/injection_speed.py MODEL … [--size 224] [--sites 12] [--faults 256] [--threads 2] [--memory 2GiB]
 
-Random weights, batch norm statistics from random images, the papers' clamp. Every engine runs the same faults, drawn
-uniformly over the sites that PyTorchFI sees too; sites are interleaved among the engines, so that whatever else the
-machine does falls on all of them. Golden runs are shown apart: a campaign shares them among its faults. `reused` is
-PyTorchFI with one injected model for all faults of a site, which its package does not offer: no copy is timed.
+Random weights, batch norm statistics from random images, the papers' clamp. Faults are uniform over the sites that
+PyTorchFI sees too; with --sites, over so many of them, evenly spread over the network. The images are a campaign's lot:
+as many of 256 as fit into --memory. PyTorchFI's batch size is the best of --batch-sizes, found first, and then that of
+all. Sites are interleaved among the engines, so that whatever else the machine does falls on all of them. What takes a
+forward pass a fault (PyTorchFI, MRFI, full) runs the first batch of each site's faults, replay two, auto all of them.
+Golden runs are shown apart: a campaign shares them among its faults.
+
+`copied` is PyTorchFI as it is, with a deep copy of the model for every declaration; `reused` injects into one model,
+which its package does not offer. MRFI (pip install mrfi) has no range limit and flips without one. The limit in MACs is
+the network's multiply-accumulates over those that auto performs a fault.
+
+With --spread-uniform and --spread-importance (standard deviation over mean of a fault's dLoss in the network's mean,
+under each sampling), the time to a 99 % interval of ±5 % is printed: PyTorchFI's uniform campaign and auto's.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from unittest.mock import patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from tgr_cli.faults.engines import ENGINES, Engine, Strike
+from tgr_cli.faults.engines import Auto, Engine, Full, PyTorchFI, Replay, Strike
+from tgr_cli.faults.engines.memory import parsed
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
 from tgr_cli.models import zoo
 
-ORDER = ("pytorchfi", "reused", "full", "replay", "delta")
+NONE = RangeLimit("none", {})
+IMAGES = 256
+Z99 = 2.576
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
-    for name, default in (("size", 224), ("batch-size", 16), ("faults", 64), ("images", 8), ("threads", 2)):
+    for name, default in (("size", 224), ("sites", 12), ("faults", 256), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument("--memory", type=parsed, default=parsed("2GiB"))
+    parser.add_argument("--spread-uniform", type=float)
+    parser.add_argument("--spread-importance", type=float)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads, {options.faults} faults a site, batches of", end=" ")
-    print(f"{options.batch_size}, {options.size} × {options.size} pixels; faults/s, in brackets over PyTorchFI re-used")
+    print(
+        f"torch {torch.__version__}, {options.threads} threads, {options.size} × {options.size} pixels; faults/s,",
+        end=" ",
+    )
+    print("in brackets over PyTorchFI re-used")
     for name in options.models:
         measure(name, options)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one model: each engine's seconds, faults a site and golden seconds, auto's MACs."""
+
+    name: str
+    network: Network
+    seen: int
+    sites: int
+    images: int
+    spent: dict[str, float]
+    counts: dict[str, int]
+    golden: dict[str, float]
+    macs: float
+    mrfi: str
+
+
 def measure(name: str, options: argparse.Namespace) -> None:
-    """Print one line on one model."""
+    """Print what was measured on one model."""
     generator = torch.Generator().manual_seed(0)
-    x_NCHW = torch.randn(options.images, 3, options.size, options.size, generator=generator)
+    shape_CHW = (3, options.size, options.size)
+    torch.manual_seed(0)
     model = zoo.build(name, 1000).eval()
-    calibrate(model, x_NCHW)
-    network = Network.capture(model, x_NCHW.shape[1:], batch_size=options.batch_size)
-    engines = {kind: ENGINES["pytorchfi" if kind == "reused" else kind] for kind in ORDER}
-    ready = {kind: engine(model, network, NONE) for kind, engine in engines.items()}
-    golden = {kind: timed(engine, "prepare", x_NCHW) for kind, engine in ready.items()}
+    calibrate(model, torch.randn(8, *shape_CHW, generator=generator))
+    batch_size = best_batch_size(model, shape_CHW, options.batch_sizes)
+    network = Network.capture(model, shape_CHW, batch_size=batch_size)
+    auto = Auto(model, network, NONE, memory=options.memory)
+    x_NCHW = torch.randn(min(IMAGES, auto.images_at_once), *shape_CHW, generator=generator)
+    peer = PyTorchFI(model, network, NONE)
+    ready: dict[str, Engine] = {"copied": peer, "reused": peer, "full": Full(model, network, NONE)}
+    ready |= {"replay": Replay(model, network, NONE, memory=options.memory), "auto": auto}
+    golden = {kind: timed(partial(engine.prepare, x_NCHW)) for kind, engine in ready.items()}
     limit = RangeLimit("clamp", ranges(network, x_NCHW))
-    seen = [site for site in network.sites if site.name not in ready["pytorchfi"].unseen()]
-    spent = dict.fromkeys(ORDER, 0.0)
-    for site in seen:
-        bounds = (options.images, site.neurons, 32)
-        strike = Strike(site, *(torch.randint(0, b, (options.faults,), generator=generator) for b in bounds))
-        for kind, engine in ready.items():
-            engine.limit = limit
+    seen = [site for site in network.sites if site.name not in peer.unseen()]
+    chosen = [
+        seen[place * len(seen) // min(options.sites, len(seen))] for place in range(min(options.sites, len(seen)))
+    ]
+    mrfi = Mrfi(model, name, chosen)
+    first = {
+        "copied": batch_size,
+        "reused": batch_size,
+        "mrfi": batch_size,
+        "full": batch_size,
+        "replay": 2 * batch_size,
+    }
+    spent = dict.fromkeys(("copied", "reused", "mrfi", "full", "replay", "auto"), 0.0)
+    counts = {kind: min(first.get(kind, options.faults), options.faults) for kind in spent}
+    macs = 0.0
+    for site in chosen:
+        bounds = (len(x_NCHW), site.neurons, 32)
+        drawn = [torch.randint(0, bound, (options.faults,), generator=generator) for bound in bounds]
+        for kind in spent:
+            strike = Strike(site, *(values[: counts[kind]] for values in drawn))
+            if kind == "mrfi":
+                spent[kind] += mrfi.seconds(strike, x_NCHW)
+                continue
+            ready[kind].limit = limit
+            for inner in (getattr(ready[kind], "_kept", None), getattr(ready[kind], "_full", None)):
+                if inner is not None:
+                    inner.limit = limit
             with uncopied() if kind == "reused" else nullcontext():
-                spent[kind] += timed(engine, "inject", strike)
-    faults = options.faults * len(seen)
-    cells = [f"{kind} {faults / s:.2f} ({spent['reused'] / s:.1f})" for kind, s in spent.items()]
-    share = sum(ready["replay"].share(site) for site in seen) / len(seen)  # type: ignore[attr-defined]
-    print(f"{name}: {faults} faults at {len(seen)} sites; {', '.join(cells)}; golden run of the images", end=" ")
-    print(f"{golden['full']:.2f} s, kept {golden['delta']:.2f} s; replay's limit in MACs {1 / share:.1f}", flush=True)
+                spent[kind] += timed(partial(ready[kind].inject, strike))
+        with FlopCounterMode(display=False) as counter:
+            auto.inject(Strike(site, *(values[: 2 * batch_size] for values in drawn)))
+        macs += counter.get_total_flops() / 2 / min(2 * batch_size, options.faults) / len(chosen)
+    report(
+        Measured(name, network, len(seen), len(chosen), len(x_NCHW), spent, counts, golden, macs, mrfi.failure), options
+    )
 
 
-NONE = RangeLimit("none", {})
+def report(found: "Measured", options: argparse.Namespace) -> None:
+    """Print the lines on one model."""
+    rate = {kind: found.counts[kind] * found.sites / seconds for kind, seconds in found.spent.items() if seconds}
+    forward = found.golden["full"] / found.images
+    print(
+        f"{found.name}: {found.sites} of {found.seen} sites, batches of {found.network.batch_size},",
+        f"{found.images} images of {IMAGES}",
+    )
+    for kind, value in rate.items():
+        print(
+            f"  {kind:8s} {value:9.2f} ({value / rate['reused']:6.2f})  {value * forward:7.2f} a golden image-forward,",
+            end="",
+        )
+        print(f" {found.counts[kind] * found.sites} faults")
+    if found.mrfi:
+        print(f"  mrfi     {found.mrfi}")
+    whole = sum(site.macs for site in found.network.sites)
+    print(f"  limit in MACs: auto {whole / found.macs:.1f}; golden run {forward * 1e3:.0f} ms an image,", end=" ")
+    print(f"kept {found.golden['auto'] / found.images * 1e3:.0f} ms", flush=True)
+    if options.spread_uniform and options.spread_importance:
+        spreads = {"reused": options.spread_uniform, "auto": options.spread_importance}
+        needed = {kind: (Z99 * spread / 0.05) ** 2 for kind, spread in spreads.items()}
+        golden_all = {"reused": IMAGES * forward, "auto": IMAGES * found.golden["auto"] / found.images}
+        seconds = {kind: golden_all[kind] + needed[kind] / rate[kind] for kind in spreads}
+        print(
+            f"  to ±5 % at 99 %: PyTorchFI, uniform {seconds['reused']:.0f} s ({needed['reused']:.0f} faults);", end=" "
+        )
+        gain = seconds["reused"] / seconds["auto"]
+        print(f"auto, importance {seconds['auto']:.0f} s ({needed['auto']:.0f}); {gain:.0f} ×")
 
 
-def timed(engine: Engine, method: str, argument: object) -> float:
-    """Return the seconds that a method of the engine takes."""
+class Mrfi:
+    """MRFI's MRFI object on a copy of the model: every module hooked, one site's flips enabled at a time."""
+
+    def __init__(self, model: nn.Module, name: str, sites: list[Site]) -> None:
+        self.failure = ""
+        try:
+            import mrfi  # type: ignore[import-untyped]
+        except ImportError as error:
+            self.failure = f"not measured: {error}; pip install mrfi"
+            return
+        own = zoo.build(name, 1000).eval()
+        own.load_state_dict(model.state_dict())
+        config = {
+            "type": "activation_out",
+            "module_fullname": [site.name for site in sites],
+            "enabled": False,
+            "selector": {"method": "FixPositions", "positions": []},
+            "error_mode": {"method": "FloatFixedBitFlip", "bit": []},
+        }
+        self._tool = mrfi.MRFI(own, mrfi.EasyConfig({"faultinject": [config]}))
+
+    def seconds(self, strike: Strike, x_NCHW: Tensor) -> float:
+        """Return the time of one batch of faults, a fault in each row; 0 where MRFI fails, which `failure` tells."""
+        if self.failure:
+            return 0.0
+        (found,) = self._tool.get_configs("activation_out.0", module_fullname=strike.site.name)
+        positions_F = torch.arange(len(strike.rows_F)) * strike.site.neurons + strike.elements_F
+        found.selector.args.raw_dict["positions"] = positions_F.tolist()
+        found.error_mode.args.raw_dict["bit"] = strike.bits_F.tolist()
+        found.enabled = True
+        try:
+            return timed(lambda: self._tool(x_NCHW[strike.rows_F]))
+        except Exception as error:  # whatever an unmaintained package raises is what there is to tell
+            self.failure = f"not measured: {type(error).__name__}: {error}"
+            return 0.0
+        finally:
+            found.enabled = False
+
+
+def best_batch_size(model: nn.Module, shape_CHW: tuple[int, ...], sizes: list[int]) -> int:
+    """Return the batch size at which PyTorchFI, its model re-used, runs most faults a second at its middle site."""
+    rates = {}
+    for size in sizes:
+        peer = PyTorchFI(model, Network.capture(model, shape_CHW, batch_size=size), NONE)
+        seen = [site for site in peer.network.sites if site.name not in peer.unseen()]
+        peer.prepare(torch.randn(size, *shape_CHW, generator=torch.Generator().manual_seed(0)))
+        zeros = torch.zeros(size, dtype=torch.int64)
+        with uncopied():
+            rates[size] = size / timed(partial(peer.inject, Strike(seen[len(seen) // 2], zeros, zeros, zeros)))
+    return max(rates, key=lambda size: rates[size])
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
     start = time.perf_counter()
-    getattr(engine, method)(argument)
+    work()
     return time.perf_counter() - start
 
 
-def calibrate(model: nn.Module, x_NCHW: torch.Tensor) -> None:
+def calibrate(model: nn.Module, x_NCHW: Tensor) -> None:
     """Give batch norms the statistics of these images, so that random weights let activations through."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in norms:
@@ -85,7 +231,7 @@ def calibrate(model: nn.Module, x_NCHW: torch.Tensor) -> None:
     model.eval()
 
 
-def ranges(network: Network, x_NCHW: torch.Tensor) -> dict[str, float]:
+def ranges(network: Network, x_NCHW: Tensor) -> dict[str, float]:
     """Return the largest absolute value of every site on as many images as a batch takes."""
     found: dict[str, float] = {}
     x_BCHW = x_NCHW[torch.arange(network.batch_size) % len(x_NCHW)]

@@ -26,10 +26,9 @@ from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
 HUGE = 1e30
-# Of what shaking every value moves logits by, a fault's rounding made up 0.12 (resnet50, 224 pixels), 0.34
-# (mobilenet_v2, 96) and 0.53 (resnet18, 96) at most, over 432 to 1,272 faults against `full`, torch 2.15 on a CPU.
-# Almost twice the most that was seen is allowed for.
-FAULTS_SHARE = 1.0
+# Of what shaking every value moves logits by, a fault's rounding made up 0.94 at most where it was seen highest
+# (benchmarks/rounding_share.py: resnet18, 64 pixels); half as much again is allowed for.
+FAULTS_SHARE = 1.5
 THINNING = (*POINTWISE, "max_pool2d")
 
 

@@ -1,0 +1,65 @@
+"""Print how much of what shaking every value moves logits by the rounding of single faults makes up, at most.
+
+python benchmarks/rounding_share.py MODEL … [--size 96] [--faults 8] [--threads 2]
+
+The engine delta doubts outcomes that rounding could decide. It measures once by how much random rounding errors at
+every site move a network's logits, and allows a fault that much. Here faults (uniform, the papers' clamp, random
+weights, batch norm statistics from random images) are run by delta without its doubts and by full: their logits differ
+by rounding alone, and the largest difference over the measure is what is printed.
+"""
+
+import argparse
+from unittest.mock import patch
+
+import torch
+from injection_speed import NONE, calibrate, ranges
+
+from tgr_cli.faults.engines import Delta, Full, Strike
+from tgr_cli.faults.engines import delta as delta_module
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.models import zoo
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+")
+    for name, default in (("size", 96), ("faults", 8), ("threads", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for name in options.models:
+        share, faults, rounding = measured(name, options.size, options.faults)
+        print(f"{name}, {options.size} pixels: {share:.2f} of {rounding:.1e} at most, over {faults} faults", flush=True)
+
+
+def measured(name: str, size: int, faults: int) -> tuple[float, int, float]:
+    """Return the largest share, the faults it is taken over, and what shaking moves the logits by."""
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = zoo.build(name, 1000).eval()
+    x_NCHW = torch.randn(8, 3, size, size, generator=generator)
+    calibrate(model, x_NCHW)
+    network = Network.capture(model, x_NCHW.shape[1:], batch_size=8)
+    limit = RangeLimit("clamp", ranges(network, x_NCHW))
+    full, delta = Full(model, network, NONE), Delta(model, network, NONE)
+    full.prepare(x_NCHW)
+    delta.prepare(x_NCHW)
+    full.limit = delta.limit = limit
+    largest, count = 0.0, 0
+    for site in network.sites:
+        if not delta.follows(site):
+            continue
+        drawn = [torch.randint(0, bound, (faults,), generator=generator) for bound in (8, site.neurons, 32)]
+        right_FC = full.inject(Strike(site, *drawn)).logits_FC
+        with patch.object(
+            delta_module, "doubtful", lambda golden_FC, *_: torch.zeros(len(golden_FC), dtype=torch.bool)
+        ):
+            found_FC = delta.inject(Strike(site, *drawn)).logits_FC
+        difference_F = (found_FC - right_FC).abs().amax(dim=1) / right_FC.abs().amax(dim=1)
+        largest, count = max(largest, float(difference_F.nan_to_num(0.0).max())), count + faults
+    return largest / delta.rounding * delta_module.FAULTS_SHARE, count, delta.rounding
+
+
+if __name__ == "__main__":
+    main()

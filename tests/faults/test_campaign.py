@@ -36,7 +36,7 @@ def campaign_of(
     faults = plan.uniform(network.sites, np.ones(12, bool), injections=60, bits=32, seed=0)
     running = ENGINES[engine](model, network, held)
     if images_at_once is not None:
-        running.memory = images_at_once * running.bytes_per_image
+        running.memory = images_at_once * running.bytes_per_image + running.working_bytes
     return faults, campaign.run(running, faults, load, LABELS_N)
 
 

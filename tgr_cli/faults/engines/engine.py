@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip, width
-from tgr_cli.faults.engines.memory import MEMORY
-from tgr_cli.faults.graph import Network
+from tgr_cli.faults.engines.memory import MEMORY, held_bytes
+from tgr_cli.faults.graph import Network, with_deaths
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 
@@ -64,8 +64,14 @@ class Engine(ABC):
 
     @property
     def images_at_once(self) -> int:
-        """Return how many images `prepare` may be given for what it keeps to fit into `memory` bytes; at least 1."""
-        return max(1, self.memory // self.bytes_per_image)
+        """Return how many images `prepare` may be given for all it takes to fit into `memory` bytes; at least 1."""
+        return max(1, (self.memory - self.working_bytes) // self.bytes_per_image)
+
+    @property
+    def working_bytes(self) -> int:
+        """Return the memory that a forward pass of the network takes while it runs."""
+        nodes = [node for node in self.network.graph.nodes if node.op == "call_function"]
+        return held_bytes(with_deaths(nodes, {self.network.output}))
 
     def unseen(self) -> tuple[str, ...]:
         """Return the names of the network's sites that this engine cannot strike."""

@@ -1,0 +1,84 @@
+"""Faults followed as changed tokens, against the oracle, and how far they are followed."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.faults.engines import Delta, Full, Strike
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.metrics.outcomes import agree, judge
+
+from ..windowed import WINDOWED, windowed
+
+NONE = RangeLimit("none", {})
+
+
+@cache
+def subject(name: str) -> tuple[nn.Module, Network, Tensor]:
+    model, side = windowed(name), 64 if name == "maxvit" else 32
+    images = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(1))
+    return model, Network.capture(model, (3, side, side), batch_size=3), images
+
+
+@cache
+def ready(name: str) -> tuple[Delta, Tensor]:
+    model, network, images = subject(name)
+    engine = Delta(model, network, NONE)
+    return engine, engine.prepare(images)
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_every_fault_comes_out_as_the_oracle_has_it(name: str) -> None:
+    model, network, images = subject(name)
+    full, (delta, golden_NC) = Full(model, network, NONE), ready(name)
+    assert torch.equal(full.prepare(images), golden_NC)
+    generator = torch.Generator().manual_seed(2)
+    for site in network.sites:
+        if not site.per_image:
+            continue
+        strike = Strike(site, *(torch.randint(0, bound, (12,), generator=generator) for bound in (5, site.neurons, 32)))
+        found, right = delta.inject(strike), full.inject(strike)
+        torch.testing.assert_close(found.after_F, right.after_F, equal_nan=True)
+        labels_F = golden_NC[strike.rows_F].argmax(dim=1)
+        ours, theirs = (judge(golden_NC[strike.rows_F], each.logits_FC, labels_F) for each in (found, right))
+        for fault in range(12):
+            pairs = [(str(each.outcome[fault]), float(each.dloss[fault])) for each in (ours, theirs)]
+            assert agree(*pairs[0], *pairs[1]), (site.name, fault, pairs)
+
+
+@pytest.mark.parametrize(("name", "groups"), [("swin", 4), ("swin_v2", 4)])
+def test_attention_is_run_for_the_windows_that_have_moved(name: str, groups: int) -> None:
+    engine, _ = ready(name)
+    site = next(site for site in engine.network.sites if site.name == "features.1.0.attn.qkv")
+    node, faults = engine._calls[site.name].node, torch.arange(3)
+    path = engine._path(node)
+    elements = torch.tensor([5, 700, 1400])  # tokens 0, 29 and 58 of 64: the first, second and fourth of 4 windows
+    before_K = engine.golden.elements(engine._calls[site.name], faults, elements)
+    region = engine.followed_rows._region(node, path)
+    assert region is not None
+    assert region.groups == groups
+    changes = engine.followed_rows.follow(node, path[: len(region.inner)], faults, elements, before_K + 1.0)
+    (rows,) = changes.values()
+    assert rows.base is region.exit
+    windows = [sorted({int(r) // 16 for r in rows.row_M[rows.fault_M == fault]}) for fault in range(3)]
+    assert windows == [[0], [1], [3]]
+
+
+def test_global_attention_is_no_region() -> None:
+    engine, _ = ready("vit")
+    node = engine._calls["blocks.0.attn.qkv"].node
+    assert engine.followed_rows._region(node, engine._path(node)) is None
+
+
+def test_tokens_that_the_logits_do_not_depend_on_are_finished() -> None:
+    engine, golden_NC = ready("vit")
+    site = next(site for site in engine.network.sites if site.name == "blocks.1.mlp.fc2")
+    done = engine.finished
+    strike = Strike(site, torch.tensor([0, 1]), torch.tensor([0, 16]), torch.tensor([30, 30]))  # class token, another
+    struck = engine.inject(strike)
+    assert engine.finished == done + 1
+    assert torch.equal(struck.logits_FC[1], golden_NC[1])
+    assert not torch.equal(struck.logits_FC[0], golden_NC[0])

@@ -1,0 +1,29 @@
+"""Small transformers whose attention stays within windows, or is global, and that read one token or the mean of all."""
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torchvision.models.maxvit import MaxVit
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
+
+
+def swin(version: int) -> nn.Module:
+    """Return a Swin transformer with 2 × 2 windows of 4 × 4 tokens, shifted in its second block."""
+    newer = {"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2} if version == 2 else {}
+    depths, heads = ([2, 1], [1, 2]) if version == 2 else ([2], [1])
+    return SwinTransformer([4, 4], 8, depths, heads, [4, 4], num_classes=5, **newer)
+
+
+WINDOWED = {
+    "swin": lambda: swin(1),
+    "swin_v2": lambda: swin(2),
+    "maxvit": lambda: MaxVit((64, 64), 4, 4, [16], [1], 16, 0.0, num_classes=5),
+    "vit": lambda: VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=5),
+}
+
+
+def windowed(name: str, seed: int = 0) -> nn.Module:
+    """Return a network whose weights depend on `seed` alone, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return WINDOWED[name]().eval()

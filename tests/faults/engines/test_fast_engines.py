@@ -187,7 +187,7 @@ def test_auto_chooses_by_what_can_be_followed() -> None:
 def test_memory_says_how_many_images_are_prepared_at_once() -> None:
     model, network, _ = subject("toy")
     floats = 8 * 8 + 8 * 8 + 4 * 8 * 8 + 4 * 4 * 4 + 6 * 4 * 4 + 6 * 2 * 2 + 3  # twice the image; what is dear to run
-    working = 4 * network.batch_size * 2 * (4 * 8 * 8)  # the largest map, before and after a ReLU
+    working = memory.CAPTURING + 4 * network.batch_size * 2 * (4 * 8 * 8)  # the largest map, before and after a ReLU
     engine = Replay(model, network, NONE, memory=10 * 4 * floats + working)
     assert engine.bytes_per_image == 4 * floats
     assert engine.working_bytes == working

@@ -25,6 +25,7 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
+WINDOWS_SHARE = 32  # of --memory; rules hold several such windows at a time
 HUGE = 1e30
 # Of what shaking every value moves logits by, a fault's rounding made up 0.94 at most where it was seen highest
 # (benchmarks/rounding_share.py: resnet18, 64 pixels); half as much again is allowed for.
@@ -69,9 +70,9 @@ class Delta(Replay):
 
         def shake(call: Call, value: Tensor) -> Tensor:
             # One value in 16 by its last bit: as much, in the mean square, as each by a quarter of it.
-            dice = torch.randint(0, 32, value.shape, generator=generator).to(value.device)
-            signs = (dice == 1).to(value.dtype) - (dice == 0).to(value.dtype)
-            return torch.empty_like(value).copy_(value * (1 + eps * signs))
+            dice = torch.randint(0, 32, value.shape, generator=generator, dtype=torch.int8).to(value.device)
+            factor = (dice == 1).to(value.dtype).sub_((dice == 0).to(value.dtype)).mul_(eps).add_(1)
+            return torch.empty_like(value).copy_(factor.mul_(value))
 
         size = min(len(golden_NC), self.network.batch_size)
         shaken_BC = self.network.run(self._images(torch.arange(size)), shake).cpu()[:size]
@@ -114,7 +115,8 @@ class Delta(Replay):
                         )
                         continue
                     window = _struck(call, elements_F[faults_K], delta_F[faults_K])
-                    self._follow(call, Batch(self.golden, rows_F[faults_K], {call.node: window}), faults_K, tail)
+                    batch = Batch(self.golden, rows_F[faults_K], {call.node: window})
+                    self._follow(self._path(call.node), batch, faults_K, tail)
                 tail.flush()
                 again_F = ~delta_F.isfinite() | doubtful(golden_FC, logits_FC, self.rounding)
                 self.doubted += int(again_F.sum())
@@ -125,9 +127,9 @@ class Delta(Replay):
                 logits_FC[some] = super()._faulty(call, *struck)
         return logits_FC
 
-    def _follow(self, call: Call, batch: Batch, faults_K: Tensor, tail: "_Tail") -> None:
+    def _follow(self, path: Program, batch: Batch, faults_K: Tensor, tail: "_Tail") -> None:
         """Take a batch of faults as far as rules go, and leave their logits, or what is left to do, in `tail`."""
-        for node, dead in self._path(call.node):
+        for place, (node, dead) in enumerate(path):
             rule = rule_of(node)
             change = rule(batch, node) if rule is not None else None
             if change is None:
@@ -145,6 +147,13 @@ class Delta(Replay):
                     faults_K = faults_K[left]
                     if not len(left):
                         return
+            taken = sum(window.delta.numel() * window.delta.element_size() for window in batch.changes.values())
+            if taken > self.memory // WINDOWS_SHARE and len(faults_K) > 1:
+                for half in torch.arange(len(faults_K), device=faults_K.device).chunk(2):
+                    windows = {value: window.take(half) for value, window in batch.changes.items()}
+                    part = Batch(self.golden, batch.rows_K[half], windows)
+                    self._follow(path[place + 1 :], part, faults_K[half], tail)
+                return
         (change,) = batch.changes.values()
         tail.logits_FC[faults_K] += change.dense().flatten(1)
 

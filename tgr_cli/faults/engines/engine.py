@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip, width
-from tgr_cli.faults.engines.memory import MEMORY, held_bytes
+from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
 from tgr_cli.faults.graph import Network, with_deaths
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
@@ -69,9 +69,9 @@ class Engine(ABC):
 
     @property
     def working_bytes(self) -> int:
-        """Return the memory that a forward pass of the network takes while it runs."""
+        """Return the memory that is taken beside what is kept: by the graph, and by a forward pass while it runs."""
         nodes = [node for node in self.network.graph.nodes if node.op == "call_function"]
-        return held_bytes(with_deaths(nodes, {self.network.output}))
+        return CAPTURING + held_bytes(with_deaths(nodes, {self.network.output}))
 
     def unseen(self) -> tuple[str, ...]:
         """Return the names of the network's sites that this engine cannot strike."""

@@ -10,6 +10,7 @@ from tgr_cli.faults.graph import Program
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 MEMORY = 2 * UNITS["GiB"]
+CAPTURING = 384 * UNITS["MiB"]  # what torch.export's modules and a captured graph take, about: 340 MiB for vgg16_bn
 
 
 def parsed(text: str) -> int:

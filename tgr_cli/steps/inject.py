@@ -14,13 +14,14 @@ from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.faults import campaign, fault_list, plan
+from tgr_cli.faults import campaign, fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import MODES
 from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.outcomes import with_nulls
@@ -192,7 +193,8 @@ def _plan(
     if unseen:
         reporter.note(f"the {engine.name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}")
     sites = [site for site in network.sites if site.name not in unseen]
-    return plan.uniform(sites, eligible_N, injections=config.injections, bits=bits, seed=config.seed)
+    counts_S = np.full(len(sites), config.injections)
+    return uniform.draw(sites, eligible_N, counts_S, bits=bits, seed=config.seed)
 
 
 def _facts(site: Site) -> dict[str, Any]:

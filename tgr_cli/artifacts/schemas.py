@@ -123,6 +123,22 @@ RANGES = Schema(
     ),
 )
 
+PLAN = Schema(
+    "plan",
+    1,
+    "one fault on one image",
+    "tgr inject --plan-only",
+    (
+        Column("fault", INTEGER, "", "Number of the fault at its site, from 0."),
+        Column("site", TEXT, "", "Name of the site to be struck."),
+        Column("index", pa.list_(INTEGER), "", "Index of the element within one image's share of the output."),
+        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant."),
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault."),
+        Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
+    ),
+)
+
 INJECTIONS = Schema(
     "injections",
     1,
@@ -152,6 +168,18 @@ INJECTIONS = Schema(
         Column("golden_top2diff", NUMBER, "probability", "Top-1 minus top-2 probability without the fault."),
         Column("faulty_top2diff", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE),
         Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+    ),
+)
+
+SHARD = Schema(
+    "shard",
+    1,
+    "one fault of a part of a campaign",
+    "tgr inject --shard",
+    (
+        Column("row", INTEGER, "", "Place of the fault in the campaign's plan, from 0."),
+        Column("unit", INTEGER, "", "Unit of the plan that the fault belongs to."),
+        *INJECTIONS.columns,
     ),
 )
 
@@ -305,7 +333,9 @@ KINDS: dict[str, Schema] = {
         TRAINING,
         GOLDEN,
         RANGES,
+        PLAN,
         INJECTIONS,
+        SHARD,
         VULNERABILITY,
         SWEEP,
         COMPARISON,

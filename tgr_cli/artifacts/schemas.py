@@ -41,15 +41,23 @@ NOT_FINITE = "where the outcome is non_finite"
 
 DESCRIPTIONS = Schema(
     "descriptions",
-    1,
-    "one description of one class",
+    2,
+    "one description of one class, or a question that has none",
     "tgr describe",
     (
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
-        Column("question", TEXT, "", "Question or template that the description answers."),
-        Column("description", TEXT, "", "The description: one or more English sentences."),
-        Column("source", TEXT, "", "Where it comes from: stored, template, or the language model's name."),
+        Column("question", TEXT, "", "Question or template that the description answers; empty where none is known."),
+        Column("sample", INTEGER, "", "Number of the answer to this question, from 0."),
+        Column(
+            "description",
+            TEXT,
+            "",
+            "The description: one or more English sentences.",
+            null="where the status is not ok",
+        ),
+        Column("status", TEXT, "", "ok, empty, truncated, refused, or failed: what became of the question in the end."),
+        Column("source", TEXT, "", "Where it comes from: stored, template, imported, or the language model's name."),
     ),
 )
 

@@ -35,6 +35,13 @@ def too_few(eligible_N: np.ndarray) -> TgrError:
     )
 
 
+def permuted(eligible_N: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return the positions of the eligible images in a random order, which is the same whichever they are."""
+    key_N = seeding.words(seed, "order of images", count=len(eligible_N))[:, 0]
+    eligible = np.flatnonzero(eligible_N)
+    return eligible[np.argsort(key_N[eligible], kind="stable")]
+
+
 def several(site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int) -> np.ndarray:
     """Return `each` different eligible images for every fault, int64 [F, K]; a fault's do not depend on the others.
 

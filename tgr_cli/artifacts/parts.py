@@ -35,7 +35,7 @@ class Parts:
     def beside(cls, output: Path, *, restart: bool = False) -> Iterator["Parts"]:
         """Give the parts of `output`, with `restart` none; no other process has them at the same time.
 
-        A folder that nothing was kept in goes again. Raises TgrError where another process holds the lock.
+        Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises TgrError where another process holds the lock.
         """
         parts = cls(store.prepare(output).with_name(f"{output.stem}.parts"))
         parts.folder.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ class Parts:
                     yield parts
                 finally:
                     if not parts._about.exists():
-                        parts.remove()
+                        shutil.rmtree(parts.folder)
         except Timeout as error:
             raise TgrError(
                 f"another process is writing {output}; wait until it is done, or choose another place with --out"
@@ -93,10 +93,9 @@ class Parts:
             tables[int(found[2])] = pq.read_table(io.BytesIO(content))
         return tables, damaged
 
-    def remove(self) -> None:
-        """Remove the folder and all it holds."""
-        self._about.unlink(missing_ok=True)  # first: without it, whatever is left counts for nothing
-        shutil.rmtree(self.folder)
+    def done(self) -> None:
+        """Let go of the parts: nothing is kept once the folder is left."""
+        self._about.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         self._about.unlink(missing_ok=True)

@@ -21,6 +21,11 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
 
 
+def text_embeddings(embeddings: Path) -> Path:
+    """Return where the embeddings of single texts lie: beside the class embeddings that were made of them."""
+    return embeddings.with_name(f"{embeddings.stem}-all.parquet")
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one model's run: `<model>-<head>[-<init>][-s<seed>]`."""
@@ -54,6 +59,10 @@ class RunFolder:
     @property
     def ranges(self) -> Path:
         return self.path / "ranges.parquet"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.parquet"
 
     @property
     def injections(self) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tgr_cli.errors import TgrError
 
+INITS = ("random", "template", "descriptions")  # what class embeddings are made of: a part of names
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -47,6 +48,11 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.pt"
+
+    @property
+    def best(self) -> Path:
+        """Return the weights of the epoch that was best on the evaluation split; `weights` are the last epoch's."""
+        return self.path / "best.safetensors"
 
     @property
     def training(self) -> Path:

@@ -137,7 +137,10 @@ class Config:
         if not self.needs_pilot:
             unused.add("pilot")
         unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
-        kept = {name: value for name, value in values.items() if name not in {*AROUND, *RUNNING, *unused}}
+        if self.precision is None:  # else the number of faults rests on the confidence
+            unused.add("confidence")
+        elsewhere = {*AROUND, *RUNNING} - {"confidence"}
+        kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
         return kept | ({"sampling": "list"} if self.faults else {})
 
     @property

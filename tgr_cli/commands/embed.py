@@ -105,5 +105,6 @@ def embed(
             }
         )
         return
-    facts = [("init", result.init), ("encoder", result.encoder), ("texts cut", count(result.truncated))]
+    facts = [("init", result.init), ("encoder", result.encoder)]
+    facts += [("texts cut", count(result.truncated))] if result.truncated else []
     print_embeddings(console, seen, facts)

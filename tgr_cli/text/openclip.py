@@ -107,8 +107,9 @@ def _tokenizer(model: str) -> Any:
             f'the tokenizer of {model} needs the transformers package; run "pip install tgr[transformers]"'
         ) from error
     except Exception as error:  # the hub's client and transformers have errors of their own for each of their reasons
+        reason = _reason(error).split(". ")[0]
         raise TgrError(
-            f"the tokenizer of {model} ({source or 'open_clip'}) could not be had ({_reason(error)}); run once with a "
+            f"the tokenizer of {model} ({source or 'open_clip'}) could not be had ({reason}); run once with a "
             "network, use --clip-model local-dir:FOLDER with the tokenizer in the folder, or --encoder tfidf"
         ) from error
 

@@ -235,6 +235,25 @@ VULNERABILITY = Schema(
     ),
 )
 
+EXHAUSTIVE = Schema(
+    "exhaustive",
+    1,
+    "one bit of one class's logit on one image: all faults of the last site",
+    "tgr inject --exhaustive last",
+    (
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Class against which the losses are taken."),
+        Column("class_index", INTEGER, "", "Class whose output was struck."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
+        Column("value_before", NUMBER, "activation", "Value of the output without the fault."),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
+        Column("value_after", NUMBER, "activation", "Value that counted."),
+        Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
+        Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+    ),
+)
+
 SWEEP = Schema(
     "sweep",
     1,
@@ -360,6 +379,7 @@ KINDS: dict[str, Schema] = {
         INJECTIONS,
         SHARD,
         VULNERABILITY,
+        EXHAUSTIVE,
         SWEEP,
         COMPARISON,
     )

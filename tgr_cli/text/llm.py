@@ -150,6 +150,12 @@ class LanguageModel(Generator):
                 from tgr_cli.text.asking import ask_all  # the client is slow to import, and not needed to say no
 
                 failed = ask_all(self.endpoint, key, list(asking.values()), answers, reporter)
+            if failed:
+                example = next(q for q in questions if q.key in failed)
+                reporter.note(
+                    f"{len(failed)} questions got no answer, as that about {example.class_name} "
+                    f"({failed[example.key]}); run the same command again to ask them once more"
+                )
             for q in questions:
                 last = answers.to(q.key)[-1] if answers.to(q.key) and q.key not in failed else None
                 status = last.status if last else FAILED

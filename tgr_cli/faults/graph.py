@@ -112,20 +112,15 @@ class Network:
 
         return self.run(x_BCHW, touch if strike or observe else None)
 
-    def run(
-        self, x_BCHW: Tensor, touch: Callable[[Call, Tensor], Tensor] | None = None, *, gradients: bool = False
-    ) -> Tensor:
-        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it.
-
-        With `gradients`, what depends on a tensor that requires a gradient is recorded for a backward pass.
-        """
+    def run(self, x_BCHW: Tensor, touch: Callable[[Call, Tensor], Tensor] | None = None) -> Tensor:
+        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it."""
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
         values = {**self.constants, self.input: x_BCHW.to(self.device, self.dtype)}
 
         def look(node: Node, value: Any) -> Any:
             return touch(self.calls[node], value) if touch is not None and node in self.calls else value
 
-        evaluate(self._program, values, look if touch is not None else None, gradients=gradients)
+        evaluate(self._program, values, look if touch is not None else None)
         return values[self.output]
 
     def downstream(self, sources: Iterable[Node]) -> set[Node]:

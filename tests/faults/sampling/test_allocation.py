@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import allocation
 from tgr_cli.faults.sites import Site
-from tgr_cli.metrics.intervals import clustered_mean
 
 SPREAD = np.array([0.2, 1.0, 3.0, 8.0])  # of the faults of one image, site by site
 IMAGES = 400
@@ -29,8 +29,12 @@ def struck(counts_S: np.ndarray, seed: int, *, same_images: bool, between: float
 
 
 def half_width(plan: Plan, x_F: np.ndarray) -> float:
-    found = clustered_mean(x_F, plan.weight_F, plan.image_F, 0.99, strata_N=plan.site_F)
-    return (found.high - found.low) / 2
+    """Return that of a t interval on the images' totals."""
+    counts_S = np.bincount(plan.site_F)
+    mean_S = np.bincount(plan.site_F, x_F) / counts_S
+    total_N = np.bincount(plan.image_F, ((x_F - mean_S[plan.site_F]) / counts_S[plan.site_F] / len(counts_S)))
+    variance = (total_N**2).sum() * len(total_N) / (len(total_N) - 1)
+    return float(stats.t.ppf(0.995, len(total_N) - 1) * np.sqrt(variance))
 
 
 @pytest.mark.parametrize("same_images", [True, False])

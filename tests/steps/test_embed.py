@@ -122,7 +122,8 @@ def test_a_checkpoint_whose_activation_nobody_can_check_is_told(tmp_path: Path) 
     (tmp_path / "some.pt").touch()
     told = clip_weights.unknown_activation("ViT-B-32", str(tmp_path / "some.pt"))
     assert told is not None
-    assert told.startswith("ViT-B-32 computes GELU, and a checkpoint file does not say")
+    assert told.startswith("ViT-B-32 computes GELU, and a checkpoint file does not say what it was trained with")
+    assert told.endswith("weights trained with QuickGELU (OpenAI's are) need --clip-model ViT-B-32-quickgelu")
     assert clip_weights.unknown_activation("ViT-B-32", "openai") is None
     assert clip_weights.unknown_activation(NAME, str(tmp_path / "some.pt")) is None
 

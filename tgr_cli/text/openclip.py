@@ -1,6 +1,7 @@
 """Any text encoder of open_clip, its weights and its tokenizer."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +138,11 @@ def _load(model: str, weights: Path, device: str, precision: str) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # a foreign file: each format and layer of open_clip fails in a way of its own
+        if "TorchScript" in str(error):
+            raise TgrError(
+                f"{weights} is a TorchScript archive, which holds code (OpenAI's own files are such); use the tag "
+                "openai, or save the weights alone, as a state dict"
+            ) from error
         advice = "check its configuration" if bundled else "name the model it was saved from with --clip-model"
         raise TgrError(
             f"{weights} could not be loaded into open_clip's {model} on {device} ({_reason(error)}); {advice}"
@@ -150,12 +156,14 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep open_clip's log to itself while the block runs: a user's mistake is one sentence, and that is ours."""
+    """Keep open_clip's log to itself while the block runs: a user's mistake is one sentence, and we say it."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'torch.load' received a zip file")  # an error follows it
+            yield
     finally:
         root.handlers[:] = handlers  # logging without any adds one, for good
         logging.disable(level)

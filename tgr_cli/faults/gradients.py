@@ -10,7 +10,7 @@ these, Q changes of each.
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,16 +58,17 @@ class Leaning(ABC):
 class Bent(Leaning):
     """A site followed to the other side of an activation function, where the gradient of the loss is taken.
 
-    The function's argument is `inner_KN` and grows with the neuron at the rate of `slope_KN`.
+    The function's argument is `inner_KN` and grows with the neuron at the rate of `slope_1N`.
     """
 
     inner_KN: Tensor
-    slope_KN: Tensor
+    slope_1N: Tensor
     gradient_KN: Tensor
     curve: Callable[[Tensor], Tensor] | None
 
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        slope_KM, gradient_KM = (_gathered(x_KN, place_KM).float() for x_KN in (self.slope_KN, self.gradient_KN))
+        slope_KM = _gathered(self.slope_1N, place_KM).float()
+        gradient_KM = _gathered(self.gradient_KN, place_KM).float()
         largest_K1 = gradient_KM.abs().amax(dim=1, keepdim=True)
         gradient_KM = (gradient_KM / largest_K1).nan_to_num(0.0)
         moved_KMQ = change_KMQ * slope_KM[..., None]
@@ -79,10 +80,10 @@ class Bent(Leaning):
 
 @dataclass(frozen=True)
 class Logits(Leaning):
-    """A site whose values are the logits, each times its `slope_KN`; the loss of any change to one is known."""
+    """A site whose values are the logits, each times its `slope_1N`; the loss of any change to one is known."""
 
     logits_KC: Tensor
-    slope_KN: Tensor
+    slope_1N: Tensor
     labels_K: Tensor
 
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Logits(Leaning):
         others_KC = whole_K1 + torch.log1p(-share_KC.scatter(1, highest_K1, 0))
         rest_K1 = logits_KC.scatter(1, highest_K1, -torch.inf).logsumexp(dim=1, keepdim=True)
         others_KC = others_KC.scatter(1, highest_K1, rest_K1)
-        moved_KMQ = change_KMQ.double() * _gathered(self.slope_KN, place_KM).double()[..., None]
+        moved_KMQ = change_KMQ.double() * _gathered(self.slope_1N, place_KM).double()[..., None]
         logit_KM, others_KM = _gathered(logits_KC, place_KM), _gathered(others_KC, place_KM)
         grown_KMQ = torch.logaddexp(others_KM[..., None], logit_KM[..., None] + moved_KMQ) - whole_K1[..., None]
         own_KM1 = (place_KM == self.labels_K[:, None])[..., None]
@@ -116,7 +117,9 @@ class Gradients:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._routes = {call: _route(call.node) for call in network.calls.values()}
+        dependent = network.downstream({network.input})
+        self._routes = {call: _route(call.node, dependent) for call in network.calls.values()}
+        self._slopes: dict[Call, Tensor] = {}
         nodes = [node for node in network.graph.nodes if node.op == "call_function"]
         self._program = with_deaths(nodes, {network.output})
 
@@ -152,7 +155,8 @@ class Gradients:
         try:
             with torch.enable_grad():
                 seen, loss = self._forward(x_KCHW, labels_K)
-            slopes = {call: self._slope(seen, call, route) for call, route in self._routes.items()}
+            if not self._slopes:
+                self._slopes = {call: self._slope(seen, call, route) for call, route in self._routes.items()}
             ends = [seen[route.curve or route.inner] for route in self._routes.values()]
             gradients = torch.autograd.grad(loss, ends, allow_unused=True)
         except torch.OutOfMemoryError:
@@ -166,14 +170,14 @@ class Gradients:
         found: dict[str, Leaning] = {}
         for (call, route), gradient in zip(self._routes.items(), gradients, strict=True):
             values, inner = seen[call.node].detach(), seen[route.inner].detach()
-            rows = [self.network.shares(call, part)[:count] for part in (values, inner, slopes[call])]
-            values_KN, inner_KN, slope_KN = rows
+            values_KN, inner_KN = (self.network.shares(call, part)[:count] for part in (values, inner))
+            slope_1N = self._slopes[call]
             if route.inner is self.network.output:
-                found[call.site.name] = Logits(values_KN, inner_KN, slope_KN, labels_K)
+                found[call.site.name] = Logits(values_KN, inner_KN, slope_1N, labels_K)
                 continue
             gradient = torch.zeros_like(values) if gradient is None else gradient.nan_to_num(0.0, 0.0, 0.0)
             gradient_KN = self.network.shares(call, gradient)[:count]
-            found[call.site.name] = Bent(values_KN, inner_KN, slope_KN, gradient_KN, _function(route.curve))
+            found[call.site.name] = Bent(values_KN, inner_KN, slope_1N, gradient_KN, _function(route.curve))
         return found
 
     def _forward(self, x_KCHW: Tensor, labels_K: Tensor) -> tuple[dict[Node, Tensor], Tensor]:
@@ -195,12 +199,13 @@ class Gradients:
         return seen, loss
 
     def _slope(self, seen: dict[Node, Tensor], call: Call, route: Route) -> Tensor:
+        """Return the rate at which each neuron moves the end of its route, [1, N]: no image changes it."""
         value, inner = seen[call.node], seen[route.inner]
         if inner is value:
-            return torch.ones_like(value)
+            return torch.ones((), device=value.device, dtype=value.dtype).expand(1, call.site.neurons)
         # What acts on each neuron alone has a diagonal derivative, so its sums are the derivative itself.
         (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
-        return slope.nan_to_num(0.0, 0.0, 0.0)
+        return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
 
 
 def bytes_per_image(network: Network) -> int:
@@ -215,8 +220,11 @@ def _bytes(value: object) -> int:
     return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
 
 
-def _route(start: Node) -> Route:
-    """Return how far the neurons of a site stay apart from one another: as long as one operation alone reads them."""
+def _route(start: Node, dependent: Collection[Node]) -> Route:
+    """Return how far the neurons of a site stay apart from one another: as long as one operation alone reads them.
+
+    A factor that depends on the images (one of `dependent`) ends it.
+    """
     inner = node = start
     while len(node.users) == 1:
         (user,) = node.users
@@ -227,7 +235,10 @@ def _route(start: Node) -> Route:
         same = isinstance(value, Tensor) and value.numel() == start.meta["val"].numel()
         if name in CURVES and same and user.all_input_nodes == [node]:
             return Route(inner, user)
-        if not same or name not in AFFINE or (name == "div" and user.args[0] is not node):
+        factors = [other for other in user.all_input_nodes if other is not node] if name in ("mul", "div") else []
+        if not same or name not in AFFINE or any(other in dependent for other in factors):
+            break
+        if name == "div" and user.args[0] is not node:
             break
         node = user
         inner = inner if name == NORM else node

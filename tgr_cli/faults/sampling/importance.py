@@ -113,10 +113,9 @@ def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
     """
     q_KMB = torch.full_like(change_KMB, UNIFORM)
     for share, term_KMB in ((CHANGE, change_KMB.abs()), (LOSS, loss_KMB)):
-        mean_K11 = term_KMB.mean(dim=(1, 2), keepdim=True, dtype=torch.float64)
-        factor_K11 = torch.where(mean_K11 > 0, share / mean_K11, 0.0).to(q_KMB.dtype)
-        q_KMB += torch.where(mean_K11 > 0, 0.0, share).to(q_KMB.dtype)
-        q_KMB.addcmul_(term_KMB, factor_K11)
+        mean_K11 = term_KMB.flatten(1).mean(dim=1)[:, None, None]
+        q_KMB += torch.where(mean_K11 > 0, 0.0, share)
+        q_KMB.addcmul_(term_KMB, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
     return q_KMB
 
 
@@ -144,7 +143,7 @@ def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     The element is drawn by its sum over bits, then the bit; `unit_KR2` are the two random numbers in [0, 1) of each.
     """
     _, elements, bits = q_KMB.shape
-    upto_KM = q_KMB.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    upto_KM = q_KMB.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
     total_K1 = upto_KM[:, -1:].clone()
     place_KR = torch.searchsorted(upto_KM, unit_KR2[..., 0] * total_K1, right=True).clamp_max(elements - 1)
     q_KRB = q_KMB.gather(1, place_KR[..., None].expand(-1, -1, bits)).double()

@@ -116,7 +116,9 @@ def _agree(config: "Config", estimate: "Estimate", *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise TgrError(f"this would put {said}; add --yes to agree, or look at it first with --dry-run")
-    if not typer.confirm(f"This puts {said}. Go on?", err=True):
+    sys.stderr.write(f"This puts {said}. Go on? [y/N] ")  # typer's own question writes to stdout too
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise TgrError("nothing was asked and nothing written, as you wished")
 
 

@@ -173,7 +173,7 @@ def test_a_tokenizer_that_cannot_be_had_is_one_sentence(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "transformers", None)
     text = TEXT | {"hf_tokenizer_name": "me/words"}
     name = f"local-dir:{_folder(tmp_path / 'words', text_cfg=text)}"
-    with pytest.raises(TgrError, match=r'needs the transformers package; run "pip install tgr\[transformers\]"'):
+    with pytest.raises(TgrError, match=r"needs the transformers package; run: pip install 'tgr\[transformers\]'"):
         OpenClip(name)
     stand_in = ModuleType("transformers")
     monkeypatch.setitem(sys.modules, "transformers", stand_in)

@@ -105,7 +105,7 @@ def _tokenizer(model: str) -> Any:
             return open_clip.get_tokenizer(model)
     except ImportError as error:
         raise TgrError(
-            f'the tokenizer of {model} needs the transformers package; run "pip install tgr[transformers]"'
+            f"the tokenizer of {model} needs the transformers package; run: pip install 'tgr[transformers]'"
         ) from error
     except Exception as error:  # the hub's client and transformers have errors of their own for each of their reasons
         reason = _reason(error).split(". ")[0]

@@ -4,8 +4,9 @@ python benchmarks/embed_speed.py [--texts 5000] [--model ViT-B-32] [--device cpu
 
 The model has random weights, saved to a file and loaded back. The texts are ImageNet's five questions about each
 class. Batches of 64 go to both in turn, who is first changing each time, so that whatever else the machine does falls
-on both; processor time is shown too, which other work moves less. tgr's time is all of the step but loading: reading the prompts, counting what is cut, the spread of each class,
-the closest pairs among all classes, writing the file. The bare loop tokenises, encodes, normalises and keeps.
+on both; processor time is shown too, which other work moves less. tgr's time is all of the step but loading: reading
+the prompts, counting what is cut, each class's spread, the closest pairs of all classes, writing the file. The bare
+loop tokenises, encodes, normalises and keeps.
 """
 
 import argparse

@@ -106,6 +106,8 @@ def test_a_neuron_that_becomes_the_maximum_of_its_pools_leans_as_they_do() -> No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Pooled()
+        model.left.bias.data += 2  # no ReLU is shut, so no two neurons tie for a maximum
+        model.right.bias.data += 2
     found_KM = gradients(model).of(X_NCHW, LABELS_N)["right"].loss_change(places(128), torch.full((5, 128, 1), 50.0))
     with torch.no_grad():
         maps_BCHW = torch.relu(torch.cat([model.left(X_NCHW), model.right(X_NCHW)], 1))

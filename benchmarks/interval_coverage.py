@@ -187,7 +187,7 @@ def truth(populations: dict[str, list[Population]]) -> dict[str, float]:
         np.array([((site.outcome_NQ == "sdc").mean(), np.nanmean(site.dloss_NQ)) for site in sites]).T
         for sites in populations.values()
     )
-    true = {}
+    true: dict[str, float] = {}
     for number, site in enumerate(next(iter(populations.values()))):
         true |= {f"SDC rate, {site.site}": rate_S[number], f"mean dLoss, {site.site}": dloss_S[number]}
     for what, one_S, other_S in (("SDC rate", rate_S, other_rate_S), ("mean dLoss", dloss_S, other_dloss_S)):

@@ -141,9 +141,10 @@ class Golden:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        reshaping = [node for node in ordered if _name(node) in RESHAPING]
-        flexible = all(self._any_batch(node) for node in ordered) and all(
-            self._lies_first(node) for node in (*reshaping, *gathers, *sources)
+        of_images = [node for node in ordered if node in self.dependent]
+        reshaping = [node for node in of_images if _name(node) in RESHAPING]
+        flexible = all(self._any_batch(node) for node in of_images) and all(
+            self._lies_first(node) for node in (*reshaping, *gathers, *self.dependent.intersection(sources))
         )
         return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 

@@ -38,6 +38,11 @@ def below(words_N: np.ndarray, bound: int) -> np.ndarray:
     return ((high * factor + ((low * factor) >> half)) >> half).astype(np.int64)
 
 
+def unit(words: np.ndarray) -> np.ndarray:
+    """Return numbers in [0, 1), float64, one a 64-bit word: its 53 highest bits."""
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
 def generator(seed: int, *parts: str | int) -> np.random.Generator:
     """Return a numpy generator that depends on `seed` and `parts` alone."""
     return np.random.Generator(np.random.Philox(key=_key(seed, parts), counter=0))

@@ -6,10 +6,12 @@ import torch
 from toys import toy_images, toy_net
 
 from tgr_cli.data.transforms import Preprocessing, evaluation
-from tgr_cli.faults import campaign, plan
+from tgr_cli.faults import campaign
 from tgr_cli.faults.engines import ENGINES
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import uniform
 from tgr_cli.metrics.outcomes import OUTCOMES
 
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.5,), channels=1)
@@ -28,19 +30,19 @@ def campaign_of(
     limit: str = "clamp",
     shift: float = 0.0,
     images_at_once: int | None = None,
-) -> tuple[plan.Plan, dict]:
+) -> tuple[Plan, dict]:
     model = toy_net()
     model.conv1.bias.data += shift
     network = Network.capture(model, (1, 8, 8), batch_size=batch_size)
     held = RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {})
-    faults = plan.uniform(network.sites, np.ones(12, bool), injections=60, bits=32, seed=0)
+    faults = uniform.draw(network.sites, np.ones(12, bool), np.full(3, 60), bits=32, seed=0)
     running = ENGINES[engine](model, network, held)
     if images_at_once is not None:
         running.memory = images_at_once * running.bytes_per_image
     return faults, campaign.run(running, faults, load, LABELS_N)
 
 
-def by_hand(faults: plan.Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
+def by_hand(faults: Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
     """Return value before, flipped, after, and both logits of one fault: a hook on the module, numpy's bits."""
     model, site = toy_net(), faults.sites[faults.site_F[number]]
     values = []

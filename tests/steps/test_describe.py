@@ -40,7 +40,9 @@ def test_stored_descriptions_are_the_default_where_they_exist() -> None:
         "class_index": 0,
         "class_name": "zero",
         "question": "Which strokes make up the digit zero when it is written by hand?",
+        "sample": 0,
         "description": prompts.load("digits").descriptions["zero"][0],
+        "status": "ok",
         "source": "stored",
     }
     assert artifact.provenance.classes == sha256_names(result.classes)

@@ -32,7 +32,7 @@ def inject(toy: list[str], *more: object) -> dict:
 
 
 def test_a_campaign_writes_a_row_a_fault_and_a_row_a_site(toy: list[str]) -> None:
-    told = inject(toy, "--injections", 40)
+    told = inject(toy, "--injections", 40, "--sampling", "uniform")
     injections, vulnerability = (
         store.read(RUN / "injections.parquet", INJECTIONS),
         store.read(RUN / "vulnerability.parquet", VULNERABILITY),
@@ -52,6 +52,7 @@ def test_a_campaign_writes_a_row_a_fault_and_a_row_a_site(toy: list[str]) -> Non
     assert vulnerability.provenance.inputs["injections"] == injections.sha256
     assert injections.provenance.extra["last_sites"] == ["fc"]
     assert injections.provenance.config["sampling"] == "uniform"
+    assert [site["site"] for site in injections.provenance.extra["sites"]] == ["conv1", "conv2", "fc"]
     for name in ("injections", "vulnerability"):
         record = json.loads((RUN / f"{name}.run.json").read_text())
         assert record["options"]["injections"] == {"value": 40, "from": "command line"}

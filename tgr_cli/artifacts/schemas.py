@@ -41,15 +41,23 @@ NOT_FINITE = "where the outcome is non_finite"
 
 DESCRIPTIONS = Schema(
     "descriptions",
-    1,
-    "one description of one class",
+    2,
+    "one description of one class, or a question that has none",
     "tgr describe",
     (
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
-        Column("question", TEXT, "", "Question or template that the description answers."),
-        Column("description", TEXT, "", "The description: one or more English sentences."),
-        Column("source", TEXT, "", "Where it comes from: stored, template, or the language model's name."),
+        Column("question", TEXT, "", "Question or template that the description answers; empty where none is known."),
+        Column("sample", INTEGER, "", "Number of the answer to this question, from 0."),
+        Column(
+            "description",
+            TEXT,
+            "",
+            "The description: one or more English sentences.",
+            null="where the status is not ok",
+        ),
+        Column("status", TEXT, "", "ok, empty, truncated, refused, or failed: what became of the question in the end."),
+        Column("source", TEXT, "", "Where it comes from: stored, template, imported, or the language model's name."),
     ),
 )
 
@@ -123,6 +131,22 @@ RANGES = Schema(
     ),
 )
 
+PLAN = Schema(
+    "plan",
+    1,
+    "one fault on one image",
+    "tgr inject --plan-only",
+    (
+        Column("fault", INTEGER, "", "Number of the fault at its site, from 0."),
+        Column("site", TEXT, "", "Name of the site to be struck."),
+        Column("index", pa.list_(INTEGER), "", "Index of the element within one image's share of the output."),
+        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant."),
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault."),
+        Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
+    ),
+)
+
 INJECTIONS = Schema(
     "injections",
     1,
@@ -152,6 +176,18 @@ INJECTIONS = Schema(
         Column("golden_top2diff", NUMBER, "probability", "Top-1 minus top-2 probability without the fault."),
         Column("faulty_top2diff", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE),
         Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+    ),
+)
+
+SHARD = Schema(
+    "shard",
+    1,
+    "one fault of a part of a campaign",
+    "tgr inject --shard",
+    (
+        Column("row", INTEGER, "", "Place of the fault in the campaign's plan, from 0."),
+        Column("unit", INTEGER, "", "Unit of the plan that the fault belongs to."),
+        *INJECTIONS.columns,
     ),
 )
 
@@ -305,7 +341,9 @@ KINDS: dict[str, Schema] = {
         TRAINING,
         GOLDEN,
         RANGES,
+        PLAN,
         INJECTIONS,
+        SHARD,
         VULNERABILITY,
         SWEEP,
         COMPARISON,

@@ -55,6 +55,7 @@ class Console(Reporter):
             MofNCompleteColumn(),
             RateColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
         )
         with Progress(*columns, console=self._err, transient=True) as self._bars:
             try:
@@ -62,12 +63,12 @@ class Console(Reporter):
             finally:
                 self._bars, self._tasks = None, {}
 
-    def progress(self, what: str, done: int, total: int) -> None:
+    def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
         if self._bars is None:
             return
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(escape(what), total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
+        if what not in self._tasks:  # what is done at the first word, as when a campaign is resumed, is no speed
+            self._tasks[what] = self._bars.add_task(escape(what), total=total, completed=done, detail="")
+        self._bars.update(self._tasks[what], completed=done, total=total, detail=escape(detail))
 
     def note(self, text: str) -> None:
         if not self.quiet:

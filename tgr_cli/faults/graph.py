@@ -129,10 +129,13 @@ class Network(AnyNetwork):
         x_BCHW: Tensor,
         touch: Callable[[Call, Tensor], Tensor] | None = None,
         constants: Mapping[Node, Tensor] | None = None,
+        *,
+        gradients: bool = False,
     ) -> Tensor:
         """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it.
 
-        `constants` are used in place of the network's own.
+        `constants` are used in place of the network's own. With `gradients`, what depends on a tensor that requires a
+        gradient is recorded for a backward pass.
         """
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
         values = {**self.constants, **(constants or {}), self.input: x_BCHW.to(self.device, self.dtype)}
@@ -140,7 +143,7 @@ class Network(AnyNetwork):
         def look(node: Node, value: Any) -> Any:
             return touch(self.calls[node], value) if touch is not None and node in self.calls else value
 
-        evaluate(self._program, values, look if touch is not None else None)
+        evaluate(self._program, values, look if touch is not None else None, gradients=gradients)
         return values[self.output]
 
     def downstream(self, sources: Iterable[Node]) -> set[Node]:
@@ -239,13 +242,16 @@ def evaluate(
     values: dict[Node, Any],
     touch: Callable[[Node, Any], Any] | None = None,
     sizes: Mapping[Node, list[int]] | None = None,
+    *,
+    gradients: bool = False,
 ) -> dict[Node, Any]:
     """Run the operations on `values` and return it: results come in, values that are needed no more go out.
 
     `touch` takes each operation's node and result, and returns what stands for the result. `sizes` are second
-    arguments of some operations, to be used instead of the graph's own.
+    arguments of some operations, to be used instead of the graph's own. Nothing is recorded for a backward pass unless
+    `gradients` are asked for.
     """
-    with torch.inference_mode():
+    with torch.enable_grad() if gradients else torch.inference_mode():
         for node, dead in program:
             args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
             if sizes and node in sizes:

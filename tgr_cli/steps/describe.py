@@ -56,7 +56,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             "class_index": [d.class_index for d in described],
             "class_name": [d.class_name for d in described],
             "question": [d.question for d in described],
-            "description": [d.text for d in described],
+            "sample": [d.sample for d in described],
+            "description": [d.text if d.status == "ok" else None for d in described],
+            "status": [d.status for d in described],
             "source": [d.source for d in described],
         },
         store.provenance_for(

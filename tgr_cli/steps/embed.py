@@ -200,7 +200,8 @@ def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tupl
             f'({_named(classes)}); run "tgr describe --dataset {config.data.dataset}" again'
         )
     for index, text in zip(artifact.column("class_index"), artifact.table["description"].to_pylist(), strict=True):
-        texts[index].append(text)
+        if text is not None:  # a question that the language model gave no answer to
+            texts[index].append(text)
     empty = [name for name, of_class in zip(classes, texts, strict=True) if not any(map(str.strip, of_class))]
     if empty:
         raise TgrError(f'{path} has no description of "{empty[0]}"; run "tgr describe" again')

@@ -1,0 +1,117 @@
+"""How a campaign comes by its plan: the one its parts keep, the one that was named, or a fresh draw."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.provenance import library_versions, sha256_file
+from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import fault_list
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import importance, uniform
+from tgr_cli.faults.sites import Site
+from tgr_cli.steps import plan
+from tgr_cli.steps.campaign import DRAWING
+from tgr_cli.steps.plan import Planned
+from tgr_cli.steps.setup import Setup
+
+
+def planned(setup: Setup, parts: Parts) -> Planned:
+    """Return the campaign's plan, stored among `parts`; a pilot that it rests on is run first.
+
+    Raises TgrError where `parts` are those of another campaign, or `--plan` names a plan that is no plan for this one.
+    """
+    config, ours = setup.config, _identity(setup)
+    about = parts.about() or {"campaign": ours, "plans": {}}
+    if differing := plan.differences(about["campaign"], ours):
+        raise TgrError(
+            f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
+            "or discard it with --restart"
+        )
+    if kept := _stored(setup, parts, about, "plan"):
+        return kept
+    if config.plan:
+        path = parts.folder / "plan.parquet"
+        with store.replacing(path) as temporary:
+            shutil.copyfile(config.plan, temporary)
+        return _sealed(parts, about, "plan", plan.read(path, setup))
+    if config.faults:
+        return _write(setup, parts, about, "plan", _listed(setup))
+    sites = _seen(setup)
+    return _write(setup, parts, about, "plan", _draw(setup, sites, np.full(len(sites), config.injections), config.seed))
+
+
+def _identity(setup: Setup) -> dict[str, Any]:
+    """Return what must be equal for a campaign to go on with parts that were left, by dotted names."""
+    config = setup.config
+    ours = plan.identity({"config": config.drawn, **setup.facts})
+    if config.plan:
+        ours = {name: value for name, value in ours.items() if name not in DRAWING}
+        plan.refuse_other(config.plan, store.read(config.plan, PLAN), ours)
+        ours["plan"] = sha256_file(config.plan)
+    return {**ours, **config.running, "shard": config.shard, **library_versions()}
+
+
+def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:
+    path = parts.folder / f"{name}.parquet"
+    if name not in about["plans"]:
+        return None
+    if not path.exists() or sha256_file(path) != about["plans"][name]:
+        raise TgrError(f"{path} is damaged, and the parts beside it rest on it; discard them with --restart")
+    return plan.read(path, setup)
+
+
+def _write(setup: Setup, parts: Parts, about: dict[str, Any], name: str, faults: Plan, pilot: int = 0) -> Planned:
+    return _sealed(parts, about, name, plan.write(parts.folder / f"{name}.parquet", setup, faults, pilot=pilot))
+
+
+def _sealed(parts: Parts, about: dict[str, Any], name: str, planned: Planned) -> Planned:
+    about["plans"][name] = planned.sha256
+    parts.describe(about)
+    return planned
+
+
+def _listed(setup: Setup) -> Plan:
+    unseen, engine = set(setup.engine.unseen()), setup.engine
+    assert setup.config.faults is not None
+    listed = fault_list.read(setup.config.faults)
+    for number, fault in enumerate(listed):
+        if fault["site"] in unseen:
+            raise TgrError(
+                f"fault {number} strikes {fault['site']}, which the {engine.name} engine cannot see; "
+                "leave it out or use --engine full"
+            )
+    return fault_list.plan(listed, setup.network.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
+
+
+def _seen(setup: Setup) -> list[Site]:
+    unseen, name = set(setup.engine.unseen()), setup.engine.name
+    if unseen:
+        setup.subject.reporter.note(
+            f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
+        )
+    return [site for site in setup.network.sites if site.name not in unseen]
+
+
+def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
+    config, subject = setup.config, setup.subject
+    if config.sampling == "importance":
+        return importance.draw(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            gradients=Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
+            limit=setup.limit,
+            load=subject.load,
+            labels_N=setup.labels_N,
+            seed=seed,
+            reporter=subject.reporter,
+        )
+    return uniform.draw(sites, setup.eligible_N, counts_S, bits=width(subject.dtype), seed=seed)

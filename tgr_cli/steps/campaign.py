@@ -14,7 +14,7 @@ from tgr_cli.faults.sampling import SCHEMES
 from tgr_cli.models.source import ModelSource
 
 LABELS = ("true", "golden")
-TARGETS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
+PRECISIONS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
 DRAWING = ("sampling", "injections", "seed", "pilot", "target_ci", "max_injections")  # what a plan is drawn by
 RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does not depend on
 AROUND = ("shard", "restart", "plan_only", "verify", "max_sdc_rate", "max_dloss")  # what the faults' rows do not
@@ -79,7 +79,7 @@ class Config:
         self._check_together()
 
     def _check_together(self) -> None:
-        on_dloss = (self.target is not None and self.target[0] == "dloss", self.max_dloss is not None)
+        on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
         if self.limit == "none" and any(on_dloss):
             given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
             raise TgrError(
@@ -109,7 +109,7 @@ class Config:
         return int(first), int(second)
 
     @property
-    def target(self) -> tuple[str, float] | None:
+    def precision(self) -> tuple[str, float] | None:
         """Return which figure is to be known how closely: a rate's half-width, or dLoss's as a share of its mean."""
         if self.target_ci is None:
             return None
@@ -118,14 +118,14 @@ class Config:
             width = float(text)
         except ValueError:
             width = 0.0
-        if name not in TARGETS or not 0 < width < 1:
+        if name not in PRECISIONS or not 0 < width < 1:
             raise TgrError(f'--target-ci is "{self.target_ci}"; write sdc=0.005 or dloss=0.05, between 0 and 1')
         return name, width
 
     @property
     def needs_pilot(self) -> bool:
         """Return whether a first, small campaign says how the faults of the campaign are shared out."""
-        return self.faults is None and (self.sampling == "stratified" or self.target is not None)
+        return self.faults is None and (self.sampling == "stratified" or self.precision is not None)
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Config:
             unused |= set(DRAWING)
         if not self.needs_pilot:
             unused.add("pilot")
-        unused |= {"target_ci", "max_injections"} if self.target is None else {"injections"}
+        unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
         kept = {name: value for name, value in values.items() if name not in {*AROUND, *RUNNING, *unused}}
         return kept | ({"sampling": "list"} if self.faults else {})
 

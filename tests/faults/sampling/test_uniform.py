@@ -10,21 +10,11 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sites import Site
 
-CONV = Site(name="conv1", op="conv", shape=(4, 8, 8), macs=2304)
-FC = Site(name="fc", op="linear", shape=(3,), macs=72)
-WEIGHT = Site(name="conv1.weight", op="weight", shape=(4, 1, 3, 3), macs=2304, per_image=False)
-ALL = np.ones(50, bool)
+from ..planned import ALL, CONV, FC, WEIGHT, faults_of
 
 
 def drawn(sites: list[Site], eligible_N: np.ndarray, count: int, *, seed: int = 0, **more: Any) -> Plan:
     return uniform.draw(sites, eligible_N, np.full(len(sites), count), bits=32, seed=seed, **more)
-
-
-def faults_of(plan: Plan, site: str) -> list[tuple[int, ...]]:
-    number = [s.name for s in plan.sites].index(site)
-    chosen = plan.site_F == number
-    columns = (plan.number_F, plan.image_F, plan.element_F, plan.bit_F)
-    return list(zip(*(column[chosen].tolist() for column in columns), strict=True))
 
 
 def test_the_draws_are_those_of_earlier_versions() -> None:

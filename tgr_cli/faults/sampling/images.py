@@ -42,7 +42,9 @@ def permuted(eligible_N: np.ndarray, *, seed: int) -> np.ndarray:
     return eligible[np.argsort(key_N[eligible], kind="stable")]
 
 
-def several(site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int) -> np.ndarray:
+def several(
+    site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int, stream: str = "fault"
+) -> np.ndarray:
     """Return `each` different eligible images for every fault, int64 [F, K]; a fault's do not depend on the others.
 
     An image that may not be struck, or that the fault has already, is drawn again. Raises TgrError where fewer than
@@ -58,7 +60,7 @@ def several(site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: 
         return np.tile(eligible, (faults, 1))
     image_FK, have_F = np.full((faults, each), -1), np.zeros(faults, np.int64)
     for attempt in range(MAX_ATTEMPTS):
-        for word_F in seeding.words(seed, "images", site, attempt, count=faults).T:
+        for word_F in seeding.words(seed, f"images of {stream}", site, attempt, count=faults).T:
             candidate_F = seeding.below(word_F, len(eligible_N))
             new_F = eligible_N[candidate_F] & (have_F < each) & ~(image_FK == candidate_F[:, None]).any(axis=1)
             image_FK[new_F, have_F[new_F]] = candidate_F[new_F]

@@ -30,20 +30,38 @@ def draw(
     parameter is tried on `images_per_fault` different images. Raises TgrError where too few images are eligible.
     """
     check(eligible_N)
-    drawn = []
-    for site, count in zip(sites, np.asarray(counts_S).tolist(), strict=True):
-        if is_parameter(site):
-            drawn.append(_parameter(site, eligible_N, count, bits, seed, images_per_fault))
-        else:
-            drawn.append(_neuron(site, eligible_N, count, bits, seed))
+    drawn = [
+        at(site, eligible_N, int(count), bits=bits, seed=seed, images_per_fault=images_per_fault)
+        for site, count in zip(sites, counts_S, strict=True)
+    ]
     return Plan.joined(sites, drawn)
 
 
-def _neuron(site: Site, eligible_N: np.ndarray, count: int, bits: int, seed: int) -> Drawn:
+def at(
+    site: Site,
+    eligible_N: np.ndarray,
+    count: int,
+    *,
+    bits: int,
+    seed: int,
+    images_per_fault: int = 1,
+    stream: str = "fault",
+) -> Drawn:
+    """Return `count` faults at one site; another `stream` gives others, independent of these."""
+    if is_parameter(site):
+        words_F4 = seeding.words(seed, stream, site.name, 0, count=count)
+        image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream=stream)
+        return Drawn(
+            number_F=np.repeat(np.arange(count), images_per_fault),
+            image_F=image_FK.ravel(),
+            element_F=np.repeat(seeding.below(words_F4[:, 1], site.neurons), images_per_fault),
+            bit_F=np.repeat(seeding.below(words_F4[:, 2], bits), images_per_fault),
+            weight_F=np.ones(count * images_per_fault),
+        )
     image_F, element_F, bit_F = (np.zeros(count, np.int64) for _ in range(3))
     open_F = np.ones(count, bool)
     for attempt in range(MAX_ATTEMPTS):
-        words_F4 = seeding.words(seed, "fault", site.name, attempt, count=count)[open_F]
+        words_F4 = seeding.words(seed, stream, site.name, attempt, count=count)[open_F]
         image_F[open_F] = seeding.below(words_F4[:, 0], len(eligible_N))
         element_F[open_F] = seeding.below(words_F4[:, 1], site.neurons)
         bit_F[open_F] = seeding.below(words_F4[:, 2], bits)
@@ -51,15 +69,3 @@ def _neuron(site: Site, eligible_N: np.ndarray, count: int, bits: int, seed: int
         if not open_F.any():
             return Drawn(np.arange(count), image_F, element_F, bit_F, np.ones(count))
     raise too_few(eligible_N)
-
-
-def _parameter(site: Site, eligible_N: np.ndarray, count: int, bits: int, seed: int, images_per_fault: int) -> Drawn:
-    words_F4 = seeding.words(seed, "fault", site.name, 0, count=count)
-    image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed)
-    return Drawn(
-        number_F=np.repeat(np.arange(count), images_per_fault),
-        image_F=image_FK.ravel(),
-        element_F=np.repeat(seeding.below(words_F4[:, 1], site.neurons), images_per_fault),
-        bit_F=np.repeat(seeding.below(words_F4[:, 2], bits), images_per_fault),
-        weight_F=np.ones(count * images_per_fault),
-    )

@@ -135,8 +135,8 @@ class HookedNetwork(AnyNetwork):
                 return value
             if value.numel() != site.neurons:
                 raise TgrError(
-                    f'the output of site "{site.name}" has the shape {tuple(value.shape)} for one image and '
-                    f"{site.shape} for another; its elements cannot be numbered"
+                    f'the output of site "{site.name}" has {value.numel()} elements for one image and {site.neurons} '
+                    "for another; they cannot be numbered"
                 )
             if site.name in strike:
                 new = strike[site.name](value.reshape(1, -1)).reshape(value.shape)

@@ -4,10 +4,15 @@ The generator is Philox 4x64-10, a counter-based one (Salmon et al., "Parallel r
 SC 2011), as numpy implements it. No global generator is read or changed.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 WORDS_PER_DRAW = 4
 
@@ -50,4 +55,6 @@ def generator(seed: int, *parts: str | int) -> np.random.Generator:
 
 def torch_generator(seed: int, *parts: str | int) -> torch.Generator:
     """Return a CPU torch generator that depends on `seed` and `parts` alone."""
+    import torch  # slow to load, and much that draws does without it
+
     return torch.Generator().manual_seed(_key(seed, parts) % 2**63)

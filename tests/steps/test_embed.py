@@ -14,7 +14,7 @@ from tgr_cli.app import main
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS
-from tgr_cli.data.datasets import NAMED, DataSource
+from tgr_cli.data.datasets import NAMED, DataSource, class_names
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import describe, embed
@@ -49,10 +49,10 @@ def test_tfidf_rows_of_descriptions(tmp_path: Path) -> None:
     assert rows.shape == (10, 50)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     assert (rows @ rows.T)[~np.eye(10, dtype=bool)].max() < 0.5
-    assert result.closest[0][:2] == ("six", "nine")
+    assert result.digest.closest[0][:2] == ("six", "nine")
     assert artifact.table["descriptions"].to_pylist() == [5] * 10
     assert all(0.4 < value < 1 for value in artifact.table["spread"].to_pylist())
-    assert artifact.provenance.classes == sha256_names(result.classes)
+    assert artifact.provenance.classes == sha256_names(class_names(DataSource(dataset="digits")))
     assert artifact.provenance.inputs == {"descriptions": sha256_file(described)}
     assert artifact.provenance.extra == {"init": "descriptions", "encoder": "tfidf", "dim": 50}
     again = embed.run(_config("digits", encoder="tfidf", out=tmp_path / "again.parquet"))
@@ -64,7 +64,7 @@ def test_template_rows_are_distinct_for_every_data_set(dataset: str) -> None:
     heard = Heard()
     result = embed.run(_config(dataset, init="template", encoder="tfidf"), heard)
     assert result.path == Path(f"runs/{dataset}/embeddings-template.parquet")
-    assert result.closest[0][2] < 0.97
+    assert result.digest.closest[0][2] < 0.97
     assert len(heard.notes) == 1
     assert np.isfinite(_rows(result.path)).all()
 
@@ -75,7 +75,7 @@ def test_random_rows_depend_on_the_seed_alone() -> None:
     artifact = store.read(result.path, EMBEDDINGS)
     assert artifact.provenance.seed == 3
     assert artifact.table["spread"].null_count == 10
-    assert embed.run(_config("cifar10", init="random", embedding_dim=7)).dim == 7
+    assert embed.run(_config("cifar10", init="random", embedding_dim=7)).digest.dim == 7
 
 
 def test_open_clip_from_a_local_checkpoint(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_open_clip_from_a_local_checkpoint(tmp_path: Path) -> None:
     with tiny_clip(tmp_path) as checkpoint:
         result = embed.run(_config("cifar10", clip_model=NAME, clip_pretrained=str(checkpoint)))
     artifact = store.read(result.path, EMBEDDINGS)
-    assert (result.dim, result.texts, result.encoder) == (16, 50, "open_clip tiny-clip/tiny.pt")
+    assert (result.digest.dim, result.digest.texts, result.encoder) == (16, 50, "open_clip tiny-clip/tiny.pt")
     assert artifact.provenance.inputs["weights"] == sha256_file(tmp_path / "tiny.pt")
     assert str(tmp_path) not in artifact.provenance.to_json()
 
@@ -106,7 +106,7 @@ def test_equal_rows_and_template_descriptions_are_told(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("\n".join(["cat", "dog", "cat", "cat", *"abcdef"]), encoding="utf-8")
     data = DataSource(dataset="cifar10", class_names=names)
-    describe.run(describe.Config(data=data))
+    describe.run(describe.Config(data=data, source="template"))
     heard = Heard()
     embed.run(embed.Config(data=data, encoder="tfidf"), heard)
     assert "holds template descriptions only: these rows are those of --init template" in heard.notes[0]
@@ -144,9 +144,10 @@ def test_options_that_do_not_go_together(options: dict[str, object], words: str)
         _config("digits", **options)
 
 
-def test_a_device_that_is_not_there() -> None:
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "some.pt").touch()
     with pytest.raises(TgrError, match='--device "gpu" cannot be used on this machine'):
-        embed.run(_config("digits", init="template", device="gpu"))
+        embed.run(_config("digits", init="template", clip_pretrained="some.pt", device="gpu"))
 
 
 def _tgr(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -165,7 +166,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert (said["classes"], said["texts"], said["init"]) == (3, 3, "template")
     assert said["closest"][0]["cosine"] < 0.9
     assert _tgr(monkeypatch, "embed", *options) == 0
-    assert "dot, bar" in capsys.readouterr().out
+    assert "0 dot, 1 bar" in capsys.readouterr().out
 
 
 def test_offline_the_command_line_names_the_alternatives(
@@ -181,8 +182,8 @@ def test_offline_the_command_line_names_the_alternatives(
 def test_real_clip_embeddings(shared_data: Path) -> None:
     """Detic's ViT-B/32 rows: cat and dog, automobile and truck are near, as CLIP has them."""
     result = embed.run(_config("cifar10", from_file=shared_data / "text" / "cifar10_vitb32_a_cname.npy"))
-    assert result.dim == 512
-    assert {("automobile", "truck"), ("cat", "dog")} & {pair[:2] for pair in result.closest}
+    assert result.digest.dim == 512
+    assert {("automobile", "truck"), ("cat", "dog")} & {pair[:2] for pair in result.digest.closest}
 
 
 @pytest.mark.shared

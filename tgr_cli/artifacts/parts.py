@@ -35,7 +35,8 @@ class Parts:
     def beside(cls, output: Path, *, restart: bool = False) -> Iterator["Parts"]:
         """Give the parts of `output`, with `restart` none; no other process has them at the same time.
 
-        Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises TgrError where another process holds the lock.
+        Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises
+        TgrError where another process holds the lock.
         """
         parts = cls(store.prepare(output).with_name(f"{output.stem}.parts"))
         parts.folder.mkdir(exist_ok=True)
@@ -74,23 +75,21 @@ class Parts:
 
     def write(self, stage: str, unit: int, table: pa.Table) -> None:
         """Store the finished rows of a unit, whole or not at all."""
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        content = buffer.getvalue()
-        with store.replacing(self.folder / f"{stage}-{unit:06}-{sha256(content).hexdigest()}.parquet") as temporary:
-            temporary.write_bytes(content)
+        written = content(table)
+        with store.replacing(self.folder / f"{stage}-{unit:06}-{sha256(written).hexdigest()}.parquet") as temporary:
+            temporary.write_bytes(written)
 
     def finished(self, stage: str) -> tuple[dict[int, pa.Table], list[str]]:
         """Return the rows of every finished unit of a stage, and the names of damaged files, which are removed."""
         tables, damaged = {}, []
         for path in sorted(self.folder.glob(f"{stage}-*.parquet")):
             found = PART.fullmatch(path.name)
-            content = path.read_bytes()
-            if found is None or sha256(content).hexdigest() != found[3]:
+            written = path.read_bytes()
+            if found is None or sha256(written).hexdigest() != found[3]:
                 damaged.append(path.name)
                 path.unlink()
                 continue
-            tables[int(found[2])] = pq.read_table(io.BytesIO(content))
+            tables[int(found[2])] = pq.read_table(io.BytesIO(written))
         return tables, damaged
 
     def done(self) -> None:
@@ -102,3 +101,10 @@ class Parts:
         for path in self.folder.iterdir():
             if path.name != "lock":
                 path.unlink()
+
+
+def content(table: pa.Table) -> bytes:
+    """Return a part as the bytes of its file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

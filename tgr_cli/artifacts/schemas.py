@@ -81,6 +81,20 @@ EMBEDDINGS = Schema(
     ),
 )
 
+TEXT_EMBEDDINGS = Schema(
+    "text_embeddings",
+    1,
+    "one text that went into a class embedding",
+    "tgr embed --keep-all",
+    (
+        Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
+        Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
+        Column("text", TEXT, "", "The description or filled template."),
+        Column("embedding", pa.list_(pa.float32()), "", "Its embedding, of unit Euclidean norm; E numbers."),
+        Column("cosine", NUMBER, "cosine", "Cosine between it and its class's embedding."),
+    ),
+)
+
 TRAINING = Schema(
     "training",
     1,
@@ -338,6 +352,7 @@ KINDS: dict[str, Schema] = {
     for schema in (
         DESCRIPTIONS,
         EMBEDDINGS,
+        TEXT_EMBEDDINGS,
         TRAINING,
         GOLDEN,
         RANGES,

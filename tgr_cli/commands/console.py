@@ -40,6 +40,7 @@ class Console(Reporter):
         self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self.written: list[Path] = []
+        self.facts: dict[str, Any] = {}  # for the run records: what may differ between equal runs
         self._bars: Progress | None = None
         self._tasks: dict[str, Any] = {}
 
@@ -126,3 +127,21 @@ def count(value: int) -> str:
 def factor(value: float | None) -> str:
     """Return an improvement factor, as in `2.87×`."""
     return "-" if value is None or math.isnan(value) else f"{value:.2f}×"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its largest units, as in `2 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def size(amount: int) -> str:
+    """Return an amount of bytes, as in `3.1 MiB`."""
+    value, unit = float(amount), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

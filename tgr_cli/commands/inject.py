@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tgr_cli.commands import options
-from tgr_cli.commands.console import Console
+from tgr_cli.commands.console import Console, duration, size
 from tgr_cli.commands.figures import print_campaign
 from tgr_cli.commands.session import session
 from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
+    from tgr_cli.steps.forecast import Forecast
     from tgr_cli.steps.inject import Shard
     from tgr_cli.steps.replay import Replay
 
@@ -180,6 +181,7 @@ def inject(
 
     Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
     """
+    from tgr_cli.steps import forecast
     from tgr_cli.steps import inject as step
     from tgr_cli.steps import replay as again
 
@@ -187,6 +189,11 @@ def inject(
         config = options.configure(step.Config, locals())
         if replay is not None:
             _print_replay(console, again.run(config, replay, console))
+            return
+        if plan_only:
+            planned = forecast.run(config, console)
+            console.wrote(planned.path)
+            _print_forecast(console, planned)
             return
         result = step.run(config, console)
         if isinstance(result, step.Shard):
@@ -200,6 +207,17 @@ def inject(
     if result.gate is not None and result.gate.verdict != "passed":
         typer.echo(f"tgr: gate {result.gate.verdict}: {result.gate.sentence}", err=True)
         raise typer.Exit(GATE_FAILED)
+
+
+def _print_forecast(console: Console, planned: "Forecast") -> None:
+    if console.as_json:
+        console.json(vars(planned))
+        return
+    console.line(
+        f"{planned.run}: {planned.faults:,} faults at {planned.sites:,} sites on {planned.images:,} images, in "
+        f"{planned.units:,} units{f', after a pilot of {planned.pilot:,}' if planned.pilot else ''}"
+    )
+    console.line(f"about {duration(planned.seconds)} on this machine, and {size(planned.disk)} on disk while it runs")
 
 
 def _print_shard(console: Console, shard: "Shard") -> None:

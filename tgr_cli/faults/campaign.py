@@ -56,17 +56,17 @@ def each(
             for unit in pending:
                 in_lot = np.isin(plan.image_F[rows[unit]], lot_K)
                 if in_lot.any():
-                    values = _strike(engine, plan.take(rows[unit][in_lot]), lot_K, golden_KC, labels_N)
+                    values = strike(engine, plan.take(rows[unit][in_lot]), lot_K, golden_KC, labels_N)
                     for name, value_F in values.items():
                         found[unit].setdefault(name, np.zeros(len(in_lot), value_F.dtype))[in_lot] = value_F
                 if start + len(lot_K) == len(image_K):
                     yield unit, found.pop(unit)
 
 
-def _strike(
+def strike(
     engine: Engine, faults: Plan, image_K: np.ndarray, golden_KC: Tensor, labels_N: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return what became of faults at one site on prepared images."""
+    """Return what became of faults at one site on prepared images, whose golden logits are given."""
     row_F = torch.from_numpy(np.searchsorted(image_K, faults.image_F))
     struck = engine.inject(
         Strike(

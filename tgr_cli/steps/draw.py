@@ -18,7 +18,7 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import importance, uniform
 from tgr_cli.faults.sites import Site
 from tgr_cli.steps import plan
-from tgr_cli.steps.campaign import DRAWING
+from tgr_cli.steps.campaign import DRAWING, Config
 from tgr_cli.steps.plan import Planned
 from tgr_cli.steps.setup import Setup
 
@@ -54,7 +54,12 @@ def _identity(setup: Setup) -> dict[str, Any]:
     ours = plan.identity({"config": config.drawn, **setup.facts})
     if config.plan:
         ours = {name: value for name, value in ours.items() if name not in DRAWING}
-        plan.refuse_other(config.plan, store.read(config.plan, PLAN), ours)
+        named = store.read(config.plan, PLAN)
+        plan.refuse_other(config.plan, named, ours)
+        for name in DRAWING:
+            given, option = getattr(config, name), f"--{name.replace('_', '-')}"
+            if given not in (named.provenance.config.get(name), Config.__dataclass_fields__[name].default):
+                raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
         ours["plan"] = sha256_file(config.plan)
     return {**ours, **config.running, "shard": config.shard, **library_versions()}
 

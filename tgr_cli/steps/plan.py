@@ -130,9 +130,9 @@ def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
     values = {
         **(field("config") or {}),
         **{name: field(name) for name in ("model", "classes", "inputs")},
-        **{name: extra.get(name) for name in ("dataset", "used", "images", "pool", "preprocessing")},
+        **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing")},
     }
-    return _flat(values)
+    return flat(values)
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -141,14 +141,15 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_short(theirs.get(name))}, but {_short(ours.get(name))}" for name in names)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted names."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found
 
 
 def _short(value: Any) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tgr_cli.data import named
-from tgr_cli.errors import TgrError
 from tgr_cli.data.row_names import by_name, by_number, imagenet_wnids
+from tgr_cli.errors import TgrError
 
 
 def test_numbers_pick_and_order(tmp_path: Path) -> None:

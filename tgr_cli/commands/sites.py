@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands.console import count
-from tgr_cli.commands.options import Crop, Json, Model, Quiet, Targets, configure
+from tgr_cli.commands.options import Crop, Json, Model, Quiet, Target, Targets, configure
 from tgr_cli.commands.session import session
 
 
@@ -14,12 +14,14 @@ def sites(
     model: Model,
     num_classes: Annotated[int, typer.Option(min=1, help="Classes that the model is built for.")] = 1000,
     crop: Crop = None,
+    target: Target = "neuron",
     targets: Targets = "conv,linear",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """List a model's sites in execution order: operation, shape for one image, and multiply-accumulates.
 
+    With --target weight, bias or buffer: its tensors, with the multiply-accumulates of the operations that read them.
     Needs neither weights nor data.
     """
     from tgr_cli.steps import sites as step
@@ -45,6 +47,12 @@ def sites(
         (site.name, site.op, "×".join(map(str, site.shape)), count(site.neurons), count(site.macs), _whose(site))
         for site in result.sites
     ]
+    if target != "neuron":
+        elements = sum(site.neurons for site in result.sites)
+        columns = ("tensor", "kind", "shape", "elements", "MACs")
+        console.table(f"Tensors of {model}", columns, [row[:-1] for row in rows])
+        console.line(f"{len(rows):,} tensors, {elements:,} elements")
+        return
     maps, neurons, macs = (
         sum(getattr(site, fact) for site in result.sites) for fact in ("feature_maps", "neurons", "macs")
     )

@@ -49,7 +49,10 @@ def capture(
             raise
         except Exception as other:  # whatever the model's own code raises
             words = " ".join(str(other).split())[:200]
-            raise TgrError(f"{error}, and it fails on a random image ({type(other).__name__}: {words})") from other
+            shape = "×".join(map(str, example_shape_CHW))
+            raise TgrError(
+                f"the model fails on a random image of {shape} ({type(other).__name__}: {words}); check it and --crop"
+            ) from error
         reporter.note(
             f"{error}: {network.facts['hooked_modules']} convolution and linear modules are hooked instead, functional "
             "calls cannot be seen, and the engine full runs one image at a time"

@@ -2,6 +2,7 @@
 
 import copy
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import graph
 from tgr_cli.faults.engines import ENGINES, Auto, Delta, Engine, Full, PyTorchFI, Replay, Strike, Struck
 from tgr_cli.faults.engines.engine import same_faults
 from tgr_cli.faults.graph import Network
@@ -103,6 +105,23 @@ def test_every_engine_gives_the_logits_of_a_model_that_is_broken_so(name: str) -
                 if finite:
                     size = max(1.0, float(logits_BC.abs().max()))
                     assert float((own_BC - logits_BC).abs().max()) <= 2e-5 * size, where
+
+
+@pytest.mark.parametrize("name", ["swin", "tied", "toy"])
+def test_replay_runs_no_more_images_than_a_fault_is_tried_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _ = ready(Auto, name)
+    network, images = subject(name)[1], []
+
+    def counting(program: Any, values: Any, *arguments: Any, **options: Any) -> Any:
+        values = graph.evaluate(program, values, *arguments, **options)
+        images.extend([len(values[network.output])] if network.output in values else [])
+        return values
+
+    monkeypatch.setattr("tgr_cli.faults.engines.golden.evaluate", counting)
+    sites = [*network.parameter_sites[::7], *(site for site in network.sites if not site.per_image)]
+    for site in sites:
+        engine.inject(Strike(site, *torch.tensor([[4], [0], [31]])))
+    assert images == [1] * len(sites)
 
 
 def test_rows_of_one_fault_share_a_pass_and_others_do_not() -> None:

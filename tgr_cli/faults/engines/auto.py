@@ -21,7 +21,7 @@ WORTH_KEEPING = 0.99  # above this share of the network, reading golden values c
 class Auto(Engine):
     """Strikes any site of any network: `delta` where it has rules, else `replay`, and `full` where nothing is saved.
 
-    Tensors of the model are struck by `replay`. A model without a graph is left to `full`.
+    Tensors of the model, and sites that no image moves, are struck by `replay`; a model without a graph by `full`.
     """
 
     name: ClassVar[str] = "auto"
@@ -37,7 +37,7 @@ class Auto(Engine):
 
     def chosen(self, site: Site) -> Engine:
         """Return the engine that strikes this site."""
-        if site.is_parameter:
+        if site.is_parameter or not site.per_image:  # few images a pass, and only what is kept runs for few
             return self._kept
         if isinstance(self._kept, Delta) and self._kept.follows(site):
             return self._kept

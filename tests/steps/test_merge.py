@@ -108,7 +108,7 @@ def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> No
     for together, words in (
         (("--plan", "x", "--faults", "y"), "--faults and --plan are given, and each says where the faults come from"),
         (("--shard", "4/3"), r'--shard is "4/3"; write which of how many, as 2/3'),
-        (("--shard", "1/2", "--max-sdc-rate", "1"), "a gate judges a whole campaign; leave it out"),
+        (("--shard", "1/2", "--max-sdc-rate", "1"), "a gate judges a whole campaign; leave out --shard, "),
     ):
         with pytest.raises(TgrError, match=words):
             invoke("inject", *toy, *together)

@@ -107,6 +107,7 @@ def test_a_csv_of_weight_faults(toy: list[str], tmp_path: Path) -> None:
             ("--target", "bias", "--ranges", "r"),
             r"--ranges are those of neurons, and a bias is held to its own; leave",
         ),
+        (("--target", "bias", "--exhaustive", "last"), r"--exhaustive strikes neurons, not a bias; leave out one of"),
         (("--images-per-fault", 0), r"Invalid value for '--images-per-fault'"),
     ],
 )
@@ -117,6 +118,14 @@ def test_what_cannot_be_struck_is_refused(toy: list[str], options: tuple[object,
     else:
         with pytest.raises(TgrError, match=words):
             inject(toy, *options, "--sampling", "uniform")
+
+
+def test_weight_faults_are_drawn_by_bit_after_a_pilot(toy: list[str]) -> None:
+    drawn = ("--target", "weight", "--sampling", "stratified", "--pilot", 64, "--injections", 64)
+    told = inject(toy, *drawn, "--images-per-fault", 2)
+    found = rows()
+    assert told["faults"] == len(found) == 3 * 64 * 2
+    assert all(one["index"] == other["index"] for one, other in zip(found[::2], found[1::2], strict=True))
 
 
 def test_the_tensors_of_a_model_are_listed() -> None:
@@ -154,6 +163,8 @@ def test_a_model_that_cannot_be_traced_is_hooked_and_the_artifact_says_so(toy: l
     assert len(rows(run / "injections.parquet")) == 5 * 20 * 5
     with pytest.raises(TgrError, match=r"the engine replay needs the model's graph, and torch.export cannot trace"):
         inject(toy, "--engine", "replay", model=model)
+    with pytest.raises(TgrError, match=r"--exhaustive needs the model's graph, and torch.export cannot trace"):
+        inject(toy, "--exhaustive", "last", model=model)
     with pytest.raises(TgrError, match=r"importance sampling is not to be had for a model that torch.export cannot tr"):
         inject(toy, "--injections", 2, model=model)
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -172,7 +173,7 @@ def test_a_tokenizer_that_cannot_be_had_is_one_sentence(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "transformers", None)
     text = TEXT | {"hf_tokenizer_name": "me/words"}
     name = f"local-dir:{_folder(tmp_path / 'words', text_cfg=text)}"
-    with pytest.raises(TgrError, match=r'needs the transformers package; run "pip install tgr\[transformers\]"'):
+    with pytest.raises(TgrError, match=r"needs the transformers package; run: pip install 'tgr\[transformers\]'"):
         OpenClip(name)
     stand_in = ModuleType("transformers")
     monkeypatch.setitem(sys.modules, "transformers", stand_in)
@@ -209,19 +210,27 @@ def test_broken_folders_are_refused_in_a_sentence(tmp_path: Path, capfd: pytest.
         OpenClip(str(folder))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other", "pickle", "nan"])
+@pytest.mark.parametrize("damage", ["truncated", "other", "pickle", "safetensors", "script", "nan"])
 def test_checkpoints_that_do_not_load_are_refused(checkpoint: Path, damage: str) -> None:
     if damage == "truncated":
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     elif damage == "other":
         torch.save({"conv.weight": torch.ones(2, 2)}, checkpoint)
+    elif damage == "safetensors":
+        checkpoint = checkpoint.rename(checkpoint.with_suffix(".safetensors"))
+    elif damage == "script":
+        with zipfile.ZipFile(checkpoint, "w") as archive:  # as far as torch looks to tell one
+            archive.writestr("archive/version", "3")
+            archive.writestr("archive/constants.pkl", "")
+            archive.writestr("archive/data.pkl", "")
     elif damage == "pickle":
         torch.save({"state_dict": {"x": Path}}, checkpoint)
     else:
         state = torch.load(checkpoint, weights_only=True)
         state["text_projection"].fill_(float("nan"))
         torch.save(state, checkpoint)
-    words = "not finite" if damage == "nan" else "could not be loaded into open_clip's tiny-clip"
+    known = {"nan": "not finite", "script": "is a TorchScript archive, which holds code"}
+    words = known.get(damage, "could not be loaded into open_clip's tiny-clip")
     with pytest.raises(TgrError, match=re.escape(words)) as caught:
         OpenClip(NAME, str(checkpoint)).encode(["a dog"])
     assert "\n" not in str(caught.value)

@@ -79,6 +79,10 @@ class RunFolder:
         return self.path / "vulnerability.parquet"
 
     @property
+    def exhaustive(self) -> Path:
+        return self.path / "exhaustive.parquet"
+
+    @property
     def measurements(self) -> tuple[Path, ...]:
         """Return the artifacts that tell of one model's weights."""
         return self.golden, self.ranges, self.injections, self.vulnerability

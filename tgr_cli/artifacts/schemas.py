@@ -246,7 +246,26 @@ VULNERABILITY = Schema(
         Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss of finite outcomes.", null="where none was finite"),
         Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
         Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
-        Column("reliable", FLAG, "", "False where the dLoss interval rests on fewer than 30 effective contributions."),
+        Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
+    ),
+)
+
+EXHAUSTIVE = Schema(
+    "exhaustive",
+    1,
+    "one bit of one class's logit on one image: all faults of the last site",
+    "tgr inject --exhaustive last",
+    (
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Class against which the losses are taken."),
+        Column("class_index", INTEGER, "", "Class whose output was struck."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
+        Column("value_before", NUMBER, "activation", "Value of the output without the fault."),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
+        Column("value_after", NUMBER, "activation", "Value that counted."),
+        Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
+        Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
     ),
 )
 
@@ -286,9 +305,20 @@ NONE = "where there is no such image"
 NO_FACTOR = "where the candidate's figure is 0 or either is missing"
 NO_MEAN = "where a mean dLoss is 0 or missing, or a run had no range limit"
 
+
+def _factor(name: str, meaning: str, null: str) -> tuple[Column, ...]:
+    unformed = "where it cannot be formed"
+    return (
+        Column(name, NUMBER, "factor", f"Baseline over candidate: {meaning}.", null=null),
+        Column(f"{name}_low", NUMBER, "factor", "Lower limit of its interval.", null=unformed),
+        Column(f"{name}_high", NUMBER, "factor", "Upper limit of its interval.", null=unformed),
+        Column(f"{name}_reliable", FLAG, "", "False where the interval rests on too little, on either side."),
+    )
+
+
 COMPARISON = Schema(
     "comparison",
-    1,
+    2,
     "one candidate against the baseline, on one choice of images",
     "tgr compare",
     (
@@ -299,52 +329,16 @@ COMPARISON = Schema(
         Column("accuracy_candidate", NUMBER, "share", "Top-1 accuracy of the candidate, over all images."),
         Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
         Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
-        Column("last_layer", NUMBER, "factor", "Baseline over candidate: mean dLoss, last site alone.", null=NO_MEAN),
-        Column(
-            "last_layer_by_neurons",
-            NUMBER,
-            "factor",
-            "The same; a text-guided model's last two sites weighted by neurons.",
-            null=NO_MEAN,
-        ),
-        Column(
-            "last_layer_by_macs",
-            NUMBER,
-            "factor",
-            "The same; a text-guided model's last two sites weighted by multiply-accumulates.",
-            null=NO_MEAN,
-        ),
-        Column("overall", NUMBER, "factor", "Baseline over candidate: mean over sites of mean dLoss.", null=NO_MEAN),
-        Column(
-            "overall_per_image",
-            NUMBER,
-            "factor",
-            "The same without sites whose output does not depend on the image.",
-            null=NO_MEAN,
-        ),
-        Column(
-            "overall_by_macs",
-            NUMBER,
-            "factor",
-            "Baseline over candidate: sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021).",
-            null=NO_MEAN,
-        ),
-        Column(
-            "median_last_layer", NUMBER, "factor", "Baseline over candidate: median dLoss, last site.", null=NO_FACTOR
-        ),
-        Column(
-            "median_overall",
-            NUMBER,
-            "factor",
-            "Baseline over candidate: mean over sites of median dLoss.",
-            null=NO_FACTOR,
-        ),
-        Column("sdc_last_layer", NUMBER, "factor", "Baseline over candidate: SDC rate, last site.", null=NO_FACTOR),
-        Column("sdc_overall", NUMBER, "factor", "Baseline over candidate: mean SDC rate over sites.", null=NO_FACTOR),
-        Column(
-            "last_layer_reliable", FLAG, "", "False where a site that a last-layer factor of dLoss rests on is flagged."
-        ),
-        Column("overall_reliable", FLAG, "", "False where any site of either model is flagged unreliable."),
+        *_factor("last_layer", "mean dLoss, last site alone", NO_MEAN),
+        *_factor("last_layer_by_neurons", "mean dLoss, a text-guided model's last two sites by neurons", NO_MEAN),
+        *_factor("last_layer_by_macs", "mean dLoss, a text-guided model's last two sites by MACs", NO_MEAN),
+        *_factor("overall", "mean over sites of mean dLoss", NO_MEAN),
+        *_factor("overall_per_image", "the same without sites whose output does not depend on the image", NO_MEAN),
+        *_factor("overall_by_macs", "sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021)", NO_MEAN),
+        *_factor("median_last_layer", "median dLoss, last site", NO_FACTOR),
+        *_factor("median_overall", "mean over sites of median dLoss", NO_FACTOR),
+        *_factor("sdc_last_layer", "SDC rate, last site", NO_FACTOR),
+        *_factor("sdc_overall", "mean SDC rate over sites", NO_FACTOR),
         Column(
             "top2diff_baseline", NUMBER, "probability", "Mean Top2Diff of the baseline's correct images.", null=NONE
         ),
@@ -375,6 +369,7 @@ KINDS: dict[str, Schema] = {
         INJECTIONS,
         SHARD,
         VULNERABILITY,
+        EXHAUSTIVE,
         SWEEP,
         COMPARISON,
     )

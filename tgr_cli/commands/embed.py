@@ -67,7 +67,7 @@ def embed(
     row_names: Annotated[
         str | None,
         typer.Option(
-            help="Pick its rows by class: imagenet (names and wnids), another data set, or a file with each row's name.",
+            help="Pick its rows by class: imagenet (names and wnids), another data set, or a file with a name a row.",
             rich_help_panel=MATRIX,
         ),
     ] = None,
@@ -105,5 +105,6 @@ def embed(
             }
         )
         return
-    facts = [("init", result.init), ("encoder", result.encoder), ("texts cut", count(result.truncated))]
+    facts = [("init", result.init), ("encoder", result.encoder)]
+    facts += [("texts cut", count(result.truncated))] if result.truncated else []
     print_embeddings(console, seen, facts)

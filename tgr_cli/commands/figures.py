@@ -53,11 +53,13 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
             "the same over sites whose output depends on the image: "
             f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
         )
-    console.line(f"network, weighted by share of MACs (V_CNN): mean dLoss {number(figures.v_cnn_share)} nats")
+    console.line(
+        f"network, weighted by share of MACs (V_CNN): mean dLoss {_with_interval(figures.v_cnn_share, number)} nats"
+    )
     if verified:
         console.line(f"verified: {verified:,} random faults came out the same through full")
     if not all(row["reliable"] for row in result.sites):
-        console.note("~ marks intervals that rest on fewer than 30 effective contributions: use more --injections")
+        console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -1,20 +1,14 @@
 """`tgr inject`: run a fault-injection campaign."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tgr_cli.commands import options
-from tgr_cli.commands.console import Console, duration, size
 from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard
 from tgr_cli.commands.session import session
-from tgr_cli.errors import TgrError
-
-if TYPE_CHECKING:
-    from tgr_cli.steps.forecast import Forecast
-    from tgr_cli.steps.inject import Shard
-    from tgr_cli.steps.replay import Replay
 
 FAULTS, SAMPLING, ENGINE, CAMPAIGN, GATES = "Faults", "Sampling", "Engine", "Campaign", "Gates"
 GATE_FAILED = 3
@@ -98,6 +92,13 @@ def inject(
             rich_help_panel=SAMPLING,
         ),
     ] = 256,
+    exhaustive: Annotated[
+        str | None,
+        typer.Option(
+            help="last: strike every bit of the last site for every image instead, into an artifact of its own.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.", rich_help_panel=SAMPLING)] = 0.99,
     seed: options.Seed = 0,
     engine: Annotated[
@@ -188,6 +189,7 @@ def inject(
 
     Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
     """
+    from tgr_cli.steps import exhaustive as everything
     from tgr_cli.steps import forecast
     from tgr_cli.steps import inject as step
     from tgr_cli.steps import replay as again
@@ -195,12 +197,17 @@ def inject(
     with session(ctx) as console:
         config = options.configure(step.Config, locals())
         if replay is not None:
-            _print_replay(console, again.run(config, replay, console))
+            print_replay(console, again.run(config, replay, console))
+            return
+        if exhaustive is not None:
+            exact = everything.run(config, console)
+            console.wrote(exact.path)
+            print_exact(console, exact)
             return
         if plan_only:
             planned = forecast.run(config, console)
             console.wrote(planned.path)
-            _print_forecast(console, planned)
+            print_forecast(console, planned)
             return
         result = step.run(config, console)
         if isinstance(result, step.Shard):
@@ -208,43 +215,9 @@ def inject(
         else:
             console.wrote(result.written.injections, result.written.vulnerability)
     if isinstance(result, step.Shard):
-        _print_shard(console, result)
+        print_shard(console, result)
         return
     print_campaign(console, result.written, gate=result.gate, verified=result.verified)
     if result.gate is not None and result.gate.verdict != "passed":
         typer.echo(f"tgr: gate {result.gate.verdict}: {result.gate.sentence}", err=True)
         raise typer.Exit(GATE_FAILED)
-
-
-def _print_forecast(console: Console, planned: "Forecast") -> None:
-    if console.as_json:
-        console.json(vars(planned))
-        return
-    console.line(
-        f"{planned.run}: {planned.faults:,} faults at {planned.sites:,} sites on {planned.images:,} images, in "
-        f"{planned.units:,} units{f', after a pilot of {planned.pilot:,}' if planned.pilot else ''}"
-    )
-    console.line(f"about {duration(planned.seconds)} on this machine, and {size(planned.disk)} on disk while it runs")
-
-
-def _print_shard(console: Console, shard: "Shard") -> None:
-    if console.as_json:
-        console.json(vars(shard))
-        return
-    console.line(
-        f"{shard.run}: {shard.faults:,} of {shard.faults_in_all:,} faults, in {shard.units:,} of "
-        f'{shard.units_in_all:,} units; put all shards together with "tgr merge"'
-    )
-
-
-def _print_replay(console: Console, replay: "Replay") -> None:
-    if console.as_json:
-        console.json({"row": replay.row, "agrees": replay.agrees, "stored": replay.stored, "again": replay.again})
-    else:
-        rows = [(name, str(value), str(replay.again[name])) for name, value in replay.stored.items()]
-        console.table(f"row {replay.row}", ("column", "stored", "again"), rows)
-    if not replay.agrees:
-        raise TgrError(
-            f"row {replay.row} is stored as {replay.stored['outcome']} and came out as {replay.again['outcome']}; "
-            "check that weights, data and library versions are those of the campaign"
-        )

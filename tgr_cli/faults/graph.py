@@ -129,13 +129,10 @@ class Network(AnyNetwork):
         x_BCHW: Tensor,
         touch: Callable[[Call, Tensor], Tensor] | None = None,
         constants: Mapping[Node, Tensor] | None = None,
-        *,
-        gradients: bool = False,
     ) -> Tensor:
         """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it.
 
-        `constants` are used in place of the network's own. With `gradients`, what depends on a tensor that requires a
-        gradient is recorded for a backward pass.
+        `constants` are used in place of the network's own.
         """
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
         values = {**self.constants, **(constants or {}), self.input: x_BCHW.to(self.device, self.dtype)}
@@ -143,7 +140,7 @@ class Network(AnyNetwork):
         def look(node: Node, value: Any) -> Any:
             return touch(self.calls[node], value) if touch is not None and node in self.calls else value
 
-        evaluate(self._program, values, look if touch is not None else None, gradients=gradients)
+        evaluate(self._program, values, look if touch is not None else None)
         return values[self.output]
 
     def downstream(self, sources: Iterable[Node]) -> set[Node]:

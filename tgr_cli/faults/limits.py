@@ -57,7 +57,6 @@ class RangeLimit:
         if self.mode == "none":
             return values_F
         bound = torch.tensor(self.max_abs[site], dtype=values_F.dtype, device=values_F.device)
-        outside_F = ~(values_F.abs() <= bound)
         if self.mode == "zero":
-            return values_F.masked_fill(outside_F, 0.0)
+            return values_F.masked_fill(~(values_F.abs() <= bound), 0.0)
         return torch.nan_to_num(values_F, nan=bound.item()).clamp(-bound, bound)

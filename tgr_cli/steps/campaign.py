@@ -26,7 +26,8 @@ DRAWING = (
     "max_injections",
 )  # what a plan is drawn by
 RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does not depend on
-AROUND = ("shard", "restart", "plan_only", "verify", "max_sdc_rate", "max_dloss")  # what the faults' rows do not
+# What the rows of the faults do not depend on, nor what is made of them.
+AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Config:
     faults: Path | None = None
     plan: Path | None = None
     plan_only: bool = False
+    exhaustive: str | None = None
     shard: str | None = None
     restart: bool = False
     verify: int = 0
@@ -105,6 +107,14 @@ class Config:
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
+        if self.exhaustive not in (None, "last"):
+            raise TgrError(f'--exhaustive is "{self.exhaustive}"; only "last", the last site, can be struck everywhere')
+        if self.exhaustive and self.target != "neuron":
+            raise TgrError(
+                f"--exhaustive strikes neurons, not a {self.target}; leave out one of --exhaustive, --target"
+            )
+        if self.exhaustive and (draws or self.shard or self.target_ci or self.verify):
+            raise TgrError("--exhaustive strikes everything at once; leave out what draws, divides or verifies one")
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
         part = self.part  # read here, so that a shard that does not exist is told before anything is opened
@@ -155,7 +165,10 @@ class Config:
         if self.target == "neuron":
             unused.add("images_per_fault")
         unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
-        kept = {name: value for name, value in values.items() if name not in {*AROUND, *RUNNING, *unused}}
+        if self.precision is None:  # else the number of faults rests on the confidence
+            unused.add("confidence")
+        elsewhere = {*AROUND, *RUNNING} - {"confidence"}
+        kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
         return kept | ({"sampling": "list"} if self.faults else {})
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.parts import Parts
@@ -16,10 +17,10 @@ from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.plan import Plan
-from tgr_cli.faults.sampling import importance, uniform
+from tgr_cli.faults.sampling import allocation, importance, stratified, uniform
 from tgr_cli.faults.sites import Site
-from tgr_cli.steps import plan
-from tgr_cli.steps.campaign import DRAWING, Config
+from tgr_cli.steps import plan, units
+from tgr_cli.steps.campaign import DRAWING, PRECISIONS, Config
 from tgr_cli.steps.plan import Planned
 from tgr_cli.steps.setup import Setup
 
@@ -46,7 +47,67 @@ def planned(setup: Setup, parts: Parts) -> Planned:
     if config.faults:
         return _write(setup, parts, about, "plan", _listed(setup))
     sites = _seen(setup)
-    return _write(setup, parts, about, "plan", _draw(setup, sites, np.full(len(sites), config.injections), config.seed))
+    if config.needs_pilot:
+        first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
+        found = units.run(setup, parts, first, first.units, stage="pilot")
+        faults = _after(setup, sites, first.faults, found)
+        return _write(setup, parts, about, "plan", faults, pilot=len(first.faults))
+    faults = _draw(setup, sites, np.full(len(sites), config.injections), config.seed)
+    return _write(setup, parts, about, "plan", faults)
+
+
+def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
+    config = setup.config
+    counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
+    if config.sampling == "stratified":
+        return stratified.pilot(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            bits=width(setup.subject.dtype),
+            seed=seed,
+            images_per_fault=config.images_per_fault,
+        )
+    return _draw(setup, sites, counts_S, seed)
+
+
+def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
+    """Return the campaign's plan as its pilot has it, given the SHARD rows of what became of the pilot's faults."""
+    config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
+    x_F = found["dloss"].to_numpy()
+    if config.limit == "none" or (config.precision and config.precision[0] == "sdc"):
+        x_F = (found["outcome"].to_numpy() == "sdc").astype(float)
+    shares_SB = stratified.neyman(pilot, x_F, bits=bits) if config.sampling == "stratified" else None
+    counts_S = np.full(len(sites), config.injections)
+    if config.precision:
+        name, half_width = config.precision
+        images = int(setup.eligible_N.sum())
+        asked = allocation.for_target(
+            pilot,
+            x_F,
+            images=images,
+            half_width=half_width,
+            relative=name == "dloss",
+            largest=config.max_injections,
+            confidence=config.confidence,
+            same_images=config.sampling == "importance",
+            shares_SB=shares_SB,
+        )
+        counts_S = asked.counts_S
+        reporter.note(
+            f"after a pilot of {len(pilot):,} faults, {int(counts_S.sum()):,} are drawn, {int(counts_S.min()):,} to "
+            f"{int(counts_S.max()):,} a site, for {PRECISIONS[name]} to about ± {asked.half_width:.3g}"
+        )
+        if not asked.reached:
+            reporter.note(
+                f"--target-ci {config.target_ci} is out of reach on {images:,} images with at most "
+                f"{config.max_injections:,} faults a site: raise --images or --max-injections"
+            )
+    if shares_SB is not None:
+        return stratified.draw(
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+        )
+    return _draw(setup, sites, counts_S, config.seed)
 
 
 def _identity(setup: Setup) -> dict[str, Any]:

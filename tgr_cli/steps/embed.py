@@ -269,6 +269,9 @@ def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tupl
     for index, text in zip(artifact.column("class_index"), artifact.table["description"].to_pylist(), strict=True):
         if text is not None:  # a question that the language model gave no answer to
             texts[index].append(text)
+    missing = artifact.table["description"].null_count
+    if missing:
+        reporter.note(f"{missing} of {len(artifact.table)} questions in {path} have no description and are left out")
     empty = [name for name, of_class in zip(classes, texts, strict=True) if not any(map(str.strip, of_class))]
     if empty:
         raise TgrError(f'{path} has no description of "{empty[0]}"; run "tgr describe" again')

@@ -32,7 +32,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
 
     `facts` are fields of both provenances; of `extra`, `sites` holds the facts of each site in order.
     """
-    struck = summary.Faults.read(table)
+    struck = read(table, facts["config"])
     present, confidence = set(np.unique(struck.site)), facts["config"]["confidence"]
     rows = [
         summary.vulnerability_row(site, struck.at(site["site"]), confidence)
@@ -51,6 +51,15 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         vulnerability=vulnerability,
         sites=rows,
         network=summary.network(rows, struck, confidence),
+    )
+
+
+def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
+    """Return the faults of INJECTIONS rows, with the clusters and strata of the campaign whose settings these are."""
+    return summary.Faults.read(
+        table,
+        clusters="image" if config.get("target", "neuron") == "neuron" else "fault",
+        strata="bit" if config.get("sampling") == "stratified" else "none",
     )
 
 

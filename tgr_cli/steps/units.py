@@ -66,7 +66,7 @@ def _finished(setup: Setup, parts: Parts, stage: str, rows: dict[int, np.ndarray
             assert np.array_equal(table["row"].to_numpy(), rows[unit]), f"unit {unit} of another plan"
             kept[unit] = table
     if damaged:
-        setup.subject.reporter.note(f"{len(damaged)} damaged parts are run again, the first {damaged[0]}")
+        setup.subject.reporter.note(f"damaged, and run again: {', '.join(damaged)}")
     return kept
 
 

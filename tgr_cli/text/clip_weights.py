@@ -132,8 +132,12 @@ def unknown_activation(model: str, pretrained: str) -> str | None:
     twin = model.removesuffix(QUICK) if model.endswith(QUICK) else model + QUICK
     if not Path(pretrained).is_file() or twin not in open_clip.list_models():
         return None
-    name = GELU[model.endswith(QUICK)]
-    return f"{model} computes {name}, and a checkpoint file does not say what it was trained with: {twin} is the other"
+    quick = model.endswith(QUICK)
+    known = " (OpenAI's are)" if not quick else ""
+    return (
+        f"{model} computes {GELU[quick]}, and a checkpoint file does not say what it was trained with: weights trained "
+        f"with {GELU[not quick]}{known} need --clip-model {twin}"
+    )
 
 
 def _check_activation(model: str, tag: str, settings: dict[str, Any]) -> None:

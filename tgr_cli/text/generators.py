@@ -73,6 +73,3 @@ class Template(Generator):
                     text=self.prompts.render(template, index, name),
                     source=self.name,
                 )
-
-
-GENERATORS: dict[str, type[Generator]] = {"stored": Stored, "template": Template}

@@ -1,6 +1,7 @@
 """Any text encoder of open_clip, its weights and its tokenizer."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,11 +105,12 @@ def _tokenizer(model: str) -> Any:
             return open_clip.get_tokenizer(model)
     except ImportError as error:
         raise TgrError(
-            f'the tokenizer of {model} needs the transformers package; run "pip install tgr[transformers]"'
+            f"the tokenizer of {model} needs the transformers package; run: pip install 'tgr[transformers]'"
         ) from error
     except Exception as error:  # the hub's client and transformers have errors of their own for each of their reasons
+        reason = _reason(error).split(". ")[0]
         raise TgrError(
-            f"the tokenizer of {model} ({source or 'open_clip'}) could not be had ({_reason(error)}); run once with a "
+            f"the tokenizer of {model} ({source or 'open_clip'}) could not be had ({reason}); run once with a "
             "network, use --clip-model local-dir:FOLDER with the tokenizer in the folder, or --encoder tfidf"
         ) from error
 
@@ -136,6 +138,11 @@ def _load(model: str, weights: Path, device: str, precision: str) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # a foreign file: each format and layer of open_clip fails in a way of its own
+        if "TorchScript" in str(error):
+            raise TgrError(
+                f"{weights} is a TorchScript archive, which holds code (OpenAI's own files are such); use the tag "
+                "openai, or save the weights alone, as a state dict"
+            ) from error
         advice = "check its configuration" if bundled else "name the model it was saved from with --clip-model"
         raise TgrError(
             f"{weights} could not be loaded into open_clip's {model} on {device} ({_reason(error)}); {advice}"
@@ -149,12 +156,14 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep open_clip's log to itself while the block runs: a user's mistake is one sentence, and that is ours."""
+    """Keep open_clip's log to itself while the block runs: a user's mistake is one sentence, and we say it."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'torch.load' received a zip file")  # an error follows it
+            yield
     finally:
         root.handlers[:] = handlers  # logging without any adds one, for good
         logging.disable(level)

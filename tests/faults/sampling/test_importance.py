@@ -60,9 +60,10 @@ def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(1)
-    values_1M = torch.randn(1, 12, generator=random).to(dtype)
-    q_1MB = importance.relative(values_1M, torch.randn(1, 12, generator=random).to(dtype), limit, "s")
-    assert q_1MB.shape == (1, 12, 8 * dtype.itemsize)
+    change_1MB = importance.changes(torch.randn(1, 12, generator=random).to(dtype), limit, "s")
+    assert change_1MB.isfinite().all()
+    assert change_1MB.shape == (1, 12, 8 * dtype.itemsize)
+    q_1MB = importance.relative(change_1MB, change_1MB.abs() * torch.rand(1, 12, 1, generator=random))
     probability_MB, weight_MB = every_flip(q_1MB)
     for x_MB in (torch.ones(q_1MB.shape[1:]), torch.randn(q_1MB.shape[1:], generator=random)):
         estimated = (probability_MB * weight_MB * x_MB).sum()
@@ -71,26 +72,34 @@ def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dt
 
 
 def test_q_is_what_the_formula_says() -> None:
-    values_1M, gradient_1M = torch.tensor([[0.5, -1.0, 0.25]]), torch.tensor([[2.0, 0.0, -1.0]])
-    q_1MB = importance.relative(values_1M, gradient_1M, RangeLimit("clamp", {"s": 1.0}), "s")
+    values_1M, slope_M = torch.tensor([[0.5, -1.0, 0.25]]), torch.tensor([2.0, 0.0, 1.0])
+    found_1MB = importance.changes(values_1M, RangeLimit("clamp", {"s": 1.0}), "s")
     change = np.zeros((3, 32))
     for element, value in enumerate(values_1M[0].numpy()):
         for bit in range(32):
             word = np.float32(value).view(np.uint32) ^ np.uint32(1 << bit)
-            change[element, bit] = abs(np.nan_to_num(np.clip(word.view(np.float32), -1, 1), nan=1.0) - value)
-    lean = change * np.array([[2.0], [0.0], [1.0]])
-    expected = 0.1 + 0.45 * change / change.mean() + 0.45 * lean / lean.mean()
+            change[element, bit] = np.nan_to_num(np.clip(word.view(np.float32), -1, 1), nan=1.0) - value
+    np.testing.assert_allclose(found_1MB[0].numpy(), change, rtol=1e-5, atol=1e-9)
+    q_1MB = importance.relative(found_1MB, found_1MB.abs() * slope_M[:, None])
+    change, loss = np.abs(change), np.abs(change) * slope_M.numpy()[:, None]
+    expected = 0.1 + 0.45 * change / change.mean() + 0.45 * loss / loss.mean()
     np.testing.assert_allclose(q_1MB[0].numpy(), expected, rtol=1e-5)
 
 
 def test_a_term_that_says_nothing_leaves_its_share_to_the_uniform_one() -> None:
-    values_1M, none_1M = torch.tensor([[0.5, -1.0]]), torch.zeros(1, 2)
-    q_1MB = importance.relative(values_1M, none_1M, RangeLimit("clamp", {"s": 1.0}), "s")
-    assert q_1MB.mean().item() == pytest.approx(1)
-    assert q_1MB.min().item() == pytest.approx(0.55, abs=1e-4)
-    nothing_1M = torch.tensor([[0.0, 0.0]])  # held to ± 0
-    q_1MB = importance.relative(nothing_1M, none_1M, RangeLimit("clamp", {"s": 0.0}), "s")
-    assert (q_1MB == 1).all()
+    change_1MB = torch.rand(1, 2, 32, generator=torch.Generator().manual_seed(0))
+    q_1MB = importance.relative(change_1MB, torch.zeros(1, 2, 32))
+    torch.testing.assert_close(q_1MB, 0.55 + 0.45 * change_1MB / change_1MB.mean())
+    assert (importance.relative(torch.zeros(1, 2, 32), torch.zeros(1, 2, 32)) == 1).all()
+
+
+def test_without_a_limit_changes_are_held_to_the_range_of_the_image() -> None:
+    values_1M = torch.tensor([[1.5, -0.5, 0.0]])
+    change_1MB = importance.changes(values_1M, RangeLimit("none", {}), "s")
+    assert change_1MB[0, 0, 30].item() == 0  # NaN: held to + 1.5
+    assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38: held to - 1.5
+    assert change_1MB[0, 2, 30].item() == 1.5  # 2.0: held to + 1.5
+    assert change_1MB[0, 1, 31].item() == 1.0
 
 
 def test_draws_are_spread_over_images_and_estimate_the_uniform_mean() -> None:
@@ -135,14 +144,15 @@ def test_images_that_may_not_be_struck_are_left_out() -> None:
 
 def test_elements_of_a_large_map_are_one_of_each_part_and_all_equally_likely() -> None:
     site = Site("conv", "conv", (3, 1000), 1)
-    element_KM = importance.elements(site, np.arange(500), seed=0)
-    assert element_KM.shape == (500, importance.ELEMENTS)
-    assert (np.diff(element_KM, axis=1) >= 0).all()
+    element_KM = importance.elements(site, np.arange(500), 3, seed=0)
+    assert element_KM.shape == (500, 768)
+    assert (element_KM // (3000 / 768) == np.arange(768)).mean() > 0.8  # but where a part ends within an element
     counts = np.bincount(element_KM.ravel(), minlength=3000)
-    expected = 500 * importance.ELEMENTS / 3000
+    expected = 500 * 768 / 3000
     assert len(counts) == 3000
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
-    again = importance.elements(site, np.array([7]), seed=0)
+    again = importance.elements(site, np.array([7]), 3, seed=0)
     np.testing.assert_array_equal(again[0], element_KM[7])
-    small = importance.elements(Site("fc", "linear", (10,), 1), np.arange(2), seed=0)
+    assert importance.elements(Site("wide", "conv", (10**6,), 1), np.arange(1), 100, seed=0).shape == (1, 4096)
+    small = importance.elements(Site("fc", "linear", (10,), 1), np.arange(2), 1, seed=0)
     assert small.tolist() == [list(range(10))] * 2

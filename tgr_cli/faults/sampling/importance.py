@@ -1,15 +1,15 @@
 """Importance sampling: faults that are likely to matter are drawn more often, and count less when they are.
 
-Without a fault injected, the golden run gives the change δ that each flip makes to its neuron (after the range limit),
-and one backward pass gives g, the loss's gradient there. Within an image a fault is drawn with a probability of q times
-the uniform one,
+Before a fault is injected, the golden run gives the change δ that each flip makes to its neuron (after the range
+limit), and a backward pass an estimate d of what that does to the loss (faults/gradients.py). Within an image a fault
+is drawn with a probability of q times the uniform one,
 
-    q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |gδ| / mean|gδ|,
+    q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |d| / mean|d|,
 
 whose mean is 1, so that the weight 1 / q is exact and at most 10, and the mean of weight × x estimates the uniform mean
 of any x without bias (M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of
-Mathematical Statistics 14, 1943). The first term bounds the weights, the second stands for what the loss's curvature
-makes of large changes, the third for the small ones.
+Mathematical Statistics 14, 1943). The first term bounds the weights; the second stands for what the estimate, which is
+linear, makes too little of.
 
 On a large map a fresh random part of the elements stands for all of them: an element's chance is the same as without.
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from tgr_cli import seeding
-from tgr_cli.faults.bits import flip, width
+from tgr_cli.faults.bits import every_flip
 from tgr_cli.faults.gradients import Gradients, Leaning
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Drawn, Plan
@@ -32,8 +32,9 @@ from tgr_cli.faults.sampling.images import check, permuted
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
-UNIFORM, CHANGE, LEAN = 0.1, 0.45, 0.45  # the shares of q's three terms
-ELEMENTS = 2048  # of a site and image that a draw is made among
+UNIFORM, CHANGE, LOSS = 0.1, 0.45, 0.45  # the shares of q's three terms
+ELEMENTS_A_FAULT = 256  # that a draw is made among: many enough for their choice to add next to nothing to the variance
+MAX_ELEMENTS = 4096
 
 
 def draw(
@@ -74,11 +75,11 @@ def _at_images(
     site: Site, leaning: Leaning, image_K: np.ndarray, number_KR: np.ndarray, count: int, limit: RangeLimit, seed: int
 ) -> Drawn:
     """Return the faults of these numbers, a row's at its image; numbers from `count` on are left out."""
-    device = leaning.values.device
-    element_KM = elements(site, image_K, seed)
-    place_KM = torch.from_numpy(element_KM).to(device)
-    values_KM, gradient_KM = (rows.expand(len(image_K), -1).gather(1, place_KM) for rows in leaning)
-    q_KMB = relative(values_KM, gradient_KM, limit, site.name).cpu()
+    element_KM = elements(site, image_K, number_KR.shape[1], seed)
+    place_KM = torch.from_numpy(element_KM).to(leaning.values_KN.device)
+    values_KM = leaning.at(place_KM)
+    change_KMB = changes(values_KM, limit, site.name)
+    q_KMB = relative(change_KMB, leaning.loss_change(place_KM, change_KMB)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
     chosen_KR, bit_KR, weight_KR = pick(q_KMB, torch.from_numpy(seeding.unit(words_KR[..., :2])))
     wanted_KR = number_KR < count
@@ -91,36 +92,37 @@ def _at_images(
     )
 
 
-def elements(site: Site, image_K: np.ndarray, seed: int) -> np.ndarray:
+def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndarray:
     """Return the elements of a site among which each image's faults are drawn, int64 [K, M].
 
-    All of them where they are few, else one drawn from each of `ELEMENTS` equal parts of the map.
+    All of them where they are few, else one drawn from each of M equal parts of the map.
     """
-    if site.neurons <= ELEMENTS:
+    size = min(ELEMENTS_A_FAULT * faults, MAX_ELEMENTS)
+    if site.neurons <= size:
         return np.tile(np.arange(site.neurons), (len(image_K), 1))
-    draws = [seeding.words(seed, "elements", site.name, int(image), count=ELEMENTS // 4).ravel() for image in image_K]
-    place_KM = np.arange(ELEMENTS) + seeding.unit(np.stack(draws))
-    return np.minimum((place_KM * (site.neurons / ELEMENTS)).astype(np.int64), site.neurons - 1)
+    draws = [seeding.words(seed, "elements", site.name, int(image), count=size // 4).ravel() for image in image_K]
+    place_KM = np.arange(size) + seeding.unit(np.stack(draws))
+    return np.minimum((place_KM * (site.neurons / size)).astype(np.int64), site.neurons - 1)
 
 
-def relative(values_KM: Tensor, gradient_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
-    """Return q of every flip, [K, M, B]: its chance in multiples of the uniform one, so that a row's mean is 1.
+def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
+    """Return q of every flip, [K, M, B], its chance in multiples of the uniform one: a row's mean is 1.
 
-    Where a term's mean is 0, its share goes to the uniform term.
+    `loss_KMB` is the estimated change of the loss, in any unit. Where a term's mean is 0, its share goes to the uniform
+    term.
     """
-    bits_B = torch.arange(width(values_KM.dtype), device=values_KM.device)
-    before_KMB, bit_KMB = torch.broadcast_tensors(values_KM[..., None], bits_B)
-    after_KMB = limited(flip(before_KMB.contiguous(), bit_KMB), values_KM, limit, site)
-    change_KMB = (after_KMB.float() - before_KMB.float()).abs_().nan_to_num_(0.0, 0.0, 0.0)
-    gradient_KM = gradient_KM.float().abs()
-    gradient_KM = gradient_KM / gradient_KM.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     q_KMB = torch.full_like(change_KMB, UNIFORM)
-    for share, term_KMB in ((LEAN, change_KMB * gradient_KM[..., None]), (CHANGE, change_KMB)):
-        mean_K11 = term_KMB.mean(dim=(1, 2), keepdim=True, dtype=torch.float64)
-        usable_K11 = mean_K11 > 0
-        q_KMB += torch.where(usable_K11, 0.0, share)
-        q_KMB += term_KMB.mul_(torch.where(usable_K11, share / mean_K11, 0.0).float())
+    for share, term_KMB in ((CHANGE, change_KMB.abs()), (LOSS, loss_KMB)):
+        mean_K11 = term_KMB.flatten(1).mean(dim=1)[:, None, None]
+        q_KMB += torch.where(mean_K11 > 0, 0.0, share)
+        q_KMB.addcmul_(term_KMB, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
     return q_KMB
+
+
+def changes(values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
+    """Return the change that a flip of each bit makes to the values, as the network sees it, [K, M, B] in float32."""
+    after_KMB = limited(every_flip(values_KM), values_KM, limit, site)
+    return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
 
 
 def limited(flipped_KMB: Tensor, values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
@@ -141,7 +143,7 @@ def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     The element is drawn by its sum over bits, then the bit; `unit_KR2` are the two random numbers in [0, 1) of each.
     """
     _, elements, bits = q_KMB.shape
-    upto_KM = q_KMB.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    upto_KM = q_KMB.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
     total_K1 = upto_KM[:, -1:].clone()
     place_KR = torch.searchsorted(upto_KM, unit_KR2[..., 0] * total_K1, right=True).clamp_max(elements - 1)
     q_KRB = q_KMB.gather(1, place_KR[..., None].expand(-1, -1, bits)).double()

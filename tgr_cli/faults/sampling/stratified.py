@@ -58,10 +58,19 @@ def draw(
 def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
     """Return each bit's share of a site's faults, [S, B], in proportion to the standard deviation of its x.
 
-    `x_F` is what the pilot's faults did (dLoss, or 1 for a hit and 0), NaN where there is no such number. To the
-    variance that n faults of a bit show, the mean square of all the site's faults is added, divided by n + 1: few
-    faults without an effect do not show that there is none. Where a site's faults did nothing at all, its bits get
-    equal shares.
+    `x_F` is what the pilot's faults did (dLoss, or 1 for a hit and 0), NaN where there is no such number. Where a
+    site's faults did nothing at all, its bits get equal shares.
+    """
+    deviation_SB = np.sqrt(variances(pilot, x_F, bits=bits))
+    deviation_SB[deviation_SB.sum(axis=1) == 0] = 1
+    return deviation_SB / deviation_SB.sum(axis=1, keepdims=True)
+
+
+def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
+    """Return the variance of x within each bit of each site, [S, B], as a pilot shows it.
+
+    To what n faults of a bit show, the mean square of all the site's faults is added, divided by n + 1: few faults
+    without an effect do not show that there is none.
     """
     known_F = ~np.isnan(x_F)
     cell_F = (pilot.site_F * bits + pilot.bit_F)[known_F]
@@ -69,12 +78,9 @@ def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
     draws_SB, sum_SB, square_SB = (
         np.bincount(cell_F, weights, minlength=shape[0] * bits).reshape(shape) for weights in (None, x_F, x_F**2)
     )
-    shown_SB = np.maximum(draws_SB, 1)
+    shown_SB, shown_S1 = np.maximum(draws_SB, 1), np.maximum(draws_SB.sum(axis=1, keepdims=True), 1)
     variance_SB = np.maximum(square_SB / shown_SB - (sum_SB / shown_SB) ** 2, 0)
-    variance_SB += square_SB.sum(axis=1, keepdims=True) / shown_SB.sum(axis=1, keepdims=True) / (draws_SB + 1)
-    deviation_SB = np.sqrt(variance_SB)
-    deviation_SB[deviation_SB.sum(axis=1) == 0] = 1
-    return deviation_SB / deviation_SB.sum(axis=1, keepdims=True)
+    return variance_SB + square_SB.sum(axis=1, keepdims=True) / shown_S1 / (draws_SB + 1)
 
 
 def sizes(count: int, shares_B: np.ndarray, floor: int) -> np.ndarray:

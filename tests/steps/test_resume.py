@@ -26,7 +26,8 @@ MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 
 # Golden values of 9 images fit: 30 images make 4 chunks, and with three sites 12 units of some 15 faults.
 TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", "20KiB", "--injections", "60"]]
 KILLER = """
-import os, signal, sys
+import os, signal, sys, torch
+torch.set_num_threads(2)  # as conftest.py has it: another number of threads rounds otherwise
 from tgr_cli import app
 from tgr_cli.artifacts import store
 left, replace = int(sys.argv.pop(1)), store.Path.replace

@@ -63,7 +63,7 @@ def test_descriptions_read_well_at_80_columns(tmp_path: Path) -> None:
 def test_whole_descriptions_say_so_in_one_line() -> None:
     path = describe.run(describe.Config(data=DataSource(dataset="imagenet"), source="template")).path
     printed = _show(path).stdout
-    assert "Every class has 1 descriptions." in printed
+    assert "Every class has 1 description." in printed
     assert "no row of" not in printed
     assert "By question" in printed
     assert "a photo of {a_class}" in printed

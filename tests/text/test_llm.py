@@ -255,6 +255,17 @@ def test_no_answer_is_paid_twice() -> None:
     assert len({d.text for d in found}) == 15
 
 
+def test_a_higher_limit_asks_again_what_was_cut_short_and_nothing_else() -> None:
+    with serving(for_bars("truncated")) as server:
+        found = described(server.url)
+        assert server.asked.total() == 10 + 3 * 5
+        server.behaviour = lambda prompt, times: "well"
+        assert described(server.url, max_tokens=128) == found
+        assert server.asked.total() == 25
+        assert all(map(good, described(server.url, max_tokens=512)))
+        assert server.asked.total() == 30
+
+
 def test_equal_prompts_are_asked_once() -> None:
     with serving() as server:
         found = list(model(server.url).describe(("dot", "dot")))

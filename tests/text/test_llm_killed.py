@@ -53,7 +53,7 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
         kept = answers_file(out)
         for kill in range(1, KILLS + 1):
             running = subprocess.Popen(command, env=os.environ | {"TGR_LLM_API_KEY": "sk-0"}, stderr=subprocess.PIPE)
-            while not kept.exists() or kept.stat().st_size < kill * 800 * 220:
+            while not kept.exists() or kept.stat().st_size < kill * 800 * 240:
                 assert running.poll() is None, running.communicate()
                 time.sleep(0.005)
             running.send_signal(signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
             empty = _always_empty(q.prompt)
             for _ in range(3 if empty else 1):
                 status, text = ("empty", "") if empty else ("ok", answer_to(q.prompt))
-                answers.add(Answer(key=q.key, status=status, text=text))
+                answers.add(Answer(key=q.key, status=status, text=text, max_tokens=256))
     describe.run(describe.Config(data=DataSource(), endpoint=Endpoint(base_url=server.url, llm="toy"), out=undisturbed))
     assert out.read_bytes() == undisturbed.read_bytes()
 

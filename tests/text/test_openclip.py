@@ -121,6 +121,22 @@ def test_half_precision_is_near_and_differs(checkpoint: Path, precision: str, to
     assert 0 < np.abs(full - half).max() < tolerance
 
 
+def test_a_tower_that_cannot_compute_in_half_precision_is_one_sentence(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CoCa's cannot in open_clip 3.3, in these words."""
+
+    def fail(tokens: object) -> None:
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: float != c10::Half")
+
+    for precision, kind in (("bf16", TgrError), ("fp32", RuntimeError)):
+        encoder = OpenClip(NAME, str(checkpoint), precision=precision)
+        monkeypatch.setattr(encoder.model, "encode_text", fail)
+        with pytest.raises(kind, match="expected m1 and m2 to have the same dtype") as caught:
+            encoder.encode(["a dog"])
+        assert ("cannot compute in bf16" in str(caught.value)) == (precision == "bf16")
+
+
 def test_a_cached_repository_is_used_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

@@ -168,6 +168,8 @@ def _tell(console: Console, result: "Result") -> None:
             console.line(f"  {d.class_name}: {d.question} ({d.status})")
         if len(result.missing) > SHOWN:
             console.line(f'  and {count(len(result.missing) - SHOWN)} more: see "tgr show {result.path}"')
+        if any(d.status == "truncated" for d in result.missing):
+            console.line("raise --max-tokens for those that are truncated: what is answered is not asked again")
     if result.usage is not None:
         used = result.usage
         cost = "" if used.cost is None else f", cost {used.cost:.2f}"

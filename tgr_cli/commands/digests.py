@@ -90,7 +90,7 @@ def print_descriptions(console: Console, digest: "DescriptionsDigest") -> None:
 def _print_classes(console: Console, digest: "DescriptionsDigest") -> None:
     fewest, most = digest.per_class[0].descriptions, digest.per_class[-1].descriptions
     if fewest == most:
-        console.line(f"Every class has {count(most)} descriptions.")
+        console.line(f"Every class has {count(most)} description{'' if most == 1 else 's'}.")
     elif len(digest.per_class) <= FEW:
         rows = [(f"{line.class_index} {line.class_name}", count(line.descriptions)) for line in digest.per_class]
         console.table("By class, fewest first", ("class", "descriptions"), rows)

@@ -1,18 +1,12 @@
-"""What a golden run and a backward pass tell of faults before any is injected: values, and what changing them would do.
+"""What a golden run and a backward pass tell of faults before any is injected: each site's `Leaning`.
 
-The loss is followed exactly from a neuron through what acts on it alone (a batch norm, a sum, the activation
-function), and linearly from there on. A gradient at the neuron itself would be 0 wherever a ReLU is shut, though the
-fault may well open it. At the logits the change of the loss is exact.
-
-Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share, M some of
-these, Q changes of each.
+Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share.
 """
 
 import operator
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +17,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network, evaluate, with_deaths
+from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
 
 NORM = "_native_batch_norm_legit_no_training"
 AFFINE = (
@@ -36,77 +31,24 @@ CURVES = (
 
 
 @dataclass(frozen=True)
-class Leaning(ABC):
-    """A site's golden values [K, N] for some images, in the model's format; one row where all images share them."""
-
-    values_KN: Tensor
-
-    @abstractmethod
-    def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        """Return by how much the loss of each image would change, [K, M, Q], were one of its neurons changed.
-
-        `place_KM` are elements of the site, `change_KMQ` the changes (float32), each on its own. Each row is in a unit
-        of its own: what a gradient makes of a sure prediction is next to nothing.
-        """
-
-    def at(self, place_KM: Tensor) -> Tensor:
-        """Return the golden values of some elements, [K, M]."""
-        return _gathered(self.values_KN, place_KM)
-
-
-@dataclass(frozen=True)
-class Bent(Leaning):
-    """A site followed to the other side of an activation function, where the gradient of the loss is taken.
-
-    The function's argument is `inner_KN` and grows with the neuron at the rate of `slope_1N`.
-    """
-
-    inner_KN: Tensor
-    slope_1N: Tensor
-    gradient_KN: Tensor
-    curve: Callable[[Tensor], Tensor] | None
-
-    def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        slope_KM = _gathered(self.slope_1N, place_KM).float()
-        gradient_KM = _gathered(self.gradient_KN, place_KM).float()
-        largest_K1 = gradient_KM.abs().amax(dim=1, keepdim=True)
-        gradient_KM = (gradient_KM / largest_K1).nan_to_num(0.0)
-        moved_KMQ = change_KMQ * slope_KM[..., None]
-        if self.curve is not None:
-            inner_KM1 = _gathered(self.inner_KN, place_KM).float()[..., None]
-            moved_KMQ = self.curve(moved_KMQ.add_(inner_KM1)).sub_(self.curve(inner_KM1))
-        return moved_KMQ.mul_(gradient_KM[..., None]).abs_()
-
-
-@dataclass(frozen=True)
-class Logits(Leaning):
-    """A site whose values are the logits, each times its `slope_1N`; the loss of any change to one is known."""
-
-    logits_KC: Tensor
-    slope_1N: Tensor
-    labels_K: Tensor
-
-    def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        logits_KC, highest_K1 = self.logits_KC.double(), self.logits_KC.argmax(dim=1, keepdim=True)
-        whole_K1 = logits_KC.logsumexp(dim=1, keepdim=True)
-        share_KC = (logits_KC - whole_K1).exp()
-        # The others of the highest logit may be too small to show in 1 - its share: they are added up.
-        others_KC = whole_K1 + torch.log1p(-share_KC.scatter(1, highest_K1, 0))
-        rest_K1 = logits_KC.scatter(1, highest_K1, -torch.inf).logsumexp(dim=1, keepdim=True)
-        others_KC = others_KC.scatter(1, highest_K1, rest_K1)
-        moved_KMQ = change_KMQ.double() * _gathered(self.slope_1N, place_KM).double()[..., None]
-        logit_KM, others_KM = _gathered(logits_KC, place_KM), _gathered(others_KC, place_KM)
-        grown_KMQ = torch.logaddexp(others_KM[..., None], logit_KM[..., None] + moved_KMQ) - whole_K1[..., None]
-        own_KM1 = (place_KM == self.labels_K[:, None])[..., None]
-        return (grown_KMQ - moved_KMQ * own_KM1).abs_().float()
-
-
-@dataclass(frozen=True)
 class Route:
-    """What acts on a site's neurons one by one: all up to the node `inner`, then the function `curve`, if any."""
+    """What acts on a site's neurons one by one: all up to the node `inner`, then the function `curve`, if any.
+
+    Where a maximum over windows comes next, `pool` is its node, and `joined` the one that joins maps before it, if any.
+    """
 
     inner: Node
     curve: Node | None
+    joined: Node | None = None
+    pool: Node | None = None
+
+    @property
+    def end(self) -> Node:
+        return self.curve or self.inner
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(node for node in (self.inner, self.curve, self.joined, self.pool) if node is not None)
 
 
 class Gradients:
@@ -157,8 +99,8 @@ class Gradients:
                 seen, loss = self._forward(x_KCHW, labels_K)
             if not self._slopes:
                 self._slopes = {call: self._slope(seen, call, route) for call, route in self._routes.items()}
-            ends = [seen[route.curve or route.inner] for route in self._routes.values()]
-            gradients = torch.autograd.grad(loss, ends, allow_unused=True)
+            ends = {node: seen[node] for route in self._routes.values() for node in (route.end, route.pool) if node}
+            found = torch.autograd.grad(loss, list(ends.values()), allow_unused=True)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # whatever an operation without a derivative raises
@@ -166,24 +108,32 @@ class Gradients:
             raise TgrError(
                 f"importance sampling needs gradients, which this model does not give ({words}); use --sampling uniform"
             ) from error
+        gradients = {
+            node: (torch.zeros_like(seen[node]) if gradient is None else gradient).nan_to_num(0.0, 0.0, 0.0)
+            for node, gradient in zip(ends, found, strict=True)
+        }
         count, labels_K = len(x_KCHW), labels_K.to(self.network.device)
-        found: dict[str, Leaning] = {}
-        for (call, route), gradient in zip(self._routes.items(), gradients, strict=True):
-            values, inner = seen[call.node].detach(), seen[route.inner].detach()
-            values_KN, inner_KN = (self.network.shares(call, part)[:count] for part in (values, inner))
-            slope_1N = self._slopes[call]
+
+        def rows(call: Call, value: Tensor) -> Tensor:
+            return self.network.shares(call, value.detach())[:count]
+
+        leanings: dict[str, Leaning] = {}
+        for call, route in self._routes.items():
+            values_KN, inner_KN = rows(call, seen[call.node]), rows(call, seen[route.inner])
             if route.inner is self.network.output:
-                found[call.site.name] = Logits(values_KN, inner_KN, slope_1N, labels_K)
+                leanings[call.site.name] = Logits(values_KN, inner_KN, self._slopes[call], labels_K)
                 continue
-            gradient = torch.zeros_like(values) if gradient is None else gradient.nan_to_num(0.0, 0.0, 0.0)
-            gradient_KN = self.network.shares(call, gradient)[:count]
-            found[call.site.name] = Bent(values_KN, inner_KN, slope_1N, gradient_KN, _function(route.curve))
-        return found
+            pool = None
+            if route.pool is not None:
+                pool = Pool(*(rows(call, value) for value in _competition(route, seen, gradients[route.pool])))
+            gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
+            leanings[call.site.name] = Bent(values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool)
+        return leanings
 
     def _forward(self, x_KCHW: Tensor, labels_K: Tensor) -> tuple[dict[Node, Tensor], Tensor]:
         """Return the values of sites and at the ends of their routes, and the images' summed loss."""
         network, seen = self.network, dict[Node, Tensor]()
-        wanted = {node for route in self._routes.values() for node in (route.inner, route.curve)}
+        wanted = {node for route in self._routes.values() for node in route.nodes}
 
         def look(node: Node, value: Any) -> Any:
             if node in network.calls and value.is_floating_point() and not value.requires_grad:
@@ -228,13 +178,12 @@ def _route(start: Node, dependent: Collection[Node]) -> Route:
     inner = node = start
     while len(node.users) == 1:
         (user,) = node.users
-        name = "getitem" if user.target is operator.getitem else str(getattr(user.target, "_opname", ""))
-        value: Any = user.meta.get("val")
+        name, value = _name(user), user.meta.get("val")
         if name == NORM:
-            value = value[0]
+            value = value[0]  # type: ignore[index]
         same = isinstance(value, Tensor) and value.numel() == start.meta["val"].numel()
         if name in CURVES and same and user.all_input_nodes == [node]:
-            return Route(inner, user)
+            return Route(inner, user, *_pooled(user))
         factors = [other for other in user.all_input_nodes if other is not node] if name in ("mul", "div") else []
         if not same or name not in AFFINE or any(other in dependent for other in factors):
             break
@@ -242,7 +191,46 @@ def _route(start: Node, dependent: Collection[Node]) -> Route:
             break
         node = user
         inner = inner if name == NORM else node
-    return Route(inner, None)
+    return Route(inner, None, *_pooled(inner))
+
+
+def _pooled(end: Node) -> tuple[Node | None, Node | None]:
+    """Return the node that joins the map `end` with others and the pool that reads it; None where there is none."""
+    for user in end.users:
+        if _name(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
+            return None, user
+    for user in end.users:
+        pool = _pooled(user)[1] if _name(user) == "cat" else None
+        if pool is not None:
+            return user, pool
+    return None, None
+
+
+def _window(pool: Node) -> tuple[Any, ...]:
+    """Return kernel size, stride, padding, dilation and ceil_mode of a call of max_pool2d."""
+    _, kernel, *given = pool.args
+    return (kernel, *given, *([], 0, 1, False)[len(given) :])
+
+
+def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each neuron at a route's end, the mean of its windows' maxima and the sum of their gradients."""
+    assert route.pool is not None
+    kernel, stride, padding, _, ceil_mode = _window(route.pool)
+    with torch.enable_grad():
+        map_BCHW = torch.zeros_like(seen[route.joined or route.end], requires_grad=True)
+        sums = functional.avg_pool2d(map_BCHW, kernel, stride, padding, ceil_mode, divisor_override=1)
+    windows, maxima, gradients = (
+        torch.autograd.grad(sums, map_BCHW, value, retain_graph=True)[0]
+        for value in (torch.ones_like(sums), seen[route.pool].detach(), gradient)
+    )
+    if route.joined is not None:
+        maps, axis = cast(tuple[list[Node], int], (*route.joined.args, 0)[:2])
+        sizes = [one.meta["val"].shape[axis] for one in maps]
+        place = maps.index(route.end)
+        windows, maxima, gradients = (
+            value.narrow(axis, sum(sizes[:place]), sizes[place]) for value in (windows, maxima, gradients)
+        )
+    return maxima / windows.clamp_min(1), gradients
 
 
 def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:
@@ -251,5 +239,5 @@ def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:
     return lambda x: curve.target(x, *curve.args[1:], **curve.kwargs)  # type: ignore[operator]
 
 
-def _gathered(rows_KN: Tensor, place_KM: Tensor) -> Tensor:
-    return rows_KN.expand(len(place_KM), -1).gather(1, place_KM)
+def _name(node: Node) -> str:
+    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))

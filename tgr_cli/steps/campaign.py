@@ -119,9 +119,9 @@ class Config:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
         part = self.part  # read here, so that a shard that does not exist is told before anything is opened
         gated = self.max_sdc_rate is not None or self.max_dloss is not None
-        if (part or self.plan_only) and gated:
+        if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
-                "a gate judges a whole campaign; leave it out here, and run it without --shard or --plan-only"
+                "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
             )
 
     @property

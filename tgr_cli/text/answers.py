@@ -8,11 +8,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,23 +24,28 @@ SYNC_EVERY = 1.0  # seconds: what a power cut may take; a killed process loses n
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a server said to a question: a status of STATUSES, the cleaned text, tokens, and what cleaning took."""
+    """What a server said to a question: a status of STATUSES, the cleaned text, tokens, and what cleaning took.
+
+    `max_tokens` is how long it was allowed to be.
+    """
 
     key: str
     status: str
     text: str
+    max_tokens: int
     tokens_in: int = 0
     tokens_out: int = 0
     removed: int = 0
     cut: int = 0
 
 
-def question_key(*, model: str, prompt: str, sample: int, parameters: Mapping[str, Any]) -> str:
-    """Return what an answer is kept under: equal for equal requests to one model, whatever server it runs on.
+def question_key(*, model: str, prompt: str, sample: int, temperature: float) -> str:
+    """Return what an answer is kept under: equal for equal questions to one model, whatever server it runs on.
 
     The prompt is the whole text that is sent: a question that is reworded is another one, and the rest stay answered.
+    The limit of an answer's length is no part of it: one that came to its end is as good under a higher limit.
     """
-    said = {"model": model, "prompt": prompt, "sample": sample, "parameters": dict(parameters)}
+    said = {"model": model, "prompt": prompt, "sample": sample, "temperature": float(temperature)}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -93,10 +97,11 @@ class Answers:
         """Return what was answered to a question, in the order of arrival."""
         return self._given.get(key, [])
 
-    def settled(self, key: str) -> bool:
-        """Return whether a question need not be asked again: it has an answer, or was asked often enough."""
+    def settled(self, key: str, max_tokens: int) -> bool:
+        """Return whether a question need not be asked: it has an answer, or was asked often enough with this limit."""
         given = self.to(key)
-        return bool(given) and (given[-1].status == "ok" or len(given) >= MOST_ASKED)
+        as_long = [answer for answer in given if answer.max_tokens >= max_tokens]
+        return bool(given) and (given[-1].status == "ok" or len(as_long) >= MOST_ASKED)
 
     def add(self, answer: Answer) -> None:
         """Keep an answer: it is in the file when this returns. Raises TgrError where the file cannot be written."""

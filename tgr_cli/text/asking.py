@@ -50,7 +50,7 @@ class _Asking:
     async def work(self, client: Client, questions: Iterator[Question]) -> None:
         for question in questions:
             try:
-                while not self.answers.settled(question.key):
+                while not self.answers.settled(question.key, self.endpoint.max_tokens):
                     self.keep(question, await client.ask(question.prompt))
                 self.in_a_row = 0
             except NoAnswerError as error:
@@ -73,6 +73,7 @@ class _Asking:
                 key=question.key,
                 status=_status(reply, cleaned.text),
                 text=cleaned.text,
+                max_tokens=self.endpoint.max_tokens,
                 tokens_in=reply.tokens_in,
                 tokens_out=reply.tokens_out,
                 removed=cleaned.removed,

@@ -78,14 +78,15 @@ class LanguageModel(Generator):
     def questions(self, classes: Sequence[str]) -> list[Question]:
         """Return every question there is to ask, by class, question and sample."""
         endpoint = self.endpoint
-        parameters = {"temperature": float(endpoint.temperature), "max_tokens": endpoint.max_tokens}
         found = []
         for index, name in enumerate(classes):
             for number, text in enumerate(self.prompts.questions):
                 question = self.prompts.render(text, index, name)
                 prompt = f"{question} {INSTRUCTION}"
                 for sample in range(endpoint.samples_per_question):
-                    key = question_key(model=endpoint.model, prompt=prompt, sample=sample, parameters=parameters)
+                    key = question_key(
+                        model=endpoint.model, prompt=prompt, sample=sample, temperature=endpoint.temperature
+                    )
                     found.append(
                         Question(
                             class_index=index,
@@ -103,7 +104,7 @@ class LanguageModel(Generator):
         """Return what asking about these classes would take; no server is touched."""
         answers = Answers.read(self.kept)
         questions = self.questions(classes)
-        open_ = {q.key: q for q in questions if not answers.settled(q.key)}
+        open_ = {q.key: q for q in questions if not answers.settled(q.key, self.endpoint.max_tokens)}
         tokens_in = sum(FRAME_TOKENS + -(-len(q.prompt) // LETTERS_PER_TOKEN) for q in open_.values())
         tokens_out = len(open_) * self.endpoint.max_tokens
         distinct = {q.key for q in questions}
@@ -143,7 +144,7 @@ class LanguageModel(Generator):
                     f"{answers.damaged} torn or damaged lines of {self.kept} are left out; what they answered is asked "
                     "again"
                 )
-            asking = {q.key: q for q in questions if not answers.settled(q.key)}
+            asking = {q.key: q for q in questions if not answers.settled(q.key, self.endpoint.max_tokens)}
             failed: dict[str, str] = {}
             if asking:
                 key = self.endpoint.key()

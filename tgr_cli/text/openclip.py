@@ -40,7 +40,7 @@ class OpenClip(Encoder):
         weights = clip_weights.find(model, pretrained)
         self.name = f"open_clip {_name(model, pretrained)}"
         self.inputs = {"weights": sha256_file(weights)}
-        self.device = device
+        self.device, self.precision = device, precision
         self.tokenizer = _tokenizer(model)
         self.model = _load(model, weights, device, precision)
         # The last but one: tokenizers of CLIPS put their class token last.
@@ -55,8 +55,7 @@ class OpenClip(Encoder):
                 batch = list(texts[start : start + BATCH])
                 tokens_BL = self.tokenizer(batch)
                 self.truncated += self._cut(batch, tokens_BL)
-                features_BE = self.model.encode_text(tokens_BL.to(self.device))
-                rows.append(features_BE.float().cpu().numpy())
+                rows.append(self._features(tokens_BL.to(self.device)).float().cpu().numpy())
                 reporter.progress("texts embedded", start + len(batch), len(texts))
         if self.truncated:
             reporter.note(
@@ -69,6 +68,17 @@ class OpenClip(Encoder):
                 f"{self.name} gives numbers that are not finite, or zero rows; use another checkpoint or --precision"
             )
         return unit_rows(rows_NE)
+
+    def _features(self, tokens_BL: Any) -> Any:
+        try:
+            return self.model.encode_text(tokens_BL)
+        except RuntimeError as error:
+            if self.precision == "fp32" or "dtype" not in str(error):
+                raise
+            # Some of open_clip's models, CoCa for one, leave a part of the text tower in fp32.
+            raise TgrError(
+                f"{self.name} cannot compute in {self.precision} ({_reason(error)}); use --precision fp32"
+            ) from error
 
     def _cut(self, texts: list[str], tokens_BL: Any) -> int:
         """Return how many texts do not fit: with room for one token more, the tokenizer keeps more of them.

@@ -1,7 +1,7 @@
 """Importance sampling: faults that are likely to matter are drawn more often, and count less when they are.
 
 Before a fault is injected, the golden run gives the change δ that each flip makes to its neuron (after the range
-limit), and a backward pass an estimate d of what that does to the loss (faults/gradients.py). Within an image a fault
+limit), and a backward pass an estimate d of what that does to the loss (faults/leaning.py). Within an image a fault
 is drawn with a probability of q times the uniform one,
 
     q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |d| / mean|d|,
@@ -25,7 +25,8 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.faults.bits import every_flip
-from tgr_cli.faults.gradients import Gradients, Leaning
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.leaning import Leaning
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted

@@ -16,6 +16,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import allocation, importance, stratified, uniform
 from tgr_cli.faults.sites import Site
@@ -62,7 +63,14 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     config = setup.config
     counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
     if config.sampling == "stratified":
-        return stratified.pilot(sites, setup.eligible_N, counts_S, bits=width(setup.subject.dtype), seed=seed)
+        return stratified.pilot(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            bits=width(setup.subject.dtype),
+            seed=seed,
+            images_per_fault=config.images_per_fault,
+        )
     return _draw(setup, sites, counts_S, seed)
 
 
@@ -99,7 +107,9 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
                 f"{config.max_injections:,} faults a site: raise --images or --max-injections"
             )
     if shares_SB is not None:
-        return stratified.draw(sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed)
+        return stratified.draw(
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+        )
     return _draw(setup, sites, counts_S, config.seed)
 
 
@@ -148,7 +158,7 @@ def _listed(setup: Setup) -> Plan:
                 f"fault {number} strikes {fault['site']}, which the {engine.name} engine cannot see; "
                 "leave it out or use --engine full"
             )
-    return fault_list.plan(listed, setup.network.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
+    return fault_list.plan(listed, setup.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
 
 
 def _seen(setup: Setup) -> list[Site]:
@@ -157,12 +167,15 @@ def _seen(setup: Setup) -> list[Site]:
         setup.subject.reporter.note(
             f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
         )
-    return [site for site in setup.network.sites if site.name not in unseen]
+    return [site for site in setup.sites if site.name not in unseen]
 
 
 def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
     config, subject = setup.config, setup.subject
     if config.sampling == "importance":
+        if config.target != "neuron" or not isinstance(setup.network, Network):
+            what = f"{config.target} faults" if config.target != "neuron" else "a model that torch.export cannot trace"
+            raise TgrError(f"importance sampling is not to be had for {what}; use --sampling uniform")
         return importance.draw(
             sites,
             setup.eligible_N,
@@ -174,4 +187,11 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
             seed=seed,
             reporter=subject.reporter,
         )
-    return uniform.draw(sites, setup.eligible_N, counts_S, bits=width(subject.dtype), seed=seed)
+    return uniform.draw(
+        sites,
+        setup.eligible_N,
+        counts_S,
+        bits=width(subject.dtype),
+        seed=seed,
+        images_per_fault=config.images_per_fault,
+    )

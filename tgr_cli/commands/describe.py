@@ -1,6 +1,5 @@
 """`tgr describe`: class names to descriptions."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tgr_cli.commands.console import Console, count
+from tgr_cli.commands.offer import agree, said, show
 from tgr_cli.commands.options import DATA, ClassNames, Dataset, Json, Name, Out, Quiet, Workdir, configure
 from tgr_cli.commands.session import session
-from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
-    from tgr_cli.steps.describe import Config, Estimate, Result
+    from tgr_cli.steps.describe import Result
 
 LLM = "Language model"
 SHOWN = 5  # descriptions of the first class, and questions without any
@@ -86,57 +85,20 @@ def describe(
     config = configure(step.Config, options)
     estimate = step.estimate(config)
     if dry_run:
-        _show(Console(as_json=json), config, estimate)
+        show(Console(as_json=json), config, estimate)
         return
     if estimate is not None and estimate.requests:
         config.endpoint.key()
         if yes:
-            Console(quiet=quiet).note(f"This puts {_said(config, estimate)}.")
+            Console(quiet=quiet).note(f"This puts {said(config, estimate)}.")
         else:
-            _agree(_said(config, estimate))
+            agree(said(config, estimate))
     with session(ctx) as console:
         result = step.run(config, console)
         console.wrote(result.path)
         if result.usage is not None:
             console.facts["usage"] = asdict(result.usage)
     _tell(console, result)
-
-
-def _said(config: "Config", estimate: "Estimate") -> str:
-    """Return in a phrase what would be asked, of whom, and what it would take."""
-    cost = "cost unknown without --price-in and --price-out" if estimate.cost is None else f"cost {estimate.cost:.2f}"
-    kept = f" ({count(estimate.answered)} of {count(estimate.questions)} are answered)" if estimate.answered else ""
-    return (
-        f"{count(estimate.requests)} questions to {config.endpoint.model} at {config.endpoint.host}{kept}, about "
-        f"{count(estimate.tokens_in)} tokens in and at most {count(estimate.tokens_out)} out, {cost}"
-    )
-
-
-def _agree(said: str) -> None:
-    """Go on where the user agrees to what is said; raises TgrError where not, or where nobody can be asked."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise TgrError(f"this would put {said}; add --yes to agree, or look at it first with --dry-run")
-    sys.stderr.write(f"This puts {said}. Go on? [y/N] ")  # typer's own question writes to stdout too
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise TgrError("nothing was asked and nothing written, as you wished")
-
-
-def _show(console: Console, config: "Config", estimate: "Estimate | None") -> None:
-    if estimate is None:
-        facts: dict[str, object] = {"requests": 0}
-    else:
-        facts = {"llm": config.endpoint.model, "host": config.endpoint.host, "requests": estimate.requests}
-        facts |= asdict(estimate)
-    if console.as_json:
-        console.json(facts)
-        return
-    if estimate is None:
-        console.line("no language model would be asked: the descriptions are stored, imported or templates")
-        return
-    console.line(f"{_said(config, estimate)}; of one class:")
-    for prompt in estimate.prompts:
-        console.line(f"  {prompt}")
 
 
 def _tell(console: Console, result: "Result") -> None:

@@ -7,8 +7,8 @@ class Reporter:
     Steps call it, and `commands.console` answers on a terminal.
     """
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Hear that `done` of `total` units of the work called `what` are finished."""
+    def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
+        """Hear that `done` of `total` units of the work called `what` are finished; `detail` is how it looks so far."""
 
     def note(self, text: str) -> None:
         """Hear one sentence the user should read: a choice that was made for them, a thing that was left out."""

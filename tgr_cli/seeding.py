@@ -4,10 +4,15 @@ The generator is Philox 4x64-10, a counter-based one (Salmon et al., "Parallel r
 SC 2011), as numpy implements it. No global generator is read or changed.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 WORDS_PER_DRAW = 4
 
@@ -38,6 +43,11 @@ def below(words_N: np.ndarray, bound: int) -> np.ndarray:
     return ((high * factor + ((low * factor) >> half)) >> half).astype(np.int64)
 
 
+def unit(words: np.ndarray) -> np.ndarray:
+    """Return numbers in [0, 1), float64, one a 64-bit word: its 53 highest bits."""
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
 def generator(seed: int, *parts: str | int) -> np.random.Generator:
     """Return a numpy generator that depends on `seed` and `parts` alone."""
     return np.random.Generator(np.random.Philox(key=_key(seed, parts), counter=0))
@@ -45,4 +55,6 @@ def generator(seed: int, *parts: str | int) -> np.random.Generator:
 
 def torch_generator(seed: int, *parts: str | int) -> torch.Generator:
     """Return a CPU torch generator that depends on `seed` and `parts` alone."""
+    import torch  # slow to load, and much that draws does without it
+
     return torch.Generator().manual_seed(_key(seed, parts) % 2**63)

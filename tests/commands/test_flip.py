@@ -101,3 +101,19 @@ def test_sites_in_json_and_as_a_table(call) -> None:  # type: ignore[no-untyped-
     total = sum(row["macs"] for row in rows)
     assert f"{len(rows)} sites, " in out
     assert f"{total:,} MACs an image" in out
+
+
+def test_sites_say_how_many_faults_a_margin_takes(call) -> None:  # type: ignore[no-untyped-def]
+    arguments = ("sites", "--model", "digits_cnn", "--num-classes", 10, "--margin", 0.01)
+    code, out, _ = call(*arguments, "--json")
+    assert code == 0
+    last = json.loads(out)[-1]
+    assert (last["population"], last["sample"]) == (320, 314)  # 10 neurons of 32 bits; Leveugle et al., equation 3
+    code, out, _ = call(*arguments)
+    assert "over many images a site takes up to 16,588" in out
+    code, _, error = call("sites", "--model", "digits_cnn", "--margin", 1)
+    assert code == 1
+    assert "--margin is 1.0; use a share between 0 and 1, as 0.01" in error
+    code, _, error = call("sites", "--model", "digits_cnn", "--margin", 0.01, "--confidence", 99)
+    assert code == 1
+    assert "--confidence is 99.0; use a probability between 0 and 1" in error

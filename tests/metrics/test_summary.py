@@ -1,21 +1,12 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tgr_cli.artifacts.schemas import VULNERABILITY
-from tgr_cli.metrics.intervals import Estimate, clustered_mean, clustered_proportion, wilson
-from tgr_cli.metrics.summary import (
-    Faults,
-    Improvement,
-    Network,
-    improvement,
-    judge_gate,
-    last_layer,
-    median_dloss,
-    network,
-    vulnerability_row,
-)
+from tgr_cli.metrics.intervals import Estimate, skewed_interval, wilson
+from tgr_cli.metrics.summary import Faults, Network, judge_gate, network, vulnerability_row
 
 NAN = math.nan
 SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 100, "macs": 900}
@@ -23,9 +14,12 @@ SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 100, "macs":
 
 def faults(outcomes: str, dloss: list[float], images: str, site: str = "conv", weight: float = 1.0) -> Faults:
     words = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
+    ids = np.array(images if isinstance(images, list) else list(images), dtype=object)
     return Faults(
         site=np.full(len(outcomes), site, dtype=object),
-        image_id=np.array(list(images), dtype=object),
+        image_id=ids,
+        cluster=ids,
+        stratum=np.zeros(len(outcomes), np.int64),
         outcome=np.array([words[letter] for letter in outcomes], dtype=object),
         weight=np.full(len(outcomes), weight),
         dloss=np.array(dloss, dtype=float),
@@ -36,11 +30,8 @@ def joined(*parts: Faults) -> Faults:
     return Faults(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
-def row(site: str, dloss: float | None, *, sdc: float = 0.1, op: str = "conv", neurons=1, macs=1, per_image=True):
-    return {"site": site, "op": op, "neurons": neurons, "macs": macs, "per_image": per_image} | {
-        "mean_dloss": dloss,
-        "sdc_rate": sdc,
-    }
+def row(site: str, *, macs=1, per_image=True):
+    return {"site": site, "op": "conv", "neurons": 1, "macs": macs, "per_image": per_image}
 
 
 def test_a_row_by_hand():
@@ -58,21 +49,53 @@ def test_a_row_by_hand():
     assert found["sdc_rate"] == pytest.approx(2 / 6)
     assert found["failure_rate"] == pytest.approx(3 / 6)
     assert found["mean_dloss"] == pytest.approx(10 / 5)  # over the five finite outcomes
-    assert found["mean_dloss_low"] == 0.0  # the t limit is negative, dLoss never is
-    finite = struck.where(struck.outcome != "non_finite")
-    assert found["mean_dloss_high"] == clustered_mean(finite.dloss, finite.weight, finite.image_id).high
+    assert found["mean_dloss_low"] == 0.0  # the formula's limit is negative, dLoss never is
+    # Of image x the finite outcome adds (4 - 2) / 5, of y (0 - 2 + 1 - 2) / 5, of z (4 - 2 + 1 - 2) / 5.
+    low, high = skewed_interval(2.0, np.array([2, -3, 1]) / 5)
+    assert low < 0
+    assert found["mean_dloss_high"] == pytest.approx(high)
     assert found["reliable"] is False
 
 
 def test_thirty_effective_contributions_make_a_row_reliable():
-    zeros, images = [0.0] * 100, "abcdefghij" * 13
+    zeros, images = [0.0] * 100, [str(number) for number in range(130)]
     assert vulnerability_row(SITE, faults("b" * 130, zeros + [2.0] * 30, images))["reliable"] is True
     assert vulnerability_row(SITE, faults("b" * 129, zeros + [2.0] * 29, images[:129]))["reliable"] is False
     assert vulnerability_row(SITE, faults("b" * 130, zeros + [2.0] * 29 + [1e6], images))["reliable"] is False
+    alike = vulnerability_row(SITE, faults("b" * 130, zeros + [2.0] * 30, "abcdefghij" * 13))
+    assert alike["reliable"] is False  # thirty faults, but they struck ten images
     one_image = vulnerability_row(SITE, faults("b" * 40, [1.0] * 40, "x" * 40))
     assert one_image["reliable"] is False
     assert one_image["mean_dloss"] == 1.0
     assert one_image["mean_dloss_low"] is one_image["mean_dloss_high"] is None
+
+
+def test_weights_and_non_finite_outcomes_in_mean_dloss_by_hand():
+    """mean(w·d·finite) = (2·1 + 0.5·4 + 1·3) / 4 = 7 / 4, mean(w·non_finite) = 0.5 / 4: 7 / 4 over 7 / 8 is 2.
+
+    Errors to first order, times 4 · 7 / 8: w·d - 7/4 + 2 (0 - 1/8), and for the non-finite one -7/4 + 2 (1/2 - 1/8).
+    """
+    struck = faults("bbbn", [1.0, 4.0, 3.0, NAN], "wxyz")
+    struck.weight[:] = [2.0, 0.5, 1.0, 0.5]
+    found = vulnerability_row(SITE, struck)
+    assert found["mean_dloss"] == pytest.approx(2)
+    errors = np.array([2 - 2, 2 - 2, 3 - 2, -7 / 4 + 2 * 3 / 8]) / 4 / (7 / 8)
+    assert found["mean_dloss_high"] == pytest.approx(skewed_interval(2.0, errors).high)
+    struck.weight[3] = 4.0  # as many non-finite outcomes as faults, by weight: nothing is left to divide by
+    assert vulnerability_row(SITE, struck)["mean_dloss"] is None
+
+
+def test_faults_are_read_with_the_clusters_and_strata_of_their_campaign():
+    table = pa.table(
+        {"site": ["a", "a", "b"], "fault": [0, 0, 0], "image_id": ["x", "y", "x"], "bit": [3, 3, 4]}
+        | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "dloss": [1.0, None, 2.0]}
+    )
+    plain = Faults.read(table)
+    assert (plain.cluster.tolist(), plain.stratum.tolist()) == (["x", "y", "x"], [0, 0, 0])
+    assert np.isnan(plain.dloss[1])
+    weights = Faults.read(table, clusters="fault", strata="bit")
+    assert weights.cluster[0] == weights.cluster[1] != weights.cluster[2]
+    assert weights.stratum.tolist() == [3, 3, 4]
 
 
 def test_a_site_without_a_finite_outcome_has_no_mean_dloss():
@@ -80,7 +103,7 @@ def test_a_site_without_a_finite_outcome_has_no_mean_dloss():
     found = vulnerability_row(SITE, struck)
     assert found["mean_dloss"] is None
     assert found["failure_rate"] == 1
-    whole = network([row("conv", None)], struck)
+    whole = network([row("conv")], struck)
     assert math.isnan(whole.mean_dloss.mean)
     assert whole.failure_rate.mean == 1
 
@@ -88,12 +111,15 @@ def test_a_site_without_a_finite_outcome_has_no_mean_dloss():
 def test_network_figures_by_hand():
     """Site a: dLoss 1, 3 (mean 2), table b: 10 (mean 10); MACs 300 and 100."""
     struck = joined(faults("sb", [1.0, 3.0], "xy", "a"), faults("n", [NAN], "x", "b"), faults("b", [10.0], "y", "b"))
-    rows = [row("a", 2.0, macs=300), row("b", 10.0, macs=100, per_image=False)]
+    rows = [row("a", macs=300), row("b", macs=100, per_image=False)]
     found = network(rows, struck)
     assert found.mean_dloss.mean == pytest.approx(6)
     assert found.mean_dloss_per_image.mean == pytest.approx(2)
-    assert found.v_cnn == 300 * 2 + 100 * 10
-    assert found.v_cnn_share == pytest.approx(0.75 * 2 + 0.25 * 10)
+    assert found.v_cnn.mean == pytest.approx(300 * 2 + 100 * 10)
+    assert found.v_cnn_share.mean == pytest.approx(0.75 * 2 + 0.25 * 10)
+    # Image x: 0.75 (1 - 2) / 2 of site a, nothing of b, whose finite mean rests on y alone; y: 0.75 (3 - 2) / 2.
+    assert found.v_cnn_share.high == pytest.approx(skewed_interval(4.0, np.array([-0.375, 0.375])).high)
+    assert found.v_cnn.high == pytest.approx(400 * found.v_cnn_share.high)
     assert found.sdc_rate.mean == pytest.approx((1 / 2 + 0) / 2)
     assert found.failure_rate.mean == pytest.approx((1 / 2 + 1 / 2) / 2)
 
@@ -103,7 +129,7 @@ def test_sites_count_alike_in_the_network_however_many_faults_they_got():
         faults("s" * 10, [1.0] * 10, "abcdefghij", "few"),
         faults("b" * 90, [0.0] * 90, "abcdefghij" * 9, "many"),
     )
-    found = network([row("few", 1.0), row("many", 0.0)], joined(few, many))
+    found = network([row("few"), row("many")], joined(few, many))
     assert found.sdc_rate.mean == pytest.approx(0.5)
     assert found.mean_dloss.mean == pytest.approx(0.5)
 
@@ -113,16 +139,16 @@ def test_images_shared_by_all_sites_do_not_make_the_network_look_surer_than_they
     one = faults("s" * 5 + "b" * 45, [1.0] * 5 + [0.0] * 45, "".join(letter * 5 for letter in "abcdefghij"))
     sites = [f"s{n}" for n in range(10)]
     whole = joined(*(Faults(**(vars(one) | {"site": np.full(50, name, dtype=object)})) for name in sites))
-    alone = clustered_mean(one.dloss, one.weight, one.image_id)
-    found = network([row(name, 0.1) for name in sites], whole)
-    assert found.mean_dloss[:3] == pytest.approx((alone.mean, max(0, alone.low), alone.high))
-    rate = clustered_proportion(one.outcome == "sdc", one.weight, one.image_id)
-    assert found.sdc_rate.high == pytest.approx(rate.high, rel=0.1)
+    alone = vulnerability_row(SITE, one)
+    found = network([row(name) for name in sites], whole)
+    expected = [alone[f"mean_dloss{end}"] for end in ("", "_low", "_high")]
+    assert found.mean_dloss[:3] == pytest.approx(expected)
+    assert found.sdc_rate.high == pytest.approx(alone["sdc_rate_high"], rel=0.1)
 
 
 def gated(failure: tuple[float, float, float], dloss: tuple[float, float, float] = (0, 0, 0)) -> Network:
     rate = Estimate(*failure, 100.0)
-    return Network(Estimate(0, 0, 0, 0), rate, Estimate(*dloss, 100.0), Estimate(0, 0, 0, 0), 0.0, 0.0)
+    return Network(Estimate(0, 0, 0, 0), rate, Estimate(*dloss, 100.0), *[Estimate(0, 0, 0, 0)] * 3)
 
 
 @pytest.mark.parametrize(
@@ -164,54 +190,8 @@ def test_a_gate_that_is_not_set_is_not_judged():
 
 def test_no_failure_in_4096_faults_passes_a_gate_only_as_far_as_wilson_allows():
     struck = faults("b" * 4096, [0.0] * 4096, "".join(chr(97 + n) for n in range(1024)) * 4)
-    figures = network([row("conv", 0.0)], struck)
+    figures = network([row("conv")], struck)
     high = figures.failure_rate.high
     assert wilson(0, 4096).high <= high < 1.01 * wilson(0, 4096).high
     assert judge_gate(figures, max_sdc_rate=0.002).verdict == "passed"
     assert judge_gate(figures, max_sdc_rate=0.001).verdict == "undecided"
-
-
-TEXT = [
-    row("backbone.conv", 2.0, macs=1000, neurons=400, sdc=0.2),
-    row("backbone.fc", 1.0, op="linear", macs=300, neurons=90, sdc=0.0),
-    row("backbone.bias", 8.0, op="matmul", macs=10, neurons=9, per_image=False, sdc=0.3),
-    row("head", 5.0, op="linear", macs=100, neurons=10, sdc=0.05),
-]
-BASELINE = [row("conv", 4.0, macs=1000, neurons=400, sdc=0.3), row("fc", 10.0, op="linear", macs=50, sdc=0.5)]
-
-
-def test_the_last_layer_of_a_text_guided_model_has_two_sites():
-    found = last_layer(TEXT, ("head", "backbone.fc"))
-    assert found.alone == 5
-    assert found.by_neurons == pytest.approx((10 * 5 + 90 * 1) / 100)
-    assert found.by_macs == pytest.approx((100 * 5 + 300 * 1) / 400)
-    assert all(math.isnan(value) for value in vars(last_layer(TEXT, ())).values())
-    assert vars(last_layer(BASELINE, ("fc",))) == {"alone": 10, "by_neurons": 10, "by_macs": 10}
-
-
-def test_improvement_by_hand():
-    assert improvement(BASELINE, TEXT, ("fc",), ("head", "backbone.fc")) == Improvement(
-        last_layer=10 / 5,
-        last_layer_by_neurons=pytest.approx(10 / 1.4),
-        last_layer_by_macs=pytest.approx(10 / 2),
-        overall=pytest.approx(7 / 4),
-        overall_per_image=pytest.approx(7 / (8 / 3)),
-        overall_by_macs=pytest.approx((4000 + 500) / (2000 + 300 + 80 + 500)),
-        sdc_last_layer=pytest.approx(0.5 / 0.05),
-        sdc_overall=pytest.approx(0.4 / 0.1375),
-    )
-
-
-def test_a_factor_without_a_figure_is_none_at_all():
-    harmless = [row("conv", 0.0, sdc=0.0), row("fc", None, sdc=0.0)]
-    found = improvement(BASELINE, harmless, ("fc",), ("fc",))
-    assert all(math.isnan(value) for value in vars(found).values())
-
-
-def test_the_median_counts_non_finite_outcomes_as_the_worst():
-    assert median_dloss(faults("bbb", [3.0, 1.0, 2.0], "xyz")) == 2
-    assert median_dloss(faults("nbb", [NAN, 1.0, 2.0], "xyz")) == 2
-    assert math.isnan(median_dloss(faults("nnb", [NAN, NAN, 2.0], "xyz")))
-    weighted = faults("bbb", [1.0, 2.0, 3.0], "xyz")
-    weighted.weight[:] = [5.0, 1.0, 1.0]
-    assert median_dloss(weighted) == 1

@@ -1,6 +1,8 @@
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toys_artifacts import invoke, site, write_golden, write_injections
 
@@ -8,6 +10,8 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.errors import TgrError
+from tgr_cli.metrics.improvement import FACTORS
+from tgr_cli.metrics.intervals import skewed_interval
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps.compare import Config, run
 
@@ -62,7 +66,8 @@ def test_every_number_of_a_row_by_hand():
     text()
     own, common, notes = compared()
     assert notes == []
-    assert own == {
+    factors = {name: cell for name, cell in own.items() if name.startswith(FACTORS)}
+    assert {name: own[name] for name in own.keys() - factors.keys()} == {
         "baseline": "net-baseline",
         "candidate": "net-text-descriptions",
         "images": "own",
@@ -70,18 +75,6 @@ def test_every_number_of_a_row_by_hand():
         "accuracy_candidate": 0.75,
         "params_delta": len("net-text-descriptions") - len("net-baseline"),
         "macs_delta": 1400 - 1050,
-        "last_layer": pytest.approx(10 / 5),
-        "last_layer_by_neurons": pytest.approx(10 / ((10 * 5 + 90 * 1) / 100)),
-        "last_layer_by_macs": pytest.approx(10 / ((100 * 5 + 300 * 1) / 400)),
-        "overall": pytest.approx(7 / (8 / 3)),
-        "overall_per_image": pytest.approx(7 / (8 / 3)),
-        "overall_by_macs": pytest.approx((4000 + 500) / (2000 + 300 + 500)),
-        "median_last_layer": pytest.approx(10 / 5),
-        "median_overall": pytest.approx(((4 + 10) / 2) / ((2 + 1 + 5) / 3)),
-        "sdc_last_layer": pytest.approx((2 / 3) / (1 / 3)),
-        "sdc_overall": pytest.approx(((1 / 3 + 2 / 3) / 2) / ((0 + 0 + 1 / 3) / 3)),
-        "last_layer_reliable": False,
-        "overall_reliable": False,
         "top2diff_baseline": pytest.approx((0.5 + 0.6 + 0.1) / 3),
         "top2diff_candidate": pytest.approx((0.8 + 0.7 + 0.3) / 3),
         "correct_baseline": 3,
@@ -93,9 +86,27 @@ def test_every_number_of_a_row_by_hand():
         "non_finite_baseline": 0,
         "non_finite_candidate": 1,
     }
+    assert {name: own[name] for name in FACTORS} == {
+        "last_layer": pytest.approx(10 / 5),
+        "last_layer_by_neurons": pytest.approx(10 / ((10 * 5 + 90 * 1) / 100)),
+        "last_layer_by_macs": pytest.approx(10 / ((100 * 5 + 300 * 1) / 400)),
+        "overall": pytest.approx(7 / (8 / 3)),
+        "overall_per_image": pytest.approx(7 / (8 / 3)),
+        "overall_by_macs": pytest.approx((4000 + 500) / (2000 + 300 + 500)),
+        "median_last_layer": pytest.approx(10 / 5),
+        "median_overall": pytest.approx(((4 + 10) / 2) / ((2 + 1 + 5) / 3)),
+        "sdc_last_layer": pytest.approx((2 / 3) / (1 / 3)),
+        "sdc_overall": pytest.approx(((1 / 3 + 2 / 3) / 2) / ((0 + 0 + 1 / 3) / 3)),
+    }
+    assert not any(own[f"{name}_reliable"] for name in FACTORS)
+    # The last layers: a 6, b 10, c 14 of the baseline, b 5, d 5 of the candidate, whose c is not finite.
+    low, high = skewed_interval(math.log(2), np.array([6 - 10, 10 - 10, 14 - 10, 0]) / 3 / 10)
+    assert (own["last_layer_low"], own["last_layer_high"]) == pytest.approx((math.exp(low), math.exp(high)))
     assert common["last_layer"] == pytest.approx(12 / 5)
     assert common["overall"] == pytest.approx(((3 + 12) / 2) / ((2 + 2 + 5) / 3))
-    assert common["sdc_last_layer"] is None  # no SDC at the candidate's head on the common images b and c
+    assert (
+        common["sdc_last_layer"] is common["sdc_last_layer_low"] is None
+    )  # no SDC at the candidate's head on the common images b and c
     assert (common["faults_baseline"], common["faults_candidate"], common["non_finite_candidate"]) == (4, 6, 1)
     assert common["top2diff_baseline"] == pytest.approx(0.35)
     assert common["top2diff_candidate"] == pytest.approx(0.75)
@@ -109,7 +120,7 @@ def test_without_a_range_limit_medians_and_rates_stand_for_the_means():
     assert "net-text-descriptions was injected without a range limit" in notes[0]
     assert notes[1:] == ["net-text-descriptions was injected with --limit none, net-baseline with clamp"]
     means = ("last_layer", "last_layer_by_neurons", "last_layer_by_macs", "overall", "overall_by_macs")
-    assert {own[name] for name in means} == {None}
+    assert {own[name + end] for name in means for end in ("", "_low", "_high")} == {None}
     assert own["median_last_layer"] == pytest.approx(2)
     assert own["sdc_overall"] is not None
 
@@ -156,7 +167,7 @@ def test_enough_faults_make_the_factors_reliable():
         write_injections(folder / "injections.parquet", [(FC, "b" * 40, list(images), [size] * 40)], model=model)
     own, common, _ = compared()
     assert own["last_layer_reliable"] is own["overall_reliable"] is common["overall_reliable"] is True
-    assert own["last_layer"] == common["overall"] == 2
+    assert own["last_layer"] == common["overall"] == common["overall_low"] == pytest.approx(2)
 
 
 def test_the_command_prints_the_tables_and_the_json():
@@ -165,7 +176,7 @@ def test_the_command_prints_the_tables_and_the_json():
     arguments = ("compare", BASELINE, "net-text-descriptions", "--dataset", "digits")
     shown = invoke(*arguments)
     assert (shown.exit_code, shown.stderr) == (0, "wrote runs/digits/comparison.parquet\n")
-    for words in ("~2.00×", "~7.14×", "75.00 %", "+350", "+0.2000", "~ rests on a site whose interval is unreliable"):
+    for words in ("2.00× (~", "7.14× (~", "75.00 %", "+350", "+0.2000", "~ marks intervals that rest on too little"):
         assert words in shown.stdout
     printed = json.loads(invoke(*arguments, "--json", "--quiet").stdout)
     assert [row["images"] for row in printed["rows"]] == ["own", "common"]

@@ -40,7 +40,9 @@ def test_stored_descriptions_are_the_default_where_they_exist() -> None:
         "class_index": 0,
         "class_name": "zero",
         "question": "Which strokes make up the digit zero when it is written by hand?",
+        "sample": 0,
         "description": prompts.load("digits").descriptions["zero"][0],
+        "status": "ok",
         "source": "stored",
     }
     assert artifact.provenance.classes == sha256_names(result.classes)
@@ -56,25 +58,30 @@ def test_equal_runs_give_equal_bytes_wherever_they_are_written(tmp_path: Path) -
     assert describe.run(_config("stl10", out=tmp_path / "b.parquet")).path.read_bytes() == first
 
 
-def test_templates_are_written_and_told_where_nothing_is_stored() -> None:
-    heard = Heard()
-    result = describe.run(_config("imagenet"), heard)
+def test_templates_are_for_the_asking() -> None:
+    result = describe.run(_config("imagenet", source="template"))
     assert (len(result.classes), len(result.descriptions), result.source) == (1000, 1000, "template")
-    assert heard.notes == [
-        "no descriptions are stored for imagenet: template descriptions are written instead, "
-        'such as "a photo of a tench"'
-    ]
+    assert result.descriptions[0].text == "a photo of a tench"
     assert describe.run(_config("digits", source="template")).descriptions[8].text.endswith("digit eight")
 
 
-def test_data_sets_of_the_user(tmp_path: Path) -> None:
-    heard = Heard()
-    result = describe.run(_config(f"parquet:{write_toy_dataset(tmp_path / 'toys')}"), heard)
-    assert [d.text for d in result.descriptions] == [f"a photo of a {name}" for name in CLASSES]
-    assert 'no prompts come with "toys"' in heard.notes[0]
-    renamed = describe.run(_config(f"parquet:{tmp_path / 'toys'}", name="digits"), heard)
-    assert renamed.source == "template"
-    assert heard.notes[-1].startswith('the descriptions stored in digits.toml have none for "dot" and 2 more classes:')
+def test_a_language_model_is_the_default_where_nothing_is_stored_and_is_not_asked_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    data = f"parquet:{write_toy_dataset(tmp_path / 'toys')}"
+    for config in (_config("imagenet"), _config(data), _config(data, name="digits")):
+        estimate = describe.estimate(config)
+        assert estimate is not None
+        assert estimate.requests == estimate.questions == 5 * (1000 if config.data.dataset == "imagenet" else 3)
+        heard = Heard()
+        with pytest.raises(TgrError, match="set TGR_LLM_API_KEY or OPENAI_API_KEY, name a server of your own"):
+            describe.run(config, heard)
+    assert heard.notes == [
+        'the descriptions stored in digits.toml have none for "dot" and 2 more classes: a language model is asked'
+    ]
+    assert describe.estimate(_config("digits")) is None
+    assert not [path for path in Path("runs").rglob("*") if path.is_file()]
 
 
 def test_a_folder_called_after_a_known_set_with_its_classes_has_its_descriptions(tmp_path: Path) -> None:
@@ -105,11 +112,13 @@ def test_the_users_own_prompts(tmp_path: Path) -> None:
 
 
 def test_stored_where_none_exist_names_the_alternatives() -> None:
-    with pytest.raises(TgrError, match="no descriptions are stored for food101; use --source template") as caught:
+    with pytest.raises(
+        TgrError, match="no descriptions are stored for food101; use --source llm, --source template"
+    ) as caught:
         describe.run(_config("food101", source="stored"))
     assert "cifar10, digits, fashion_mnist, stl10" in str(caught.value)
     assert not Path("runs").exists()
-    with pytest.raises(TgrError, match=r'--source "stord" is none of stored, template. Did you mean "stored"\?'):
+    with pytest.raises(TgrError, match=r'--source "stord" is none of stored, llm, template. Did you mean "stored"\?'):
         _config("digits", source="stord")
 
 

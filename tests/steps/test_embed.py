@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from tiny_clip import NAME, tiny_clip
@@ -13,11 +15,12 @@ from toys import write_toy_dataset
 from tgr_cli.app import main
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
-from tgr_cli.artifacts.schemas import EMBEDDINGS
-from tgr_cli.data.datasets import NAMED, DataSource
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS
+from tgr_cli.data.datasets import NAMED, DataSource, class_names
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import describe, embed
+from tgr_cli.text import clip_weights
 from tgr_cli.text.initialise import random_embeddings
 
 
@@ -49,10 +52,10 @@ def test_tfidf_rows_of_descriptions(tmp_path: Path) -> None:
     assert rows.shape == (10, 50)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     assert (rows @ rows.T)[~np.eye(10, dtype=bool)].max() < 0.5
-    assert result.closest[0][:2] == ("six", "nine")
+    assert result.digest.closest[0][:2] == ("six", "nine")
     assert artifact.table["descriptions"].to_pylist() == [5] * 10
     assert all(0.4 < value < 1 for value in artifact.table["spread"].to_pylist())
-    assert artifact.provenance.classes == sha256_names(result.classes)
+    assert artifact.provenance.classes == sha256_names(class_names(DataSource(dataset="digits")))
     assert artifact.provenance.inputs == {"descriptions": sha256_file(described)}
     assert artifact.provenance.extra == {"init": "descriptions", "encoder": "tfidf", "dim": 50}
     again = embed.run(_config("digits", encoder="tfidf", out=tmp_path / "again.parquet"))
@@ -64,7 +67,7 @@ def test_template_rows_are_distinct_for_every_data_set(dataset: str) -> None:
     heard = Heard()
     result = embed.run(_config(dataset, init="template", encoder="tfidf"), heard)
     assert result.path == Path(f"runs/{dataset}/embeddings-template.parquet")
-    assert result.closest[0][2] < 0.97
+    assert result.digest.closest[0][2] < 0.97
     assert len(heard.notes) == 1
     assert np.isfinite(_rows(result.path)).all()
 
@@ -75,17 +78,54 @@ def test_random_rows_depend_on_the_seed_alone() -> None:
     artifact = store.read(result.path, EMBEDDINGS)
     assert artifact.provenance.seed == 3
     assert artifact.table["spread"].null_count == 10
-    assert embed.run(_config("cifar10", init="random", embedding_dim=7)).dim == 7
+    assert embed.run(_config("cifar10", init="random", embedding_dim=7)).digest.dim == 7
 
 
-def test_open_clip_from_a_local_checkpoint(tmp_path: Path) -> None:
-    _describe("cifar10")
+def test_open_clip_rows_equal_its_own_zero_shot_head(tmp_path: Path) -> None:
+    """The head is open_clip's, built from the same five descriptions of each class; rows of every text are kept."""
+    described = store.read(_describe("cifar10"), DESCRIPTIONS).table
+    texts: dict[str, list[str]] = {}
+    for name, text in zip(described["class_name"].to_pylist(), described["description"].to_pylist(), strict=True):
+        texts.setdefault(name, []).append(text)
+    heard = Heard()
     with tiny_clip(tmp_path) as checkpoint:
-        result = embed.run(_config("cifar10", clip_model=NAME, clip_pretrained=str(checkpoint)))
+        config = _config("cifar10", clip_model=NAME, clip_pretrained=str(checkpoint), keep_all=True)
+        result = embed.run(config, heard)
+        alone = embed.run(replace(config, keep_all=False, out=tmp_path / "alone.parquet"))
+        model = open_clip.create_model(NAME, pretrained=str(checkpoint)).eval()
+        tokenizer = open_clip.get_tokenizer(NAME)
+        head_CE = open_clip.build_zero_shot_classifier(
+            model, tokenizer, list(texts), [lambda name, n=n: texts[name][n] for n in range(5)]
+        ).T.numpy()
+        with torch.inference_mode():
+            single_NE = model.encode_text(tokenizer(described["description"].to_pylist()), normalize=True).numpy()
+    np.testing.assert_allclose(_rows(result.path), head_CE, atol=1e-6)
+    assert alone.path.read_bytes() == result.path.read_bytes()
+    assert alone.all_path is None
     artifact = store.read(result.path, EMBEDDINGS)
-    assert (result.dim, result.texts, result.encoder) == (16, 50, "open_clip tiny-clip/tiny.pt")
+    assert (result.digest.dim, result.digest.texts, result.encoder) == (16, 50, "open_clip tiny-clip/tiny.pt")
     assert artifact.provenance.inputs["weights"] == sha256_file(tmp_path / "tiny.pt")
     assert str(tmp_path) not in artifact.provenance.to_json()
+
+    assert result.all_path == Path("runs/cifar10/embeddings-descriptions-all.parquet")
+    kept = store.read(result.all_path, TEXT_EMBEDDINGS)
+    np.testing.assert_allclose(np.stack(kept.column("embedding")), single_NE, atol=1e-6)
+    assert kept.table["text"].to_pylist() == described["description"].to_pylist()
+    cosines_CD = kept.column("cosine").reshape(10, 5)
+    np.testing.assert_allclose(cosines_CD.mean(axis=1), artifact.column("spread"), atol=1e-6)
+    again = embed.run(_config("cifar10", init="descriptions", encoder="tfidf"), heard)
+    assert again.truncated == 0
+    assert heard.notes[-1] == f"{result.all_path} is of an earlier run; --keep-all would replace it"
+
+
+def test_a_checkpoint_whose_activation_nobody_can_check_is_told(tmp_path: Path) -> None:
+    (tmp_path / "some.pt").touch()
+    told = clip_weights.unknown_activation("ViT-B-32", str(tmp_path / "some.pt"))
+    assert told is not None
+    assert told.startswith("ViT-B-32 computes GELU, and a checkpoint file does not say what it was trained with")
+    assert told.endswith("weights trained with QuickGELU (OpenAI's are) need --clip-model ViT-B-32-quickgelu")
+    assert clip_weights.unknown_activation("ViT-B-32", "openai") is None
+    assert clip_weights.unknown_activation(NAME, str(tmp_path / "some.pt")) is None
 
 
 def test_a_stored_matrix_with_rows_picked(tmp_path: Path) -> None:
@@ -106,7 +146,7 @@ def test_equal_rows_and_template_descriptions_are_told(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("\n".join(["cat", "dog", "cat", "cat", *"abcdef"]), encoding="utf-8")
     data = DataSource(dataset="cifar10", class_names=names)
-    describe.run(describe.Config(data=data))
+    describe.run(describe.Config(data=data, source="template"))
     heard = Heard()
     embed.run(embed.Config(data=data, encoder="tfidf"), heard)
     assert "holds template descriptions only: these rows are those of --init template" in heard.notes[0]
@@ -136,6 +176,12 @@ def test_descriptions_must_exist_and_be_of_these_classes(tmp_path: Path) -> None
         ({"rows": Path("rows.txt")}, "--rows has no use here: it picks rows of the matrix that --from-file names"),
         ({"encoder": "tfidf", "clip_model": "ViT-B-32"}, "--encoder tfidf is no CLIP model"),
         ({"init": "template", "descriptions": Path("d.parquet")}, "--descriptions has no use here"),
+        ({"clip_model": "hf-hub:a/b", "clip_pretrained": "x"}, "--clip-pretrained has no use here: hf-hub:a/b brings"),
+        ({"precision": "fp8"}, '--precision "fp8" is none of fp32, fp16, bf16'),
+        ({"precision": "fp16", "encoder": "tfidf"}, "--precision has no use here: --encoder tfidf is no CLIP model"),
+        ({"keep_all": True, "init": "random"}, "--keep-all has no use here: --init random needs no text"),
+        ({"row_names": "imagenet"}, "--row-names has no use here: it picks rows of the matrix that --from-file names"),
+        ({"from_file": Path("m"), "rows": Path("r"), "row_names": "imagenet"}, "--rows picks the rows; leave it out"),
         ({"prompts": Path("p.toml")}, "--prompts has no use here: it is for --init template"),
     ],
 )
@@ -144,9 +190,10 @@ def test_options_that_do_not_go_together(options: dict[str, object], words: str)
         _config("digits", **options)
 
 
-def test_a_device_that_is_not_there() -> None:
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "some.pt").touch()
     with pytest.raises(TgrError, match='--device "gpu" cannot be used on this machine'):
-        embed.run(_config("digits", init="template", device="gpu"))
+        embed.run(_config("digits", init="template", clip_pretrained="some.pt", device="gpu"))
 
 
 def _tgr(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -165,7 +212,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert (said["classes"], said["texts"], said["init"]) == (3, 3, "template")
     assert said["closest"][0]["cosine"] < 0.9
     assert _tgr(monkeypatch, "embed", *options) == 0
-    assert "dot, bar" in capsys.readouterr().out
+    assert "0 dot, 1 bar" in capsys.readouterr().out
 
 
 def test_offline_the_command_line_names_the_alternatives(
@@ -181,19 +228,20 @@ def test_offline_the_command_line_names_the_alternatives(
 def test_real_clip_embeddings(shared_data: Path) -> None:
     """Detic's ViT-B/32 rows: cat and dog, automobile and truck are near, as CLIP has them."""
     result = embed.run(_config("cifar10", from_file=shared_data / "text" / "cifar10_vitb32_a_cname.npy"))
-    assert result.dim == 512
-    assert {("automobile", "truck"), ("cat", "dog")} & {pair[:2] for pair in result.closest}
+    assert result.digest.dim == 512
+    assert {("automobile", "truck"), ("cat", "dog")} & {pair[:2] for pair in result.digest.closest}
 
 
 @pytest.mark.shared
 def test_the_papers_imagenet_rows_picked_for_tiny_imagenet(shared_data: Path, tmp_path: Path) -> None:
-    listed = json.loads((shared_data / "tiny_imagenet" / "classes.json").read_text(encoding="utf-8"))
-    rows = listed["imagenet_index"]
-    (tmp_path / "rows.txt").write_text("\n".join(map(str, rows)), encoding="utf-8")
+    rows = json.loads((shared_data / "tiny_imagenet" / "classes.json").read_text(encoding="utf-8"))["imagenet_index"]
     matrix = shared_data / "text" / "imagenet_gpt3.npy"
     data = f"parquet:{shared_data / 'tiny_imagenet'}"
-    with pytest.raises(TgrError, match="has 1000 rows for 200 classes"):
+    with pytest.raises(TgrError, match="has 1000 rows for 200 classes; pick rows by class with --row-names"):
         embed.run(_config(data, from_file=matrix))
-    result = embed.run(_config(data, from_file=matrix, rows=tmp_path / "rows.txt"))
+    result = embed.run(_config(data, from_file=matrix, row_names="imagenet"))
     # The file's rows have unit norm in float16 precision.
     np.testing.assert_allclose(_rows(result.path), np.load(matrix)[rows], atol=1e-3)
+    (tmp_path / "rows.txt").write_text("\n".join(map(str, rows)), encoding="utf-8")
+    by_number = embed.run(_config(data, from_file=matrix, rows=tmp_path / "rows.txt", out=tmp_path / "n.parquet"))
+    np.testing.assert_array_equal(_rows(by_number.path), _rows(result.path))

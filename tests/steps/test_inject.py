@@ -32,7 +32,7 @@ def inject(toy: list[str], *more: object) -> dict:
 
 
 def test_a_campaign_writes_a_row_a_fault_and_a_row_a_site(toy: list[str]) -> None:
-    told = inject(toy, "--injections", 40)
+    told = inject(toy, "--injections", 40, "--sampling", "uniform")
     injections, vulnerability = (
         store.read(RUN / "injections.parquet", INJECTIONS),
         store.read(RUN / "vulnerability.parquet", VULNERABILITY),
@@ -52,6 +52,7 @@ def test_a_campaign_writes_a_row_a_fault_and_a_row_a_site(toy: list[str]) -> Non
     assert vulnerability.provenance.inputs["injections"] == injections.sha256
     assert injections.provenance.extra["last_sites"] == ["fc"]
     assert injections.provenance.config["sampling"] == "uniform"
+    assert [site["site"] for site in injections.provenance.extra["sites"]] == ["conv1", "conv2", "fc"]
     for name in ("injections", "vulnerability"):
         record = json.loads((RUN / f"{name}.run.json").read_text())
         assert record["options"]["injections"] == {"value": 40, "from": "command line"}
@@ -116,7 +117,7 @@ def test_the_faults_of_a_campaign_can_be_run_again_as_a_list(toy: list[str], tmp
         inject(toy, "--faults", RUN / "injections.parquet", "--engine", engine, "--out", again)
         first, second = (pq.read_table(path).to_pylist() for path in (RUN / "injections.parquet", again))
         for name in ("site", "index", "bit", "image_id", "value_before", "value_flipped", "value_after", "outcome"):
-            assert [row[name] for row in second] == [row[name] for row in first], name
+            assert [str(row[name]) for row in second] == [str(row[name]) for row in first], name  # NaN is NaN
 
 
 def test_without_linear_targets_no_convolution_passes_for_the_last_layer(toy: list[str]) -> None:

@@ -10,10 +10,12 @@ import torch
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign, plan
+from tgr_cli.faults import campaign
 from tgr_cli.faults.engines import Auto
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import uniform
 from tgr_cli.metrics.outcomes import agree, with_nulls
 from tgr_cli.reporting import SILENT
 from tgr_cli.steps.verify import verify
@@ -23,7 +25,7 @@ LABELS_N = np.zeros(6, np.int64)
 NONE = RangeLimit("none", {})
 
 
-def finished() -> tuple[Any, Network, plan.Plan, dict[str, Any]]:
+def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:
     """Return a subject, its network, a plan of 90 faults without a limit, and what became of them through `auto`."""
     model = toy_net()
     model.conv1.bias.data += 1.5  # bit 30 makes infinities of values between 1 and 2
@@ -34,7 +36,7 @@ def finished() -> tuple[Any, Network, plan.Plan, dict[str, Any]]:
         load=lambda positions_K: X_NCHW[torch.from_numpy(positions_K)],
         reporter=SILENT,
     )
-    faults = plan.uniform(network.sites, np.ones(6, bool), injections=30, bits=32, seed=0)
+    faults = uniform.draw(network.sites, np.ones(6, bool), np.full(3, 30), bits=32, seed=0)
     columns = campaign.run(Auto(model, network, NONE), faults, subject.load, LABELS_N)
     return subject, network, faults, with_nulls(columns)
 

@@ -1,6 +1,9 @@
 """Where CLIP's weights come from, and how fast their absence is told."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +55,33 @@ def test_offline_by_choice_is_told_at_once() -> None:
     assert time.monotonic() - started < 1
     for way in ("--encoder tfidf", "--from-file", "--clip-pretrained FILE"):
         assert way in str(caught.value)
+
+
+def test_nothing_cached_and_no_server_is_told_before_open_clip_is_imported(tmp_path: Path) -> None:
+    """In a process of its own, as the command line does it: open_clip and torch take seconds to import."""
+    code = (
+        "import sys; from tgr_cli.errors import TgrError; from tgr_cli.steps import embed\n"
+        "from tgr_cli.data.source import DataSource\n"
+        "try: embed.run(embed.Config(data=DataSource(dataset='imagenet'), init='template'))\n"
+        "except TgrError as error: print(error)\n"
+        "print(sorted({'torch', 'open_clip', 'sklearn', 'torchvision'} & sys.modules.keys()))"
+    )
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    told, imported = done.stdout.splitlines()
+    assert told.startswith("the weights openai of ViT-B-32-quickgelu are not in the cache, and their server cannot be")
+    assert imported == "[]"
+    assert not Path("runs").exists()
+
+
+def test_what_is_local_or_cached_needs_no_server(tmp_path: Path) -> None:
+    (tmp_path / "mine.pt").touch()
+    clip_weights.demand_a_source(MODEL, str(tmp_path / "mine.pt"))
+    clip_weights.demand_a_source("local-dir:anywhere", TAG)
+    with pytest.raises(TgrError, match="the weights of hf-hub:me/mine are not in the cache"):
+        clip_weights.demand_a_source("hf-hub:me/mine", TAG)
+    (tmp_path / "hub" / "models--me--mine").mkdir(parents=True)
+    clip_weights.demand_a_source("hf-hub:me/mine", TAG)
 
 
 def test_a_server_that_never_answers_or_refuses_is_told_within_seconds(

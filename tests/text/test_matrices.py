@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tgr_cli.errors import TgrError
-from tgr_cli.text.matrices import class_rows, read_matrix, read_rows
+from tgr_cli.text.matrices import class_rows, read_matrix
 
 MATRIX = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
 
@@ -26,10 +26,8 @@ def test_numpy_and_torch_files_hold_the_same_matrix(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_matrix(tmp_path / name), MATRIX)
 
 
-def test_rows_pick_and_order(tmp_path: Path) -> None:
-    (tmp_path / "rows.txt").write_text("2\n\n0\n", encoding="utf-8")
-    assert read_rows(tmp_path / "rows.txt") == [2, 0]
-    found = class_rows(Path("m.npy"), MATRIX.astype(float), 2, tmp_path / "rows.txt")
+def test_rows_pick_and_order() -> None:
+    found = class_rows(Path("m.npy"), MATRIX.astype(float), 2, [2, 0])
     np.testing.assert_allclose(found, (MATRIX / np.linalg.norm(MATRIX, axis=1, keepdims=True))[[2, 0]], rtol=1e-6)
 
 
@@ -79,28 +77,11 @@ def test_archives_and_absent_files_are_refused(tmp_path: Path) -> None:
         read_matrix(tmp_path / "none.npy")
 
 
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ("0\nx\n", 'line 2: "x" is no row number'),
-        ("-1\n0\n", 'line 1: "-1" is no row number'),
-        ("0\n4\n", "asks for row 4 of m.npy, which has 4, counted from 0"),
-        ("0\n", "picks 1 rows for 2 classes"),
-    ],
-)
-def test_bad_row_numbers_are_refused(tmp_path: Path, lines: str, words: str) -> None:
-    (tmp_path / "rows.txt").write_text(lines, encoding="utf-8")
-    with pytest.raises(TgrError, match=re.escape(words)):
-        class_rows(Path("m.npy"), MATRIX, 2, tmp_path / "rows.txt")
-
-
-def test_wrong_counts_and_rows_without_direction_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TgrError, match=r"m\.npy has 4 rows for 10 classes; pick and order rows with --rows"):
-        class_rows(Path("m.npy"), MATRIX, 10, None)
+def test_wrong_counts_and_rows_without_direction_are_refused() -> None:
+    with pytest.raises(TgrError, match=r"m\.npy has 4 rows for 10 classes; pick rows by class with --row-names"):
+        class_rows(Path("m.npy"), MATRIX, 10)
     for bad in (0.0, np.nan, np.inf):
         matrix = MATRIX.copy()
         matrix[2] = bad
         with pytest.raises(TgrError, match="the row of class 2 is zero or not finite"):
-            class_rows(Path("m.npy"), matrix, 4, None)
-    with pytest.raises(TgrError, match="cannot be read as text"):
-        read_rows(tmp_path / "none.txt")
+            class_rows(Path("m.npy"), matrix, 4)

@@ -67,8 +67,14 @@ def test_articles_in_rendered_prompts() -> None:
     assert said["unicycle"] == "a unicycle"
     assert said["jeans"] == "jeans"
     assert said["broccoli"] == "broccoli"
-    assert said["CRT monitor"] == "a CRT monitor"
+    assert said["iPod"] == "an iPod"
     assert len({found.phrase(n, name) for n, name in enumerate(classes)}) == 1000
+    # Names of two things are told apart, and none is left with what belongs into no sentence.
+    assert (said["crane bird"], said["construction crane"]) == (
+        "a crane, the tall bird",
+        "a construction crane, the lifting machine",
+    )
+    assert not [phrase for phrase in said.values() if set(phrase) & set("()/_")]
     fashion = prompts.load("fashion_mnist")
     assert fashion.render("{a_class}; {class}", 1, "trouser") == "a pair of trousers; pair of trousers"
     assert fashion.render("{class}", 3, "lawn_mower {x}") == "lawn mower {x}"

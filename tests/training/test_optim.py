@@ -9,14 +9,15 @@ from torch import nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.training.optim import OptimOptions, optimiser, schedule
+from tgr_cli.training.optim import optimiser, schedule
+from tgr_cli.training.recipe import Recipe
 
 
-def rates(options: OptimOptions, epochs: int) -> list[float]:
-    optimizer = optimiser(nn.Linear(2, 2), options)
-    planned = schedule(optimizer, options, epochs)
+def rates(recipe: Recipe) -> list[float]:
+    optimizer = optimiser(nn.Linear(2, 2), recipe)
+    planned = schedule(optimizer, recipe)
     seen = []
-    for _ in range(epochs):
+    for _ in range(recipe.epochs):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         planned.step()
@@ -25,21 +26,21 @@ def rates(options: OptimOptions, epochs: int) -> list[float]:
 
 def test_cosine_falls_from_the_rate_to_the_lowest() -> None:
     expected = [0.1 + 0.5 * (1 - 0.1) * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
-    assert rates(OptimOptions(lr=1.0, min_lr=0.1), 4) == pytest.approx(expected)
+    assert rates(Recipe(lr=1.0, min_lr=0.1, epochs=4)) == pytest.approx(expected)
 
 
 def test_step_multiplies_by_gamma_every_step_size_epochs() -> None:
-    options = OptimOptions(lr=1.0, schedule="step", step_size=2, gamma=0.5)
-    assert rates(options, 5) == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+    recipe = Recipe(lr=1.0, schedule="step", step_size=2, gamma=0.5, epochs=5)
+    assert rates(recipe) == pytest.approx([1, 1, 0.5, 0.5, 0.25])
 
 
 def test_warm_up_rises_linearly_from_a_hundredth_and_the_schedule_follows() -> None:
-    options = OptimOptions(lr=1.0, schedule="step", step_size=2, gamma=0.5, warmup_epochs=3)
-    assert rates(options, 7) == pytest.approx([0.01, 0.34, 0.67, 1, 1, 0.5, 0.5])
+    recipe = Recipe(lr=1.0, schedule="step", step_size=2, gamma=0.5, warmup_epochs=3, epochs=7)
+    assert rates(recipe) == pytest.approx([0.01, 0.34, 0.67, 1, 1, 0.5, 0.5])
 
 
 def test_constant_stays() -> None:
-    assert rates(OptimOptions(lr=0.3, schedule="constant"), 3) == [0.3, 0.3, 0.3]
+    assert rates(Recipe(lr=0.3, schedule="constant", epochs=3)) == [0.3, 0.3, 0.3]
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
@@ -47,7 +48,7 @@ def test_decay_leaves_the_logit_scale_alone(name: str) -> None:
     model = toy_net()
     model.logit_scale = nn.Parameter(torch.tensor(2.0))
     kept, shrunk = model.logit_scale.item(), model.fc.weight.clone()
-    optimizer = optimiser(model, OptimOptions(optimizer=name, lr=0.1, weight_decay=0.5))
+    optimizer = optimiser(model, Recipe(optimizer=name, lr=0.1, weight_decay=0.5))
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -72,4 +73,21 @@ def test_decay_leaves_the_logit_scale_alone(name: str) -> None:
 )
 def test_values_without_meaning_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(TgrError, match=message):
-        OptimOptions(**values)
+        Recipe(**values)
+
+
+def test_decay_of_weights_spares_norms_biases_and_position_tables() -> None:
+    model = nn.ModuleDict({"conv": nn.Conv2d(1, 2, 3), "norm": nn.LayerNorm(4), "bn": nn.BatchNorm2d(2)})
+    model.pos_embed = nn.Parameter(torch.zeros(1, 4, 2))
+    model["norm"].relative_position_bias_table = nn.Parameter(torch.zeros(9, 3))
+    for decay, spared in (("all", 0), ("weights", 7)):
+        groups = optimiser(model, Recipe(decay=decay, weight_decay=0.1)).param_groups
+        assert groups[0]["weight_decay"] == 0.1
+        assert sum(len(group["params"]) for group in groups if group["weight_decay"] == 0) == spared
+    assert len(groups[0]["params"]) == 1  # the convolution's weight
+
+
+def test_parameters_that_need_no_gradient_are_left_out() -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    assert [len(group["params"]) for group in optimiser(model, Recipe()).param_groups] == [1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tgr_cli.errors import TgrError
 
+INITS = ("random", "template", "descriptions")  # what class embeddings are made of: a part of names
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -19,6 +20,11 @@ def safe_name(name: str, what: str) -> str:
 def slug(name: str) -> str:
     """Return a name for files made of `name`: whatever a file name cannot hold becomes "-"."""
     return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
+
+
+def text_embeddings(embeddings: Path) -> Path:
+    """Return where the embeddings of single texts lie: beside the class embeddings that were made of them."""
+    return embeddings.with_name(f"{embeddings.stem}-all.parquet")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def best(self) -> Path:
+        """Return the weights of the epoch that was best on the evaluation split; `weights` are the last epoch's."""
+        return self.path / "best.safetensors"
+
+    @property
     def training(self) -> Path:
         return self.path / "training.parquet"
 
@@ -56,12 +67,20 @@ class RunFolder:
         return self.path / "ranges.parquet"
 
     @property
+    def plan(self) -> Path:
+        return self.path / "plan.parquet"
+
+    @property
     def injections(self) -> Path:
         return self.path / "injections.parquet"
 
     @property
     def vulnerability(self) -> Path:
         return self.path / "vulnerability.parquet"
+
+    @property
+    def exhaustive(self) -> Path:
+        return self.path / "exhaustive.parquet"
 
     @property
     def measurements(self) -> tuple[Path, ...]:

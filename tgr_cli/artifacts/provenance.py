@@ -24,8 +24,19 @@ LIBRARIES = (
     "pillow",
     "pyarrow",
 )
-PATH_PREFIXES = ("parquet:", "imagefolder:")
-NO_PART_OF_THE_WORK = {"download", "workers", "memory"}  # they change how a result is reached, never the result
+PATH_PREFIXES = ("parquet:", "imagefolder:", "local-dir:")
+NO_PART_OF_THE_WORK = {  # they change how a result is reached, never the result
+    "download",
+    "workers",
+    "memory",
+    "keep_all",
+    "base_url",
+    "concurrency",
+    "requests_per_minute",
+    "timeout",
+    "price_in",
+    "price_out",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

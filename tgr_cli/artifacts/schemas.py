@@ -41,15 +41,23 @@ NOT_FINITE = "where the outcome is non_finite"
 
 DESCRIPTIONS = Schema(
     "descriptions",
-    1,
-    "one description of one class",
+    2,
+    "one description of one class, or a question that has none",
     "tgr describe",
     (
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
-        Column("question", TEXT, "", "Question or template that the description answers."),
-        Column("description", TEXT, "", "The description: one or more English sentences."),
-        Column("source", TEXT, "", "Where it comes from: stored, template, or the language model's name."),
+        Column("question", TEXT, "", "Question or template that the description answers; empty where none is known."),
+        Column("sample", INTEGER, "", "Number of the answer to this question, from 0."),
+        Column(
+            "description",
+            TEXT,
+            "",
+            "The description: one or more English sentences.",
+            null="where the status is not ok",
+        ),
+        Column("status", TEXT, "", "ok, empty, truncated, refused, or failed: what became of the question in the end."),
+        Column("source", TEXT, "", "Where it comes from: stored, template, imported, or the language model's name."),
     ),
 )
 
@@ -70,6 +78,20 @@ EMBEDDINGS = Schema(
             "Mean cosine between the class embedding and its texts' embeddings; 1 where all are equal.",
             null="where there were no texts",
         ),
+    ),
+)
+
+TEXT_EMBEDDINGS = Schema(
+    "text_embeddings",
+    1,
+    "one text that went into a class embedding",
+    "tgr embed --keep-all",
+    (
+        Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
+        Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
+        Column("text", TEXT, "", "The description or filled template."),
+        Column("embedding", pa.list_(pa.float32()), "", "Its embedding, of unit Euclidean norm; E numbers."),
+        Column("cosine", NUMBER, "cosine", "Cosine between it and its class's embedding."),
     ),
 )
 
@@ -123,19 +145,50 @@ RANGES = Schema(
     ),
 )
 
+PLAN = Schema(
+    "plan",
+    1,
+    "one fault on one image",
+    "tgr inject --plan-only",
+    (
+        Column("fault", INTEGER, "", "Number of the fault at its site, from 0; one in a tensor has a row an image."),
+        Column("site", TEXT, "", "Name of the site to be struck."),
+        Column(
+            "index",
+            pa.list_(INTEGER),
+            "",
+            "Index of the element within one image's share of the output, or the tensor.",
+        ),
+        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant."),
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault."),
+        Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
+    ),
+)
+
 INJECTIONS = Schema(
     "injections",
     1,
     "one fault",
     "tgr inject",
     (
-        Column("fault", INTEGER, "", "Number of the fault at its site, from 0."),
+        Column("fault", INTEGER, "", "Number of the fault at its site, from 0; one in a tensor has a row an image."),
         Column("site", TEXT, "", "Name of the site that was struck."),
-        Column("index", pa.list_(INTEGER), "", "Index of the struck element within one image's share of the output."),
+        Column(
+            "index",
+            pa.list_(INTEGER),
+            "",
+            "Index of the struck element within one image's share of the output, or the tensor.",
+        ),
         Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
-        Column("value_before", NUMBER, "activation", "Value of the element without the fault."),
+        Column(
+            "value_before",
+            NUMBER,
+            "activation",
+            "Value of the element without the fault; NaN where the image does not run the site.",
+        ),
         Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
         Column("value_after", NUMBER, "activation", "Value the rest of the network saw."),
         Column(
@@ -155,6 +208,18 @@ INJECTIONS = Schema(
     ),
 )
 
+SHARD = Schema(
+    "shard",
+    1,
+    "one fault of a part of a campaign",
+    "tgr inject --shard",
+    (
+        Column("row", INTEGER, "", "Place of the fault in the campaign's plan, from 0."),
+        Column("unit", INTEGER, "", "Unit of the plan that the fault belongs to."),
+        *INJECTIONS.columns,
+    ),
+)
+
 VULNERABILITY = Schema(
     "vulnerability",
     1,
@@ -162,9 +227,9 @@ VULNERABILITY = Schema(
     "tgr inject",
     (
         Column("site", TEXT, "", "Name of the site."),
-        Column("op", TEXT, "", "conv, linear or matmul."),
+        Column("op", TEXT, "", "conv, linear or matmul; of a tensor: weight, bias or buffer."),
         Column("per_image", FLAG, "", "False where the output does not depend on the image (a bias table's network)."),
-        Column("neurons", INTEGER, "elements", "Elements of the output for one image."),
+        Column("neurons", INTEGER, "elements", "Elements of the output for one image, or of the tensor."),
         Column("macs", INTEGER, "multiply-accumulates", "Work of the site for one image."),
         Column("faults", INTEGER, "faults", "Faults injected at the site: the sum of the four outcomes."),
         Column("images", INTEGER, "images", "Distinct images struck: the clusters of the intervals."),
@@ -181,7 +246,26 @@ VULNERABILITY = Schema(
         Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss of finite outcomes.", null="where none was finite"),
         Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
         Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
-        Column("reliable", FLAG, "", "False where the dLoss interval rests on fewer than 30 effective contributions."),
+        Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
+    ),
+)
+
+EXHAUSTIVE = Schema(
+    "exhaustive",
+    1,
+    "one bit of one class's logit on one image: all faults of the last site",
+    "tgr inject --exhaustive last",
+    (
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Class against which the losses are taken."),
+        Column("class_index", INTEGER, "", "Class whose output was struck."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
+        Column("value_before", NUMBER, "activation", "Value of the output without the fault."),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
+        Column("value_after", NUMBER, "activation", "Value that counted."),
+        Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
+        Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
     ),
 )
 
@@ -221,9 +305,20 @@ NONE = "where there is no such image"
 NO_FACTOR = "where the candidate's figure is 0 or either is missing"
 NO_MEAN = "where a mean dLoss is 0 or missing, or a run had no range limit"
 
+
+def _factor(name: str, meaning: str, null: str) -> tuple[Column, ...]:
+    unformed = "where it cannot be formed"
+    return (
+        Column(name, NUMBER, "factor", f"Baseline over candidate: {meaning}.", null=null),
+        Column(f"{name}_low", NUMBER, "factor", "Lower limit of its interval.", null=unformed),
+        Column(f"{name}_high", NUMBER, "factor", "Upper limit of its interval.", null=unformed),
+        Column(f"{name}_reliable", FLAG, "", "False where the interval rests on too little, on either side."),
+    )
+
+
 COMPARISON = Schema(
     "comparison",
-    1,
+    2,
     "one candidate against the baseline, on one choice of images",
     "tgr compare",
     (
@@ -234,52 +329,16 @@ COMPARISON = Schema(
         Column("accuracy_candidate", NUMBER, "share", "Top-1 accuracy of the candidate, over all images."),
         Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
         Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
-        Column("last_layer", NUMBER, "factor", "Baseline over candidate: mean dLoss, last site alone.", null=NO_MEAN),
-        Column(
-            "last_layer_by_neurons",
-            NUMBER,
-            "factor",
-            "The same; a text-guided model's last two sites weighted by neurons.",
-            null=NO_MEAN,
-        ),
-        Column(
-            "last_layer_by_macs",
-            NUMBER,
-            "factor",
-            "The same; a text-guided model's last two sites weighted by multiply-accumulates.",
-            null=NO_MEAN,
-        ),
-        Column("overall", NUMBER, "factor", "Baseline over candidate: mean over sites of mean dLoss.", null=NO_MEAN),
-        Column(
-            "overall_per_image",
-            NUMBER,
-            "factor",
-            "The same without sites whose output does not depend on the image.",
-            null=NO_MEAN,
-        ),
-        Column(
-            "overall_by_macs",
-            NUMBER,
-            "factor",
-            "Baseline over candidate: sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021).",
-            null=NO_MEAN,
-        ),
-        Column(
-            "median_last_layer", NUMBER, "factor", "Baseline over candidate: median dLoss, last site.", null=NO_FACTOR
-        ),
-        Column(
-            "median_overall",
-            NUMBER,
-            "factor",
-            "Baseline over candidate: mean over sites of median dLoss.",
-            null=NO_FACTOR,
-        ),
-        Column("sdc_last_layer", NUMBER, "factor", "Baseline over candidate: SDC rate, last site.", null=NO_FACTOR),
-        Column("sdc_overall", NUMBER, "factor", "Baseline over candidate: mean SDC rate over sites.", null=NO_FACTOR),
-        Column(
-            "last_layer_reliable", FLAG, "", "False where a site that a last-layer factor of dLoss rests on is flagged."
-        ),
-        Column("overall_reliable", FLAG, "", "False where any site of either model is flagged unreliable."),
+        *_factor("last_layer", "mean dLoss, last site alone", NO_MEAN),
+        *_factor("last_layer_by_neurons", "mean dLoss, a text-guided model's last two sites by neurons", NO_MEAN),
+        *_factor("last_layer_by_macs", "mean dLoss, a text-guided model's last two sites by MACs", NO_MEAN),
+        *_factor("overall", "mean over sites of mean dLoss", NO_MEAN),
+        *_factor("overall_per_image", "the same without sites whose output does not depend on the image", NO_MEAN),
+        *_factor("overall_by_macs", "sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021)", NO_MEAN),
+        *_factor("median_last_layer", "median dLoss, last site", NO_FACTOR),
+        *_factor("median_overall", "mean over sites of median dLoss", NO_FACTOR),
+        *_factor("sdc_last_layer", "SDC rate, last site", NO_FACTOR),
+        *_factor("sdc_overall", "mean SDC rate over sites", NO_FACTOR),
         Column(
             "top2diff_baseline", NUMBER, "probability", "Mean Top2Diff of the baseline's correct images.", null=NONE
         ),
@@ -302,11 +361,15 @@ KINDS: dict[str, Schema] = {
     for schema in (
         DESCRIPTIONS,
         EMBEDDINGS,
+        TEXT_EMBEDDINGS,
         TRAINING,
         GOLDEN,
         RANGES,
+        PLAN,
         INJECTIONS,
+        SHARD,
         VULNERABILITY,
+        EXHAUSTIVE,
         SWEEP,
         COMPARISON,
     )

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,6 +111,18 @@ def write(path: Path, schema: Schema, rows: Mapping[str, Any] | pa.Table, proven
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return path
+
+
+@contextmanager
+def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Give a function that writes rows, as columns by name, to an artifact that may be larger than the memory.
+
+    The artifact is there, whole, when the block ends well, and not at all otherwise.
+    """
+    assert provenance.kind == schema.kind
+    arrow = schema.arrow.with_metadata({METADATA_KEY: provenance.to_json().encode()})
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, arrow, compression="zstd") as writer:
+        yield lambda rows: writer.write_table(pa.table({name: rows[name] for name in arrow.names}, schema=arrow))
 
 
 def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:

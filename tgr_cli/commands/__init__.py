@@ -11,6 +11,7 @@ from tgr_cli.commands.evaluate import evaluate
 from tgr_cli.commands.flip import flip
 from tgr_cli.commands.formats import formats
 from tgr_cli.commands.inject import inject
+from tgr_cli.commands.merge import merge
 from tgr_cli.commands.models import models
 from tgr_cli.commands.profile_ranges import profile_ranges
 from tgr_cli.commands.show import show
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "profile-ranges": profile_ranges,
     "inject": inject,
+    "merge": merge,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
     "demo": demo,

@@ -40,6 +40,7 @@ class Console(Reporter):
         self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self.written: list[Path] = []
+        self.facts: dict[str, Any] = {}  # for the run records: what may differ between equal runs
         self._bars: Progress | None = None
         self._tasks: dict[str, Any] = {}
 
@@ -55,6 +56,7 @@ class Console(Reporter):
             MofNCompleteColumn(),
             RateColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
         )
         with Progress(*columns, console=self._err, transient=True) as self._bars:
             try:
@@ -62,12 +64,12 @@ class Console(Reporter):
             finally:
                 self._bars, self._tasks = None, {}
 
-    def progress(self, what: str, done: int, total: int) -> None:
+    def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
         if self._bars is None:
             return
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(escape(what), total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
+        if what not in self._tasks:  # what is done at the first word, as when a campaign is resumed, is no speed
+            self._tasks[what] = self._bars.add_task(escape(what), total=total, completed=done, detail="")
+        self._bars.update(self._tasks[what], completed=done, total=total, detail=escape(detail))
 
     def note(self, text: str) -> None:
         if not self.quiet:
@@ -125,3 +127,21 @@ def count(value: int) -> str:
 def factor(value: float | None) -> str:
     """Return an improvement factor, as in `2.87×`."""
     return "-" if value is None or math.isnan(value) else f"{value:.2f}×"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its largest units, as in `2 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def size(amount: int) -> str:
+    """Return an amount of bytes, as in `3.1 MiB`."""
+    value, unit = float(amount), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,23 +1,21 @@
 """`tgr describe`: class names to descriptions."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tgr_cli.commands.console import count
-from tgr_cli.commands.options import (
-    DATA,
-    ClassNames,
-    Dataset,
-    Json,
-    Name,
-    Out,
-    Quiet,
-    Workdir,
-    configure,
-)
+from tgr_cli.commands.console import Console, count
+from tgr_cli.commands.offer import agree, said, show
+from tgr_cli.commands.options import DATA, ClassNames, Dataset, Json, Name, Out, Quiet, Workdir, configure
 from tgr_cli.commands.session import session
+
+if TYPE_CHECKING:
+    from tgr_cli.steps.describe import Result
+
+LLM = "Language model"
+SHOWN = 5  # descriptions of the first class, and questions without any
 
 Prompts = Annotated[
     Path | None,
@@ -33,9 +31,46 @@ def describe(
     dataset: Dataset = "imagenet",
     source: Annotated[
         str | None,
-        typer.Option(help="stored or template (default: stored where every class has descriptions, else template)."),
+        typer.Option(help="stored, llm or template (default: stored where every class has descriptions, else llm)."),
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(help="Import descriptions: JSON {class: [sentence, …]} as CuPL's, or CSV class,description."),
     ] = None,
     prompts: Prompts = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="Ask these instead: one question a line, with {a_class} in it.", rich_help_panel=LLM),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Any OpenAI-compatible server (default: https://api.openai.com/v1).", rich_help_panel=LLM),
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Name of the model (default, at OpenAI: gpt-4o-mini).", rich_help_panel=LLM)
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.", rich_help_panel=LLM)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens an answer may have.", rich_help_panel=LLM)] = 256,
+    samples_per_question: Annotated[
+        int, typer.Option(min=1, help="Times each question is asked.", rich_help_panel=LLM)
+    ] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.", rich_help_panel=LLM)] = 8,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Requests a minute, at even steps (default: any).", rich_help_panel=LLM)
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds a whole answer may take.", rich_help_panel=LLM)] = 120.0,
+    price_in: Annotated[
+        float | None, typer.Option(min=0, help="Price of a million tokens sent.", rich_help_panel=LLM)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(min=0, help="Price of a million tokens answered.", rich_help_panel=LLM)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be asked, and ask nothing.", rich_help_panel=LLM)
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask the language model without asking me.", rich_help_panel=LLM)
+    ] = False,
     class_names: ClassNames = None,
     name: Name = None,
     workdir: Workdir = Path("runs"),
@@ -47,22 +82,62 @@ def describe(
     options = {**locals(), **NO_IMAGES}
     from tgr_cli.steps import describe as step
 
+    config = configure(step.Config, options)
+    estimate = step.estimate(config)
+    if dry_run:
+        show(Console(as_json=json), config, estimate)
+        return
+    if estimate is not None and estimate.requests:
+        config.endpoint.key()
+        if yes:
+            Console(quiet=quiet).note(f"This puts {said(config, estimate)}.")
+        else:
+            agree(said(config, estimate))
     with session(ctx) as console:
-        result = step.run(configure(step.Config, options), console)
+        result = step.run(config, console)
         console.wrote(result.path)
-    if json:
+        if result.usage is not None:
+            console.facts["usage"] = asdict(result.usage)
+    _tell(console, result)
+
+
+def _tell(console: Console, result: "Result") -> None:
+    if console.as_json:
         console.json(
             {
                 "file": result.path,
                 "source": result.source,
                 "classes": len(result.classes),
-                "descriptions": len(result.descriptions),
+                "descriptions": len(result.descriptions) - len(result.missing),
+                "missing": [
+                    {"class": d.class_name, "question": d.question, "sample": d.sample, "status": d.status}
+                    for d in result.missing
+                ],
+                "usage": asdict(result.usage) if result.usage else None,
             }
         )
         return
     console.line(
-        f"{count(len(result.descriptions))} {result.source} descriptions of {count(len(result.classes))} classes"
+        f"{count(len(result.descriptions) - len(result.missing))} {result.source} descriptions of "
+        f"{count(len(result.classes))} classes"
     )
-    for described in result.descriptions:
-        if described.class_index == 0:
+    for described in result.descriptions[:SHOWN]:
+        if described.class_index == 0 and described.status == "ok":
             console.line(f"  {described.class_name}: {described.text}")
+    if result.missing:
+        console.line(f"{count(len(result.missing))} questions have no description:")
+        for d in result.missing[:SHOWN]:
+            console.line(f"  {d.class_name}: {d.question} ({d.status})")
+        if len(result.missing) > SHOWN:
+            console.line(f'  and {count(len(result.missing) - SHOWN)} more: see "tgr show {result.path}"')
+        if any(d.status == "truncated" for d in result.missing):
+            console.line("raise --max-tokens for those that are truncated: what is answered is not asked again")
+    if result.usage is not None:
+        used = result.usage
+        cost = "" if used.cost is None else f", cost {used.cost:.2f}"
+        tokens = f"{count(used.tokens_in)} tokens in and {count(used.tokens_out)} out"
+        console.line(f"{count(used.answers)} answers took {tokens}{cost}")
+        if used.cleaned or used.cut:
+            console.line(
+                f"{count(used.cleaned)} were cleaned of characters that are no text, {count(used.cut)} cut short"
+            )

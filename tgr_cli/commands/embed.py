@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tgr_cli.commands.console import count, number
+from tgr_cli.commands.console import count
 from tgr_cli.commands.describe import NO_IMAGES, Prompts
+from tgr_cli.commands.digests import embeddings_json, print_embeddings
 from tgr_cli.commands.options import (
     ClassNames,
     Dataset,
@@ -36,11 +37,18 @@ def embed(
     ] = None,
     clip_model: Annotated[
         str | None,
-        typer.Option(help="Any model of open_clip (default: ViT-B-32-quickgelu).", rich_help_panel=ENCODER),
+        typer.Option(
+            help="Any model of open_clip, hf-hub:OWNER/NAME or local-dir:FOLDER (default: ViT-B-32-quickgelu).",
+            rich_help_panel=ENCODER,
+        ),
     ] = None,
     clip_pretrained: Annotated[
         str | None,
         typer.Option(help="A pretrained tag of it, or a local checkpoint (default: openai).", rich_help_panel=ENCODER),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32, fp16 or bf16: what CLIP computes in (default: fp32).", rich_help_panel=ENCODER),
     ] = None,
     embedding_dim: Annotated[
         int | None,
@@ -56,6 +64,16 @@ def embed(
         Path | None,
         typer.Option(help="Pick and order its rows: one row number a line, from 0.", rich_help_panel=MATRIX),
     ] = None,
+    row_names: Annotated[
+        str | None,
+        typer.Option(
+            help="Pick its rows by class: imagenet (names and wnids), another data set, or a file with a name a row.",
+            rich_help_panel=MATRIX,
+        ),
+    ] = None,
+    keep_all: Annotated[
+        bool, typer.Option("--keep-all", help="Write each text's embedding too, beside the class embeddings.")
+    ] = False,
     descriptions: Annotated[Path | None, typer.Option(help="Read these descriptions instead of the workdir's.")] = None,
     prompts: Prompts = None,
     seed: Seed = 0,
@@ -73,29 +91,20 @@ def embed(
 
     with session(ctx) as console:
         result = step.run(configure(step.Config, options), console)
-        console.wrote(result.path)
+        console.wrote(*([result.all_path] if result.all_path else []), result.path)
+    seen = result.digest
     if json:
         console.json(
             {
                 "file": result.path,
+                "all": result.all_path,
                 "init": result.init,
                 "encoder": result.encoder,
-                "classes": len(result.classes),
-                "dim": result.dim,
-                "texts": result.texts,
-                "spread": result.spread,
-                "closest": [{"first": a, "second": b, "cosine": cosine} for a, b, cosine in result.closest],
+                "truncated": result.truncated,
+                **embeddings_json(seen),
             }
         )
         return
-    facts = [
-        ("init", result.init),
-        ("encoder", result.encoder),
-        ("classes", count(len(result.classes))),
-        ("E", count(result.dim)),
-        ("texts", count(result.texts)),
-        ("spread (mean cosine of texts to their class)", number(result.spread)),
-    ]
-    console.table("Class embeddings", ("fact", "value"), facts)
-    pairs = [(f"{a}, {b}", number(cosine)) for a, b, cosine in result.closest]
-    console.table("Closest classes", ("pair", "cosine"), pairs)
+    facts = [("init", result.init), ("encoder", result.encoder)]
+    facts += [("texts cut", count(result.truncated))] if result.truncated else []
+    print_embeddings(console, seen, facts)

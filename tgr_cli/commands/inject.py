@@ -1,21 +1,16 @@
 """`tgr inject`: run a fault-injection campaign."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tgr_cli.commands import options
-from tgr_cli.commands.console import Console, count, number, percent
+from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard
 from tgr_cli.commands.session import session
-from tgr_cli.errors import TgrError
 
-if TYPE_CHECKING:
-    from tgr_cli.steps.inject import Result
-    from tgr_cli.steps.replay import Replay
-
-FAULTS, GATES = "Faults", "Gates"
+FAULTS, SAMPLING, ENGINE, CAMPAIGN, GATES = "Faults", "Sampling", "Engine", "Campaign", "Gates"
 GATE_FAILED = 3
 
 
@@ -23,7 +18,6 @@ def inject(
     ctx: typer.Context,
     model: options.Model,
     dataset: options.Dataset = "imagenet",
-    injections: Annotated[int, typer.Option(min=1, help="Faults a site.", rich_help_panel=FAULTS)] = 4096,
     limit: Annotated[
         str,
         typer.Option(
@@ -37,24 +31,18 @@ def inject(
             help="Ranges to hold values to (default: the run's, else profiled first).", rich_help_panel=FAULTS
         ),
     ] = None,
+    target: options.Target = "neuron",
     targets: options.Targets = "conv,linear",
-    engine: Annotated[
+    label: Annotated[
         str,
         typer.Option(
-            help="auto (the fastest exact one for each site), delta (propagates the change), replay (runs what depends "
-            "on the site), full (the oracle), pytorchfi (for comparison).",
+            help="Class the losses are taken against: true (the data set's) or golden (the fault-free prediction).",
             rich_help_panel=FAULTS,
         ),
-    ] = "auto",
-    verify: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Run this many random faults of the finished campaign again through full; any other outcome is an "
-            "error.",
-            rich_help_panel=FAULTS,
-        ),
-    ] = 0,
+    ] = "true",
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Strike wrongly classified images too.", rich_help_panel=FAULTS)
+    ] = False,
     faults: Annotated[
         Path | None,
         typer.Option(
@@ -70,18 +58,95 @@ def inject(
             rich_help_panel=FAULTS,
         ),
     ] = None,
-    label: Annotated[
+    injections: Annotated[int, typer.Option(min=1, help="Faults a site.", rich_help_panel=SAMPLING)] = 4096,
+    images_per_fault: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Images that a fault in a weight, bias or buffer is tried on.", rich_help_panel=SAMPLING
+        ),
+    ] = 16,
+    sampling: Annotated[
         str,
         typer.Option(
-            help="Class the losses are taken against: true (the data set's) or golden (the fault-free prediction).",
-            rich_help_panel=FAULTS,
+            help="How faults are drawn: importance (those that are likely to matter more often), stratified (by bit, "
+            "after a pilot), uniform (as the papers do). All estimate the same figures.",
+            rich_help_panel=SAMPLING,
         ),
-    ] = "true",
-    all_images: Annotated[
-        bool, typer.Option("--all-images", help="Strike wrongly classified images too.", rich_help_panel=FAULTS)
-    ] = False,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.", rich_help_panel=FAULTS)] = 0.99,
+    ] = "importance",
+    target_ci: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw as many faults as bring the network's interval to this half-width, shared out after a "
+            "pilot: sdc=0.005 (absolute) or dloss=0.05 (relative). Replaces --injections.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    max_injections: Annotated[
+        int, typer.Option(min=1, help="Most faults a site with --target-ci.", rich_help_panel=SAMPLING)
+    ] = 65536,
+    pilot: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Faults a site that stratified sampling and --target-ci try first; no figure rests on them.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 256,
+    exhaustive: Annotated[
+        str | None,
+        typer.Option(
+            help="last: strike every bit of the last site for every image instead, into an artifact of its own.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.", rich_help_panel=SAMPLING)] = 0.99,
     seed: options.Seed = 0,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="auto (the fastest exact one for each site), delta (propagates the change), replay (runs what depends "
+            "on the site), full (the oracle), pytorchfi (for comparison).",
+            rich_help_panel=ENGINE,
+        ),
+    ] = "auto",
+    memory: Annotated[
+        str,
+        typer.Option(
+            help="Memory for what is kept of the fault-free runs, as 1GiB; images are taken in lots that fit.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = "2GiB",
+    verify: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Run this many random faults of the finished campaign again through full; any other outcome is an "
+            "error.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help='Run one part of the campaign, as 2/3; "tgr merge" puts the parts together.', rich_help_panel=CAMPAIGN
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN),
+    ] = None,
+    plan_only: Annotated[
+        bool,
+        typer.Option(
+            "--plan-only",
+            help="Write the plan (to --out, else beside the run's other files) and say what it will take; run nothing.",
+            rich_help_panel=CAMPAIGN,
+        ),
+    ] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Discard what an interrupted campaign has finished.", rich_help_panel=CAMPAIGN),
+    ] = False,
     max_sdc_rate: Annotated[
         float | None,
         typer.Option(
@@ -115,13 +180,6 @@ def inject(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = 0,
     device: options.Device = "cpu",
-    memory: Annotated[
-        str,
-        typer.Option(
-            help="Memory for what is kept of the fault-free runs, as 1GiB; images are taken in lots that fit.",
-            rich_help_panel=FAULTS,
-        ),
-    ] = "2GiB",
     workdir: options.Workdir = Path("runs"),
     out: options.Out = None,
     json: options.Json = False,
@@ -131,91 +189,35 @@ def inject(
 
     Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
     """
+    from tgr_cli.steps import exhaustive as everything
+    from tgr_cli.steps import forecast
     from tgr_cli.steps import inject as step
     from tgr_cli.steps import replay as again
 
     with session(ctx) as console:
         config = options.configure(step.Config, locals())
         if replay is not None:
-            _print_replay(console, again.run(config, replay, console))
+            print_replay(console, again.run(config, replay, console))
+            return
+        if exhaustive is not None:
+            exact = everything.run(config, console)
+            console.wrote(exact.path)
+            print_exact(console, exact)
+            return
+        if plan_only:
+            planned = forecast.run(config, console)
+            console.wrote(planned.path)
+            print_forecast(console, planned)
             return
         result = step.run(config, console)
-        console.wrote(result.injections, result.vulnerability)
-    _print_campaign(console, result)
+        if isinstance(result, step.Shard):
+            console.wrote(result.path)
+        else:
+            console.wrote(result.written.injections, result.written.vulnerability)
+    if isinstance(result, step.Shard):
+        print_shard(console, result)
+        return
+    print_campaign(console, result.written, gate=result.gate, verified=result.verified)
     if result.gate is not None and result.gate.verdict != "passed":
         typer.echo(f"tgr: gate {result.gate.verdict}: {result.gate.sentence}", err=True)
         raise typer.Exit(GATE_FAILED)
-
-
-def _print_campaign(console: Console, result: "Result") -> None:
-    figures = result.network
-    if console.as_json:
-        network = {
-            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in vars(figures).items()
-        }
-        console.json(
-            {
-                "run": result.run,
-                "faults": result.faults,
-                "verified": result.verified,
-                "network": network,
-                "gate": result.gate and vars(result.gate),
-                "sites": result.sites,
-                "injections": result.injections,
-                "vulnerability": result.vulnerability,
-            }
-        )
-        return
-    columns = (
-        "site",
-        "op",
-        "faults",
-        "sdc",
-        "non-finite",
-        "masked",
-        "benign",
-        "SDC rate",
-        "mean dLoss (nats)",
-        "interval",
-    )
-    console.table(f"{result.run}: {result.faults:,} faults", columns, [_cells(row) for row in result.sites])
-    console.line(
-        f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
-        f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
-        f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
-    )
-    if not all(row["per_image"] for row in result.sites):
-        console.line(
-            "the same over sites whose output depends on the image: "
-            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
-        )
-    console.line(f"network, weighted by share of MACs (V_CNN): mean dLoss {number(figures.v_cnn_share)} nats")
-    if result.verified:
-        console.line(f"verified: {result.verified:,} random faults came out the same through full")
-    if not all(row["reliable"] for row in result.sites):
-        console.note("~ marks intervals that rest on fewer than 30 effective contributions: use more --injections")
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    counts = (count(row[name]) for name in ("faults", "sdc", "non_finite", "masked", "benign"))
-    interval = f"{number(row['mean_dloss_low'], 3)} to {number(row['mean_dloss_high'], 3)}"
-    mark = "" if row["reliable"] else "~"
-    rate, dloss = percent(row["sdc_rate"]), number(row["mean_dloss"])
-    return row["site"], row["op"], *counts, rate, dloss, mark + interval
-
-
-def _with_interval(estimate: Any, shown: Callable[[float], str]) -> str:
-    return f"{shown(estimate.mean)} ({shown(estimate.low)} to {shown(estimate.high)})"
-
-
-def _print_replay(console: Console, replay: "Replay") -> None:
-    if console.as_json:
-        console.json({"row": replay.row, "agrees": replay.agrees, "stored": replay.stored, "again": replay.again})
-    else:
-        rows = [(name, str(value), str(replay.again[name])) for name, value in replay.stored.items()]
-        console.table(f"row {replay.row}", ("column", "stored", "again"), rows)
-    if not replay.agrees:
-        raise TgrError(
-            f"row {replay.row} is stored as {replay.stored['outcome']} and came out as {replay.again['outcome']}; "
-            "check that weights, data and library versions are those of the campaign"
-        )

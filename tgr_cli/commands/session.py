@@ -36,10 +36,10 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     with redirect_stdout(sys.stderr), console.running():
         yield console
     for path in console.written:
-        _record(ctx, path, started)
+        _record(ctx, path, started, console.facts)
 
 
-def _record(ctx: typer.Context, path: Path, started: float) -> None:
+def _record(ctx: typer.Context, path: Path, started: float, facts: dict[str, Any]) -> None:
     from tgr_cli.artifacts.store import run_record, write_json
 
     write_json(
@@ -52,6 +52,7 @@ def _record(ctx: typer.Context, path: Path, started: float) -> None:
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 3),
             "options": {name: _option(ctx, name, value) for name, value in sorted(ctx.params.items())},
+            **facts,
         },
     )
 

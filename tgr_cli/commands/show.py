@@ -1,22 +1,38 @@
 """`tgr show`: what an artifact says of itself."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tgr_cli.commands.digests import (
+    descriptions_json,
+    embeddings_json,
+    print_descriptions,
+    print_embeddings,
+    print_texts,
+    texts_json,
+)
 from tgr_cli.commands.options import Json
 from tgr_cli.commands.session import session
+
+# What is printed of a kind before all else, and what JSON has of it; a kind without shows its first rows.
+DIGESTS: dict[str, tuple[Callable[..., None], Callable[..., dict]]] = {
+    "descriptions": (print_descriptions, descriptions_json),
+    "embeddings": (print_embeddings, embeddings_json),
+    "text_embeddings": (print_texts, texts_json),
+}
 
 
 def show(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="An artifact that tgr wrote.")],
-    rows: Annotated[int, typer.Option(min=0, help="Show this many of its first rows.")] = 5,
+    rows: Annotated[int, typer.Option(min=0, help="Show this many of its rows.")] = 5,
     json: Json = False,
 ) -> None:
-    """Print an artifact's kind, columns, lineage, how it was made, and its first rows."""
+    """Print an artifact's kind, columns, lineage, how it was made, and its first rows or what stands out in them."""
     from tgr_cli.steps import show as step
 
     with session(ctx) as console:
@@ -24,6 +40,7 @@ def show(
     columns = [
         {"name": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning} for c in shown.schema.columns
     ]
+    printing, as_json = DIGESTS.get(shown.schema.kind, (None, None)) if shown.digest else (None, None)
     if json:
         console.json(
             {
@@ -35,11 +52,14 @@ def show(
                 "provenance": asdict(shown.provenance),
                 "record": shown.record,
                 "head": shown.head,
+                "digest": as_json(shown.digest) if as_json else None,
             }
         )
         return
     console.line(f"{shown.path}: {shown.schema.kind}, version {shown.schema.version}, {shown.rows:,} rows")
     console.line(f"each row is {shown.schema.row}; written by {shown.schema.command}")
+    if printing:
+        printing(console, shown.digest)
     console.table("Columns", ("column", "type", "unit", "meaning"), [tuple(c.values()) for c in columns])
     facts = asdict(shown.provenance)
     lineage = {name: facts[name] for name in ("tgr", "seed", "model", "classes") if facts[name] is not None}
@@ -52,5 +72,6 @@ def show(
         console.line(f"on {shown.record['host']} at {shown.record['started']}, in {shown.record['seconds']} s")
         options = shown.record["options"].items()
         console.table("Options", ("option", "value", "from"), [(n, str(o["value"]), o["from"]) for n, o in options])
-    for row in shown.head:
-        console.line(", ".join(f"{name}={value}" for name, value in row.items()))
+    if not printing:
+        for row in shown.head:
+            console.line(", ".join(f"{name}={value}" for name, value in row.items()))

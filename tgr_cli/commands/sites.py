@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands.console import count
-from tgr_cli.commands.options import Crop, Json, Model, Quiet, Targets, configure
+from tgr_cli.commands.options import Crop, Json, Model, Quiet, Target, Targets, configure
 from tgr_cli.commands.session import session
 
 
@@ -14,18 +14,27 @@ def sites(
     model: Model,
     num_classes: Annotated[int, typer.Option(min=1, help="Classes that the model is built for.")] = 1000,
     crop: Crop = None,
+    target: Target = "neuron",
     targets: Targets = "conv,linear",
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Also say how many faults tell a site's rate of failures to ± this (Leveugle, DATE 2009)."),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Confidence of that margin.")] = 0.99,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """List a model's sites in execution order: operation, shape for one image, and multiply-accumulates.
 
-    Needs neither weights nor data.
+    With --target weight, bias or buffer: its tensors, with the multiply-accumulates of the operations that read them.
+    Needs neither weights nor data. With --margin: each site's population (its elements' bits in one inference), and how
+    many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
     """
     from tgr_cli.steps import sites as step
 
     with session(ctx) as console:
         result = step.run(configure(step.Config, locals()), console)
+    sizes: list[tuple[int, ...]] = [*zip(result.populations, result.samples, strict=True)] or [()] * len(result.sites)
     if json:
         console.json(
             [
@@ -36,20 +45,35 @@ def sites(
                     "neurons": site.neurons,
                     "macs": site.macs,
                     "per_image": site.per_image,
+                    **dict(zip(("population", "sample"), size, strict=False)),
                 }
-                for site in result.sites
+                for site, size in zip(result.sites, sizes, strict=True)
             ]
         )
         return
+    columns = ("site", "op", "shape", "neurons", "MACs", "output", *(("population", "faults") if margin else ()))
     rows = [
-        (site.name, site.op, "×".join(map(str, site.shape)), count(site.neurons), count(site.macs), _whose(site))
-        for site in result.sites
+        (
+            *(site.name, site.op, "×".join(map(str, site.shape)), count(site.neurons), count(site.macs), _whose(site)),
+            *map(count, size),
+        )
+        for site, size in zip(result.sites, sizes, strict=True)
     ]
     maps, neurons, macs = (
         sum(getattr(site, fact) for site in result.sites) for fact in ("feature_maps", "neurons", "macs")
     )
-    console.table(f"Sites of {model}", ("site", "op", "shape", "neurons", "MACs", "output"), rows)
-    console.line(f"{len(rows):,} sites, {maps:,} feature maps, {neurons:,} neurons, {macs:,} MACs an image")
+    if target == "neuron":
+        console.table(f"Sites of {model}", columns, rows)
+        console.line(f"{len(rows):,} sites, {maps:,} feature maps, {neurons:,} neurons, {macs:,} MACs an image")
+    else:
+        shown = ("tensor", "kind", "shape", "elements", "MACs", *columns[6:])
+        console.table(f"Tensors of {model}", shown, [(*row[:5], *row[6:]) for row in rows])
+        console.line(f"{len(rows):,} tensors, {neurons:,} elements")
+    if margin:
+        console.line(
+            f"{sum(result.samples):,} faults in all tell each site's rate to ± {margin:g} on one image; "
+            f"over many images a site takes up to {result.unbounded:,}"
+        )
 
 
 def _whose(site: object) -> str:

@@ -1,15 +1,15 @@
 """`tgr train`: a classifier with a baseline, cosine or text-initialised head."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import count, number, percent
+from tgr_cli.commands.console import Console, count, number, percent
 from tgr_cli.commands.session import session
 
-HEAD, OPTIM = "Head", "Training"
+HEAD, RECIPE, DISTURB, OPTIM = "Head", "Recipe", "Against faults", "Training"
 
 
 def train(
@@ -38,38 +38,186 @@ def train(
         int | None,
         typer.Option(min=1, help="Length of the random vectors of --head cosine (default: 512).", rich_help_panel=HEAD),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the train split.", rich_help_panel=OPTIM)] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.", rich_help_panel=OPTIM)] = 128,
-    optimizer: Annotated[str, typer.Option(help="sgd or adamw.", rich_help_panel=OPTIM)] = "sgd",
-    lr: Annotated[float, typer.Option(help="Learning rate after the warm-up.", rich_help_panel=OPTIM)] = 0.1,
-    momentum: Annotated[float, typer.Option(help="Momentum of sgd.", rich_help_panel=OPTIM)] = 0.9,
-    weight_decay: Annotated[
-        float, typer.Option(help="Weight decay; a text head's scale is left out.", rich_help_panel=OPTIM)
-    ] = 1e-4,
-    schedule: Annotated[
-        str, typer.Option(help="Learning rate over the epochs: step, cosine or constant.", rich_help_panel=OPTIM)
-    ] = "cosine",
-    step_size: Annotated[int, typer.Option(min=1, help="Epochs between steps.", rich_help_panel=OPTIM)] = 30,
-    gamma: Annotated[float, typer.Option(help="Factor of each step.", rich_help_panel=OPTIM)] = 0.1,
-    warmup_epochs: Annotated[
-        int, typer.Option(min=0, help="Epochs of linear increase from a hundredth of --lr.", rich_help_panel=OPTIM)
-    ] = 0,
-    min_lr: Annotated[float, typer.Option(help="Where the cosine ends.", rich_help_panel=OPTIM)] = 0.0,
-    label_smoothing: Annotated[
-        float, typer.Option(help="Share of the target spread over all classes.", rich_help_panel=OPTIM)
-    ] = 0.0,
-    augment: Annotated[
+    recipe: Annotated[
         str,
         typer.Option(
-            help="none, flip, crop (shifts by up to 4 pixels, and flips: as usual for CIFAR), or imagenet (random "
-            "resized crops, and flips). Digits and signs must not be flipped.",
-            rich_help_panel=OPTIM,
+            help="Recipe whose values the options below replace: none (the defaults shown), auto (by model and data "
+            "set), alexnet_vgg, resnet, mobilenet_v2, maxvit, swin_v2, focalnet (as published), cifar, stl10, food101, "
+            "digits or lenet.",
+            rich_help_panel=RECIPE,
         ),
     ] = "none",
+    print_recipe: Annotated[
+        bool,
+        typer.Option(
+            "--print-recipe", help="Print the recipe with the options in it, and train nothing.", rich_help_panel=RECIPE
+        ),
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the train split (default: 30).", rich_help_panel=RECIPE)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images a step, in each process (default: 128).", rich_help_panel=RECIPE)
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd or adamw (default: sgd).", rich_help_panel=RECIPE)] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate after the warm-up, taken as it is; a recipe's scales with the batch (default: 0.1).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Momentum of sgd (default: 0.9).", rich_help_panel=RECIPE)
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(help="Weight decay; a text head's scale is left out (default: 1e-4).", rich_help_panel=RECIPE),
+    ] = None,
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            help="What the weight decay is for: all, or weights (no biases, norms and position tables) (default: all).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Learning rate over the epochs: step, cosine or constant (default: cosine).", rich_help_panel=RECIPE
+        ),
+    ] = None,
+    step_size: Annotated[
+        int | None, typer.Option(min=1, help="Epochs between steps (default: 30).", rich_help_panel=RECIPE)
+    ] = None,
+    gamma: Annotated[
+        float | None, typer.Option(help="Factor of each step (default: 0.1).", rich_help_panel=RECIPE)
+    ] = None,
+    warmup_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Epochs of linear increase from a hundredth of --lr (default: 0).", rich_help_panel=RECIPE
+        ),
+    ] = None,
+    min_lr: Annotated[
+        float | None, typer.Option(help="Where the cosine ends (default: 0).", rich_help_panel=RECIPE)
+    ] = None,
+    clip_grad_norm: Annotated[
+        float | None,
+        typer.Option(help="Largest norm of all gradients together; 0 for any (default: 0).", rich_help_panel=RECIPE),
+    ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(help="Share of the target spread over all classes (default: 0).", rich_help_panel=RECIPE),
+    ] = None,
+    mixup: Annotated[
+        float | None,
+        typer.Option(help="Mix images and labels with this α; 0 for never (default: 0).", rich_help_panel=RECIPE),
+    ] = None,
+    cutmix: Annotated[
+        float | None,
+        typer.Option(
+            help="Paste a part of one image into another with this α; 0 for never. With both, each "
+            "batch draws one (default: 0).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="none, flip, crop (shifts by up to 4 pixels, and flips: as usual for CIFAR), imagenet"
+            " (random resized crops, and flips), or trivial (those, and TrivialAugment). Digits "
+            "and signs must not be flipped (default: none).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    random_erasing: Annotated[
+        float | None,
+        typer.Option(help="Probability that a rectangle of an image is erased (default: 0).", rich_help_panel=RECIPE),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Repeated augmentation: copies of each image in an epoch, of as many fewer images (default: 1).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    ema_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep a moving average of the weights in their place, with this decay an image and "
+            "epoch; 0 for none (default: 0).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    ema_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps between updates of that average (default: 32).", rich_help_panel=RECIPE),
+    ] = None,
+    amp: Annotated[
+        str | None, typer.Option(help="Mixed precision: none, fp16 or bf16 (default: none).", rich_help_panel=RECIPE)
+    ] = None,
+    sync_bn: Annotated[
+        bool | None,
+        typer.Option(
+            "--sync-bn/--no-sync-bn",
+            help="Batch norm over the images of all processes, on CUDA (default: no).",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Probability that a neuron is set to zero while training.", rich_help_panel=DISTURB),
+    ] = None,
+    dropout_sites: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers it acts on, as conv*,fc1 (default: all convolutions and linear layers but the logits').",
+            rich_help_panel=DISTURB,
+        ),
+    ] = None,
+    stimulated: Annotated[
+        float | None,
+        typer.Option(
+            help="Probability that a random bit of a neuron's value is flipped while training; published: 0.2.",
+            rich_help_panel=DISTURB,
+        ),
+    ] = None,
+    stimulated_sites: Annotated[
+        str | None, typer.Option(help="Layers it acts on (default: as of --dropout-sites).", rich_help_panel=DISTURB)
+    ] = None,
+    stimulated_bits: Annotated[
+        str | None,
+        typer.Option(help="Bits it flips, as 0-22,30 (default: all but the sign).", rich_help_panel=DISTURB),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Begin from these weights of the same model and head.", rich_help_panel=OPTIM),
+    ] = None,
+    freeze_head: Annotated[
+        bool,
+        typer.Option("--freeze-head", help="Keep the layer of the logits as it begins.", rich_help_panel=OPTIM),
+    ] = False,
+    freeze_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-backbone",
+            help="Keep all but the layer of the logits, and batch norm's statistics, as they begin.",
+            rich_help_panel=OPTIM,
+        ),
+    ] = False,
     seed: o.Seed = 0,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the last finished epoch of this training.", rich_help_panel=OPTIM),
+        typer.Option("--resume", help="Go on from this training's checkpoint.", rich_help_panel=OPTIM),
+    ] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps between checkpoints, besides the one after each epoch.", rich_help_panel=OPTIM),
+    ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.", rich_help_panel=OPTIM)
     ] = False,
     images: Annotated[
         int | None,
@@ -99,13 +247,23 @@ def train(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train a classifier on the train split and validate it after every epoch. The head is the only difference."""
+    """Train a classifier on the train split and validate it after every epoch. The head is the only difference.
+
+    On several devices: torchrun --nproc-per-node N -m tgr_cli train …
+    """
     from dataclasses import asdict
 
     from tgr_cli.steps import train as step
 
+    config = o.configure(step.Config, locals())
+    if print_recipe:
+        _print(Console(quiet=quiet, as_json=json), config.resolved())
+        return
     with session(ctx) as console:
-        result = step.run(o.configure(step.Config, locals()), console)
+        result = step.run(config, console)
+        if not result.first:
+            return
+        console.facts["epochs"] = [asdict(cost) for cost in result.costs]
         console.wrote(result.run.training, result.run.weights)
     if json:
         console.json(
@@ -132,3 +290,22 @@ def train(
             )
         ],
     )
+
+
+def _print(console: Console, resolved: Any) -> None:
+    from dataclasses import asdict
+
+    values = asdict(resolved.recipe)
+    if console.as_json:
+        console.json({"recipe": resolved.name, "values": values, "from": resolved.origins})
+        return
+    for note in resolved.notes:
+        console.note(note)
+    rows = [(name.replace("_", "-"), _text(value), resolved.origins[name]) for name, value in values.items()]
+    console.table(f"recipe {resolved.name}", ("field", "value", "from"), rows)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)

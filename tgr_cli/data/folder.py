@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from tgr_cli.data.images import ImageSet, Split, checked, decode
 from tgr_cli.errors import TgrError
@@ -38,6 +37,8 @@ def read(
 
     `labels` gives each class folder's label. Raises TgrError for a folder without one, and where there is no picture.
     """
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset  # slow to import, and not needed for names
+
     for found in classes(folder):
         if found not in labels:
             raise TgrError(f'{folder} holds the folder "{found}", which is no class of {dataset}; rename or remove it')

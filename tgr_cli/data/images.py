@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from tgr_cli.errors import TgrError
+
+if TYPE_CHECKING:
+    import torch
 
 Split = Literal["train", "eval"]
 
@@ -34,7 +36,7 @@ class ImageSet:
     labels: np.ndarray
     used: str
     read: Callable[[int], Image.Image] = field(repr=False)
-    kept: dict[object, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+    kept: dict[object, "tuple[torch.Tensor, torch.Tensor]"] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)

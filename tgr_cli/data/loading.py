@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tgr_cli import seeding
 from tgr_cli.data.images import ImageSet
-from tgr_cli.data.transforms import Transform, augmentation_words
+from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 
 KEPT_SIDE = 64  # pixels: up to this input size, pictures are kept once decoded …
@@ -23,32 +23,36 @@ def batches(
     *,
     batch_size: int,
     workers: int = 0,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     seed: int = 0,
+    pinned: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Return batches of inputs float32 [B, C, H, W] and labels int64 [B], the last one smaller.
 
-    `order` lists the pictures' positions (None: as stored). How picture i is augmented depends on `seed` and i alone,
-    not on order, batch size, workers or any global generator. Inputs of up to 64×64 pixels are kept with `images` as
-    they are decoded, up to 256 MiB a split, and then loaded in this process whatever `workers` is. Raises TgrError for
-    a picture that cannot be decoded.
+    `order` lists the pictures' positions (None: as stored); position i + k·N is picture i's k-th copy, augmented in
+    another way. How it is augmented depends on `seed` and that position alone, not on order, batch size, workers or any
+    global generator. Inputs of up to 64×64 pixels are kept with `images` as they are decoded, up to 256 MiB a split,
+    and then loaded in this process whatever `workers` is. `pinned` memory is copied to CUDA while it computes. Raises
+    TgrError for a picture that cannot be decoded.
     """
     kept = _kept(images, transform)
-    pictures = _Pictures(images, transform, augmentation_words(seed, len(images)), kept)
-    positions = list(range(len(images))) if order is None else [int(position) for position in order]
+    positions = np.arange(len(images)) if order is None else np.asarray(order, np.int64)
+    copies = 1 + (int(positions.max()) // len(images) if len(positions) else 0)
+    pictures = _Pictures(images, transform, transform.words(seed, copies * len(images)), kept)
     loader = DataLoader(
         pictures,
-        batch_sampler=[positions[start : start + batch_size] for start in range(0, len(positions), batch_size)],
+        batch_sampler=[
+            positions[start : start + batch_size].tolist() for start in range(0, len(positions), batch_size)
+        ],
         num_workers=0 if kept else workers,
         collate_fn=_as_it_is,
         generator=seeding.torch_generator(seed, "loader"),
+        pin_memory=pinned,
     )
     for batch in loader:
         if isinstance(batch, TgrError):
             raise batch
-        positions_B, x_BCHW = batch
-        words_B4 = pictures.words_N4[positions_B]
-        yield transform.finish(x_BCHW, words_B4), torch.from_numpy(images.labels[positions_B])
+        yield batch
 
 
 def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | None:
@@ -64,35 +68,41 @@ def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | Non
 
 
 class _Pictures(Dataset):
-    """Lists of positions → those positions and their pixels, uint8 [B, C, H, W]."""
+    """Lists of positions → their inputs, float32 [B, C, H, W], and labels, int64 [B]; made in a worker if there are."""
 
     def __init__(
-        self, images: ImageSet, transform: Transform, words_N4: np.ndarray, kept: tuple[Tensor, Tensor] | None
+        self, images: ImageSet, transform: Transform, words_NW: np.ndarray, kept: tuple[Tensor, Tensor] | None
     ) -> None:
-        self.images, self.transform, self.words_N4, self.kept = images, transform, words_N4, kept
+        self.images, self.transform, self.words_NW, self.kept = images, transform, words_NW, kept
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitems__(self, positions: list[int]) -> tuple[list[int], Tensor] | TgrError:
+    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor] | TgrError:
+        rows = [position % len(self.images) for position in positions]
         try:
-            if self.kept is None:
-                return positions, torch.stack([self._pixels(position) for position in positions])
-            pixels_NCHW, there_N = self.kept
-            for position in positions:
-                if not there_N[position]:
-                    pixels_NCHW[position] = self._pixels(position)
-                    there_N[position] = True
-            return positions, pixels_NCHW[positions]
+            pixels_BCHW = self._pixels(positions, rows)
         except TgrError as error:
             return error  # a worker process would wrap a raised one in a traceback
+        x_BCHW = self.transform.finish(pixels_BCHW, self.words_NW[positions])
+        return x_BCHW, torch.from_numpy(self.images.labels[rows])
 
-    def _pixels(self, position: int) -> Tensor:
-        image = self.images.image(position)
+    def _pixels(self, positions: list[int], rows: list[int]) -> Tensor:
+        if self.kept is None:
+            return torch.stack([self._picture(*both) for both in zip(positions, rows, strict=True)])
+        pixels_NCHW, there_N = self.kept
+        for row in rows:
+            if not there_N[row]:
+                pixels_NCHW[row] = self._picture(row, row)
+                there_N[row] = True
+        return pixels_NCHW[rows]
+
+    def _picture(self, position: int, row: int) -> Tensor:
+        image = self.images.image(row)
         try:
-            return self.transform.pixels(image, int(self.words_N4[position, 3]))
+            return self.transform.pixels(image, int(self.words_NW[position, 3]))
         except TgrError as error:
-            raise TgrError(f"image {self.images.ids[position]} of {self.images.used}: {error}") from error
+            raise TgrError(f"image {self.images.ids[row]} of {self.images.used}: {error}") from error
 
 
 def _as_it_is(batch: Any) -> Any:

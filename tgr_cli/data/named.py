@@ -8,12 +8,12 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision import datasets as tv
 
 from tgr_cli.data import folder
 from tgr_cli.data.images import ImageSet, Split, checked
@@ -33,25 +33,31 @@ class Reader:
     labels: Callable[[Any], Any] = lambda data: data.targets
 
 
-def _by_flag(reader: Callable[..., Any]) -> Callable[[Path, Split, bool], Any]:
-    return lambda root, split, download: reader(str(root), train=split == "train", download=download)
+def _torchvision(name: str) -> Callable[..., Any]:
+    from torchvision import datasets  # slow to import, and not needed for names
+
+    return getattr(datasets, name)
 
 
-def _by_word(reader: Callable[..., Any]) -> Callable[[Path, Split, bool], Any]:
-    return lambda root, split, download: reader(
+def _by_flag(reader: str) -> Callable[[Path, Split, bool], Any]:
+    return lambda root, split, download: _torchvision(reader)(str(root), train=split == "train", download=download)
+
+
+def _by_word(reader: str) -> Callable[[Path, Split, bool], Any]:
+    return lambda root, split, download: _torchvision(reader)(
         str(root), split="train" if split == "train" else "test", download=download
     )
 
 
 READERS = {
-    "cifar10": Reader("cifar-10-batches-py", _by_flag(tv.CIFAR10)),
-    "cifar100": Reader("cifar-100-python", _by_flag(tv.CIFAR100)),
+    "cifar10": Reader("cifar-10-batches-py", _by_flag("CIFAR10")),
+    "cifar100": Reader("cifar-100-python", _by_flag("CIFAR100")),
     # Food101 and GTSRB offer their labels in no public attribute but one decoded picture after the other.
-    "food101": Reader("food-101", _by_word(tv.Food101), lambda data: data._labels),
-    "stl10": Reader("stl10_binary", _by_word(tv.STL10), lambda data: data.labels),
-    "mnist": Reader("MNIST/raw", _by_flag(tv.MNIST)),
-    "fashion_mnist": Reader("FashionMNIST/raw", _by_flag(tv.FashionMNIST)),
-    "gtsrb": Reader("gtsrb", _by_word(tv.GTSRB), lambda data: [label for _, label in data._samples]),
+    "food101": Reader("food-101", _by_word("Food101"), lambda data: data._labels),
+    "stl10": Reader("stl10_binary", _by_word("STL10"), lambda data: data.labels),
+    "mnist": Reader("MNIST/raw", _by_flag("MNIST")),
+    "fashion_mnist": Reader("FashionMNIST/raw", _by_flag("FashionMNIST")),
+    "gtsrb": Reader("gtsrb", _by_word("GTSRB"), lambda data: [label for _, label in data._samples]),
 }
 NAMES = ("imagenet", *READERS, "digits")
 
@@ -60,16 +66,28 @@ NAMES = ("imagenet", *READERS, "digits")
 def class_names(name: str) -> tuple[str, ...]:
     """Return the class names of a named data set, in the order of its labels; no picture is touched."""
     if name == "imagenet":
-        from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES  # slow to import
-
-        return tuple(IMAGENET_CLASSNAMES)
+        return _imagenet_names()
     text = files("tgr_cli.data").joinpath("class_names.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)[name])
 
 
+def _imagenet_names() -> tuple[str, ...]:
+    """Return open_clip's list of ImageNet's names, from its file alone: importing the package takes seconds."""
+    package = find_spec("open_clip")
+    assert package is not None
+    assert package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0]) / "zero_shot_metadata.py"
+    spec = spec_from_file_location("open_clip_names", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return tuple(module.IMAGENET_CLASSNAMES)
+
+
 def class_count(name: str) -> int:
-    """Return the number of classes of a named data set, without the slow import that ImageNet's names need."""
-    return IMAGENET_CLASSES if name == "imagenet" else len(class_names(name))
+    """Return the number of classes of a named data set."""
+    return len(class_names(name))
 
 
 def place(name: str, root: Path) -> Path | None:

@@ -4,7 +4,8 @@ Shapes: B images in a batch, C channels, H×W pixels.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from operator import index
 from typing import Any
@@ -21,7 +22,8 @@ from tgr_cli import seeding
 from tgr_cli.errors import TgrError, did_you_mean
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-AUGMENTATIONS = ("none", "flip", "crop", "imagenet")
+AUGMENTATIONS = ("none", "flip", "crop", "imagenet", "trivial")
+RESIZED = ("imagenet", "trivial")  # those that begin with a random resized crop
 MODES = {1: "L", 3: "RGB"}
 LARGEST = 2**27  # pixels after resizing
 PADDING = 4  # pixels on each side before a random crop, as He et al. (CVPR 2016) train on CIFAR
@@ -128,22 +130,29 @@ def _text(values: tuple[float, ...]) -> str:
 class Transform:
     """A picture's way to the network. `pixels` does a picture's own part, `finish` a whole batch's.
 
-    Every random choice is made from four random 64-bit words a picture, never from a generator: word 0 flips, words 1
-    and 2 place the crop, word 3 seeds the crop of "imagenet".
+    Every random choice is made from random 64-bit words of the picture's own, never from a generator that goes on: word
+    0 flips, words 1 and 2 place the crop, word 3 seeds the random resized crop and what follows it. Four more seed the
+    random erasing, where there is any.
     """
 
     pre: Preprocessing
     augment: str = "none"
+    random_erasing: float = 0.0
 
     def __call__(self, image: Image.Image, seed: int = 0) -> Tensor:
         """Return the input made of one picture, float32 [C, H, W], augmented as `seed` says."""
-        words_14 = augmentation_words(seed, 1)
-        return self.finish(self.pixels(image, int(words_14[0, 3]))[None], words_14)[0]
+        words_1W = self.words(seed, 1)
+        return self.finish(self.pixels(image, int(words_1W[0, 3]))[None], words_1W)[0]
+
+    def words(self, seed: int, count: int) -> np.ndarray:
+        """Return the random words of `count` pictures, uint64 [count, 4 or 8]: row i is of picture i in this pass."""
+        words_N4 = augmentation_words(seed, count)
+        return np.hstack([words_N4, seeding.words(seed, "erasing", count=count)]) if self.random_erasing else words_N4
 
     @property
     def repeatable(self) -> bool:
         """Return whether `pixels` gives the same for a picture each time, so that it may be kept."""
-        return self.augment != "imagenet"
+        return self.augment not in RESIZED
 
     def pixels(self, image: Image.Image, word: int) -> Tensor:
         """Return the picture converted, resized and cropped, uint8 [C, crop, crop]; `word` seeds a random crop.
@@ -152,10 +161,12 @@ class Transform:
         """
         image = image.convert(MODES[self.pre.channels])
         mode = InterpolationMode(self.pre.interpolation)
-        if self.augment == "imagenet":
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(word % 2**63)
-                return tv.pil_to_tensor(v2.RandomResizedCrop(self.pre.crop, interpolation=mode)(image))
+        if self.augment in RESIZED:
+            with _seeded(word):
+                image = v2.RandomResizedCrop(self.pre.crop, interpolation=mode)(image)
+                if self.augment == "trivial":
+                    image = v2.TrivialAugmentWide(interpolation=mode)(image)
+            return tv.pil_to_tensor(image)
         if self.pre.resize is not None and min(image.size) != self.pre.resize:
             width, height = image.size
             if max(image.size) / min(image.size) * self.pre.resize**2 > LARGEST:
@@ -165,14 +176,33 @@ class Transform:
             image = tv.resize(image, [self.pre.resize], interpolation=mode)
         return tv.pil_to_tensor(tv.center_crop(image, [self.pre.crop]))
 
-    def finish(self, x_BCHW: Tensor, words_B4: np.ndarray) -> Tensor:
+    def finish(self, x_BCHW: Tensor, words_BW: np.ndarray) -> Tensor:
         """Return the batch augmented and normalised, float32 [B, C, H, W], from uint8 pixels and uint64 words."""
         if self.augment == "crop":
-            x_BCHW = _random_crop(x_BCHW, words_B4[:, 1], words_B4[:, 2])
+            x_BCHW = _random_crop(x_BCHW, words_BW[:, 1], words_BW[:, 2])
         if self.augment != "none":
-            flip_B111 = torch.from_numpy(words_B4[:, 0] >> np.uint64(63) == 1)[:, None, None, None]
+            flip_B111 = torch.from_numpy(words_BW[:, 0] >> np.uint64(63) == 1)[:, None, None, None]
             x_BCHW = torch.where(flip_B111, x_BCHW.flip(-1), x_BCHW)
-        return tv.normalize(tv.to_dtype(x_BCHW, torch.float32, scale=True), list(self.pre.mean), list(self.pre.std))
+        x_BCHW = tv.normalize(tv.to_dtype(x_BCHW, torch.float32, scale=True), list(self.pre.mean), list(self.pre.std))
+        if self.random_erasing:
+            self._erase(x_BCHW, words_BW)
+        return x_BCHW
+
+    def _erase(self, x_BCHW: Tensor, words_BW: np.ndarray) -> None:
+        """Set a rectangle of some pictures to the mean colour, in place; of a batch, torchvision erases one place."""
+        erase = v2.RandomErasing(p=1.0)
+        chosen = np.flatnonzero(words_BW[:, 4] < np.float64(self.random_erasing) * 2.0**64)
+        for row in chosen.tolist():
+            with _seeded(int(words_BW[row, 5])):
+                x_BCHW[row] = erase(x_BCHW[row])
+
+
+@contextmanager
+def _seeded(word: int) -> Iterator[None]:
+    """Seed the generator that torchvision's transforms draw from, and put it back as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(word % 2**63)
+        yield
 
 
 def _random_crop(x_BCHW: Tensor, rows_B: np.ndarray, columns_B: np.ndarray) -> Tensor:
@@ -204,15 +234,17 @@ def evaluation(pre: Preprocessing) -> Transform:
     return Transform(pre)
 
 
-def training(pre: Preprocessing, augment: str) -> Transform:
+def training(pre: Preprocessing, augment: str, random_erasing: float = 0.0) -> Transform:
     """Return the transform with augmentation.
 
     `none` is `evaluation`; `flip` mirrors every second picture; `crop` also shifts by up to 4 pixels either way, the
-    CIFAR standard; `imagenet` takes a random resized crop and mirrors. Raises TgrError for another word.
+    CIFAR standard; `imagenet` takes a random resized crop and mirrors; `trivial` adds TrivialAugmentWide (Müller and
+    Hutter, ICCV 2021). `random_erasing` is the probability that a rectangle is erased (Zhong et al., AAAI 2020). Raises
+    TgrError for another word.
     """
     if augment not in AUGMENTATIONS:
         raise TgrError(
             f'augmentation "{augment}" is unknown; use {", ".join(AUGMENTATIONS)}.'
             + did_you_mean(augment, AUGMENTATIONS)
         )
-    return Transform(pre, augment)
+    return Transform(pre, augment, random_erasing)

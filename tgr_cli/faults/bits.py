@@ -103,3 +103,10 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
     bits_F = bits_F.to(values_F.device, torch.int64)
     masks_F = torch.ones_like(bits_F).bitwise_left_shift(bits_F).to(form.integer)
     return (values_F.view(form.integer) ^ masks_F).view(values_F.dtype)
+
+
+def every_flip(values: Tensor) -> Tensor:
+    """Return the values with each of their bits flipped, [..., bits], of the same dtype and device."""
+    form = format_of(values.dtype)
+    masks_B = torch.ones(form.width, dtype=torch.int64).bitwise_left_shift(torch.arange(form.width)).to(form.integer)
+    return (values.view(form.integer)[..., None] ^ masks_B.to(values.device)).view(values.dtype)

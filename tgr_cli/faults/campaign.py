@@ -1,6 +1,9 @@
-"""A campaign: every fault of a plan run through an engine, each row put back where the plan has it."""
+"""A campaign: every fault of a plan run through an engine, unit by unit.
 
-from collections.abc import Callable
+A unit is one site on one chunk of images: what is run, finished and kept together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,14 +14,78 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import judge
 from tgr_cli.reporting import SILENT, Reporter
 
+Load = Callable[[np.ndarray], Tensor]
+
+
+def units(plan: Plan, images_per_unit: int) -> np.ndarray:
+    """Return the unit of every fault, int64 [F]: chunk of images × sites + site.
+
+    Chunks hold `images_per_unit` of the struck images in the pool's order. So units run in order make the golden
+    activations of a chunk once.
+    """
+    image_K = np.unique(plan.image_F)
+    chunk_F = np.searchsorted(image_K, plan.image_F) // images_per_unit
+    return chunk_F * len(plan.sites) + plan.site_F
+
+
+def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the places of each unit's faults in the plan, in its order, by unit in running order."""
+    order_F = np.argsort(unit_F, kind="stable")
+    names_U, starts_U = np.unique(unit_F[order_F], return_index=True)
+    return dict(zip(names_U.tolist(), np.split(order_F, starts_U[1:]), strict=True))
+
+
+def each(
+    engine: Engine, plan: Plan, unit_F: np.ndarray, wanted: Sequence[int], load: Load, labels_N: np.ndarray
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield the `wanted` units as they are finished, each with what became of its faults.
+
+    That is their INJECTIONS columns from value_before on, in the plan's order. The engine is shown the images of a
+    whole chunk, whichever of its units are wanted, so that no unit depends on the others; an engine with less memory
+    takes them in lots. `load` and `labels_N` as in `run`.
+    """
+    rows, sites = rows_of(unit_F), len(plan.sites)
+    chunk_F = unit_F // sites
+    for chunk in np.unique(np.asarray(wanted, np.int64) // sites).tolist():
+        image_K = np.unique(plan.image_F[chunk_F == chunk])
+        pending = [unit for unit in wanted if unit // sites == chunk]
+        found: dict[int, dict[str, np.ndarray]] = {unit: {} for unit in pending}
+        for start in range(0, len(image_K), engine.images_at_once):
+            lot_K = image_K[start : start + engine.images_at_once]
+            golden_KC = engine.prepare(load(lot_K))
+            for unit in pending:
+                in_lot = np.isin(plan.image_F[rows[unit]], lot_K)
+                if in_lot.any():
+                    values = strike(engine, plan.take(rows[unit][in_lot]), lot_K, golden_KC, labels_N)
+                    for name, value_F in values.items():
+                        found[unit].setdefault(name, np.zeros(len(in_lot), value_F.dtype))[in_lot] = value_F
+                if start + len(lot_K) == len(image_K):
+                    yield unit, found.pop(unit)
+
+
+def strike(
+    engine: Engine, faults: Plan, image_K: np.ndarray, golden_KC: Tensor, labels_N: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what became of faults at one site on prepared images, whose golden logits are given."""
+    row_F = torch.from_numpy(np.searchsorted(image_K, faults.image_F))
+    struck = engine.inject(
+        Strike(
+            site=faults.sites[faults.site_F[0]],
+            rows_F=row_F,
+            elements_F=torch.from_numpy(faults.element_F),
+            bits_F=torch.from_numpy(faults.bit_F),
+        )
+    )
+    return {
+        "value_before": struck.before_F.double().cpu().numpy(),
+        "value_flipped": struck.flipped_F.double().cpu().numpy(),
+        "value_after": struck.after_F.double().cpu().numpy(),
+        **judge(golden_KC[row_F], struck.logits_FC, torch.from_numpy(labels_N[faults.image_F])).columns(),
+    }
+
 
 def run(
-    engine: Engine,
-    plan: Plan,
-    load: Callable[[np.ndarray], Tensor],
-    labels_N: np.ndarray,
-    *,
-    reporter: Reporter = SILENT,
+    engine: Engine, plan: Plan, load: Load, labels_N: np.ndarray, *, reporter: Reporter = SILENT
 ) -> dict[str, np.ndarray]:
     """Return what became of every fault of `plan`: its INJECTIONS columns from value_before on, in the plan's order.
 
@@ -27,36 +94,12 @@ def run(
     `load` gives the images at some positions of the pool as x_KCHW; `labels_N` are the classes the losses are taken
     against. Images are visited in chunks as the engine wants them, sites in execution order within a chunk.
     """
-    columns: dict[str, np.ndarray] = {}
-    done = 0
-    struck_images = np.unique(plan.image_F)
-    for start in range(0, len(struck_images), engine.images_at_once):
-        image_K = struck_images[start : start + engine.images_at_once]
-        golden_KC = engine.prepare(load(image_K))
-        in_chunk_F = np.isin(plan.image_F, image_K)
-        for number, site in enumerate(plan.sites):
-            chosen = np.flatnonzero(in_chunk_F & (plan.site_F == number))
-            if not len(chosen):
-                continue
-            row_F = torch.from_numpy(np.searchsorted(image_K, plan.image_F[chosen]))
-            struck = engine.inject(
-                Strike(
-                    site=site,
-                    rows_F=row_F,
-                    elements_F=torch.from_numpy(plan.element_F[chosen]),
-                    bits_F=torch.from_numpy(plan.bit_F[chosen]),
-                )
-            )
-            labels_F = torch.from_numpy(labels_N[plan.image_F[chosen]])
-            values = {
-                "value_before": struck.before_F.double().cpu().numpy(),
-                "value_flipped": struck.flipped_F.double().cpu().numpy(),
-                "value_after": struck.after_F.double().cpu().numpy(),
-                **judge(golden_KC[row_F], struck.logits_FC, labels_F).columns(),
-            }
-            for name, value_F in values.items():
-                columns.setdefault(name, np.zeros(len(plan), value_F.dtype))[chosen] = value_F
-            done += len(chosen)
-            reporter.progress("injecting", done, len(plan))
+    unit_F = units(plan, engine.images_at_once)
+    rows, columns, done = rows_of(unit_F), dict[str, np.ndarray](), 0
+    for unit, values in each(engine, plan, unit_F, list(rows), load, labels_N):
+        for name, value_F in values.items():
+            columns.setdefault(name, np.zeros(len(plan), value_F.dtype))[rows[unit]] = value_F
+        done += len(rows[unit])
+        reporter.progress("injecting", done, len(plan))
     assert done == len(plan)
     return columns

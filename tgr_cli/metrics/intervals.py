@@ -2,12 +2,13 @@
 
 What follows treats the images as a sample, so an interval speaks of images like these, not of these alone.
 
+Suffixes: N draws, C clusters.
+
 Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927);
-W. G. Cochran, "Sampling techniques", 3rd edition (1977), chapter 6 (variance of a ratio by linearisation) and chapter
-9A (clusters of unequal sizes); L. Kish, "Survey sampling" (1965), design effect and effective sample size;
-E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small expected number of positive counts
-estimated from survey data", Survey Methodology 24 (1998), degrees of freedom; M. H. Hansen and W. N. Hurwitz, "On the
-theory of sampling from finite populations", Annals of Mathematical Statistics 14 (1943), the weighted estimate.
+P. Hall, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992);
+L. Kish, "Survey sampling" (1965), design effect and effective sample size; E. L. Korn and B. I. Graubard, "Confidence
+intervals for proportions with small expected number of positive counts estimated from survey data", Survey Methodology
+24 (1998), degrees of freedom.
 """
 
 import math
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.99
+RELIABLE_FROM = 30  # effective contributions below which an interval is flagged
 
 
 class Interval(NamedTuple):
@@ -30,14 +32,27 @@ class Estimate(NamedTuple):
     """An estimate with its confidence interval.
 
     `low` and `high` are NaN where no interval can be formed. `effective` is how many equal contributions the estimate
-    rests on: (Σ|c|)² / Σc² over the non-zero contributions c, which is their number where they are equal, and 1 where
-    a single one outweighs all others.
+    rests on, see `effective`.
     """
 
     mean: float
     low: float
     high: float
     effective: float
+
+    @property
+    def reliable(self) -> bool:
+        """Return whether there is an interval, and enough contributions for it."""
+        return self.effective >= RELIABLE_FROM and not math.isnan(self.low)
+
+
+def effective(contribution_C: np.ndarray) -> float:
+    """Return how many equal contributions these are worth: (Σ|c|)² / Σc².
+
+    It is the number of those that are not 0 where they are equal, and 1 where a single one outweighs all others.
+    """
+    squares = float((contribution_C**2).sum())
+    return float(np.abs(contribution_C).sum()) ** 2 / squares if squares else 0.0
 
 
 def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> Interval:
@@ -53,77 +68,64 @@ def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> I
     centre = (successes + z2 / 2) / (trials + z2)
     half = math.sqrt(z2 * (trials * share * (1 - share) + z2 / 4)) / (trials + z2)
     # Rounding may push a limit past the estimate or the ends of the scale by the last bit.
-    return Interval(max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)))
+    return Interval(float(max(0.0, min(centre - half, share))), float(min(1.0, max(centre + half, share))))
 
 
-def clustered_mean(
-    values_N: np.ndarray,
-    weights_N: np.ndarray,
-    clusters_N: np.ndarray,
-    confidence: float = CONFIDENCE,
-    strata_N: np.ndarray | None = None,
-) -> Estimate:
-    """Return the estimate of a mean from N draws: mean(weight × value), with a t interval on the clusters' totals.
+def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Return a t interval corrected for skewness, from the value and what each cluster adds to its error.
 
-    The variance is that of the linearised ratio of totals to counts, Σ T_c² · C / (C - 1) with T_c the sum over the
-    cluster's draws of (weight × value - mean) / N, and the interval has C - 1 degrees of freedom for C clusters
-    (Cochran 1977). No interval can be formed from a single cluster.
-
-    With `strata_N` the estimate is the mean over strata (sites) of each stratum's own mean; the clusters run across
-    strata, as one image is struck at many sites.
+    With A the skewness of the error, Σe³ / (Σe²)^1.5, and T the error over its standard error, ((1 + A·T / 3)³ - 1) / A
+    + A / 6 is nearer to normal than T is, and increases with it (Hall 1992, the cubic transformation). Solving it for
+    the t quantiles q at C - 1 degrees of freedom gives the limits; without skewness they are those of the t interval.
+    The limit on the long side reaches further out where a few clusters carry the value. There the transformation is
+    flat where 1 + A·T / 3 is near 0, and its inverse shoots out: the limit is held to q + 2 A (2 q² + 1) / 6 standard
+    errors, twice the correction of the Edgeworth expansion, which kept coverage where it was tried
+    (benchmarks/interval_coverage.py). Both limits are NaN for a single cluster.
     """
-    mean, variance, clusters, contribution_N, _ = _linearised(values_N, weights_N, clusters_N, strata_N)
-    half = stats.t.ppf(0.5 + confidence / 2, clusters - 1) * math.sqrt(variance) if clusters > 1 else math.nan
-    return Estimate(mean, mean - half, mean + half, _effective(contribution_N))
+    clusters, squares = len(error_C), float((error_C**2).sum())
+    if clusters < 2:
+        return Interval(math.nan, math.nan)
+    if squares == 0:
+        return Interval(value, value)
+    error = math.sqrt(squares * clusters / (clusters - 1))
+    skewness = float((error_C**3).sum()) / squares**1.5
+    quantile = float(stats.t.ppf(0.5 + confidence / 2, clusters - 1))
+    furthest = quantile + abs(skewness) * (2 * quantile**2 + 1) / 3
+
+    def untransformed(x: float) -> float:
+        if abs(skewness) < 1e-6:
+            return x
+        return float(3 / skewness * (np.cbrt(1 + skewness * (x - skewness / 6)) - 1))
+
+    below, above = min(untransformed(quantile), furthest), max(untransformed(-quantile), -furthest)
+    return Interval(value - error * below, value - error * above)
 
 
-def clustered_proportion(
-    hits_N: np.ndarray,
-    weights_N: np.ndarray,
-    clusters_N: np.ndarray,
-    confidence: float = CONFIDENCE,
-    strata_N: np.ndarray | None = None,
-) -> Estimate:
-    """Return the estimate of a share from N yes-or-no draws, with Wilson's interval at the effective sample size.
+def score_interval(
+    rate: float, error_C: np.ndarray, hit_N: np.ndarray, size_N: np.ndarray, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return Wilson's interval at the effective sample size, for the rate Σ hit of N yes-or-no draws.
 
-    That size is p(1 - p) over the variance `clustered_mean` uses, which is N over the design effect (Kish 1965), times
-    the squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn and Graubard 1998). It is at least
-    1, which is also what a single cluster is worth, and at most N, so that plain Wilson is never wider. Where p is 0
-    or 1 the draws show no variance, and the size before the quantiles is (Σw)² / Σw², N for equal weights.
-    Weighted draws may estimate a share above 1; it is reported as 1.
+    `size_N` is what each draw adds to the rate if it is a hit, `hit_N` what it did add, `error_C` what each cluster
+    adds to the error. The effective size is p(1 - p) over the variance of the clusters' totals, which is N over the
+    design effect (Kish 1965), times the squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn
+    and Graubard 1998); at most what independent hits of these sizes are worth, and at least 1, which is also what a
+    single cluster is worth.
+
+    Hits that were not seen may be larger than those that were: Σ size² / Σ size is the size of a typical fault's. It
+    is what counts where there is no hit, and 1 / (k + 1)² of what it exceeds the size of k effective hits by where
+    there are some. Under equal weights nothing of this changes Wilson's interval.
     """
-    mean, variance, clusters, contribution_N, share_N = _linearised(
-        hits_N.astype(np.float64), weights_N, clusters_N, strata_N
-    )
-    draws, share = len(hits_N), min(mean, 1.0)
-    spread = share * (1 - share)
-    size = spread / variance if spread > 0 and variance > 0 else share_N.sum() ** 2 / (share_N**2).sum()
-    quantile = 0.5 + confidence / 2
+    clusters, share, quantile = len(error_C), min(rate, 1.0), 0.5 + confidence / 2
+    typical = float((size_N**2).sum() / size_N.sum())
+    spread, hits = share * (1 - share), float(hit_N.sum())
+    seen = typical
+    if clusters > 1 and spread > 0:
+        variance = float((error_C**2).sum()) * clusters / (clusters - 1)
+        seen = max(variance / spread, float((hit_N**2).sum()) / hits)
+        seen += max(typical - seen, 0.0) / (effective(hit_N) + 1) ** 2
+    trials = 1.0
     if clusters > 1:
-        size *= (stats.t.ppf(quantile, draws - 1) / stats.t.ppf(quantile, clusters - 1)) ** 2
-    else:
-        size = 1.0
-    size = min(max(size, 1.0), float(draws))
-    return Estimate(share, *wilson(share * size, size, confidence), _effective(contribution_N))
-
-
-def _linearised(
-    values_N: np.ndarray, weights_N: np.ndarray, clusters_N: np.ndarray, strata_N: np.ndarray | None
-) -> tuple[float, float, int, np.ndarray, np.ndarray]:
-    """Return mean, its variance, the number of clusters, each draw's contribution to the mean, and its share of it."""
-    assert len(values_N) > 0, "an estimate needs at least one draw"
-    _, cluster_N = np.unique(clusters_N, return_inverse=True)
-    strata = np.zeros(len(values_N)) if strata_N is None else strata_N
-    _, stratum_N, draws_S = np.unique(strata, return_inverse=True, return_counts=True)
-    weighted_N = weights_N * values_N
-    share_N = 1 / (len(draws_S) * draws_S[stratum_N])
-    mean_S = np.bincount(stratum_N, weighted_N) / draws_S
-    total_C = np.bincount(cluster_N, share_N * (weighted_N - mean_S[stratum_N]))
-    clusters = len(total_C)
-    variance = float((total_C**2).sum()) * clusters / (clusters - 1) if clusters > 1 else math.nan
-    return float(mean_S.mean()), variance, clusters, share_N * weighted_N, share_N * weights_N
-
-
-def _effective(contribution_N: np.ndarray) -> float:
-    squares = float((contribution_N**2).sum())
-    return float(np.abs(contribution_N).sum()) ** 2 / squares if squares else 0.0
+        ratio = stats.t.ppf(quantile, len(hit_N) - 1) / stats.t.ppf(quantile, clusters - 1)
+        trials = max(ratio**2 / seen, 1.0)
+    return wilson(share * trials, trials, confidence)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace
 from tgr_cli.errors import TgrError
 from tgr_cli.models.card import ModelCard
 from tgr_cli.reporting import Reporter
 
 HEADS = ("baseline", "cosine", "text")
-INITS = ("random", "template", "descriptions")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ Twice for each candidate: on the images of each model's own campaign (`own`), an
 classify correctly (`common`), so that neither is measured on easier images.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,10 @@ from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError
-from tgr_cli.metrics import summary
+from tgr_cli.metrics import improvement, summary
+from tgr_cli.metrics.estimates import NO_ESTIMATE
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import runs
-
-BY_MEAN = (
-    "last_layer",
-    "last_layer_by_neurons",
-    "last_layer_by_macs",
-    "overall",
-    "overall_per_image",
-    "overall_by_macs",
-)
+from tgr_cli.steps import results, runs
 
 # What moves the faults a campaign draws, or how they are judged; how many there are only widens the intervals.
 CHOICES = {
@@ -92,7 +83,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Figures:
-    """A run on one choice of images: its rows of `vulnerability`, their faults, and Top2Diff of its correct images."""
+    """A run on one choice of images: its sites' facts, their faults, and Top2Diff of its correct images."""
 
     rows: list[dict[str, Any]]
     faults: summary.Faults
@@ -100,16 +91,6 @@ class _Figures:
 
     def outcomes(self, outcome: str) -> int:
         return int((self.faults.outcome == outcome).sum())
-
-    def reliable(self, sites: Sequence[str] | None = None) -> bool:
-        return all(row["reliable"] for row in self.rows if sites is None or row["site"] in sites)
-
-    def median_last_layer(self, last: Sequence[str]) -> float:
-        return summary.median_dloss(self.faults.at(last[0])) if last else math.nan
-
-    @property
-    def median_overall(self) -> float:
-        return float(np.mean([summary.median_dloss(self.faults.at(row["site"])) for row in self.rows]))
 
     @property
     def mean_top2diff(self) -> float | None:
@@ -167,7 +148,9 @@ def _open(folder: RunFolder) -> _Run:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
     rows = vulnerability.table.to_pylist()
     name = folder.path.resolve().name
-    return _Run(name, golden, injections, vulnerability, rows, summary.Faults.read(injections.table))
+    return _Run(
+        name, golden, injections, vulnerability, rows, results.read(injections.table, injections.provenance.config)
+    )
 
 
 def _note_choices(measured: _Run, baseline: _Run, reporter: Reporter) -> None:
@@ -197,32 +180,29 @@ def _figures(measured: _Run, image_ids: np.ndarray | None) -> _Figures | None:
     if image_ids is None:
         return _Figures(measured.rows, measured.faults, top2diff_N[shown])
     faults = measured.faults.where(np.isin(measured.faults.image_id, image_ids))
-    at_sites = [faults.at(row["site"]) for row in measured.rows]
-    if not all(len(at_site) for at_site in at_sites):
+    if not {row["site"] for row in measured.rows} <= set(faults.site):
         return None
-    rows = [summary.vulnerability_row(row, at_site) for row, at_site in zip(measured.rows, at_sites, strict=True)]
-    return _Figures(rows, faults, top2diff_N[np.isin(measured.golden.column("image_id"), image_ids)])
+    return _Figures(measured.rows, faults, top2diff_N[np.isin(measured.golden.column("image_id"), image_ids)])
 
 
 def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:
-    factors = vars(summary.improvement(before.rows, after.rows, baseline.last, candidate.last))
+    sides = ((baseline, before), (candidate, after))
+    divided, by = (improvement.figures(figures.rows, figures.faults, measured.last) for measured, figures in sides)
+    factors = improvement.improvement(divided, by)
     if "none" in (baseline.limit, candidate.limit):
-        factors |= dict.fromkeys(BY_MEAN)
-    factors["median_last_layer"] = summary.ratio(
-        before.median_last_layer(baseline.last), after.median_last_layer(candidate.last)
-    )
-    factors["median_overall"] = summary.ratio(before.median_overall, after.median_overall)
+        factors |= dict.fromkeys(improvement.MEANS, NO_ESTIMATE)
     row: dict[str, Any] = {
         "baseline": baseline.name,
         "candidate": candidate.name,
         "images": images,
         "params_delta": _params(candidate) - _params(baseline),
         "macs_delta": _macs(candidate) - _macs(baseline),
-        **{name: None if value is None or np.isnan(value) else value for name, value in factors.items()},
-        "last_layer_reliable": before.reliable(baseline.last) and after.reliable(candidate.last),
-        "overall_reliable": before.reliable() and after.reliable(),
     }
-    for side, measured, figures in (("baseline", baseline, before), ("candidate", candidate, after)):
+    for name, factor in factors.items():
+        limits = {name: factor.mean, f"{name}_low": factor.low, f"{name}_high": factor.high}
+        row |= {column: None if np.isnan(value) else value for column, value in limits.items()}
+        row[f"{name}_reliable"] = factor.reliable
+    for side, (measured, figures) in zip(("baseline", "candidate"), sides, strict=True):
         row |= {
             f"accuracy_{side}": float(runs.correct(measured.golden).mean()),
             f"top2diff_{side}": figures.mean_top2diff,

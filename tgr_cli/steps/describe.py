@@ -1,54 +1,140 @@
-"""Describe the classes of a data set in sentences: stored ones where they exist, templates elsewhere."""
+"""Describe the classes of a data set in sentences: stored ones where they exist, a language model's elsewhere."""
 
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import DESCRIPTIONS
-from tgr_cli.data.datasets import DataSource, class_names
+from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
-from tgr_cli.text.generators import GENERATORS, Description
+from tgr_cli.text.answers import answers_file
+from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.generators import Description, Stored, Template
+from tgr_cli.text.importers import Imported
+from tgr_cli.text.llm import INSTRUCTION, Estimate, LanguageModel, Usage
 from tgr_cli.text.prompts import PromptSet
+
+SOURCES = (Stored.name, LanguageModel.name, Template.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`source` is stored or template; None takes stored descriptions where every class has some, else templates."""
+    """`source` is stored, llm or template; None takes stored descriptions where every class has some, else llm.
+
+    A server, a model or questions of one's own mean llm. `from_file` takes the place of a source.
+    """
 
     data: DataSource
     source: str | None = None
     prompts: Path | None = None
+    questions: Path | None = None
+    from_file: Path | None = None
+    endpoint: Endpoint = field(default_factory=Endpoint)
     workdir: Path = Path("runs")
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.source is not None and self.source not in GENERATORS:
+        if self.source is not None and self.source not in SOURCES:
             raise TgrError(
-                f'--source "{self.source}" is none of {", ".join(GENERATORS)}.{did_you_mean(self.source, GENERATORS)}'
+                f'--source "{self.source}" is none of {", ".join(SOURCES)}.{did_you_mean(self.source, SOURCES)}'
             )
+        other = "--from-file" if self.from_file else f"--source {self.source}"
+        if self.from_file and (self.source or self.prompts):
+            raise TgrError("--from-file brings the descriptions itself; leave --source and --prompts out")
+        if (self.from_file or self.source not in (None, LanguageModel.name)) and self.meant_for_llm:
+            raise TgrError(
+                f"{self.meant_for_llm} is for --source llm and has no use with {other}; leave one of them out"
+            )
+
+    @property
+    def meant_for_llm(self) -> str:
+        """Return the first option given that only a language model has a use for, "" for none."""
+        given = {"questions": self.questions, "base-url": self.endpoint.base_url, "llm": self.endpoint.llm}
+        return next((f"--{name}" for name, value in given.items() if value is not None), "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was written: where, from which source, and the descriptions in the order of the file."""
+    """What was written: where, from which source, the descriptions in the order of the file.
+
+    `usage` is what a language model's answers took, None for other sources.
+    """
 
     path: Path
     source: str
     classes: tuple[str, ...]
     descriptions: tuple[Description, ...]
+    usage: Usage | None = None
+
+    @property
+    def missing(self) -> tuple[Description, ...]:
+        """Return the questions that have no description in the end."""
+        return tuple(described for described in self.descriptions if described.status != "ok")
+
+
+def estimate(config: Config) -> Estimate | None:
+    """Return what a language model would be asked, None where none would be; nothing is sent or written."""
+    if config.from_file:
+        return None
+    classes = class_names(config.data)
+    prompts = _prompts(config, SILENT)
+    if _source(config, prompts, classes, SILENT) != LanguageModel.name:
+        return None
+    return LanguageModel(prompts, config.endpoint, answers_file(_path(config))).estimate(classes)
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Write the descriptions of a data set's classes and return them; no image is needed."""
     classes = class_names(config.data)
-    prompts = prompt_files.for_dataset(config.data.dataset, config.data.folder, config.prompts, reporter)
+    if config.from_file:
+        imported = Imported(config.from_file)
+        described = tuple(sorted(imported.describe(classes, reporter)))
+        return _write(config, imported.name, classes, described, {"descriptions": imported.sha256}, {})
+    prompts = _prompts(config, reporter)
     source = _source(config, prompts, classes, reporter)
-    path = store.prepare(config.out or Workspace(config.workdir, config.data.folder).descriptions)
-    described = tuple(sorted(GENERATORS[source](prompts).describe(classes, reporter)))
+    inputs = {"prompts": prompts.sha256}
+    extra: dict[str, object] = {"prompts": prompts.sha256, "prompt_set": prompts.name}
+    if source != LanguageModel.name:
+        generator = Stored(prompts) if source == Stored.name else Template(prompts)
+        described = tuple(sorted(generator.describe(classes, reporter)))
+        return _write(config, source, classes, described, inputs, extra)
+    path = store.prepare(_path(config))
+    model = LanguageModel(prompts, config.endpoint, answers_file(path))
+    described = tuple(sorted(model.describe(classes, reporter)))
+    questions = hashlib.sha256("\n".join(prompts.questions).encode()).hexdigest()
+    extra |= {"llm": config.endpoint.model, "questions": questions, "instruction": INSTRUCTION}
+    extra |= {"answers": dict(sorted(Counter(d.status for d in described).items()))}
+    result = _write(config, source, classes, described, inputs | {"questions": questions}, extra)
+    return replace(result, usage=model.usage(classes))
+
+
+def _path(config: Config) -> Path:
+    return config.out or Workspace(config.workdir, config.data.folder).descriptions
+
+
+def _prompts(config: Config, reporter: Reporter) -> PromptSet:
+    prompts = prompt_files.for_dataset(config.data.dataset, config.data.folder, config.prompts, reporter)
+    return prompt_files.with_questions(prompts, config.questions) if config.questions else prompts
+
+
+def _write(
+    config: Config,
+    source: str,
+    classes: tuple[str, ...],
+    described: tuple[Description, ...],
+    inputs: dict[str, str],
+    extra: dict[str, object],
+) -> Result:
+    path = store.prepare(_path(config))
+    settings = normalised(config) | {"source": source}
+    if source != LanguageModel.name:
+        del settings["endpoint"]
     store.write(
         path,
         DESCRIPTIONS,
@@ -56,15 +142,17 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             "class_index": [d.class_index for d in described],
             "class_name": [d.class_name for d in described],
             "question": [d.question for d in described],
-            "description": [d.text for d in described],
+            "sample": [d.sample for d in described],
+            "description": [d.text if d.status == "ok" else None for d in described],
+            "status": [d.status for d in described],
             "source": [d.source for d in described],
         },
         store.provenance_for(
             DESCRIPTIONS,
-            config=normalised(config),
+            config=settings,
             classes=sha256_names(classes),
-            inputs={"prompts": prompts.sha256},
-            extra={"source": source, "prompts": prompts.sha256, "prompt_set": prompts.name},
+            inputs=inputs,
+            extra={"source": source} | extra,
         ),
     )
     return Result(path=path, source=source, classes=classes, descriptions=described)
@@ -72,17 +160,24 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 def _source(config: Config, prompts: PromptSet, classes: tuple[str, ...], reporter: Reporter) -> str:
     missing = prompts.missing(classes)
-    if config.source == "template" or not missing:
-        return config.source or "stored"
+    if config.source in (Template.name, LanguageModel.name):
+        return config.source
+    if config.meant_for_llm:
+        if not missing:
+            reporter.note(
+                f"{config.meant_for_llm} asks a language model, though descriptions are stored for these classes"
+            )
+        return LanguageModel.name
+    if not missing:
+        return Stored.name
     what = f"no descriptions are stored for {config.data.folder}"
     if prompts.descriptions:
         what = f'the descriptions stored in {prompts.name}.toml have none for "{missing[0]}"'
         what += f" and {len(missing) - 1} more classes" if len(missing) > 1 else ""
-    if config.source == "stored":
+    if config.source == Stored.name:
         raise TgrError(
-            f"{what}; use --source template, your own with --prompts FILE, or one of the data sets that have some: "
-            f"{', '.join(prompt_files.with_descriptions())}"
+            f"{what}; use --source llm, --source template, your own with --prompts FILE, or one of the data sets that "
+            f"have some: {', '.join(prompt_files.with_descriptions())}"
         )
-    example = prompts.render(prompts.templates[0], 0, classes[0])
-    reporter.note(f'{what}: template descriptions are written instead, such as "{example}"')
-    return "template"
+    reporter.note(f"{what}: a language model is asked")
+    return LanguageModel.name

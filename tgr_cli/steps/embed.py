@@ -1,35 +1,39 @@
 """Make the class embeddings that a text-guided head starts from: from descriptions, templates, a matrix, or chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import Workspace
-from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
-from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS
-from tgr_cli.data.datasets import DataSource, class_names
+from tgr_cli.artifacts.layout import INITS, Workspace, text_embeddings
+from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_file, sha256_names
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
+from tgr_cli.data import row_names
+from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.models.loading import usable_device
-from tgr_cli.models.source import INITS
 from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.text import clip_weights, digest
 from tgr_cli.text import prompts as prompt_files
-from tgr_cli.text.encoders import DEFAULT_MODEL, DEFAULT_PRETRAINED, Encoder, OpenClip, Tfidf
+from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
+from tgr_cli.text.digest import EmbeddingsDigest, Pair
+from tgr_cli.text.encoders import Encoder, Tfidf
 from tgr_cli.text.generators import Template
-from tgr_cli.text.initialise import RANDOM_DIM, class_embeddings, closest, random_embeddings, spread
+from tgr_cli.text.initialise import RANDOM_DIM, class_embeddings, random_embeddings, spread
 from tgr_cli.text.matrices import class_rows, read_matrix
 
 ENCODERS = ("openclip", "tfidf")
-PAIRS = 5
+PRECISIONS = ("fp32", "fp16", "bf16")
 SAME = 1 - 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What the rows are made of. None leaves a choice to the step: openclip, its default model, the largest E.
+    """What the rows are made of. None leaves a choice to the step: openclip, its default model, the largest E, fp32.
 
-    `embedding_dim` goes with tfidf and random; `from_file` takes the place of an encoder.
+    `embedding_dim` goes with tfidf and random; `from_file` takes the place of an encoder, and `rows` (numbers) or
+    `row_names` (a data set, or a file of names) picks its rows. `keep_all` writes each text's embedding too.
     """
 
     data: DataSource
@@ -37,9 +41,12 @@ class Config:
     encoder: str | None = None
     clip_model: str | None = None
     clip_pretrained: str | None = None
+    precision: str | None = None
     embedding_dim: int | None = None
+    keep_all: bool = False
     from_file: Path | None = None
     rows: Path | None = None
+    row_names: str | None = None
     descriptions: Path | None = None
     prompts: Path | None = None
     seed: int = 0
@@ -48,139 +55,199 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.init not in INITS:
-            raise TgrError(f'--init "{self.init}" is none of {", ".join(INITS)}.{did_you_mean(self.init, INITS)}')
-        if self.encoder is not None and self.encoder not in ENCODERS:
-            hint = did_you_mean(self.encoder, ENCODERS)
-            raise TgrError(f'--encoder "{self.encoder}" is none of {", ".join(ENCODERS)}.{hint}')
+        for option, value, known in (
+            ("--init", self.init, INITS),
+            ("--encoder", self.encoder, ENCODERS),
+            ("--precision", self.precision, PRECISIONS),
+        ):
+            if value is not None and value not in known:
+                raise TgrError(f'{option} "{value}" is none of {", ".join(known)}.{did_you_mean(value, known)}')
         if self.embedding_dim is not None and self.embedding_dim < 1:
             raise TgrError(f"--embedding-dim is {self.embedding_dim}, where 1 or more is expected")
         unread = "--from-file" if self.from_file else "--init random" if self.init == "random" else ""
-        for name in ("encoder", "clip_model", "clip_pretrained", "descriptions", "prompts"):
+        for name in ("encoder", "clip_model", "clip_pretrained", "precision", "descriptions", "prompts", "keep_all"):
             self._refuse(name, f"{unread} needs no text and no encoder" if unread else "")
-        self._refuse("rows", "" if self.from_file else "it picks rows of the matrix that --from-file names")
+        for name in ("rows", "row_names"):
+            self._refuse(name, "" if self.from_file else "it picks rows of the matrix that --from-file names")
+        self._refuse("row_names", "--rows picks the rows" if self.rows else "")
         self._refuse("prompts", "" if self.init == "template" else "it is for --init template; describe takes it too")
         self._refuse("descriptions", "" if self.init == "descriptions" else "it is for --init descriptions")
-        for name in ("clip_model", "clip_pretrained"):
+        for name in ("clip_model", "clip_pretrained", "precision"):
             self._refuse(name, "--encoder tfidf is no CLIP model" if self.encoder == "tfidf" else "")
+        bundled = (self.clip_model or "").startswith((clip_weights.HUB, clip_weights.FOLDER))
+        self._refuse("clip_pretrained", f"{self.clip_model} brings its weights" if bundled else "")
         sized = self.from_file is None and (self.init == "random" or self.encoder == "tfidf")
         self._refuse("embedding_dim", "" if sized else "it is for --encoder tfidf and --init random; E is given here")
 
     def _refuse(self, name: str, reason: str) -> None:
-        if reason and getattr(self, name) is not None:
+        if reason and getattr(self, name) not in (None, False):
             raise TgrError(f"--{name.replace('_', '-')} has no use here: {reason}; leave it out")
+
+    @property
+    def clip(self) -> tuple[str, str] | None:
+        """Return the CLIP model and the tag or file of its weights, None where no such model is asked for."""
+        if self.from_file is not None or self.init == "random" or self.encoder == "tfidf":
+            return None
+        return self.clip_model or DEFAULT_MODEL, self.clip_pretrained or DEFAULT_PRETRAINED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was written, and how it looks: E, how many texts, mean spread (None without texts), closest pairs."""
+    """What was written (`all_path`: each text's row, where kept), from what, and how it looks.
+
+    `truncated` counts the texts that the encoder could not read to their end.
+    """
 
     path: Path
+    all_path: Path | None
     init: str
     encoder: str
-    classes: tuple[str, ...]
-    dim: int
-    texts: int
-    spread: float | None
-    closest: tuple[tuple[str, str, float], ...]
+    truncated: int
+    digest: EmbeddingsDigest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Class embeddings with their origin: `embeddings_CE` unit rows; texts and spread a class; inputs by role."""
+    """Class embeddings with their origin: `embeddings_CE` unit rows; texts and spread a class; inputs by role.
+
+    `texts` holds each class's texts, and `texts_NE` their embeddings in the same order; both are empty without texts.
+    """
 
     embeddings_CE: np.ndarray
     encoder: str
-    texts_C: list[int]
     spread_C: list[float | None]
     inputs: dict[str, str]
+    texts: list[list[str]]
+    texts_NE: np.ndarray
+    truncated: int = 0
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Write one unit row a class and return a summary."""
+    """Write one unit row a class, with `keep_all` one a text as well, and return a summary."""
+    if config.clip is not None:
+        clip_weights.demand_a_source(*config.clip)
     classes = class_names(config.data)
     path = store.prepare(config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init))
     rows = _rows(config, classes, reporter)
-    pairs = closest(rows.embeddings_CE, PAIRS)
-    _note_equal_rows(pairs, classes, reporter)
-    dim = rows.embeddings_CE.shape[1]
-    store.write(
-        path,
-        EMBEDDINGS,
-        {
-            "class_index": range(len(classes)),
-            "class_name": classes,
-            "embedding": list(rows.embeddings_CE),
-            "descriptions": rows.texts_C,
-            "spread": rows.spread_C,
-        },
-        store.provenance_for(
-            EMBEDDINGS,
+    texts_C = [len(of_class) for of_class in rows.texts]
+    seen = digest.of_embeddings(classes, rows.embeddings_CE, texts_C, rows.spread_C)
+    _note_equal_rows(seen.closest, reporter)
+
+    def provenance(schema: Schema) -> Provenance:
+        return store.provenance_for(
+            schema,
             config=normalised(_without_paths(config)),
             seed=config.seed if config.init == "random" else None,
             classes=sha256_names(classes),
             inputs=rows.inputs,
-            extra={"init": config.init, "encoder": rows.encoder, "dim": dim},
-        ),
-    )
-    spreads = [value for value in rows.spread_C if value is not None]
+            extra={"init": config.init, "encoder": rows.encoder, "dim": seen.dim},
+        )
+
+    all_path = text_embeddings(path)
+    if config.keep_all:
+        store.write(all_path, TEXT_EMBEDDINGS, _text_columns(rows, classes), provenance(TEXT_EMBEDDINGS))
+    elif all_path.exists():
+        reporter.note(f"{all_path} is of an earlier run; --keep-all would replace it")
+    columns = {
+        "class_index": range(len(classes)),
+        "class_name": classes,
+        "embedding": list(rows.embeddings_CE),
+        "descriptions": texts_C,
+        "spread": rows.spread_C,
+    }
+    store.write(path, EMBEDDINGS, columns, provenance(EMBEDDINGS))
     return Result(
         path=path,
+        all_path=all_path if config.keep_all else None,
         init=config.init,
         encoder=rows.encoder,
-        classes=classes,
-        dim=dim,
-        texts=sum(rows.texts_C),
-        spread=float(np.mean(spreads)) if spreads else None,
-        closest=tuple((classes[first], classes[second], cosine) for first, second, cosine in pairs),
+        truncated=rows.truncated,
+        digest=seen,
     )
 
 
-def _note_equal_rows(pairs: list[tuple[int, int, float]], classes: tuple[str, ...], reporter: Reporter) -> None:
-    same = [(first, second) for first, second, cosine in pairs if cosine > SAME]
+def _text_columns(rows: Rows, classes: tuple[str, ...]) -> dict[str, Sequence[object]]:
+    index_N = np.repeat(np.arange(len(classes)), [len(of_class) for of_class in rows.texts])
+    own_NE = rows.embeddings_CE[index_N].astype(np.float64)
+    return {
+        "class_index": index_N.tolist(),
+        "class_name": [classes[index] for index in index_N],
+        "text": [text for of_class in rows.texts for text in of_class],
+        "embedding": list(rows.texts_NE),
+        "cosine": (own_NE * rows.texts_NE).sum(axis=1).tolist(),
+    }
+
+
+def _note_equal_rows(pairs: tuple[Pair, ...], reporter: Reporter) -> None:
+    same = [pair for pair in pairs if pair.cosine > SAME]
     if same:
-        many = f"{'at least ' if len(same) == PAIRS else ''}{len(same)} pair{'s' if len(same) > 1 else ''} of classes"
-        first, second = same[0]
+        least = "at least " if len(same) == digest.SHOWN else ""
+        many = f"{least}{len(same)} pair{'s' if len(same) > 1 else ''} of classes"
+        pair = same[0]
         reporter.note(
-            f'{many} have equal embeddings, such as {first} "{classes[first]}" and {second} "{classes[second]}": '
-            "a head starts with equal rows for them"
+            f'{many} have equal embeddings, such as {pair.first_index} "{pair.first}" and {pair.second_index} '
+            f'"{pair.second}": a head starts with equal rows for them'
         )
 
 
 def _rows(config: Config, classes: tuple[str, ...], reporter: Reporter) -> Rows:
     if config.from_file is not None:
-        matrix_NE = read_matrix(config.from_file)
-        rows_CE = class_rows(config.from_file, matrix_NE, len(classes), config.rows)
-        inputs = {"matrix": sha256_file(config.from_file)}
-        inputs |= {"rows": sha256_file(config.rows)} if config.rows else {}
-        return _without_texts(rows_CE, "stored matrix", inputs)
+        return _stored_rows(config, classes)
     if config.init == "random":
         dim = config.embedding_dim or RANDOM_DIM
         return _without_texts(random_embeddings(len(classes), dim, config.seed), "none", {})
     texts, inputs = _texts(config, classes, reporter)
-    encoder = _encoder(config)
-    every_NE = encoder.encode([text for of_class in texts for text in of_class], reporter)
-    by_class = np.split(every_NE, np.cumsum([len(of_class) for of_class in texts])[:-1])
+    encoder = _encoder(config, reporter)
+    texts_NE = encoder.encode([text for of_class in texts for text in of_class], reporter)
+    by_class = np.split(texts_NE, np.cumsum([len(of_class) for of_class in texts])[:-1])
     rows_CE = class_embeddings(by_class)
     return Rows(
         embeddings_CE=rows_CE,
         encoder=encoder.name,
-        texts_C=[len(of_class) for of_class in texts],
         spread_C=[spread(row_E, texts_DE) for row_E, texts_DE in zip(rows_CE, by_class, strict=True)],
         inputs=inputs | encoder.inputs,
+        texts=texts,
+        texts_NE=texts_NE,
+        truncated=encoder.truncated,
     )
 
 
+def _stored_rows(config: Config, classes: tuple[str, ...]) -> Rows:
+    assert config.from_file is not None
+    matrix_NE, picked = read_matrix(config.from_file), None
+    inputs = {"matrix": sha256_file(config.from_file)}
+    if config.rows is not None:
+        picked = row_names.by_number(config.rows, len(matrix_NE), len(classes))
+        inputs["rows"] = sha256_file(config.rows)
+    elif config.row_names is not None:
+        picked = row_names.by_name(config.row_names, len(matrix_NE), classes)
+        inputs |= {"row_names": sha256_file(Path(config.row_names))} if Path(config.row_names).is_file() else {}
+    return _without_texts(class_rows(config.from_file, matrix_NE, len(classes), picked), "stored matrix", inputs)
+
+
 def _without_texts(rows_CE: np.ndarray, encoder: str, inputs: dict[str, str]) -> Rows:
-    none: list[float | None] = [None] * len(rows_CE)
-    return Rows(embeddings_CE=rows_CE, encoder=encoder, texts_C=[0] * len(rows_CE), spread_C=none, inputs=inputs)
+    return Rows(
+        embeddings_CE=rows_CE,
+        encoder=encoder,
+        spread_C=[None] * len(rows_CE),
+        inputs=inputs,
+        texts=[[] for _ in rows_CE],
+        texts_NE=np.empty((0, rows_CE.shape[1]), np.float32),
+    )
 
 
-def _encoder(config: Config) -> Encoder:
-    if config.encoder == "tfidf":
+def _encoder(config: Config, reporter: Reporter) -> Encoder:
+    if config.clip is None:
         return Tfidf(config.embedding_dim)
+    from tgr_cli.models.loading import usable_device  # torch takes seconds to load
+    from tgr_cli.text.openclip import OpenClip
+
     device = str(usable_device(config.device))
-    return OpenClip(config.clip_model or DEFAULT_MODEL, config.clip_pretrained or DEFAULT_PRETRAINED, device=device)
+    encoder = OpenClip(*config.clip, device=device, precision=config.precision or "fp32")
+    unknown = clip_weights.unknown_activation(*config.clip)
+    if unknown:
+        reporter.note(unknown)
+    return encoder
 
 
 def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tuple[list[list[str]], dict[str, str]]:
@@ -200,7 +267,11 @@ def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tupl
             f'({_named(classes)}); run "tgr describe --dataset {config.data.dataset}" again'
         )
     for index, text in zip(artifact.column("class_index"), artifact.table["description"].to_pylist(), strict=True):
-        texts[index].append(text)
+        if text is not None:  # a question that the language model gave no answer to
+            texts[index].append(text)
+    missing = artifact.table["description"].null_count
+    if missing:
+        reporter.note(f"{missing} of {len(artifact.table)} questions in {path} have no description and are left out")
     empty = [name for name, of_class in zip(classes, texts, strict=True) if not any(map(str.strip, of_class))]
     if empty:
         raise TgrError(f'{path} has no description of "{empty[0]}"; run "tgr describe" again')
@@ -214,6 +285,9 @@ def _named(classes: tuple[str, ...]) -> str:
 
 
 def _without_paths(config: Config) -> Config:
-    """Return the config with a local checkpoint's name for its path: artifacts hold no paths."""
-    tag = config.clip_pretrained
-    return replace(config, clip_pretrained=Path(tag).name) if tag and Path(tag).is_file() else config
+    """Return the config with the names of local files for their paths: artifacts hold no paths."""
+
+    def bare(value: str | None) -> str | None:
+        return Path(value).name if value and Path(value).is_file() else value
+
+    return replace(config, clip_pretrained=bare(config.clip_pretrained), row_names=bare(config.row_names))

@@ -4,19 +4,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import fault_list
+from tgr_cli.faults import campaign, fault_list
 from tgr_cli.faults.bits import width
-from tgr_cli.faults.engines import ENGINES
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import runs
-from tgr_cli.steps.inject import Config, strike
-from tgr_cli.steps.limit import range_limit
+from tgr_cli.steps.campaign import Config
+from tgr_cli.steps.setup import Setup
 from tgr_cli.steps.subject import Subject
 
 
@@ -38,8 +35,8 @@ class Replay:
 def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
 
-    Range limit, labels and targets are those of the stored campaign. Raises TgrError where the artifact has no such
-    row, is of another model or preprocessing, or was limited by other ranges.
+    Range limit, labels, target and targets are those of the stored campaign. Raises TgrError where the artifact has no
+    such row, is of another model or preprocessing, or was limited by other ranges.
     """
     subject = Subject.open(config, reporter)
     path = config.faults or subject.loaded.run.injections
@@ -53,20 +50,18 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
         )
     if differing := runs.otherwise_prepared(artifact, subject.facts):
         raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
-    kept = {name: artifact.provenance.config[name] for name in ("limit", "label", "targets")}
+    stored_config = artifact.provenance.config
+    kept = {name: stored_config[name] for name in ("limit", "label", "target", "targets") if name in stored_config}
     config = replace(config, **kept)
     stored = artifact.table.slice(row, 1).to_pylist()[0]
     ranges = config.ranges or subject.loaded.run.ranges
     if "ranges" in artifact.provenance.inputs and not ranges.exists():
         raise TgrError(f"{path} was limited by ranges that are no longer at {ranges}; name them with --ranges")
     subject = subject.only(stored["image_id"])
-    network = subject.network(config.targets)
-    limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)
-    if inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
+    setup = Setup.of(replace(config, faults=None, all_images=True), subject)
+    if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
-    engine = ENGINES[config.engine](subject.loaded.model, network, limit)
-    faults = fault_list.plan([stored], network.sites, subject.images.ids, bits=width(subject.dtype))
-    labels_N, _ = subject.labels(config.label, everything=True)
-    columns = strike(subject, engine, faults, labels_N)
-    again = pa.table({name: columns[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow).to_pylist()[0]
+    faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
+    columns = campaign.run(setup.engine, faults, subject.load, setup.labels_N)
+    again = setup.rows(faults, columns).to_pylist()[0]
     return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})

@@ -1,19 +1,29 @@
-"""What any artifact says of itself: kind, columns, lineage, how it was made, and its first rows."""
+"""What any artifact says of itself: kind, columns, lineage, how it was made, first rows, and what stands out."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import Provenance
-from tgr_cli.artifacts.schemas import Schema
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
 from tgr_cli.errors import TgrError
+from tgr_cli.text import digest
+from tgr_cli.text.digest import DescriptionsDigest, EmbeddingsDigest, TextsDigest
+
+Digest = DescriptionsDigest | EmbeddingsDigest | TextsDigest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """An artifact's own words: its schema, provenance, number of rows, run record (if any) and first rows."""
+    """An artifact's own words: its schema, provenance, number of rows, run record (if any) and first rows.
+
+    `digest` is what stands out in descriptions and embeddings, None for other kinds.
+    """
 
     path: Path
     schema: Schema
@@ -21,6 +31,7 @@ class Shown:
     rows: int
     record: dict[str, Any] | None
     head: list[dict[str, Any]]
+    digest: Digest | None
 
 
 def run(path: Path, head: int = 5) -> Shown:
@@ -34,7 +45,17 @@ def run(path: Path, head: int = 5) -> Shown:
         rows=rows,
         record=_record(store.run_record(path)),
         head=table.slice(0, head).to_pylist(),
+        digest=_digest(table, provenance, head) if len(table) else None,
     )
+
+
+def _digest(table: pa.Table, provenance: Provenance, shown: int) -> Digest | None:
+    if provenance.kind == DESCRIPTIONS.kind:
+        return digest.of_descriptions(table, provenance.classes, shown)
+    if provenance.kind == EMBEDDINGS.kind:
+        names, texts, spreads = (table[name].to_pylist() for name in ("class_name", "descriptions", "spread"))
+        return digest.of_embeddings(names, np.stack(table["embedding"].to_numpy()), texts, spreads)
+    return digest.of_texts(table, shown) if provenance.kind == TEXT_EMBEDDINGS.kind else None
 
 
 def _record(path: Path) -> dict[str, Any] | None:

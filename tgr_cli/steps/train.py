@@ -1,6 +1,6 @@
 """Train a classifier: one trainer for every head, its weights, its card, and one `training` row an epoch."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ from torch import nn
 from tgr_cli import seeding
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
-from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
-from tgr_cli.data.transforms import AUGMENTATIONS, Preprocessing, PreprocessingOptions, training
+from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions, training
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
@@ -23,48 +23,62 @@ from tgr_cli.models.source import HEADS
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import golden
 from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
-from tgr_cli.training.checkpoint import Checkpoint, Epoch
+from tgr_cli.training import distributed, recipes
+from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch
+from tgr_cli.training.distributed import Group
+from tgr_cli.training.layers import freeze
 from tgr_cli.training.loop import Loop, Validation
-from tgr_cli.training.optim import OptimOptions, one_of
+from tgr_cli.training.recipe import Overrides, one_of
+from tgr_cli.training.recipes import Resolved
+from tgr_cli.training.stimulated import Disturbance
 
 INITS = ("template", "descriptions")
+PREPARATION = ("resize", "crop", "interpolation")  # what a recipe may say of the preprocessing
+# What equal trainings may differ in; the recipe's own values are recorded once, with the overrides in them.
+NO_PART_OF_THE_MODEL = {"resume", "checkpoint_every", "overrides", "preprocessing", "recipe"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
-    `images`: as many training images drawn by the seed, all where None. `out`: another folder for the run. Raises
+    `recipe` names a recipe, `overrides` replaces parts of it. `images`: as many training images drawn by the seed, all
+    where None. `checkpoint`: weights to begin from instead of random ones; `freeze_…`: what stays as it begins.
+    `checkpoint_every`: steps between checkpoints within an epoch. `out`: another folder for the run. Raises
     TgrError for a value without meaning.
     """
 
     data: DataSource
     preprocessing: PreprocessingOptions
-    optim: OptimOptions
+    overrides: Overrides
+    disturbance: Disturbance
     model: str
+    recipe: str = recipes.NONE
     head: str = "baseline"
     init: str | None = None
     embeddings: Path | None = None
     embedding_dim: int | None = None
-    epochs: int = 30
-    batch_size: int = 128
-    label_smoothing: float = 0.0
-    augment: str = "none"
     images: int | None = None
     seed: int = 0
     workers: int = 0
     device: str = "cpu"
+    compile: bool = False
+    checkpoint: Path | None = None
+    freeze_head: bool = False
+    freeze_backbone: bool = False
+    checkpoint_every: int | None = None
     resume: bool = False
     workdir: Path = Path("runs")
     out: Path | None = None
 
     def __post_init__(self) -> None:
         one_of("--head", self.head, HEADS)
-        one_of("--augment", self.augment, AUGMENTATIONS)
         if self.init is not None:
             one_of("--init", self.init, INITS)
             if self.head != "text":
                 raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        if self.freeze_head and self.freeze_backbone:
+            raise TgrError("--freeze-head and --freeze-backbone leave nothing to train; leave out one of them")
         if self.embeddings is not None and self.head != "text":
             raise TgrError(f'--embeddings has no meaning for --head {self.head}; use "--head text"')
         if self.embedding_dim is not None and self.head != "cosine":
@@ -73,19 +87,25 @@ class Config:
                 '"--head cosine", a text head has that of its embeddings'
             )
         for option, value in (
-            ("--epochs", self.epochs),
-            ("--batch-size", self.batch_size),
             ("--embedding-dim", self.embedding_dim),
             ("--images", self.images),
+            ("--checkpoint-every", self.checkpoint_every),
         ):
             if value is not None and value < 1:
                 raise TgrError(f"{option} is {value}; it must be 1 or more")
-        if not 0 <= self.label_smoothing < 1:
-            raise TgrError(f"--label-smoothing is {self.label_smoothing:g}; it must be in [0, 1)")
-        if self.optim.warmup_epochs >= self.epochs:
-            raise TgrError(
-                f"--warmup-epochs is {self.optim.warmup_epochs} of {self.epochs} epochs; it must be below --epochs"
-            )
+        self.resolved()
+
+    def resolved(self) -> Resolved:
+        """Return the recipe with the overrides in it, for the processes that train together."""
+        asked = {name: value for name in PREPARATION if (value := getattr(self.preprocessing, name)) is not None}
+        return recipes.resolve(
+            self.recipe,
+            self.model,
+            self.data.folder,
+            self.overrides.given() | asked,
+            processes=distributed.processes(),
+            cuda=self.device.startswith("cuda"),
+        )
 
     @property
     def effective_init(self) -> str | None:
@@ -95,20 +115,26 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The run's folder, the model's card, and a row an epoch."""
+    """The run's folder, the model's card, a row an epoch and what it cost; `first`: whether this process wrote them."""
 
     run: RunFolder
     card: ModelCard
     epochs: list[Epoch]
+    costs: list[Cost]
+    first: bool
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Train the model and write training, weights and card into its run folder.
 
-    A model trained there before is replaced at the end. With `resume` an interrupted training goes on from its last
-    finished epoch, to the very weights it would have had.
+    A model trained there before is replaced at the end. With `resume`, and where torchrun starts it again, an
+    interrupted training goes on from its checkpoint, to the very weights it would have had.
     """
-    device = usable_device(config.device)
+    with distributed.group(usable_device(config.device)) as group:
+        return _run(config, group, reporter if group.first else SILENT)
+
+
+def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     train_set, eval_set = open_split(config.data, "train"), open_split(config.data, "eval")
     classes = train_set.classes
     if eval_set.classes != classes:
@@ -116,44 +142,65 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             f"the train split ({train_set.used}) has {len(classes)} classes, the evaluation split ({eval_set.used}) "
             f"{len(eval_set.classes)}, or others of the same number; both must have the same classes in the same order"
         )
+    resolved = config.resolved()
+    recipe = resolved.recipe
+    for note in resolved.notes:
+        reporter.note(note)
     workspace = Workspace(config.workdir, config.data.folder)
     named = workspace.run(config.model, config.head, config.effective_init, config.seed)
     target = named if config.out is None else RunFolder(config.out)
-    pre = override(config.model, zoo.default_preprocessing(config.model), config.preprocessing)
+    by_recipe = replace(config.preprocessing, **{name: getattr(recipe, name) for name in PREPARATION})
+    pre = override(config.model, zoo.default_preprocessing(config.model), by_recipe)
     model, embedding_dim, inputs = _build(config, workspace, classes)
     if weights.dtype(model) != torch.float32:
         raise TgrError(
             f"{config.model} computes in {weights.dtype(model)}, which is too coarse or too slow to train; "
             "build it in torch.float32"
         )
-    try_out(config.model, model.to(device).eval(), pre, len(classes), device)
-    for path in (target.training, target.weights, target.card):
-        store.prepare(path)
-    _tell(config, target, reporter)
+    if config.checkpoint is not None:
+        what = f"the checkpoint {config.checkpoint}"
+        weights.load_state(model, weights.read_state_dict(config.checkpoint), what)
+        weights.check_finite(model, what)
+        inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}
+    frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
+    try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
+    if group.first:
+        for path in (target.training, target.weights, target.card, target.best):
+            store.prepare(path)
+    resume = _resuming(config, target, group, reporter)
 
+    described = {
+        **{name: value for name, value in normalised(config).items() if name not in NO_PART_OF_THE_MODEL},
+        "recipe": {"name": resolved.name, **asdict(recipe)},
+        "preprocessing": pre.to_json(),
+        "processes": group.world,
+    }
     checkpoint = Checkpoint(
         target.checkpoint,
         identity={
-            **{name: value for name, value in normalised(config).items() if name not in ("resume", "workers")},
+            **described,
             "classes": sha256_names(classes),
             "training images": f"{len(train_set)} of {train_set.used}",
             "evaluation images": f"{len(eval_set)} of {eval_set.used}",
             "inputs": inputs,
         },
     )
-    epochs = Loop(
+    mine = eval_set if group.world == 1 else eval_set.take(range(group.rank, len(eval_set), group.world))
+    state = Loop(
         images=train_set,
         rows=_rows(config, len(train_set)),
-        augment=training(pre, config.augment),
-        validate=lambda model: _validate(model, eval_set, pre, config, reporter),
-        optim=config.optim,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        label_smoothing=config.label_smoothing,
+        transform=training(pre, recipe.augment, recipe.random_erasing),
+        validate=lambda model: _validate(model, mine, pre, config, resolved, group, reporter),
+        keep=lambda model: weights.save(model, target.best),
+        recipe=recipe,
         seed=config.seed,
         workers=config.workers,
-        device=config.device,
-    ).run(model, checkpoint, resume=config.resume and target.checkpoint.exists(), reporter=reporter)
+        group=group,
+        checkpoint_every=config.checkpoint_every,
+        compiled=config.compile,
+        frozen=frozen,
+        disturbance=config.disturbance,
+    ).run(model, checkpoint, resume=resume, reporter=reporter)
 
     model.eval()
     card = ModelCard(
@@ -168,9 +215,12 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         fingerprint=weights.fingerprint(model),
         params=weights.parameters(model),
     )
+    result = Result(target, card, state.epochs, state.costs, group.first)
+    if not group.first:
+        return result
     provenance = store.provenance_for(
         TRAINING,
-        config={name: value for name, value in normalised(config).items() if name not in ("resume", "workers")},
+        config=described,
         seed=config.seed,
         model=card.fingerprint,
         classes=sha256_names(classes),
@@ -178,12 +228,12 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         extra={"run": target.name, "dataset": train_set.dataset, "train": train_set.used, "eval": eval_set.used},
     )
     weights.save(model, target.weights)
-    columns = {name: [asdict(epoch)[name] for epoch in epochs] for name in TRAINING.arrow.names}
+    columns = {name: [asdict(epoch)[name] for epoch in state.epochs] for name in TRAINING.arrow.names}
     store.write(target.training, TRAINING, columns, provenance)
     # The card comes last: whoever finds it finds a whole run.
     card.write(target.card)
     target.checkpoint.unlink(missing_ok=True)
-    return Result(target, card, epochs)
+    return result
 
 
 def _build(config: Config, workspace: Workspace, classes: tuple[str, ...]) -> tuple[nn.Module, int | None, dict]:
@@ -235,31 +285,56 @@ def _rows(config: Config, available: int) -> np.ndarray:
 
 
 def _validate(
-    model: nn.Module, images: golden.ImageSet, pre: Preprocessing, config: Config, reporter: Reporter
+    model: nn.Module,
+    images: golden.ImageSet,
+    pre: Preprocessing,
+    config: Config,
+    resolved: Resolved,
+    group: Group,
+    reporter: Reporter,
 ) -> Validation:
-    figures = golden.figures(
-        golden.classify(
-            model,
-            images,
-            pre,
-            batch_size=config.batch_size,
-            workers=config.workers,
-            device=config.device,
-            reporter=reporter,
-            advice=f"lower --lr (now {config.optim.lr:g}) or add --warmup-epochs",
+    """Return how `model` does on all processes' shares of the evaluation images; `images` is this one's."""
+    sums = torch.zeros(4, dtype=torch.float64)  # images, and what their loss, top-1 and top-5 come to
+    if len(images):
+        figures = golden.figures(
+            golden.classify(
+                model,
+                images,
+                pre,
+                batch_size=resolved.recipe.batch_size,
+                workers=config.workers,
+                device=str(group.device),
+                reporter=reporter,
+                advice=f"lower --lr (now {resolved.recipe.lr:g}) or add --warmup-epochs",
+            )
         )
-    )
-    return Validation(loss=figures.loss, top1=figures.top1, top5=figures.top5)
+        if group.world == 1:
+            return Validation(loss=figures.loss, top1=figures.top1, top5=figures.top5)
+        sums = figures.images * torch.tensor([1.0, figures.loss, figures.top1, figures.top5], dtype=torch.float64)
+    count, loss, top1, top5 = group.total(sums.to(group.device)).tolist()
+    return Validation(loss=loss / count, top1=top1 / count, top5=top5 / count)
 
 
-def _tell(config: Config, target: RunFolder, reporter: Reporter) -> None:
-    """Note what is done with what the run folder holds; raises TgrError where there is nothing to resume."""
-    if target.checkpoint.exists():
-        if not config.resume:
-            reporter.note(f"{target.checkpoint} of an interrupted training is replaced; --resume would go on from it")
-    elif config.resume:
-        if target.card.exists():
+def _resuming(config: Config, target: RunFolder, group: Group, reporter: Reporter) -> bool:
+    """Return whether the training goes on from the checkpoint; note what is done with what the run folder holds.
+
+    Raises TgrError where there is nothing to resume.
+    """
+    found = group.agree((target.checkpoint.exists(), target.card.exists()))
+    unfinished, finished = found
+    if distributed.restarted():
+        # The processes' first start has removed the checkpoint of any training before this one.
+        begun = "going on from its checkpoint" if unfinished else "beginning anew: there was no checkpoint yet"
+        reporter.note(f"torchrun started the training again; {begun}")
+        return unfinished
+    if unfinished and not config.resume:
+        reporter.note(f"{target.checkpoint} of an interrupted training is replaced; --resume would go on from it")
+        if group.world > 1 and group.first:
+            target.checkpoint.unlink()
+    elif config.resume and not unfinished:
+        if finished:
             raise TgrError(f"{target.path} is finished, nothing is left to resume; leave out --resume to train it anew")
         reporter.note(f"{target.path} has no checkpoint to resume; training from the start")
-    if target.card.exists():
+    if finished:
         reporter.note(f"the model in {target.path} is replaced when this training ends")
+    return unfinished and config.resume

@@ -1,26 +1,108 @@
-"""Finding the weights of a CLIP model: a local file, the local cache, or a download that fails fast when offline."""
+"""Finding the weights of a CLIP model: a local file or folder, the local cache, or a download that fails fast."""
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean
 
+DEFAULT_MODEL, DEFAULT_PRETRAINED = "ViT-B-32-quickgelu", "openai"
+FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's own words: a folder or repository of configuration and weights
+QUICK, GELU = "-quickgelu", {True: "QuickGELU", False: "GELU"}
+SETTINGS = "open_clip_config.json"
 PROBE_SECONDS = 2.0
 ALTERNATIVES = (
     "use --encoder tfidf, --from-file MATRIX with stored embeddings, or --clip-pretrained FILE with a local checkpoint"
 )
 
 
-def find(model: str, pretrained: str) -> Path:
-    """Return the weights file for an open_clip model: `pretrained` is a local file, or one of the model's tags.
+def demand_a_source(model: str, pretrained: str) -> None:
+    """Raise TgrError within seconds where no weights can be had whatever their name: none cached, and no server.
 
-    Raises TgrError where it is neither, where tag and model differ in QuickGELU (open_clip only warns, and its
+    It asks before open_clip is imported, which takes seconds of its own. Names are checked by `find`.
+    """
+    from huggingface_hub import constants
+
+    local = model.startswith(FOLDER) or Path(pretrained).is_file()
+    cached = next(Path(constants.HF_HUB_CACHE).glob("models--*"), None) or next(_own_cache().glob("*"), None)
+    if not local and cached is None:
+        _demand_server(_named(model, pretrained))
+
+
+def find(model: str, pretrained: str) -> Path:
+    """Return the weights file of `model`: a model of open_clip, hf-hub:REPOSITORY or local-dir:FOLDER.
+
+    For a model of open_clip `pretrained` is a local file or one of the model's tags; the others bring their weights.
+    Raises TgrError where there are none, where tag and model differ in QuickGELU (open_clip only warns, and its
     embeddings are then wrong), and within seconds where weights neither lie in the cache nor can be downloaded.
     """
+    if model.startswith(FOLDER):
+        return _in_folder(Path(model.removeprefix(FOLDER)))
+    if model.startswith(HUB):
+        return _in_repository(model.removeprefix(HUB))
+    return _of_open_clip(model, pretrained)
+
+
+@contextmanager
+def hub(*, needed: bool) -> Iterator[None]:
+    """Keep the Hugging Face client to its cache while the block runs, where no more is needed or the hub is away.
+
+    The client tries again for 40 s otherwise; so, what is not cached is missed at once.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not needed or not _reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _named(model: str, pretrained: str) -> str:
+    return f"the weights of {model}" if model.startswith(HUB) else f"the weights {pretrained} of {model}"
+
+
+def _in_folder(folder: Path) -> Path:
+    from open_clip.factory import _find_checkpoint_in_dir  # the file that create_model reads; no public name
+
+    if not (folder / SETTINGS).is_file():
+        raise TgrError(f"{FOLDER}{folder} has no {SETTINGS}; name a folder that open_clip's push_to_hf_hub saved")
+    found = _find_checkpoint_in_dir(folder)
+    if found is None:
+        raise TgrError(f"{folder} holds no weights beside its {SETTINGS}; put open_clip_model.safetensors there")
+    return Path(found)
+
+
+def _in_repository(repository: str) -> Path:
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    weights = _cached_in_hub(repository)
+    if weights is not None and _hub_file(repository, SETTINGS) is not None:
+        return weights
+    what = _named(HUB + repository, "")
+    _demand_server(what)
+    try:
+        download_pretrained_from_hf(repository, SETTINGS)
+        return Path(download_pretrained_from_hf(repository))
+    except Exception as error:  # the hub's client has errors of its own for each of its reasons
+        raise _not_downloaded(what, error) from error
+
+
+def _of_open_clip(model: str, pretrained: str) -> Path:
     import open_clip
 
+    if model not in open_clip.list_models():
+        if Path(model).is_dir():
+            raise TgrError(f'open_clip has no model "{model}"; to read the folder of that name, write {FOLDER}{model}')
+        hint = did_you_mean(model, open_clip.list_models())
+        raise TgrError(
+            f'open_clip has no model "{model}"; name one of its models, {HUB}REPOSITORY or {FOLDER}FOLDER with '
+            f"--clip-model.{hint}"
+        )
     if Path(pretrained).is_file():
         return Path(pretrained)
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -35,14 +117,27 @@ def find(model: str, pretrained: str) -> Path:
     cached = _cached(settings)
     if cached is not None:
         return cached
-    what = f"the weights {pretrained} of {model}"
-    if not _reachable(_address(settings)):
-        raise TgrError(f"{what} are not in the cache, and their server cannot be reached; {ALTERNATIVES}")
+    what = _named(model, pretrained)
+    _demand_server(what, _address(settings))
     try:
         return Path(open_clip.download_pretrained(settings))
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TgrError(f"{what} could not be downloaded ({reason[:200]}); {ALTERNATIVES}") from error
+        raise _not_downloaded(what, error) from error
+
+
+def unknown_activation(model: str, pretrained: str) -> str | None:
+    """Return a sentence on what nobody can check: a local checkpoint does not say which GELU it was trained with."""
+    import open_clip
+
+    twin = model.removesuffix(QUICK) if model.endswith(QUICK) else model + QUICK
+    if not Path(pretrained).is_file() or twin not in open_clip.list_models():
+        return None
+    quick = model.endswith(QUICK)
+    known = " (OpenAI's are)" if not quick else ""
+    return (
+        f"{model} computes {GELU[quick]}, and a checkpoint file does not say what it was trained with: weights trained "
+        f"with {GELU[not quick]}{known} need --clip-model {twin}"
+    )
 
 
 def _check_activation(model: str, tag: str, settings: dict[str, Any]) -> None:
@@ -51,32 +146,59 @@ def _check_activation(model: str, tag: str, settings: dict[str, Any]) -> None:
     built = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
     trained = bool(settings.get("quick_gelu", False))
     if built != trained:
-        other = model.removesuffix("-quickgelu") if built else f"{model}-quickgelu"
+        other = model.removesuffix(QUICK) if built else model + QUICK
         hint = f"use --clip-model {other}" if other in open_clip.list_models() else "use another model or tag"
-        names = {True: "QuickGELU", False: "GELU"}
         raise TgrError(
-            f"{model} computes {names[built]}, but its weights {tag} were trained with {names[trained]}; {hint}"
+            f"{model} computes {GELU[built]}, but its weights {tag} were trained with {GELU[trained]}; {hint}"
         )
 
 
 def _cached(settings: dict[str, Any]) -> Path | None:
     """Return where a download left the weights: the Hugging Face cache, or open_clip's own for plain addresses."""
-    from huggingface_hub import try_to_load_from_cache
-    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-
     if settings.get("hf_hub"):
         repository, name = os.path.split(settings["hf_hub"])
-        names = (str(Path(name).with_suffix(".safetensors")), name) if name else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
-        found = (try_to_load_from_cache(repository, name) for name in names)
-        return next((Path(path) for path in found if isinstance(path, str)), None)
-    path = Path("~/.cache/clip").expanduser() / Path(settings["url"]).name
+        if not name:
+            return _cached_in_hub(repository)
+        return _hub_file(repository, str(Path(name).with_suffix(".safetensors"))) or _hub_file(repository, name)
+    path = _own_cache() / Path(settings["url"]).name
     return path if path.is_file() else None
 
 
-def _address(settings: dict[str, Any]) -> str:
+def _cached_in_hub(repository: str) -> Path | None:
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+    return _hub_file(repository, HF_SAFE_WEIGHTS_NAME) or _hub_file(repository, HF_WEIGHTS_NAME)
+
+
+def _hub_file(repository: str, name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(repository, name)
+    except ValueError as error:
+        raise TgrError(f'"{repository}" cannot name a repository; write {HUB}OWNER/NAME') from error
+    return Path(found) if isinstance(found, str) else None
+
+
+def _own_cache() -> Path:
+    return Path("~/.cache/clip").expanduser()
+
+
+def _address(settings: dict[str, Any]) -> str | None:
+    return None if settings.get("hf_hub") else str(settings["url"])
+
+
+def _demand_server(what: str, address: str | None = None) -> None:
+    """Raise TgrError where the server at `address`, or the hub where None, does not answer."""
     from huggingface_hub import constants
 
-    return str(constants.ENDPOINT if settings.get("hf_hub") else settings["url"])
+    if not _reachable(address or constants.ENDPOINT):
+        raise TgrError(f"{what} are not in the cache, and their server cannot be reached; {ALTERNATIVES}")
+
+
+def _not_downloaded(what: str, error: Exception) -> TgrError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return TgrError(f"{what} could not be downloaded ({reason[:200]}); {ALTERNATIVES}")
 
 
 def _reachable(address: str) -> bool:

@@ -11,13 +11,15 @@ from tgr_cli.text.prompts import PromptSet
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Description:
-    """One text about one class; sorted by class, then by the question's number."""
+    """One text about one class, empty where `status` is not "ok"; sorted by class, question's number and sample."""
 
     class_index: int
     number: int
+    sample: int = 0
     class_name: str
     question: str
     text: str
+    status: str = "ok"
     source: str
 
 
@@ -71,6 +73,3 @@ class Template(Generator):
                     text=self.prompts.render(template, index, name),
                     source=self.name,
                 )
-
-
-GENERATORS: dict[str, type[Generator]] = {"stored": Stored, "template": Template}

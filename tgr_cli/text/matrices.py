@@ -1,6 +1,7 @@
 """Stored matrices of class embeddings: one row a class, as `.npy` or as a tensor saved by torch."""
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,41 +57,18 @@ def _from_torch(path: Path) -> np.ndarray:
     return (stored.double() if stored.is_floating_point() else stored).numpy()
 
 
-def read_rows(path: Path) -> list[int]:
-    """Return the row numbers in a text file, one a line, from 0; raises TgrError where a line is no whole number."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TgrError(f"{path} cannot be read as text; write one row number a line, from 0") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            if not (line.strip().isascii() and line.strip().isdigit()):
-                raise TgrError(
-                    f'{path}, line {number}: "{line.strip()[:40]}" is no row number; write one a line, from 0'
-                )
-            rows.append(int(line))
-    return rows
-
-
-def class_rows(path: Path, matrix_NE: np.ndarray, classes: int, rows: Path | None) -> np.ndarray:
+def class_rows(path: Path, matrix_NE: np.ndarray, classes: int, picked: Sequence[int] | None = None) -> np.ndarray:
     """Return the matrix's rows for `classes` classes, of unit norm, float32 [classes, E].
 
-    `rows` names a file of row numbers that picks and orders them. Raises TgrError where the counts differ, a row does
-    not exist, is zero or is not finite.
+    `picked` holds the row of each class; None takes all rows in order. Raises TgrError where these are not as many as
+    classes, or a row is zero or not finite.
     """
-    if rows is not None:
-        picked = read_rows(rows)
-        outside = [row for row in picked if row >= len(matrix_NE)]
-        if outside:
-            raise TgrError(f"{rows} asks for row {outside[0]} of {path}, which has {len(matrix_NE)}, counted from 0")
-        if len(picked) != classes:
-            raise TgrError(f"{rows} picks {len(picked)} rows for {classes} classes; write one row number a class")
-        matrix_NE = matrix_NE[picked]
+    if picked is not None:
+        matrix_NE = matrix_NE[list(picked)]
     elif len(matrix_NE) != classes:
         raise TgrError(
-            f"{path} has {len(matrix_NE)} rows for {classes} classes; pick and order rows with --rows FILE, "
-            "one row number a line"
+            f"{path} has {len(matrix_NE)} rows for {classes} classes; pick rows by class with --row-names (imagenet, "
+            "or a file with every row's name), or by number with --rows FILE"
         )
     bad = np.flatnonzero(~np.isfinite(matrix_NE).all(axis=1) | ~matrix_NE.any(axis=1))
     if len(bad):

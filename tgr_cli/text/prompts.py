@@ -4,7 +4,7 @@ import hashlib
 import string
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -131,6 +131,23 @@ def read(path: Path) -> PromptSet:
         phrases=phrases,
         descriptions=descriptions,
     )
+
+
+def with_questions(prompts: PromptSet, path: Path) -> PromptSet:
+    """Return `prompts` with the questions in a text file for its own, one a line; what answered its own goes.
+
+    Empty lines and those that start with # are left out. Raises TgrError where the file is missing or asks nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TgrError(f"--questions {path} cannot be read as text; give a file with one question a line") from error
+    questions = tuple(line for line in lines if line and not line.startswith("#"))
+    if not questions:
+        raise TgrError(f"{path} asks nothing; write one question a line, with {{a_class}} where the class goes")
+    for question in questions:
+        _check_placeholders(path, question)
+    return replace(prompts, questions=tuple(dict.fromkeys(questions)), descriptions={})
 
 
 def _table(path: Path, key: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

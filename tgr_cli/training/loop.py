@@ -1,30 +1,39 @@
-"""The training loop: one for every head, resumable after each epoch, with no global generator left moved.
+"""The training loop: one for every head, resumable after any step, with no global generator left moved.
 
 Legend: B images a batch, C classes, H height, W width.
 """
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from tgr_cli import seeding
 from tgr_cli.data.datasets import ImageSet, batches
 from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
-from tgr_cli.training.checkpoint import Checkpoint, Epoch
-from tgr_cli.training.optim import OptimOptions, optimiser, schedule
+from tgr_cli.training.averaging import averaged
+from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch, State
+from tgr_cli.training.distributed import Group
+from tgr_cli.training.mixing import mixing
+from tgr_cli.training.optim import optimiser, schedule
+from tgr_cli.training.order import epoch_order, share, without_lone_rest
+from tgr_cli.training.recipe import Recipe
+from tgr_cli.training.stimulated import Disturbance
 
 # How often a loss that is no number is looked for: looking makes an accelerator wait.
 STEPS_BETWEEN_CHECKS = 50
+AMP = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,119 +49,238 @@ class Validation:
 class Loop:
     """What a training is made of; the model alone differs between heads.
 
-    `rows` are the positions of the training images in `images`; `augment` turns one image into a tensor.
+    `rows` are the positions of the training images in `images`; `transform` turns one image into a tensor. `keep` is
+    given the network after each epoch that is the best so far by its validation top-1. The `frozen` parts, by name,
+    stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each epoch, and every
+    `checkpoint_every` steps.
     """
 
     images: ImageSet
     rows: np.ndarray
-    augment: Transform
+    transform: Transform
     validate: Callable[[nn.Module], Validation]
-    optim: OptimOptions
-    epochs: int
-    batch_size: int
-    label_smoothing: float
+    recipe: Recipe
     seed: int
     workers: int
-    device: str
+    group: Group
+    keep: Callable[[nn.Module], object] = lambda model: None
+    frozen: tuple[str, ...] = ()
+    checkpoint_every: int | None = None
+    compiled: bool = False
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
-    def run(self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter) -> list[Epoch]:
-        """Train `model` in place and return a row an epoch; each finished epoch is in `checkpoint`.
+    @property
+    def total(self) -> int:
+        """Return how many images a step takes, in all processes together."""
+        return self.recipe.batch_size * self.group.world
+
+    def run(self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter) -> State:
+        """Train `model` in place and return what came of it; how far it is stays in `checkpoint`.
 
         Raises TgrError where the loss is no number any more, and what `Checkpoint.restore` raises.
         """
+        device, recipe = self.group.device, self.recipe
         # Convolutions run faster with the channels innermost, on CPUs (oneDNN) as on tensor cores.
-        model.to(self.device).to(memory_format=torch.channels_last)
-        optimizer = optimiser(model, self.optim)
-        rates = schedule(optimizer, self.optim, self.epochs)
-        done = checkpoint.restore(model, optimizer, rates, self.device) if resume else []
+        model.to(device).to(memory_format=torch.channels_last)
+        if recipe.sync_bn and self.group.world > 1 and device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        optimizer = optimiser(model, recipe)
+        state = State(
+            model=model,
+            optimizer=optimizer,
+            schedule=schedule(optimizer, recipe),
+            scaler=GradScaler(device.type, enabled=recipe.amp == "fp16"),
+            average=averaged(model, recipe, self.total),
+            sums=torch.zeros(2, device=device),
+        )
+        if resume:
+            checkpoint.restore(state, self.group.rank)
+        network = self.group.wrap(model)
+        network = torch.compile(network) if self.compiled else network  # type: ignore[assignment]
+        state.saved = (len(state.epochs), state.step)
         try:
-            for number in range(len(done) + 1, self.epochs + 1):
-                done.append(self._epoch(model, optimizer, number, reporter))
-                rates.step()
-                checkpoint.save(model, optimizer, rates, done)
+            with self.disturbance.acting(model):
+                while len(state.epochs) < recipe.epochs:
+                    self._epoch(network, state, checkpoint, reporter)
         except KeyboardInterrupt:
-            kept = f"epoch {len(done)} is kept, and --resume goes on from it" if done else "no epoch was finished"
-            reporter.note(f"interrupted in epoch {len(done) + 1} of {self.epochs}; {kept}")
+            reporter.note(f"interrupted in epoch {len(state.epochs) + 1} of {recipe.epochs}; {_kept(*state.saved)}")
             raise
+        if state.average is not None:
+            model.load_state_dict(state.average.module.state_dict())
         model.to("cpu").to(memory_format=torch.contiguous_format)
-        return done
+        return state
 
-    def _epoch(self, model: nn.Module, optimizer: Optimizer, number: int, reporter: Reporter) -> Epoch:
-        order = seeding.generator(self.seed, "order", number).permutation(self.rows)
-        if len(order) % self.batch_size == 1 and len(order) > 1:
-            # Batch norm has no variance over one image; another image is left out in the next epoch.
-            order = order[:-1]
-        rate = optimizer.param_groups[0]["lr"]
-        started = time.perf_counter()
-        with _torch_seed(_integer(self.seed, "layers", number), self.device):
-            loss, top1 = self._train(model, optimizer, order, number, reporter)
-        images_a_second = len(order) / (time.perf_counter() - started)
-        validation = self.validate(model)
-        reporter.note(
-            f"epoch {number} of {self.epochs}: loss {loss:.4f}, top-1 {top1:.4f}; validation loss "
-            f"{validation.loss:.4f}, top-1 {validation.top1:.4f}; {images_a_second:,.0f} images/s"
-        )
-        return Epoch(
+    def _epoch(self, network: nn.Module, state: State, checkpoint: Checkpoint, reporter: Reporter) -> None:
+        """Train and validate one epoch, or what is left of it."""
+        number, rate = len(state.epochs) + 1, state.optimizer.param_groups[0]["lr"]
+        order = epoch_order(
+            self.rows,
+            len(self.images),
+            seed=self.seed,
             epoch=number,
-            learning_rate=rate,
-            train_loss=loss,
-            train_top1=top1,
-            val_loss=validation.loss,
-            val_top1=validation.top1,
-            val_top5=validation.top5,
+            repeats=self.recipe.repeats,
+            total=self.total,
         )
+        order = without_lone_rest(order, self.total, self.group.world)
+        if self.group.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.group.device)
+        with _torch_seed(_integer(self.seed, "layers", number, self.group.rank), state, self.group.device):
+            self._train(network, state, order, checkpoint, reporter)
+        loss, correct = (float(value) for value in self.group.total(state.sums))
+        cost = Cost(
+            epoch=number,
+            seconds=state.seconds,
+            images_per_second=len(order) / state.seconds,
+            peak_bytes=_peak_bytes(self.group.device),
+        )
+        self.group.align(state.result)
+        validation = self.validate(state.result)
+        reporter.note(
+            f"epoch {number} of {self.recipe.epochs}: loss {loss / len(order):.4f}, top-1 {correct / len(order):.4f}; "
+            f"validation loss {validation.loss:.4f}, top-1 {validation.top1:.4f}; "
+            f"{cost.images_per_second:,.0f} images/s"
+        )
+        if self.group.first and all(validation.top1 > epoch.val_top1 for epoch in state.epochs):
+            self.keep(state.result)
+        state.epochs.append(
+            Epoch(
+                epoch=number,
+                learning_rate=rate,
+                train_loss=loss / len(order),
+                train_top1=correct / len(order),
+                val_loss=validation.loss,
+                val_top1=validation.top1,
+                val_top5=validation.top5,
+            )
+        )
+        state.costs.append(cost)
+        state.schedule.step()
+        state.step, state.seconds, state.generators = 0, 0.0, None
+        state.sums.zero_()
+        self._save(state, checkpoint)
 
     def _train(
-        self, model: nn.Module, optimizer: Optimizer, order: np.ndarray, number: int, reporter: Reporter
-    ) -> tuple[float, float]:
-        """Take one step a batch; return the mean loss (nats) and the share classified correctly, while training."""
-        model.train()
-        # Sums stay on the device, so that no step waits for the one before it.
-        loss_sum, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        seen = 0
+        self, network: nn.Module, state: State, order: np.ndarray, checkpoint: Checkpoint, reporter: Reporter
+    ) -> None:
+        """Take the epoch's steps from `state.step` on."""
+        number = len(state.epochs) + 1
+        network.train()
+        for name in self.frozen:
+            state.model.get_submodule(name).eval()
+        world, device = self.group.world, self.group.device
+        mix = mixing(self.recipe, len(self.images.classes))
+        mine = share(order, self.total, self.group.rank, world)[state.step * self.recipe.batch_size :]
+        steps = -(-len(order) // self.total)
         loaded = batches(
             self.images,
-            self.augment,
-            batch_size=self.batch_size,
+            self.transform,
+            batch_size=self.recipe.batch_size,
             workers=self.workers,
-            order=order.tolist(),
+            order=mine,
             seed=_integer(self.seed, "augment", number),
+            pinned=device.type == "cuda",
         )
-        for step, (x_BCHW, labels_B) in enumerate(loaded):
-            x_BCHW = x_BCHW.to(self.device, memory_format=torch.channels_last, non_blocking=True)
-            labels_B = labels_B.to(self.device, non_blocking=True)
-            logits_BC = model(x_BCHW)
-            loss = functional.cross_entropy(logits_BC, labels_B, label_smoothing=self.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.detach() * len(labels_B)
-            correct += (logits_BC.detach().argmax(1) == labels_B).sum()
-            seen += len(labels_B)
-            if step % STEPS_BETWEEN_CHECKS == 0:
-                self._check(loss_sum, number)
-            reporter.progress("training", (number - 1) * len(order) + seen, self.epochs * len(order))
-        self._check(loss_sum, number)
-        return float(loss_sum) / seen, float(correct) / seen
+        started = time.perf_counter() - state.seconds
+        for x_BCHW, labels_B in loaded:
+            x_BCHW = x_BCHW.to(device, memory_format=torch.channels_last, non_blocking=True)
+            labels_B = labels_B.to(device, non_blocking=True)
+            of_step = min(self.total, len(order) - state.step * self.total)
+            # Gradients are averaged over the processes, whose shares of the last step may differ by an image.
+            share_of_step = len(labels_B) * world / of_step
+            self._step(network, state, x_BCHW, labels_B, mix, share_of_step)
+            if state.average is not None and ((number - 1) * steps + state.step + 1) % self.recipe.ema_every == 0:
+                self._average(state, number)
+            state.step += 1
+            if state.step % STEPS_BETWEEN_CHECKS == 1:
+                self._check(state, number)
+            seen = min(state.step * self.total, len(order))
+            reporter.progress("training", (number - 1) * len(order) + seen, self.recipe.epochs * len(order))
+            if self.checkpoint_every is not None and state.step % self.checkpoint_every == 0 and state.step < steps:
+                state.generators, state.seconds = _generators(device), time.perf_counter() - started
+                self._save(state, checkpoint)
+        self._check(state, number)  # on an accelerator this waits for the last step, which belongs to the time
+        state.seconds = time.perf_counter() - started
+        if state.average is not None and state.average.n_averaged == 0:
+            self._average(state, number)
 
-    def _check(self, loss_sum: torch.Tensor, number: int) -> None:
-        if not math.isfinite(loss_sum):
+    def _step(
+        self,
+        network: nn.Module,
+        state: State,
+        x_BCHW: Tensor,
+        labels_B: Tensor,
+        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
+        share_of_step: float,
+    ) -> None:
+        """Move the weights by one batch; sums stay on the device, so that no step waits for the one before it."""
+        images, targets = (x_BCHW, labels_B) if mix is None else mix(x_BCHW, labels_B)
+        amp = AMP.get(self.recipe.amp)
+        with torch.autocast(self.group.device.type, dtype=amp, enabled=amp is not None):
+            logits_BC = network(images)
+            loss = functional.cross_entropy(logits_BC, targets, label_smoothing=self.recipe.label_smoothing)
+        state.optimizer.zero_grad()
+        state.scaler.scale(loss if share_of_step == 1 else loss * share_of_step).backward()
+        if self.recipe.clip_grad_norm:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(state.model.parameters(), self.recipe.clip_grad_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.sums[0] += loss.detach() * len(labels_B)
+        state.sums[1] += (logits_BC.detach().argmax(1) == labels_B).sum()
+
+    def _average(self, state: State, number: int) -> None:
+        assert state.average is not None
+        if number <= self.recipe.warmup_epochs:
+            state.average.n_averaged.zero_()  # what the warm-up passes through is taken as it is, not averaged
+        state.average.update_parameters(state.model)
+
+    def _check(self, state: State, number: int) -> None:
+        if not math.isfinite(state.sums[0]):
             raise TgrError(
-                f"the loss is no finite number any more in epoch {number}; lower --lr (now {self.optim.lr:g}) "
+                f"the loss is no finite number any more in epoch {number}; lower --lr (now {self.recipe.lr:g}) "
                 "or add --warmup-epochs"
             )
 
+    def _save(self, state: State, checkpoint: Checkpoint) -> None:
+        processes = self.group.gather(state.own)
+        if self.group.first:
+            checkpoint.save(state, processes)
+        state.saved = (len(state.epochs), state.step)
 
-def _integer(seed: int, what: str, number: int) -> int:
-    return int(seeding.words(seed, what, number, count=1)[0, 0] >> np.uint64(1))
+
+def _kept(epochs: int, step: int) -> str:
+    if not epochs and not step:
+        return "no epoch was finished"
+    parts = [f"epoch {epochs}"] * bool(epochs) + [f"step {step} of epoch {epochs + 1}"] * bool(step)
+    return f"{parts[-1]} is kept, and --resume goes on from it"
+
+
+def _integer(seed: int, what: str, *numbers: int) -> int:
+    return int(seeding.words(seed, what, *numbers, count=1)[0, 0] >> np.uint64(1))
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """Return the states of the generators that layers and mixing draw from."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 @contextmanager
-def _torch_seed(seed: int, device: str) -> Iterator[None]:
-    """Seed torch's own generators, which dropout and its like draw from, and put them back as they were."""
-    on_cuda = torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_cuda else []):
+def _torch_seed(seed: int, state: State, device: torch.device) -> Iterator[None]:
+    """Seed those generators, or set them to where `state` says they were, and put them back at the end."""
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
         torch.default_generator.manual_seed(seed)
         if on_cuda:
-            torch.cuda.manual_seed_all(seed)
+            torch.cuda.manual_seed(seed)
+        if state.generators is not None:
+            torch.set_rng_state(state.generators[0])
+            if on_cuda:
+                torch.cuda.set_rng_state(state.generators[1], device)
         yield
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

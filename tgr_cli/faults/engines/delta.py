@@ -38,7 +38,8 @@ class Delta(Replay):
 
     Where an operation has no rule, the change is added to the golden values and the rest is run as `replay` does. So
     are faults whose outcome could hang on rounding: logits that are huge or not finite, near the bound of `masked`, or
-    with two highest ones nearly equal. How much rounding moves the network's logits is measured once.
+    with two highest ones nearly equal. How much rounding moves the network's logits is measured on the
+    images that are prepared.
     """
 
     name: ClassVar[str] = "delta"
@@ -55,8 +56,7 @@ class Delta(Replay):
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)
-        if not self.rounding:
-            self.rounding = self._measure_rounding(golden_NC)
+        self.rounding = self._measure_rounding(golden_NC)  # on these images: no fault depends on those before it
         return golden_NC
 
     def _measure_rounding(self, golden_NC: Tensor) -> float:

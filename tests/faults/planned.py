@@ -1,0 +1,19 @@
+"""Sites and images to draw faults for, and the faults of a plan as rows."""
+
+import numpy as np
+
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sites import Site
+
+CONV = Site(name="conv1", op="conv", shape=(4, 8, 8), macs=2304)
+FC = Site(name="fc", op="linear", shape=(3,), macs=72)
+WEIGHT = Site(name="conv1.weight", op="weight", shape=(4, 1, 3, 3), macs=2304, per_image=False)
+ALL = np.ones(50, bool)
+
+
+def faults_of(plan: Plan, site: str) -> list[tuple[int, ...]]:
+    """Return number, image, element and bit of every fault at a site."""
+    number = [s.name for s in plan.sites].index(site)
+    chosen = plan.site_F == number
+    columns = (plan.number_F, plan.image_F, plan.element_F, plan.bit_F)
+    return list(zip(*(column[chosen].tolist() for column in columns), strict=True))

@@ -1,0 +1,128 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tgr_cli.metrics.estimates import Draws, medians
+from tgr_cli.metrics.improvement import FACTORS, figures, improvement
+from tgr_cli.metrics.intervals import skewed_interval
+from tgr_cli.metrics.summary import Faults
+
+NAN = math.nan
+
+
+def row(site: str, *, macs=1, neurons=1, per_image=True) -> dict:
+    return {"site": site, "op": "conv", "neurons": neurons, "macs": macs, "per_image": per_image}
+
+
+def struck(**sites: tuple[list[float], int]) -> Faults:
+    """Faults on images 0, 1, …: each site's dLoss, and how many of its faults, the first ones, are SDCs."""
+    counts = [len(dloss) for dloss, _ in sites.values()]
+    total = sum(counts)
+    images = np.concatenate([np.arange(count) for count in counts])
+    return Faults(
+        site=np.repeat(np.array([name.replace("_", ".") for name in sites], object), counts),
+        image_id=images,
+        cluster=images,
+        stratum=np.zeros(total, np.int64),
+        outcome=np.concatenate([np.where(np.arange(len(d)) < hits, "sdc", "benign") for d, hits in sites.values()]),
+        weight=np.ones(total),
+        dloss=np.concatenate([dloss for dloss, _ in sites.values()]),
+    )
+
+
+BASELINE = ([row("conv", macs=1000, neurons=400), row("fc", macs=50)], struck(conv=([4.0] * 4, 3), fc=([10.0] * 4, 4)))
+TEXT = (
+    [
+        row("backbone.conv", macs=1000, neurons=400),
+        row("backbone.fc", macs=300, neurons=90),
+        row("backbone.bias", macs=10, neurons=9, per_image=False),
+        row("head", macs=100, neurons=10),
+    ],
+    struck(backbone_conv=([2.0] * 4, 2), backbone_fc=([1.0] * 4, 0), backbone_bias=([8.0] * 4, 2), head=([5.0] * 4, 1)),
+)
+
+
+def test_improvement_by_hand():
+    found = improvement(figures(*BASELINE, ["fc"]), figures(*TEXT, ["head", "backbone.fc"]))
+    assert {name: factor.mean for name, factor in found.items()} == pytest.approx(
+        {
+            "last_layer": 10 / 5,
+            "last_layer_by_neurons": 10 / ((10 * 5 + 90 * 1) / 100),
+            "last_layer_by_macs": 10 / ((100 * 5 + 300 * 1) / 400),
+            "overall": 7 / 4,
+            "overall_per_image": 7 / (8 / 3),
+            "overall_by_macs": (4000 + 500) / (2000 + 300 + 80 + 500),
+            "median_last_layer": 10 / 5,
+            "median_overall": 7 / 4,
+            "sdc_last_layer": 1 / 0.25,
+            "sdc_overall": (7 / 8) / (5 / 16),
+        }
+    )
+    assert tuple(found) == FACTORS
+
+
+def test_a_factor_without_a_figure_is_none_at_all():
+    harmless = ([row("conv"), row("fc")], struck(conv=([0.0] * 4, 0), fc=([NAN] * 4, 0)))
+    harmless[1].outcome[4:] = "non_finite"
+    found = improvement(figures(*BASELINE, ["fc"]), figures(*harmless, ["fc"]))
+    assert all(math.isnan(value) for factor in found.values() for value in factor[:3])
+    assert not any(factor.reliable for factor in found.values())
+    unknown = improvement(figures(*BASELINE, []), figures(*BASELINE, ["fc", "missing"]))
+    assert {name for name, factor in unknown.items() if not math.isnan(factor.mean)} == {
+        *("overall", "overall_per_image", "overall_by_macs", "median_overall", "sdc_overall")
+    }
+
+
+def test_images_that_both_runs_struck_are_paired():
+    """On every image the candidate loses half of what the baseline does: the factor is 2 for certain."""
+    sizes = list(np.random.default_rng(3).exponential(size=40))
+    rows = [row("fc")]
+    before, after = struck(fc=(sizes, 20)), struck(fc=([size / 2 for size in sizes], 20))
+    paired = improvement(figures(rows, before, ["fc"]), figures(rows, after, ["fc"]))["overall"]
+    assert paired[:3] == pytest.approx((2, 2, 2))
+    elsewhere = replace(after, cluster=after.cluster + 1000)
+    apart = improvement(figures(rows, before, ["fc"]), figures(rows, elsewhere, ["fc"]))["overall"]
+    mean = np.mean(sizes)
+    errors = (np.array(sizes) - mean) / 40 / mean
+    low, high = skewed_interval(math.log(2), np.concatenate([errors, -errors]))
+    assert apart[:3] == pytest.approx((2, math.exp(low), math.exp(high)))
+    assert paired.effective == apart.effective == pytest.approx(sum(sizes) ** 2 / sum(size**2 for size in sizes))
+
+
+def test_a_factor_is_as_reliable_as_its_weaker_side():
+    rows, images = [row("fc")], 40
+    sound, thin = struck(fc=([1.0] * images, 35)), struck(fc=([1.0] * images, 5))
+    found = improvement(figures(rows, sound, ["fc"]), figures(rows, thin, ["fc"]))
+    assert found["overall"].reliable
+    assert not found["sdc_overall"].reliable
+    assert found["sdc_overall"].effective == pytest.approx(5)
+
+
+def drawn(weights: list[float]) -> Draws:
+    count = len(weights)
+    return Draws(1, np.zeros(count, int), np.zeros(count, int), np.arange(count), np.array(weights))
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "expected"),
+    [
+        ([3.0, 1.0, 2.0], [1, 1, 1], 2),
+        ([math.inf, 1.0, 2.0], [1, 1, 1], 2),
+        ([math.inf, math.inf, 2.0], [1, 1, 1], NAN),
+        ([1.0, 2.0, 3.0], [5, 1, 1], 1),
+    ],
+)
+def test_the_median_counts_non_finite_outcomes_as_the_worst(values, weights, expected):
+    assert medians(drawn(weights), np.array(values)).value == pytest.approx([expected], nan_ok=True)
+
+
+def test_intervals_of_a_median_cover_it():
+    """Of 400 samples of 200 draws that count 1 or 3, the 99 % intervals of exp(normal)'s median, 1, in 97 % or more."""
+    random, held = np.random.default_rng(2), 0
+    for _ in range(400):
+        weights = random.choice([0.5, 1.5], size=200)
+        found = medians(drawn(weights), np.exp(random.normal(size=200))).combined(np.ones(1)).estimate()
+        held += found.low <= 1 <= found.high
+    assert held >= 0.97 * 400

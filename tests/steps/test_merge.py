@@ -1,0 +1,127 @@
+"""Campaigns in parts: shards that merge to the bytes of an undisturbed run, plans that are stored and run elsewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from toys import write_toy_dataset
+from toys_artifacts import invoke
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import INJECTIONS, PLAN, SHARD
+from tgr_cli.errors import TgrError
+
+RUN = Path("runs/toy/toys-build_toy-baseline")
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> list[str]:
+    write_toy_dataset(tmp_path / "toy")
+    data = ["--dataset", "parquet:toy", "--crop", "8", "--mean", "0.5", "--std", "0.5"]
+    # Golden values of 9 images fit: 30 images make 4 chunks, and with three sites 12 units.
+    return [
+        "--model",
+        "toys:build_toy",
+        *data,
+        "--label",
+        "golden",
+        "--batch-size",
+        "4",
+        "--memory",
+        "20KiB",
+        "--weights",
+        "none",
+        "-q",
+    ]
+
+
+def inject(toy: list[str], *more: object) -> str:
+    return str(invoke("inject", *toy, "--injections", 60, "--seed", 3, *more).stdout)
+
+
+def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None:
+    inject(toy)
+    whole = {name: (RUN / f"{name}.parquet").read_bytes() for name in ("injections", "vulnerability")}
+    paths = []
+    for number in (1, 2, 3):
+        told = inject(toy, "--shard", f"{number}/3")
+        paths.append(RUN / f"injections-{number}-of-3.parquet")
+        assert "of 180 faults, in 4 of 12 units" in told
+    invoke("merge", paths[1], paths[2], paths[0], "--out", "merged/x.parquet", "-q")
+    assert Path("merged/x.parquet").read_bytes() == whole["injections"]
+    assert Path("merged/x-vulnerability.parquet").read_bytes() == whole["vulnerability"]
+    assert not list(RUN.glob("*.parts"))
+
+    with pytest.raises(TgrError, match=r"\d+ of 180 faults are there, shards 1/3, 3/3 missing; run the rest and merge"):
+        invoke("merge", paths[1])
+    with pytest.raises(TgrError, match=r"1-of-3.parquet and .*1-of-3.parquet both hold unit 0; leave one of them out"):
+        invoke("merge", *paths, paths[0])
+    inject(toy, "--shard", "3/3", "--seed", "4")
+    with pytest.raises(TgrError, match=r"3-of-3.parquet is of another campaign than .*: seed 4, but 3, plan "):
+        invoke("merge", *paths)
+    with pytest.raises(TgrError, match=r'is of kind "injections", where "shard" is expected'):
+        invoke("merge", RUN / "injections.parquet")
+
+
+def test_a_shard_is_every_nth_unit_of_the_plan(toy: list[str]) -> None:
+    inject(toy, "--plan-only")
+    plan = store.read(RUN / "plan.parquet", PLAN)
+    units = sorted(set(plan.column("unit")))
+    inject(toy, "--shard", "2/4", "--plan", RUN / "plan.parquet")
+    shard = store.read(RUN / "injections-2-of-4.parquet", SHARD)
+    assert sorted(set(shard.column("unit"))) == units[1::4]
+    for name in ("site", "index", "bit", "image_id", "weight", "unit"):
+        assert shard.table[name].to_pylist() == plan.table[name].take(shard.table["row"]).to_pylist()
+
+
+def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
+    inject(toy, "--sampling", "uniform")
+    drawn = (RUN / "injections.parquet").read_bytes()
+    inject(toy, "--sampling", "uniform", "--plan-only", "--out", "plan.parquet")
+    here = invoke("inject", *toy, "--plan", "plan.parquet")  # how it was drawn is the plan's own matter
+    assert here.exit_code == 0
+    assert (RUN / "injections.parquet").read_bytes() == drawn
+    inject(toy, "--plan", "plan.parquet", "--engine", "full", "--batch-size", 8, "--out", "full.parquet")
+    first, second = store.read(RUN / "injections.parquet", INJECTIONS), store.read(Path("full.parquet"), INJECTIONS)
+    assert first.table["outcome"] == second.table["outcome"]
+    assert second.provenance.inputs["plan"] == first.provenance.inputs["plan"]
+    assert second.provenance.config["engine"] == "full"
+
+    for changed, words in (
+        (("--limit", "zero"), "limit clamp, but zero now"),
+        (("--images", "10"), "images None, but 10, pool"),
+        (("--all-images",), "all_images False, but True now"),
+    ):
+        with pytest.raises(TgrError, match=rf"plan.parquet was drawn with .*{words}.*; give the same model, data"):
+            inject(toy, "--plan", "plan.parquet", *changed)
+    assert pq.read_table("plan.parquet").num_rows == 180
+
+
+def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> None:
+    inject(toy, "--plan-only")
+    with pytest.raises(
+        TgrError, match=r"--injections is 61, but .*plan.parquet is drawn already; leave --injections o"
+    ):
+        invoke("inject", *toy, "--plan", RUN / "plan.parquet", "--injections", 61)
+    for together, words in (
+        (("--plan", "x", "--faults", "y"), "--faults and --plan are given, and each says where the faults come from"),
+        (("--shard", "4/3"), r'--shard is "4/3"; write which of how many, as 2/3'),
+        (("--shard", "1/2", "--max-sdc-rate", "1"), "a gate judges a whole campaign; leave out --shard, "),
+    ):
+        with pytest.raises(TgrError, match=words):
+            invoke("inject", *toy, *together)
+
+
+def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
+    told = json.loads(inject(toy, "--plan-only", "--json"))
+    assert told["path"] == str(RUN / "plan.parquet")
+    assert [told[name] for name in ("sites", "faults", "pilot", "images", "units")] == [3, 180, 0, 30, 12]
+    assert 0 < told["seconds"] < 100
+    assert 12 * 2_000 < told["disk"] < 1e6
+    assert not (RUN / "injections.parquet").exists()
+    assert not list(RUN.glob("*.parts"))
+    assert re.search(
+        r": 180 faults at 3 sites on 30 images, in 12 units\nabout \d+ s on this", inject(toy, "--plan-only")
+    )

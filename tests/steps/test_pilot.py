@@ -1,0 +1,70 @@
+"""Campaigns in two stages: a pilot shares the faults out, and no figure rests on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import write_toy_dataset
+from toys_artifacts import invoke
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.artifacts.store import Artifact
+
+RUN = Path("runs/toy/toys-build_toy-baseline")
+MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
+KEYS = ("fault", "site", "index", "bit", "image_id")
+
+
+def run(*options: object) -> tuple[Artifact, set[tuple[object, ...]], str]:
+    """Return the artifact of a campaign, the faults of its pilot, and what was told."""
+    pilot: set[tuple[object, ...]] = set()
+    write = Parts.write
+
+    def watched(self: Parts, stage: str, unit: int, table: object) -> None:
+        if stage == "pilot":
+            pilot.update(zip(*(map(str, table[name].to_pylist()) for name in KEYS), strict=True))
+        write(self, stage, unit, table)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parts, "write", watched)
+        told = invoke("inject", *MODEL.split(), *options).stderr
+    return store.read(RUN / "injections.parquet", INJECTIONS), pilot, told
+
+
+def keys(artifact: Artifact) -> set[tuple[object, ...]]:
+    return set(zip(*(map(str, artifact.table[name].to_pylist()) for name in KEYS), strict=True))
+
+
+@pytest.fixture(autouse=True)
+def _toy() -> None:
+    write_toy_dataset(Path("toy"))
+
+
+def test_stratified_sampling_draws_anew_after_its_pilot() -> None:
+    artifact, pilot, _ = run("--sampling", "stratified", "--pilot", 640, "--injections", 3000)
+    assert len(pilot) == 3 * 640
+    assert artifact.table.num_rows == 3 * 3000
+    assert len(keys(artifact) & pilot) < 200  # by chance alone
+    assert artifact.provenance.extra["pilot"] == 1920
+    assert artifact.provenance.config["pilot"] == 640
+    bits = artifact.column("bit")
+    assert np.bincount(bits, minlength=32).min() >= 3 * 64
+    # The exponent's high bit changes most, the last of the mantissa nothing.
+    assert (bits == 30).sum() > 1.5 * (bits == 0).sum()
+    np.testing.assert_allclose(artifact.column("weight").mean(), 1)
+
+
+@pytest.mark.parametrize("sampling", ["importance", "uniform"])
+def test_a_target_sets_how_many_faults_are_drawn(sampling: str) -> None:
+    loose, pilot, told = run("--sampling", sampling, "--target-ci", "sdc=0.1", "--pilot", 100)
+    assert len(pilot) == 300
+    assert f"after a pilot of 300 faults, {loose.table.num_rows:,} are drawn, " in told
+    assert "max_injections" in loose.provenance.config
+    assert "injections" not in loose.provenance.config
+    close, _, told = run("--sampling", sampling, "--target-ci", "sdc=0.001", "--pilot", 100, "--max-injections", 500)
+    assert loose.table.num_rows < close.table.num_rows <= 1500
+    assert (
+        "--target-ci sdc=0.001 is out of reach on 30 images with at most 500 faults a site: raise --images or" in told
+    )

@@ -1,0 +1,213 @@
+"""Campaigns that are cut off: what is finished is kept, what is damaged done again, and the end is the same, byte for
+byte; never two processes on one output."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from filelock import FileLock
+from toys import write_toy_dataset
+from toys_artifacts import invoke
+
+from tgr_cli import app
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.errors import TgrError
+
+RUN = Path("runs/toy/toys-build_toy-baseline")
+PARTS = RUN / "injections.parts"
+MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
+# Golden values of 9 images fit: 30 images make 4 chunks, and with three sites 12 units of some 15 faults.
+TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", "20KiB", "--injections", "60"]]
+KILLER = """
+import os, signal, sys, torch
+torch.set_num_threads(2)  # as conftest.py has it: another number of threads rounds otherwise
+from tgr_cli import app
+from tgr_cli.artifacts import store
+left, replace = int(sys.argv.pop(1)), store.Path.replace
+def once_more(path, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(path, target)
+store.Path.replace = once_more
+app.main()
+"""
+
+
+class Killed(BaseException):
+    """Stands for a process that is no more: nothing that catches errors catches it."""
+
+
+@pytest.fixture(autouse=True)
+def _toy() -> None:
+    write_toy_dataset(Path("toy"))
+
+
+def outputs() -> dict[str, bytes]:
+    return {name: (RUN / f"{name}.parquet").read_bytes() for name in ("injections", "vulnerability")}
+
+
+def undisturbed(*more: str) -> dict[str, bytes]:
+    invoke("inject", *TOY, *more)
+    assert not PARTS.exists()
+    found = outputs()
+    for name in found:
+        (RUN / f"{name}.parquet").unlink()
+    return found
+
+
+def failing_after(units: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    write: Callable[..., None] = Parts.write
+    written = []
+
+    def fails(self: Parts, *arguments: object) -> None:
+        if len(written) == units:
+            raise error
+        written.append(arguments)
+        write(self, *arguments)
+
+    monkeypatch.setattr(Parts, "write", fails)
+
+
+def main(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr(sys, "argv", ["tgr", "inject", *TOY, *arguments])
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    return left.value.code
+
+
+def test_a_killed_process_leaves_its_parts_and_nothing_in_the_way() -> None:
+    expected = undisturbed()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    for replacements in (7, 8):  # in the middle of writing a part, and then of writing vulnerability
+        command = [sys.executable, "-c", KILLER, str(replacements), "inject", *TOY]
+        done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert list(PARTS.glob(".*.tmp")) or list(RUN.glob(".*.tmp"))
+    assert (RUN / "injections.parquet").exists()
+    assert not (RUN / "vulnerability.parquet").exists()
+    assert "180 of 180 faults were finished before and are kept" in invoke("inject", *TOY).stderr
+    assert outputs() == expected
+    assert not PARTS.exists()
+
+
+@pytest.mark.parametrize("sampling", ["importance", "stratified"])
+def test_units_that_are_finished_are_kept_and_damaged_ones_run_again(
+    sampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--sampling", sampling, "--pilot", "32")
+    expected = undisturbed(*more)
+    for units in (3, 5, 4):  # a stratified campaign's pilot has 12 of its own
+        with monkeypatch.context() as patch:
+            failing_after(units, Killed(), patch)
+            with pytest.raises(Killed):
+                invoke("inject", *TOY, *more)
+        parts = sorted(PARTS.glob("*-0*.parquet"))
+        for part, spoilt in ((parts[1], b"short"), (parts[-1], parts[-1].read_bytes()[:40] + b"x" * 999)):
+            part.write_bytes(spoilt)
+    told = invoke("inject", *TOY, *more).stderr
+    assert " faults were finished before and are kept" in told
+    assert outputs() == expected
+
+
+def test_damaged_parts_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        failing_after(4, Killed(), patch)
+        with pytest.raises(Killed):
+            invoke("inject", *TOY)
+    part = sorted(PARTS.glob("unit-*.parquet"))[1]
+    part.write_bytes(part.read_bytes()[:-9])
+    assert f"damaged, and run again: {part.name}\n" in invoke("inject", *TOY).stderr
+
+
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        failing_after(4, KeyboardInterrupt(), patch)
+        assert main(monkeypatch=patch) == 130
+    err = capsys.readouterr().err
+    assert f" of 180 faults are finished and kept in {PARTS}; the same command goes on from there\n" in err
+    kept = int(err.split(" of 180 faults")[0].split()[-1])
+    assert 0 < kept < 180
+    assert f"{kept} of 180 faults were finished before and are kept\n" in invoke("inject", *TOY).stderr
+
+
+def test_a_full_disk_is_told_and_leaves_the_finished_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = undisturbed()
+    write_bytes, written = Path.write_bytes, []
+
+    def full(path: Path, content: bytes) -> int:
+        if len(written) == 5:
+            write_bytes(path, content[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        return write_bytes(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert main("-q", monkeypatch=patch) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"tgr: {PARTS}/unit-")
+    assert err.endswith(".parquet could not be written (No space left on device); free the place and run again\n")
+    assert err.count("\n") == 1
+    assert len(list(PARTS.glob("unit-*.parquet"))) == 5
+    assert not list(PARTS.glob(".*"))
+    invoke("inject", *TOY)
+    assert outputs() == expected
+
+
+def test_parts_of_another_campaign_are_refused_until_they_are_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        failing_after(4, Killed(), patch)
+        with pytest.raises(Killed):
+            invoke("inject", *TOY)
+    for changed, words in (
+        (("--injections", "61"), "injections 60, but 61 now"),
+        (("--seed", "1", "--engine", "full"), "seed 0, but 1, engine auto, but full now"),
+        (("--shard", "1/2", "--out", str(RUN / "injections.parquet")), "shard None, but 1/2 now"),
+    ):
+        with pytest.raises(TgrError, match=rf"parts keeps a campaign that was begun with {words}; give the same"):
+            invoke("inject", *TOY, *changed)
+    (PARTS / "plan.parquet").write_bytes(b"")
+    with pytest.raises(TgrError, match=r"plan.parquet is damaged, and the parts beside it rest on it; discard them wi"):
+        invoke("inject", *TOY)
+    assert len(list(PARTS.glob("unit-*.parquet"))) == 4
+    told = invoke("inject", *TOY, "--injections", 61, "--restart").stderr
+    assert "were finished before" not in told
+    assert not PARTS.exists()
+
+
+def test_a_second_process_on_the_same_output_refuses() -> None:
+    PARTS.mkdir(parents=True)
+    with (
+        FileLock(PARTS / "lock"),
+        pytest.raises(TgrError, match=rf"another process is writing {RUN}/inj"),
+    ):
+        invoke("inject", *TOY)
+    invoke("inject", *TOY)
+
+
+def test_neither_batch_size_nor_threads_move_a_plan_or_an_outcome() -> None:
+    found, before = [], torch.get_num_threads()
+    try:
+        for size, threads in ((8, 1), (64, 1), (8, 2), (64, 2)):
+            torch.set_num_threads(threads)
+            options = ("--sampling", "uniform", "--batch-size", size, "--memory", "1GiB")
+            invoke("inject", *TOY, *options, "--out", "x.parquet")
+            found.append(pq.read_table("x.parquet"))
+    finally:
+        torch.set_num_threads(before)
+    for table in found[1:]:
+        for name in ("fault", "site", "index", "bit", "image_id", "weight", "outcome", "faulty_label"):
+            assert table[name] == found[0][name], name

@@ -1,0 +1,355 @@
+"""The client against a real server on loopback that answers well, badly, late, too much, or not at all."""
+
+import logging
+import os
+import signal
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from unittest.mock import ANY
+
+import httpx
+import pytest
+from llm_server import Behaviour, answer_to, serving
+
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+from tgr_cli.text import client, prompts
+from tgr_cli.text.answers import Answers
+from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.generators import Description
+from tgr_cli.text.llm import INSTRUCTION, LanguageModel
+
+CLASSES = ("dot", "bar", "ring")
+KEPT = Path("kept.jsonl")
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.last = (0, 0, "")
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
+        self.last = (done, total, detail)
+
+
+def model(url: str, **options: object) -> LanguageModel:
+    return LanguageModel(prompts.load("general"), Endpoint(base_url=url, llm="toy", **options), KEPT)  # type: ignore[arg-type]
+
+
+def described(url: str, reporter: Reporter | None = None, **options: object) -> list[Description]:
+    return list(model(url, **options).describe(CLASSES, reporter or Heard()))
+
+
+def good(d: Description) -> bool:
+    return (d.status, d.text) == ("ok", answer_to(f"{d.question} {INSTRUCTION}"))
+
+
+def once(what: str) -> Behaviour:
+    return lambda prompt, times: "well" if times else what
+
+
+def for_bars(what: str) -> Behaviour:
+    return lambda prompt, times: what if "bar" in prompt else "well"
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
+
+
+def test_each_question_is_asked_once_and_answered_in_order() -> None:
+    heard = Heard()
+    with serving() as server:
+        found = described(server.url, heard, price_in=1.0, price_out=100.0)
+    assert all(map(good, found))
+    assert [(d.class_index, d.number, d.sample) for d in found] == [(c, n, 0) for c in range(3) for n in range(5)]
+    assert found[5].question == "Describe what a bar looks like in a photo."
+    assert {d.source for d in found} == {"toy"}
+    assert set(server.asked.values()) == {1}
+    headers, content = server.requests[0]
+    assert content == {
+        "model": "toy",
+        "messages": [{"role": "user", "content": ANY}],
+        "temperature": 1.0,
+        "max_tokens": 256,
+    }
+    assert "authorization" not in headers
+    assert heard.last == (15, 15, "600 tokens, cost 0.02")
+    assert heard.notes == []
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("429 0", "408", "500", "503", "drop", "malformed", "html", "nested"),
+        *("empty", "truncated", "refused", "filtered", "redirect", "huge", "endless"),
+    ],
+)
+def test_what_goes_wrong_once_is_asked_again(what: str) -> None:
+    with serving(once(what)) as server:
+        found = described(server.url, timeout=1.0 if what == "endless" else 60.0)
+    assert all(map(good, found))
+    assert set(server.asked.values()) == {2}
+    assert server.elsewhere == 0
+
+
+@pytest.mark.parametrize("what", ["slow", "escapes", "thinking"])
+def test_what_is_late_or_ill_dressed_is_taken_at_once(what: str) -> None:
+    with serving(what) as server:
+        toy = model(server.url)
+        found = list(toy.describe(CLASSES))
+    assert all(map(good, found))
+    assert set(server.asked.values()) == {1}
+    assert toy.usage(CLASSES).cleaned == (15 if what == "escapes" else 0)
+
+
+def test_an_answer_that_is_too_long_is_cut_and_counted() -> None:
+    with serving("long") as server:
+        toy = model(server.url)
+        found = list(toy.describe(CLASSES))
+    assert {(d.status, len(d.text)) for d in found} == {("ok", 3999)}
+    assert toy.usage(CLASSES).cut == 15
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("what", "status", "asked"),
+    [
+        ("empty", "empty", 3),
+        ("truncated", "truncated", 3),
+        ("refused", "refused", 3),
+        ("filtered", "refused", 3),
+        ("malformed", "failed", 3),
+        ("huge", "failed", 3),
+        ("redirect", "failed", 3),
+        ("500", "failed", 8),
+    ],
+)
+def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: str, asked: int) -> None:
+    heard = Heard()
+    with serving(for_bars(what)) as server:
+        found = described(server.url, heard)
+        bars = [d for d in found if d.class_name == "bar"]
+        assert all(good(d) for d in found if d not in bars)
+        assert {(d.status, d.text) for d in bars} == {(status, "")}
+        assert {n for prompt, n in server.asked.items() if "bar" in prompt} == {asked}
+        before = server.asked.total()
+        again = described(server.url)
+    # What was recorded is not asked again; what got no answer at all is, on the next run.
+    assert again == found
+    assert server.asked.total() - before == (5 * asked if status == "failed" else 0)
+    assert bool(heard.notes) == (status == "failed")
+    assert not heard.notes or "5 questions got no answer, as that about bar (" in heard.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "does not take the request (HTTP 400: no way way"),
+        (401, "wants a key (HTTP 401: no way"),
+        (403, "does not allow this (HTTP 403: no way way way way way"),
+        (404, 'has no model "toy" or no such address (HTTP 404'),
+        (422, "check --llm, --temperature and --max-tokens"),
+    ],
+)
+def test_what_no_other_try_would_mend_stops_the_run_in_a_sentence(status: int, words: str) -> None:
+    with serving(str(status)) as server, pytest.raises(TgrError) as caught:
+        described(server.url, concurrency=2)
+    assert words in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert server.asked.total() <= 2
+    assert not KEPT.exists()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_server_that_is_down_stops_the_run_and_the_answers_before_are_kept() -> None:
+    with serving(lambda prompt, times: "500" if "bar" in prompt or "ring" in prompt else "well") as server:
+        with pytest.raises(
+            TgrError, match=r"10 questions in a row got no answer .*HTTP 500.*run the same command again"
+        ):
+            described(server.url, concurrency=1)
+        assert len(KEPT.read_text().splitlines()) == 5
+        server.behaviour = lambda prompt, times: "well"
+        assert all(map(good, described(server.url)))
+    assert {n for prompt, n in server.asked.items() if "dot" in prompt} == {1}
+
+
+def test_no_server_is_told_at_once() -> None:
+    with serving() as server:
+        url = server.url
+    with pytest.raises(TgrError, match=rf"nothing answers at {url} \(.*\); start the server, or name another"):
+        described(url)
+    assert not list(Path().iterdir())
+
+
+def test_the_server_counts_no_more_requests_at_once_than_allowed() -> None:
+    with serving(delay=0.05) as server:
+        assert all(map(good, described(server.url, concurrency=4)))
+    assert server.most_at_once == 4
+
+
+def test_the_server_counts_no_more_requests_a_minute_than_allowed() -> None:
+    with serving() as server:
+        described(server.url, concurrency=15, requests_per_minute=1200)
+    arrived = [moment for moment, _ in server.arrivals]
+    # 15 requests are 14 steps of 1/20 s; a fifth less, for what the first one may be late.
+    assert arrived[-1] - arrived[0] > 0.8 * 14 / 20
+    assert server.most_at_once < 15
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(form: str) -> None:
+    def busy(prompt: str, times: int) -> str:
+        if times or "bar" not in prompt:
+            return "well"
+        later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+        return "429 1" if form == "seconds" else f"429 {later}"
+
+    with serving(busy) as server:
+        assert all(map(good, described(server.url, concurrency=15)))
+    for bar in {prompt for prompt in server.asked if "bar" in prompt}:
+        first, second = (moment for moment, prompt in server.arrivals if prompt == bar)
+        assert second - first >= 0.99  # a date has whole seconds: of two seconds one is left at least
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("99999999", 99999999.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+        ("²", None),
+    ],
+)
+def test_retry_after_in_any_form(header: str, seconds: float | None) -> None:
+    assert client._retry_after(httpx.Headers({"Retry-After": header.encode()})) == seconds
+
+
+def test_no_answer_is_paid_twice() -> None:
+    with serving() as server:
+        found = described(server.url, samples_per_question=2)
+        assert described(server.url, samples_per_question=2) == found
+        assert server.asked.total() == 30
+        # One line torn, one damaged: these two are asked again, and it is said.
+        lines = KEPT.read_bytes().splitlines(keepends=True)
+        lines[3] = lines[3].replace(b"mark", b"bark")
+        KEPT.write_bytes(b"".join(lines)[:-20])
+        heard = Heard()
+        assert described(server.url, heard, samples_per_question=2) == found
+        assert server.asked.total() == 32
+        assert heard.notes[0].startswith("2 torn or damaged lines of kept.jsonl are left out")
+        assert described(server.url, samples_per_question=2) == found
+        assert server.asked.total() == 32
+        # Other settings make other questions.
+        described(server.url, temperature=0.5)
+        assert server.asked.total() == 47
+    assert len({d.text for d in found}) == 15
+
+
+def test_a_higher_limit_asks_again_what_was_cut_short_and_nothing_else() -> None:
+    with serving(for_bars("truncated")) as server:
+        found = described(server.url)
+        assert server.asked.total() == 10 + 3 * 5
+        server.behaviour = lambda prompt, times: "well"
+        assert described(server.url, max_tokens=128) == found
+        assert server.asked.total() == 25
+        assert all(map(good, described(server.url, max_tokens=512)))
+        assert server.asked.total() == 30
+
+
+def test_equal_prompts_are_asked_once() -> None:
+    with serving() as server:
+        found = list(model(server.url).describe(("dot", "dot")))
+    assert server.asked.total() == 5
+    assert [d.class_index for d in found] == [0] * 5 + [1] * 5
+    assert all(map(good, found))
+
+
+def test_answers_have_one_writer() -> None:
+    with Answers.open(KEPT), serving() as server:
+        with pytest.raises(TgrError, match=r"another process adds to kept\.jsonl"):
+            described(server.url)
+        assert server.asked.total() == 0
+
+
+KEY = "sk-very-secret-0123456789"
+
+
+def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    with serving("key") as server:
+        found = described(server.url)
+        assert {headers["authorization"] for headers, _ in server.requests} == {f"Bearer {KEY}"}
+        assert all(d.text.endswith("Bearer [key]") for d in found)
+        server.behaviour = lambda prompt, times: "401"
+        with pytest.raises(TgrError, match="refuses the key") as caught:
+            described(server.url, temperature=0.0)
+    told = caplog.text + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
+    assert "HTTP" in caplog.text
+    assert KEY not in told
+    assert KEY not in repr(vars(model(server.url)))
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving() as other, serving("redirect") as server:
+        server.port, port = other.port, server.port  # the redirect leads to the other server
+        with pytest.raises(TgrError, match="HTTP 307, a redirect, which is not followed"):
+            described(f"http://127.0.0.1:{port}/v1", concurrency=1)
+    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (30, 0, 0)
+    assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_proxy_has_no_business_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving() as server:
+        assert all(map(good, described(server.url)))
+
+
+def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:
+    class Impatient(Heard):
+        def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
+            if done == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    heard = Impatient()
+    with serving(delay=0.02) as server:
+        with pytest.raises(KeyboardInterrupt):
+            described(server.url, heard, concurrency=2)
+        assert heard.notes == ["the answers so far are kept in kept.jsonl: the same command goes on from there"]
+        kept = len(KEPT.read_text().splitlines())
+        assert 6 <= kept <= 8
+        assert all(map(good, described(server.url)))
+    assert server.asked.total() <= 15 + 2
+
+
+def test_a_full_disk_is_told_and_what_was_kept_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, real = [], os.write
+
+    def write(file: int, line: bytes) -> int:
+        if b"sha256" in line and len(written) == 4:
+            raise OSError(28, "No space left on device")
+        written.extend([line] if b"sha256" in line else [])
+        return real(file, line)
+
+    with serving() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            with pytest.raises(TgrError, match=r"kept\.jsonl cannot be written \(No space left on device\)"):
+                described(server.url, concurrency=1)
+        assert len(KEPT.read_text().splitlines()) == 4
+        assert all(map(good, described(server.url)))
+    assert server.asked.total() == 16

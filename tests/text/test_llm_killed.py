@@ -1,0 +1,96 @@
+"""A thousand classes, a server that does everything wrong, five kills: the artifact of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from llm_server import answer_to, serving
+
+from tgr_cli.data.source import DataSource
+from tgr_cli.steps import describe
+from tgr_cli.text.answers import Answer, Answers, answers_file
+from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.llm import LanguageModel
+from tgr_cli.text.prompts import load
+
+CONCURRENCY = 32
+KILLS = 5
+# Of a thousand questions, the first try of so many ends so; the rest are answered well.
+SHARES = {
+    "slow": 20,
+    "429 0": 20,
+    "500": 20,
+    "drop": 10,
+    "malformed": 10,
+    "empty": 10,
+    "truncated": 10,
+    "escapes": 10,
+} | {
+    "huge": 1,
+    "redirect": 2,
+}
+FATES = [fate for fate, share in SHARES.items() for _ in range(share)]
+
+
+def misbehaving(prompt: str, times: int) -> str:
+    number = zlib.crc32(prompt.encode())
+    if number % 5000 == 7:
+        return "empty"  # always
+    fate = number // 5000 % 1000
+    return FATES[fate] if not times and fate < len(FATES) else "well"
+
+
+def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
+    out = Path("killed.parquet")
+    with serving(misbehaving) as server:
+        command = [sys.executable, "-m", "tgr_cli", "describe", "--yes", "--base-url", server.url, "--llm", "toy"]
+        command += ["--concurrency", str(CONCURRENCY), "--out", str(out), "--quiet", "--timeout", "60"]
+        kept = answers_file(out)
+        for kill in range(1, KILLS + 1):
+            running = subprocess.Popen(command, env=os.environ | {"TGR_LLM_API_KEY": "sk-0"}, stderr=subprocess.PIPE)
+            while not kept.exists() or kept.stat().st_size < kill * 800 * 240:
+                assert running.poll() is None, running.communicate()
+                time.sleep(0.005)
+            running.send_signal(signal.SIGKILL)
+            running.communicate()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert server.most_at_once <= CONCURRENCY
+    assert server.elsewhere == 0
+    asked = LanguageModel(load("imagenet"), Endpoint(base_url="http://x", llm="toy"), out).questions(
+        describe.class_names(DataSource())
+    )
+    # Each kill may lose what was under way, and nothing else: every other try was needed.
+    needed = {q.prompt: 3 if _always_empty(q.prompt) else 1 + _asked_twice(q.prompt) for q in asked}
+    assert set(server.asked) == set(needed)
+    assert sum(needed.values()) <= server.asked.total() <= sum(needed.values()) + KILLS * CONCURRENCY
+    rows = pq.read_table(out).to_pylist()
+    assert [(r["class_index"], r["class_name"], r["question"], r["description"], r["status"]) for r in rows] == [
+        (q.class_index, q.class_name, q.question, None, "empty")
+        if _always_empty(q.prompt)
+        else (q.class_index, q.class_name, q.question, answer_to(q.prompt), "ok")
+        for q in asked
+    ]
+    # The bytes are those of a run for which all answers arrived in order.
+    undisturbed = Path("undisturbed.parquet")
+    with Answers.open(answers_file(undisturbed)) as answers:
+        for q in asked:
+            empty = _always_empty(q.prompt)
+            for _ in range(3 if empty else 1):
+                status, text = ("empty", "") if empty else ("ok", answer_to(q.prompt))
+                answers.add(Answer(key=q.key, status=status, text=text, max_tokens=256))
+    describe.run(describe.Config(data=DataSource(), endpoint=Endpoint(base_url=server.url, llm="toy"), out=undisturbed))
+    assert out.read_bytes() == undisturbed.read_bytes()
+
+
+def _always_empty(prompt: str) -> bool:
+    return misbehaving(prompt, 9) == "empty"
+
+
+def _asked_twice(prompt: str) -> bool:
+    return misbehaving(prompt, 0) not in ("well", "slow", "escapes")

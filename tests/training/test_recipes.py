@@ -1,0 +1,114 @@
+"""Recipes: the published ones field by field, which one a training takes, and what options and the batch make of it."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tgr_cli.errors import TgrError
+from tgr_cli.models.zoo import ZOO
+from tgr_cli.training import recipes
+from tgr_cli.training.recipe import Overrides, Recipe
+
+PAPERS = {
+    "alexnet_vgg": ("alexnet", "vgg16_bn", "vgg19_bn"),
+    "resnet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "mobilenet_v2": ("mobilenet_v2",),
+    "maxvit": ("maxvit_t",),
+    "swin_v2": ("swin_v2_t", "swin_v2_s"),
+    "focalnet": ("focalnet_t", "focalnet_s"),
+}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "model"), [(name, model) for name, models in PAPERS.items() for model in models])
+def test_a_backbones_recipe_is_table_4s(name: str, model: str, shared_data: Path) -> None:
+    published = tomllib.loads((shared_data.parent / "reference" / "published.toml").read_text())["neurips2023"]
+    expected = published["table4"][name]
+    found = recipes.resolve("auto", model, "imagenet", {}, processes=4, cuda=True)
+    assert found.name == name
+    recipe = found.recipe
+    names = {"batch": "batch_size", "warmup": "warmup_epochs", "step": "step_size"}
+    published_fields = {names.get(field, field): value for field, value in expected.items() if field != "note"}
+    assert len(published_fields) >= 13
+    assert {field: getattr(recipe, field) for field in published_fields} == published_fields
+    assert recipe.lr_batch == 4 * recipe.batch_size
+    assert set(found.origins.values()) == {"recipe"}
+
+
+def test_what_the_authors_scripts_add() -> None:
+    swin, maxvit = recipes.named("swin_v2"), recipes.named("maxvit")
+    assert (swin.repeats, swin.clip_grad_norm, swin.decay, swin.amp) == (4, 5.0, "weights", "fp16")
+    assert (maxvit.ema_every, maxvit.clip_grad_norm, maxvit.sync_bn, maxvit.amp) == (32, 1.0, True, "fp16")
+    for recipe in (swin, maxvit):
+        assert (recipe.interpolation, recipe.augment) == ("bicubic", "trivial")
+        assert recipe.ema_decay > 0
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_sound_and_its_models_exist(name: str) -> None:
+    assert isinstance(recipes.named(name), Recipe)
+    assert set(recipes._tables()[name].get("models", ())) <= set(ZOO)
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "name"),
+    [
+        ("resnet50", "cifar10", "resnet"),
+        ("resnet20", "cifar10", "cifar"),
+        ("timm:resnet10t", "cifar100", "cifar"),
+        ("googlenet", "food101", "food101"),
+        ("torchvision:resnet18", "stl10", "stl10"),
+        ("lenet5_wide", "digits", "lenet"),
+        ("digits_cnn", "digits", "digits"),
+        ("mine:build", "fashion_mnist", "lenet"),
+    ],
+)
+def test_the_model_decides_before_the_data_set(model: str, dataset: str, name: str) -> None:
+    found = recipes.resolve("auto", model, dataset, {})
+    assert found.name == name
+    assert found.notes[0] == f'"--recipe auto" takes the recipe {name} for {model} on {dataset}'
+
+
+def test_the_rate_scales_with_the_images_a_step_and_says_so() -> None:
+    found = recipes.resolve("maxvit", "maxvit_t", "imagenet", {"batch_size": 64}, processes=2, cuda=True)
+    assert found.recipe.lr == pytest.approx(0.003 * 128 / 4096)
+    assert found.recipe.min_lr == pytest.approx(1e-5 * 128 / 4096)
+    assert (found.recipe.lr_batch, found.origins["lr"], found.origins["batch_size"]) == (128, "scaling", "option")
+    assert found.notes == (
+        "the learning rate of the recipe maxvit is for 4,096 images a step; scaled linearly to 128, it is 9.375e-05; "
+        "set it with --lr",
+    )
+
+
+def test_every_field_can_be_given_and_a_rate_that_is_given_does_not_scale() -> None:
+    given: dict[str, Any] = {"lr": 0.5, "epochs": 7, "batch_size": 32, "schedule": "cosine", "sync_bn": True}
+    found = recipes.resolve("resnet", "resnet18", "imagenet", given)
+    assert {name: getattr(found.recipe, name) for name in given} == given
+    assert {found.origins[name] for name in given} == {"option"}
+    assert found.notes == ()
+    overridable = {field.name for field in fields(Overrides)} | {"resize", "crop", "interpolation"}
+    assert {field.name for field in fields(Recipe)} - overridable == {"lr_batch"}
+
+
+def test_no_recipe_is_the_defaults_for_any_batch() -> None:
+    found = recipes.resolve("none", "resnet18", "imagenet", {"batch_size": 7}, processes=3)
+    assert found.recipe == Recipe(batch_size=7)
+    assert set(found.origins.values()) == {"default", "option"}
+    assert found.notes == ()
+
+
+def test_a_recipes_mixed_precision_is_for_cuda_and_this_is_said() -> None:
+    found = recipes.resolve("swin_v2", "swin_v2_t", "imagenet", {}, processes=4)
+    assert (found.recipe.amp, found.origins["amp"]) == ("none", "device")
+    assert found.notes == ("the recipe swin_v2 computes in fp16 on CUDA devices; here it is float32 (see --amp)",)
+    assert recipes.resolve("swin_v2", "swin_v2_t", "imagenet", {"amp": "bf16"}).recipe.amp == "bf16"
+
+
+def test_unknown_names_end_in_a_sentence() -> None:
+    with pytest.raises(TgrError, match=r'--recipe "resnets" is unknown; it must be one of auto, none, .*mean "resnet"'):
+        recipes.resolve("resnets", "resnet18", "imagenet", {})
+    with pytest.raises(TgrError, match=r"no recipe is known for googlenet on imagenet; name one with --recipe \(alex"):
+        recipes.resolve("auto", "googlenet", "imagenet", {})

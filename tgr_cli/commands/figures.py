@@ -1,0 +1,74 @@
+"""How a finished campaign is shown: the sites' rows, then the network's figures."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tgr_cli.commands.console import Console, count, number, percent
+
+if TYPE_CHECKING:
+    from tgr_cli.metrics.summary import Gate
+    from tgr_cli.steps.results import Written
+
+
+def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" = None, verified: int = 0) -> None:
+    """Print the sites' rows and the network's figures of a finished campaign."""
+    figures = result.network
+    if console.as_json:
+        network = {
+            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in vars(figures).items()
+        }
+        console.json(
+            {
+                "run": result.run,
+                "faults": result.faults,
+                "verified": verified,
+                "network": network,
+                "gate": gate and vars(gate),
+                "sites": result.sites,
+                "injections": result.injections,
+                "vulnerability": result.vulnerability,
+            }
+        )
+        return
+    columns = (
+        "site",
+        "op",
+        "faults",
+        "sdc",
+        "non-finite",
+        "masked",
+        "benign",
+        "SDC rate",
+        "mean dLoss (nats)",
+        "interval",
+    )
+    console.table(f"{result.run}: {result.faults:,} faults", columns, [_cells(row) for row in result.sites])
+    console.line(
+        f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
+        f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
+        f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
+    )
+    if len({row["per_image"] for row in result.sites}) > 1:
+        console.line(
+            "the same over sites whose output depends on the image: "
+            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
+        )
+    console.line(
+        f"network, weighted by share of MACs (V_CNN): mean dLoss {_with_interval(figures.v_cnn_share, number)} nats"
+    )
+    if verified:
+        console.line(f"verified: {verified:,} random faults came out the same through full")
+    if not all(row["reliable"] for row in result.sites):
+        console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    counts = (count(row[name]) for name in ("faults", "sdc", "non_finite", "masked", "benign"))
+    interval = f"{number(row['mean_dloss_low'], 3)} to {number(row['mean_dloss_high'], 3)}"
+    mark = "" if row["reliable"] else "~"
+    rate, dloss = percent(row["sdc_rate"]), number(row["mean_dloss"])
+    return row["site"], row["op"], *counts, rate, dloss, mark + interval
+
+
+def _with_interval(estimate: Any, shown: Callable[[float], str]) -> str:
+    return f"{shown(estimate.mean)} ({shown(estimate.low)} to {shown(estimate.high)})"

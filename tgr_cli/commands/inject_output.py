@@ -1,0 +1,62 @@
+"""What `tgr inject` prints where it runs no whole campaign: a forecast, a shard, exact figures, a replayed fault."""
+
+from typing import TYPE_CHECKING
+
+from tgr_cli.commands.console import Console, count, duration, number, percent, size
+from tgr_cli.errors import TgrError
+
+if TYPE_CHECKING:
+    from tgr_cli.steps.exhaustive import Exact
+    from tgr_cli.steps.forecast import Forecast
+    from tgr_cli.steps.inject import Shard
+    from tgr_cli.steps.replay import Replay
+
+
+def print_forecast(console: Console, planned: "Forecast") -> None:
+    """Print what a planned campaign will take."""
+    if console.as_json:
+        console.json(vars(planned))
+        return
+    console.line(
+        f"{planned.run}: {planned.faults:,} faults at {planned.sites:,} sites on {planned.images:,} images, in "
+        f"{planned.units:,} units{f', after a pilot of {planned.pilot:,}' if planned.pilot else ''}"
+    )
+    console.line(f"about {duration(planned.seconds)} on this machine, and {size(planned.disk)} on disk while it runs")
+
+
+def print_shard(console: Console, shard: "Shard") -> None:
+    """Print how much of a campaign a shard is."""
+    if console.as_json:
+        console.json(vars(shard))
+        return
+    console.line(
+        f"{shard.run}: {shard.faults:,} of {shard.faults_in_all:,} faults, in {shard.units:,} of "
+        f'{shard.units_in_all:,} units; put all shards together with "tgr merge"'
+    )
+
+
+def print_replay(console: Console, replay: "Replay") -> None:
+    """Print a fault as it is stored beside what it came out as; raises TgrError where the two differ."""
+    if console.as_json:
+        console.json({"row": replay.row, "agrees": replay.agrees, "stored": replay.stored, "again": replay.again})
+    else:
+        rows = [(name, str(value), str(replay.again[name])) for name, value in replay.stored.items()]
+        console.table(f"row {replay.row}", ("column", "stored", "again"), rows)
+    if not replay.agrees:
+        raise TgrError(
+            f"row {replay.row} is stored as {replay.stored['outcome']} and came out as {replay.again['outcome']}; "
+            "check that weights, data and library versions are those of the campaign"
+        )
+
+
+def print_exact(console: Console, exact: "Exact") -> None:
+    """Print the exact figures of the last site."""
+    if console.as_json:
+        console.json(vars(exact))
+        return
+    outcomes = ", ".join(f"{count(found)} {name}" for name, found in exact.counts.items())
+    console.line(f"{exact.run}, {exact.site}: {exact.faults:,} faults, all on {exact.images:,} images: {outcomes}")
+    console.line(
+        f"exactly: SDC rate {percent(exact.sdc_rate, 4)}, with non-finite outcomes {percent(exact.failure_rate, 4)}, "
+        f"mean dLoss {number(exact.mean_dloss, 6)} nats"
+    )

@@ -1,0 +1,29 @@
+"""`tgr merge`: put the shards of a campaign together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tgr_cli.commands import options
+from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.session import session
+
+
+def merge(
+    ctx: typer.Context,
+    shards: Annotated[list[Path], typer.Argument(help='What "tgr inject --shard" wrote, all of one campaign.')],
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Put the shards of a campaign together: the files that a run of the whole would have written.
+
+    Needs neither the model nor the data. They go beside the first shard, unless --out says where.
+    """
+    from tgr_cli.steps import merge as step
+
+    with session(ctx) as console:
+        written = step.run(step.Config(shards=tuple(shards), out=out), console)
+        console.wrote(written.injections, written.vulnerability)
+    print_campaign(console, written)

@@ -1,0 +1,88 @@
+"""Which rows of a stored matrix belong to a data set's classes: by number, or by what the rows are called."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tgr_cli.data import named
+from tgr_cli.errors import TgrError, did_you_mean
+
+
+def by_number(file: Path, rows: int, classes: int) -> list[int]:
+    """Return the row numbers in a text file, one a line, from 0: the row of each class, in the classes' order.
+
+    Raises TgrError where a line is no whole number, a number is not below `rows`, or there is not one for each class.
+    """
+    picked = []
+    for number, line in enumerate(_lines(file, "row number"), start=1):
+        if line.strip():
+            if not (line.strip().isascii() and line.strip().isdigit()):
+                raise TgrError(
+                    f'{file}, line {number}: "{line.strip()[:40]}" is no row number; write one a line, from 0'
+                )
+            picked.append(int(line))
+    outside = [row for row in picked if row >= rows]
+    if outside:
+        raise TgrError(f"{file} asks for row {outside[0]} of a matrix that has {rows}, counted from 0")
+    if len(picked) != classes:
+        raise TgrError(f"{file} picks {len(picked)} rows for {classes} classes; write one row number a class")
+    return picked
+
+
+def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
+    """Return the row of each class, found by its name; upper case and underscores make no difference.
+
+    `row_names` is a data set whose classes the rows are (imagenet: by name or wnid), or a text file with one name a
+    line. Raises TgrError where it is neither, counts differ, or a class is no row's name or that of several.
+    """
+    called = _called(row_names)
+    if len(called) != rows:
+        raise TgrError(f"--row-names {row_names} names {len(called)} rows, the matrix has {rows}; name every row")
+    found: dict[str, list[int]] = defaultdict(list)
+    for row, names in enumerate(called):
+        for name in {_comparable(name) for name in names}:
+            found[name].append(row)
+    missing = [name for name in classes if _comparable(name) not in found]
+    if missing:
+        more = f" and {len(missing) - 1} more classes are" if len(missing) > 1 else " is"
+        raise TgrError(f'"{missing[0]}"{more} no row\'s name by --row-names {row_names}; pick rows with --rows FILE')
+    for name in classes:
+        if len(found[_comparable(name)]) > 1:
+            both = " and ".join(map(str, found[_comparable(name)]))
+            raise TgrError(f'"{name}" is the name of rows {both}; pick rows by number with --rows FILE')
+    return [found[_comparable(name)][0] for name in classes]
+
+
+def _called(row_names: str) -> list[tuple[str, ...]]:
+    """Return the names of each row."""
+    if row_names == "imagenet":
+        return list(zip(named.class_names("imagenet"), imagenet_wnids(), strict=True))
+    if row_names in named.NAMES:
+        return [(name,) for name in named.class_names(row_names)]
+    if not Path(row_names).is_file():
+        raise TgrError(
+            f'--row-names "{row_names}" is neither a file nor one of {", ".join(named.NAMES)}.'
+            f"{did_you_mean(row_names, named.NAMES)}"
+        )
+    return [(line.strip(),) for line in _lines(Path(row_names), "class name")]
+
+
+def imagenet_wnids() -> tuple[str, ...]:
+    """Return the WordNet ids of ImageNet's classes, sorted as its labels are: timm's list, from its file alone."""
+    package = find_spec("timm")
+    assert package is not None
+    assert package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0]) / "data" / "_info" / "imagenet_synsets.txt"
+    return tuple(file.read_text(encoding="utf-8").split())
+
+
+def _lines(file: Path, what: str) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TgrError(f"{file} cannot be read as text; write one {what} a line") from error
+
+
+def _comparable(name: str) -> str:
+    return name.replace("_", " ").casefold()

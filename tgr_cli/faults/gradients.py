@@ -1,0 +1,243 @@
+"""What a golden run and a backward pass tell of faults before any is injected: each site's `Leaning`.
+
+Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share.
+"""
+
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.fx.node import Node
+from torch.nn import functional
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.calls import Call
+from tgr_cli.faults.engines.engine import padded
+from tgr_cli.faults.graph import Network, evaluate, with_deaths
+from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
+
+NORM = "_native_batch_norm_legit_no_training"
+AFFINE = (
+    *(NORM, "getitem", "add", "sub", "mul", "div", "dropout", "clone", "alias", "_to_copy"),
+    *("view", "_unsafe_view", "reshape"),
+)
+CURVES = (
+    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu"),
+    *("softplus", "mish", "clamp", "clamp_min"),
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What acts on a site's neurons one by one: all up to the node `inner`, then the function `curve`, if any.
+
+    Where a maximum over windows comes next, `pool` is its node, and `joined` the one that joins maps before it, if any.
+    """
+
+    inner: Node
+    curve: Node | None
+    joined: Node | None = None
+    pool: Node | None = None
+
+    @property
+    def end(self) -> Node:
+        return self.curve or self.inner
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(node for node in (self.inner, self.curve, self.joined, self.pool) if node is not None)
+
+
+class Gradients:
+    """How the cross entropy leans on every site of a network, for some images at a time.
+
+    The model's parameters take no part: none requires or receives a gradient.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        dependent = network.downstream({network.input})
+        self._routes = {call: _route(call.node, dependent) for call in network.calls.values()}
+        self._slopes: dict[Call, Tensor] = {}
+        nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        self._program = with_deaths(nodes, {network.output})
+
+    @classmethod
+    def capture(cls, model: nn.Module, network: Network, *, memory: int) -> "Gradients":
+        """Return the gradients at the sites of `network`, `model` captured again for as many images as fit `memory`.
+
+        A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Raises
+        TgrError for a network that is no graph.
+        """
+        if not isinstance(network, Network):
+            raise TgrError(
+                "importance sampling needs the model as a graph, which torch.export cannot make of it; "
+                "use --sampling uniform"
+            )
+        batch_size = max(1, min(network.batch_size, memory // bytes_per_image(network)))
+        if batch_size < network.batch_size:
+            targets = sorted({site.op for site in network.sites})
+            network = Network.capture(
+                model, network.input_shape, batch_size=batch_size, targets=targets, device=network.device
+            )
+        return cls(network)
+
+    @property
+    def images_at_once(self) -> int:
+        return self.network.batch_size
+
+    def of(self, x_KCHW: Tensor, labels_K: Tensor) -> dict[str, Leaning]:
+        """Return how the loss leans on each site, by its name, for at most `images_at_once` images.
+
+        Raises TgrError for a model that gives no gradient.
+        """
+        try:
+            with torch.enable_grad():
+                seen, loss = self._forward(x_KCHW, labels_K)
+            if not self._slopes:
+                self._slopes = {call: self._slope(seen, call, route) for call, route in self._routes.items()}
+            ends = {node: seen[node] for route in self._routes.values() for node in (route.end, route.pool) if node}
+            found = torch.autograd.grad(loss, list(ends.values()), allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # whatever an operation without a derivative raises
+            words = " ".join(str(error).split())[:200]
+            raise TgrError(
+                f"importance sampling needs gradients, which this model does not give ({words}); use --sampling uniform"
+            ) from error
+        gradients = {
+            node: (torch.zeros_like(seen[node]) if gradient is None else gradient).nan_to_num(0.0, 0.0, 0.0)
+            for node, gradient in zip(ends, found, strict=True)
+        }
+        count, labels_K = len(x_KCHW), labels_K.to(self.network.device)
+
+        def rows(call: Call, value: Tensor) -> Tensor:
+            return self.network.shares(call, value.detach())[:count]
+
+        leanings: dict[str, Leaning] = {}
+        for call, route in self._routes.items():
+            values_KN, inner_KN = rows(call, seen[call.node]), rows(call, seen[route.inner])
+            if route.inner is self.network.output:
+                leanings[call.site.name] = Logits(values_KN, inner_KN, self._slopes[call], labels_K)
+                continue
+            pool = None
+            if route.pool is not None:
+                pool = Pool(*(rows(call, value) for value in _competition(route, seen, gradients[route.pool])))
+            gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
+            leanings[call.site.name] = Bent(values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool)
+        return leanings
+
+    def _forward(self, x_KCHW: Tensor, labels_K: Tensor) -> tuple[dict[Node, Tensor], Tensor]:
+        """Return the values of sites and at the ends of their routes, and the images' summed loss."""
+        network, seen = self.network, dict[Node, Tensor]()
+        wanted = {node for route in self._routes.values() for node in route.nodes}
+
+        def look(node: Node, value: Any) -> Any:
+            if node in network.calls and value.is_floating_point() and not value.requires_grad:
+                value = value.detach().requires_grad_()
+            if node in network.calls or node in wanted:
+                seen[node] = value
+            return value
+
+        x_BCHW = padded(x_KCHW, network.batch_size).to(network.device, network.dtype)
+        values = evaluate(self._program, {**network.constants, network.input: x_BCHW}, look, gradients=True)
+        logits_KC = values[network.output][: len(x_KCHW)].float()
+        loss = functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
+        return seen, loss
+
+    def _slope(self, seen: dict[Node, Tensor], call: Call, route: Route) -> Tensor:
+        """Return the rate at which each neuron moves the end of its route, [1, N]: no image changes it."""
+        value, inner = seen[call.node], seen[route.inner]
+        if inner is value:
+            return torch.ones((), device=value.device, dtype=value.dtype).expand(1, call.site.neurons)
+        # What acts on each neuron alone has a diagonal derivative, so its sums are the derivative itself.
+        (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
+        return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
+
+
+def bytes_per_image(network: Network) -> int:
+    """Return about how much memory a backward pass takes an image: all its values, and as much again for gradients."""
+    sizes = [_bytes(node.meta["val"]) for node in network.graph.nodes if node.op == "call_function"]
+    return max(1, 2 * sum(sizes) // network.batch_size)
+
+
+def _bytes(value: object) -> int:
+    if isinstance(value, Sequence):
+        return sum(map(_bytes, value))
+    return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
+
+
+def _route(start: Node, dependent: Collection[Node]) -> Route:
+    """Return how far the neurons of a site stay apart from one another: as long as one operation alone reads them.
+
+    A factor that depends on the images (one of `dependent`) ends it.
+    """
+    inner = node = start
+    while len(node.users) == 1:
+        (user,) = node.users
+        name, value = _name(user), user.meta.get("val")
+        if name == NORM:
+            value = value[0]  # type: ignore[index]
+        same = isinstance(value, Tensor) and value.numel() == start.meta["val"].numel()
+        if name in CURVES and same and user.all_input_nodes == [node]:
+            return Route(inner, user, *_pooled(user))
+        factors = [other for other in user.all_input_nodes if other is not node] if name in ("mul", "div") else []
+        if not same or name not in AFFINE or any(other in dependent for other in factors):
+            break
+        if name == "div" and user.args[0] is not node:
+            break
+        node = user
+        inner = inner if name == NORM else node
+    return Route(inner, None, *_pooled(inner))
+
+
+def _pooled(end: Node) -> tuple[Node | None, Node | None]:
+    """Return the node that joins the map `end` with others and the pool that reads it; None where there is none."""
+    for user in end.users:
+        if _name(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
+            return None, user
+    for user in end.users:
+        pool = _pooled(user)[1] if _name(user) == "cat" else None
+        if pool is not None:
+            return user, pool
+    return None, None
+
+
+def _window(pool: Node) -> tuple[Any, ...]:
+    """Return kernel size, stride, padding, dilation and ceil_mode of a call of max_pool2d."""
+    _, kernel, *given = pool.args
+    return (kernel, *given, *([], 0, 1, False)[len(given) :])
+
+
+def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each neuron at a route's end, the mean of its windows' maxima and the sum of their gradients."""
+    assert route.pool is not None
+    kernel, stride, padding, _, ceil_mode = _window(route.pool)
+    with torch.enable_grad():
+        map_BCHW = torch.zeros_like(seen[route.joined or route.end], requires_grad=True)
+        sums = functional.avg_pool2d(map_BCHW, kernel, stride, padding, ceil_mode, divisor_override=1)
+    windows, maxima, gradients = (
+        torch.autograd.grad(sums, map_BCHW, value, retain_graph=True)[0]
+        for value in (torch.ones_like(sums), seen[route.pool].detach(), gradient)
+    )
+    if route.joined is not None:
+        maps, axis = cast(tuple[list[Node], int], (*route.joined.args, 0)[:2])
+        sizes = [one.meta["val"].shape[axis] for one in maps]
+        place = maps.index(route.end)
+        windows, maxima, gradients = (
+            value.narrow(axis, sum(sizes[:place]), sizes[place]) for value in (windows, maxima, gradients)
+        )
+    return maxima / windows.clamp_min(1), gradients
+
+
+def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:
+    if curve is None:
+        return None
+    return lambda x: curve.target(x, *curve.args[1:], **curve.kwargs)  # type: ignore[operator]
+
+
+def _name(node: Node) -> str:
+    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))

@@ -1,0 +1,163 @@
+"""Importance sampling: faults that are likely to matter are drawn more often, and count less when they are.
+
+Before a fault is injected, the golden run gives the change δ that each flip makes to its neuron (after the range
+limit), and a backward pass an estimate d of what that does to the loss (faults/leaning.py). Within an image a fault
+is drawn with a probability of q times the uniform one,
+
+    q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |d| / mean|d|,
+
+whose mean is 1, so that the weight 1 / q is exact and at most 10, and the mean of weight × x estimates the uniform mean
+of any x without bias (M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of
+Mathematical Statistics 14, 1943). The first term bounds the weights; the second stands for what the estimate, which is
+linear, makes too little of.
+
+On a large map a fresh random part of the elements stands for all of them: an element's chance is the same as without.
+
+Suffixes: N images of the pool, S sites, F faults, K images of one backward pass, M elements, B bits, R faults an image.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tgr_cli import seeding
+from tgr_cli.faults.bits import every_flip
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.leaning import Leaning
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.plan import Drawn, Plan
+from tgr_cli.faults.sampling.images import check, permuted
+from tgr_cli.faults.sites import Site
+from tgr_cli.reporting import SILENT, Reporter
+
+UNIFORM, CHANGE, LOSS = 0.1, 0.45, 0.45  # the shares of q's three terms
+ELEMENTS_A_FAULT = 256  # that a draw is made among: many enough for their choice to add next to nothing to the variance
+MAX_ELEMENTS = 4096
+
+
+def draw(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    *,
+    gradients: Gradients,
+    limit: RangeLimit,
+    load: Callable[[np.ndarray], Tensor],
+    labels_N: np.ndarray,
+    seed: int,
+    reporter: Reporter = SILENT,
+) -> Plan:
+    """Return a plan of `counts_S` faults at each site, drawn by what the golden run says of them.
+
+    The eligible images are struck in a random order that is the same at all sites, each as often as any other (or once
+    more). `load` gives the images at some positions of the pool as x_KCHW; losses are taken against `labels_N`. Raises
+    TgrError where no image is eligible, or the model gives no gradient.
+    """
+    check(eligible_N)
+    counts = [int(count) for count in counts_S]
+    order = permuted(eligible_N, seed=seed)
+    parts: list[list[Drawn]] = [[] for _ in sites]
+    struck = min(len(order), max(counts))
+    for start in range(0, struck, gradients.images_at_once):
+        image_K = order[start : min(start + gradients.images_at_once, struck)]
+        leanings = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
+        for site, count, done in zip(sites, counts, parts, strict=True):
+            number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
+            if (number_KR < count).any():
+                done.append(_at_images(site, leanings[site.name], image_K, number_KR, count, limit, seed))
+        reporter.progress("drawing faults", start + len(image_K), struck)
+    return Plan.joined(sites, [_in_order(done) for done in parts])
+
+
+def _at_images(
+    site: Site, leaning: Leaning, image_K: np.ndarray, number_KR: np.ndarray, count: int, limit: RangeLimit, seed: int
+) -> Drawn:
+    """Return the faults of these numbers, a row's at its image; numbers from `count` on are left out."""
+    element_KM = elements(site, image_K, number_KR.shape[1], seed)
+    place_KM = torch.from_numpy(element_KM).to(leaning.values_KN.device)
+    values_KM = leaning.at(place_KM)
+    change_KMB = changes(values_KM, limit, site.name)
+    q_KMB = relative(change_KMB, leaning.loss_change(place_KM, change_KMB)).cpu()
+    words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
+    chosen_KR, bit_KR, weight_KR = pick(q_KMB, torch.from_numpy(seeding.unit(words_KR[..., :2])))
+    wanted_KR = number_KR < count
+    return Drawn(
+        number_F=number_KR[wanted_KR],
+        image_F=np.broadcast_to(image_K[:, None], number_KR.shape)[wanted_KR],
+        element_F=np.take_along_axis(element_KM, chosen_KR.numpy(), axis=1)[wanted_KR],
+        bit_F=bit_KR.numpy()[wanted_KR],
+        weight_F=weight_KR.numpy()[wanted_KR],
+    )
+
+
+def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndarray:
+    """Return the elements of a site among which each image's faults are drawn, int64 [K, M].
+
+    All of them where they are few, else one drawn from each of M equal parts of the map.
+    """
+    size = min(ELEMENTS_A_FAULT * faults, MAX_ELEMENTS)
+    if site.neurons <= size:
+        return np.tile(np.arange(site.neurons), (len(image_K), 1))
+    draws = [seeding.words(seed, "elements", site.name, int(image), count=size // 4).ravel() for image in image_K]
+    place_KM = np.arange(size) + seeding.unit(np.stack(draws))
+    return np.minimum((place_KM * (site.neurons / size)).astype(np.int64), site.neurons - 1)
+
+
+def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
+    """Return q of every flip, [K, M, B], its chance in multiples of the uniform one: a row's mean is 1.
+
+    `loss_KMB` is the estimated change of the loss, in any unit. Where a term's mean is 0, its share goes to the uniform
+    term.
+    """
+    q_KMB = torch.full_like(change_KMB, UNIFORM)
+    for share, term_KMB in ((CHANGE, change_KMB.abs()), (LOSS, loss_KMB)):
+        mean_K11 = term_KMB.flatten(1).mean(dim=1)[:, None, None]
+        q_KMB += torch.where(mean_K11 > 0, 0.0, share)
+        q_KMB.addcmul_(term_KMB, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
+    return q_KMB
+
+
+def changes(values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
+    """Return the change that a flip of each bit makes to the values, as the network sees it, [K, M, B] in float32."""
+    after_KMB = limited(every_flip(values_KM), values_KM, limit, site)
+    return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def limited(flipped_KMB: Tensor, values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
+    """Return the flipped values as the network sees them.
+
+    Without a limit they may be infinite, which no mean bears: what lies outside the image's own range is then held to
+    its ends. Beyond them a change is as bad as can be, and any positive q is without bias.
+    """
+    if limit.mode != "none":
+        return limit.apply(site, flipped_KMB)
+    bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
+    return torch.where(flipped_KMB.isnan(), bound_K11, flipped_KMB).clamp(-bound_K11, bound_K11)
+
+
+def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return place among the M elements, bit and weight of R flips of each row, drawn in proportion to q; [K, R] each.
+
+    The element is drawn by its sum over bits, then the bit; `unit_KR2` are the two random numbers in [0, 1) of each.
+    """
+    _, elements, bits = q_KMB.shape
+    upto_KM = q_KMB.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
+    total_K1 = upto_KM[:, -1:].clone()
+    place_KR = torch.searchsorted(upto_KM, unit_KR2[..., 0] * total_K1, right=True).clamp_max(elements - 1)
+    q_KRB = q_KMB.gather(1, place_KR[..., None].expand(-1, -1, bits)).double()
+    upto_KRB = q_KRB.cumsum(dim=2)
+    bit_KR1 = torch.searchsorted(upto_KRB, unit_KR2[..., 1:] * upto_KRB[..., -1:], right=True).clamp_max(bits - 1)
+    weight_KR = total_K1 / (elements * bits) / q_KRB.gather(2, bit_KR1)[..., 0]
+    return place_KR, bit_KR1[..., 0], weight_KR
+
+
+def _in_order(parts: Sequence[Drawn]) -> Drawn:
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return Drawn(none, none, none, none, np.zeros(0))
+    whole = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Drawn)}
+    order = np.argsort(whole["number_F"])
+    return Drawn(**{name: value[order] for name, value in whole.items()})

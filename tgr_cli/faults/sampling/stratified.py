@@ -1,0 +1,129 @@
+"""Stratified sampling: the bits of a site are its strata, and those whose faults differ most get most of the faults.
+
+A pilot with the same number of faults in every bit shows how much their effects differ; the main stage then gives each
+bit a number in proportion to their standard deviation, which makes the estimate's variance smallest (J. Neyman, "On the
+two different aspects of the representative method", Journal of the Royal Statistical Society 97, 1934). Only the main
+stage is estimated from: the pilot chose its sizes, and would bias it.
+
+Suffixes: N images of the pool, S sites, B bits, F faults.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tgr_cli.faults.plan import Drawn, Plan
+from tgr_cli.faults.sampling import uniform
+from tgr_cli.faults.sampling.images import check
+from tgr_cli.faults.sites import Site
+
+FLOOR = 64  # faults a bit in the main stage, or an equal share where a site has too few for that
+
+
+def pilot(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    *,
+    bits: int,
+    seed: int,
+    images_per_fault: int = 1,
+) -> Plan:
+    """Return a plan of `counts_S` faults at each site, the same number (or one more) in every bit.
+
+    Image and element are uniform, and no draw is one of the main stage's. Otherwise as `uniform.draw`.
+    """
+    shares_SB = np.full((len(sites), bits), 1 / bits)
+    return _plan(sites, eligible_N, counts_S, shares_SB, 0, "stratified pilot", seed, images_per_fault)
+
+
+def draw(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    shares_SB: np.ndarray,
+    *,
+    seed: int,
+    images_per_fault: int = 1,
+) -> Plan:
+    """Return a plan of `counts_S` faults at each site, of which every bit gets its share of `shares_SB`, and `FLOOR`.
+
+    Image and element are uniform. The weight of a fault in bit b, of B, is (1 / B) / (n_b / n), so that the mean of
+    weight × x estimates the mean of x over all faults. Otherwise as `uniform.draw`.
+    """
+    return _plan(sites, eligible_N, counts_S, shares_SB, FLOOR, "stratified", seed, images_per_fault)
+
+
+def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
+    """Return each bit's share of a site's faults, [S, B], in proportion to the standard deviation of its x.
+
+    `x_F` is what the pilot's faults did (dLoss, or 1 for a hit and 0), NaN where there is no such number. Where a
+    site's faults did nothing at all, its bits get equal shares.
+    """
+    deviation_SB = np.sqrt(variances(pilot, x_F, bits=bits))
+    deviation_SB[deviation_SB.sum(axis=1) == 0] = 1
+    return deviation_SB / deviation_SB.sum(axis=1, keepdims=True)
+
+
+def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
+    """Return the variance of x within each bit of each site, [S, B], as a pilot shows it.
+
+    To what n faults of a bit show, the mean square of all the site's faults is added, divided by n + 1: few faults
+    without an effect do not show that there is none.
+    """
+    known_F = ~np.isnan(x_F)
+    cell_F = (pilot.site_F * bits + pilot.bit_F)[known_F]
+    x_F, shape = x_F[known_F], (len(pilot.sites), bits)
+    draws_SB, sum_SB, square_SB = (
+        np.bincount(cell_F, weights, minlength=shape[0] * bits).reshape(shape) for weights in (None, x_F, x_F**2)
+    )
+    shown_SB, shown_S1 = np.maximum(draws_SB, 1), np.maximum(draws_SB.sum(axis=1, keepdims=True), 1)
+    variance_SB = np.maximum(square_SB / shown_SB - (sum_SB / shown_SB) ** 2, 0)
+    return variance_SB + square_SB.sum(axis=1, keepdims=True) / shown_S1 / (draws_SB + 1)
+
+
+def sizes(count: int, shares_B: np.ndarray, floor: int) -> np.ndarray:
+    """Return how many of `count` faults fall to each bit, int64 [B]: `floor`, or its share where that is more.
+
+    Where `count` is too small for that, the floor is an equal share. What rounding leaves over goes to the largest
+    remainders.
+    """
+    floor = min(floor, count // len(shares_B))
+    at_floor_B = np.zeros(len(shares_B), bool)
+    while True:
+        rest = count - floor * int(at_floor_B.sum())
+        exact_B = np.where(at_floor_B, floor, shares_B / shares_B[~at_floor_B].sum() * rest)
+        if (exact_B >= floor).all():
+            break
+        at_floor_B |= exact_B < floor
+    size_B = np.floor(exact_B).astype(np.int64)
+    largest = np.argsort(size_B - exact_B, kind="stable")[: count - int(size_B.sum())]
+    size_B[largest] += 1
+    return size_B
+
+
+def _plan(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    shares_SB: np.ndarray,
+    floor: int,
+    stream: str,
+    seed: int,
+    images_per_fault: int,
+) -> Plan:
+    check(eligible_N)
+    bits = shares_SB.shape[1]
+
+    def at(site: Site, count: int, shares_B: np.ndarray) -> Drawn:
+        size_B = sizes(count, shares_B, floor)
+        bit_of = np.repeat(np.arange(bits), size_B)
+        weight_of = count / bits / size_B[bit_of]
+        drawn = uniform.at(
+            site, eligible_N, count, bits=bits, seed=seed, images_per_fault=images_per_fault, stream=stream
+        )
+        return replace(drawn, bit_F=bit_of[drawn.number_F], weight_F=weight_of[drawn.number_F])
+
+    counts = np.asarray(counts_S).tolist()
+    return Plan.joined(sites, [at(*of_site) for of_site in zip(sites, counts, shares_SB, strict=True)])

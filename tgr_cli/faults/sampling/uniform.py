@@ -1,0 +1,71 @@
+"""Uniform sampling: every eligible image, element and bit of a site is equally likely (the papers' way).
+
+Fault f of a site depends on the seed, the site's name, f and the pool of images alone. Batch size, device, engine,
+order, the other sites and the number of faults do not move it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tgr_cli import seeding
+from tgr_cli.faults.plan import Drawn, Plan
+from tgr_cli.faults.sampling.images import MAX_ATTEMPTS, check, is_parameter, several, too_few
+from tgr_cli.faults.sites import Site
+
+
+def draw(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    *,
+    bits: int,
+    seed: int,
+    images_per_fault: int = 1,
+) -> Plan:
+    """Return a plan of `counts_S` faults at each site, each uniform over eligible images, elements and bits.
+
+    `eligible_N` (bool) says which images of the pool may be struck: a fault that falls on another is drawn again under
+    the next attempt's key, so that one image more or less moves only the faults that fall on it. A fault in a
+    parameter is tried on `images_per_fault` different images. Raises TgrError where too few images are eligible.
+    """
+    check(eligible_N)
+    drawn = [
+        at(site, eligible_N, int(count), bits=bits, seed=seed, images_per_fault=images_per_fault)
+        for site, count in zip(sites, counts_S, strict=True)
+    ]
+    return Plan.joined(sites, drawn)
+
+
+def at(
+    site: Site,
+    eligible_N: np.ndarray,
+    count: int,
+    *,
+    bits: int,
+    seed: int,
+    images_per_fault: int = 1,
+    stream: str = "fault",
+) -> Drawn:
+    """Return `count` faults at one site; another `stream` gives others, independent of these."""
+    if is_parameter(site):
+        words_F4 = seeding.words(seed, stream, site.name, 0, count=count)
+        image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream=stream)
+        return Drawn(
+            number_F=np.repeat(np.arange(count), images_per_fault),
+            image_F=image_FK.ravel(),
+            element_F=np.repeat(seeding.below(words_F4[:, 1], site.neurons), images_per_fault),
+            bit_F=np.repeat(seeding.below(words_F4[:, 2], bits), images_per_fault),
+            weight_F=np.ones(count * images_per_fault),
+        )
+    image_F, element_F, bit_F = (np.zeros(count, np.int64) for _ in range(3))
+    open_F = np.ones(count, bool)
+    for attempt in range(MAX_ATTEMPTS):
+        words_F4 = seeding.words(seed, stream, site.name, attempt, count=count)[open_F]
+        image_F[open_F] = seeding.below(words_F4[:, 0], len(eligible_N))
+        element_F[open_F] = seeding.below(words_F4[:, 1], site.neurons)
+        bit_F[open_F] = seeding.below(words_F4[:, 2], bits)
+        open_F &= ~eligible_N[image_F]
+        if not open_F.any():
+            return Drawn(np.arange(count), image_F, element_F, bit_F, np.ones(count))
+    raise too_few(eligible_N)

@@ -1,0 +1,177 @@
+"""What a campaign is: everything that may be asked of one, and which of it makes it the campaign it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tgr_cli.artifacts.provenance import normalised
+from tgr_cli.data.datasets import DataSource
+from tgr_cli.data.transforms import PreprocessingOptions
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults.engines import ENGINES, memory
+from tgr_cli.faults.limits import MODES
+from tgr_cli.faults.sampling import SCHEMES
+from tgr_cli.faults.sites import TARGETS
+from tgr_cli.models.source import ModelSource
+
+LABELS = ("true", "golden")
+PRECISIONS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
+DRAWING = (
+    "sampling",
+    "injections",
+    "images_per_fault",
+    "seed",
+    "pilot",
+    "target_ci",
+    "max_injections",
+)  # what a plan is drawn by
+RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does not depend on
+# What the rows of the faults do not depend on, nor what is made of them.
+AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to strike, how, and how often.
+
+    `faults` names a file of faults, and `plan` a stored plan, that replaces the draw. `shard` is "i/n".
+    """
+
+    data: DataSource
+    preprocessing: PreprocessingOptions
+    source: ModelSource
+    ranges: Path | None = None
+    limit: str = "clamp"
+    injections: int = 4096
+    sampling: str = "importance"
+    target_ci: str | None = None
+    max_injections: int = 65536
+    pilot: int = 256
+    images: int | None = None
+    all_images: bool = False
+    label: str = "true"
+    engine: str = "auto"
+    target: str = "neuron"
+    images_per_fault: int = 16
+    targets: str = "conv,linear"
+    confidence: float = 0.99
+    seed: int = 0
+    batch_size: int = 32
+    workers: int = 0
+    device: str = "cpu"
+    memory: str = "2GiB"
+    faults: Path | None = None
+    plan: Path | None = None
+    plan_only: bool = False
+    exhaustive: str | None = None
+    shard: str | None = None
+    restart: bool = False
+    verify: int = 0
+    max_sdc_rate: float | None = None
+    max_dloss: float | None = None
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        for value, name, known in (
+            (self.limit, "--limit", MODES),
+            (self.label, "--label", LABELS),
+            (self.engine, "--engine", tuple(ENGINES)),
+            (self.sampling, "--sampling", SCHEMES),
+            (self.target, "--target", TARGETS),
+        ):
+            if value not in known:
+                raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
+        for name in ("injections", "max_injections", "pilot", "images_per_fault"):
+            if getattr(self, name) < 1:
+                raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
+        if self.verify < 0:
+            raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
+        memory.parsed(self.memory)
+        if not 0 < self.confidence < 1:
+            raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.target != "neuron" and self.engine == "pytorchfi":
+            raise TgrError("the engine pytorchfi strikes neurons only; use --engine auto, replay or full")
+        if self.target != "neuron" and self.ranges is not None:
+            raise TgrError(f"--ranges are those of neurons, and a {self.target} is held to its own; leave --ranges out")
+        on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
+        if self.limit == "none" and any(on_dloss):
+            given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
+            raise TgrError(
+                f"{given} needs a range limit, since mean dLoss without one is no usable figure; "
+                f"use --limit clamp, or {instead}"
+            )
+        draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
+        if len(draws) > 1:
+            raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
+        if self.exhaustive not in (None, "last"):
+            raise TgrError(f'--exhaustive is "{self.exhaustive}"; only "last", the last site, can be struck everywhere')
+        if self.exhaustive and self.target != "neuron":
+            raise TgrError(
+                f"--exhaustive strikes neurons, not a {self.target}; leave out one of --exhaustive, --target"
+            )
+        if self.exhaustive and (draws or self.shard or self.target_ci or self.verify):
+            raise TgrError("--exhaustive strikes everything at once; leave out what draws, divides or verifies one")
+        if self.faults and self.target_ci:
+            raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
+        part = self.part  # read here, so that a shard that does not exist is told before anything is opened
+        gated = self.max_sdc_rate is not None or self.max_dloss is not None
+        if (part or self.plan_only or self.exhaustive) and gated:
+            raise TgrError(
+                "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
+            )
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """Return which shard of how many, from 1; None for the whole. Raises TgrError for what is none."""
+        if self.shard is None:
+            return None
+        first, slash, second = self.shard.partition("/")
+        if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+            raise TgrError(f'--shard is "{self.shard}"; write which of how many, as 2/3')
+        return int(first), int(second)
+
+    @property
+    def precision(self) -> tuple[str, float] | None:
+        """Return which figure is to be known how closely: a rate's half-width, or dLoss's as a share of its mean."""
+        if self.target_ci is None:
+            return None
+        name, _, text = self.target_ci.partition("=")
+        try:
+            width = float(text)
+        except ValueError:
+            width = 0.0
+        if name not in PRECISIONS or not 0 < width < 1:
+            raise TgrError(f'--target-ci is "{self.target_ci}"; write sdc=0.005 or dloss=0.05, between 0 and 1')
+        return name, width
+
+    @property
+    def needs_pilot(self) -> bool:
+        """Return whether a first, small campaign says how the faults of the campaign are shared out."""
+        return self.faults is None and (self.sampling == "stratified" or self.precision is not None)
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Return what a plan depends on: nothing of where or how it is run, what reads it, or where it is written."""
+        values: dict[str, Any] = normalised(self)
+        unused = set[str]()
+        if self.faults is not None:  # a list is run as it is
+            unused |= set(DRAWING)
+        if not self.needs_pilot:
+            unused.add("pilot")
+        if self.target == "neuron":
+            unused.add("images_per_fault")
+        unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
+        if self.precision is None:  # else the number of faults rests on the confidence
+            unused.add("confidence")
+        elsewhere = {*AROUND, *RUNNING} - {"confidence"}
+        kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
+        return kept | ({"sampling": "list"} if self.faults else {})
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """Return what else a campaign's rows and figures depend on, beside its plan."""
+        return {name: getattr(self, name) for name in RUNNING}

@@ -1,0 +1,197 @@
+"""How a campaign comes by its plan: the one its parts keep, the one that was named, or a fresh draw."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.provenance import library_versions, sha256_file
+from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import fault_list
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import allocation, importance, stratified, uniform
+from tgr_cli.faults.sites import Site
+from tgr_cli.steps import plan, units
+from tgr_cli.steps.campaign import DRAWING, PRECISIONS, Config
+from tgr_cli.steps.plan import Planned
+from tgr_cli.steps.setup import Setup
+
+
+def planned(setup: Setup, parts: Parts) -> Planned:
+    """Return the campaign's plan, stored among `parts`; a pilot that it rests on is run first.
+
+    Raises TgrError where `parts` are those of another campaign, or `--plan` names a plan that is no plan for this one.
+    """
+    config, ours = setup.config, _identity(setup)
+    about = parts.about() or {"campaign": ours, "plans": {}}
+    if differing := plan.differences(about["campaign"], ours):
+        raise TgrError(
+            f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
+            "or discard it with --restart"
+        )
+    if kept := _stored(setup, parts, about, "plan"):
+        return kept
+    if config.plan:
+        path = parts.folder / "plan.parquet"
+        with store.replacing(path) as temporary:
+            shutil.copyfile(config.plan, temporary)
+        return _sealed(parts, about, "plan", plan.read(path, setup))
+    if config.faults:
+        return _write(setup, parts, about, "plan", _listed(setup))
+    sites = _seen(setup)
+    if config.needs_pilot:
+        if config.part:
+            setup.subject.reporter.note('every shard runs the whole pilot; with "--plan-only" first it is run once')
+        first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
+        found = units.run(setup, parts, first, first.units, stage="pilot")
+        faults = _after(setup, sites, first.faults, found)
+        return _write(setup, parts, about, "plan", faults, pilot=len(first.faults))
+    faults = _draw(setup, sites, np.full(len(sites), config.injections), config.seed)
+    return _write(setup, parts, about, "plan", faults)
+
+
+def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
+    config = setup.config
+    counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
+    if config.sampling == "stratified":
+        return stratified.pilot(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            bits=width(setup.subject.dtype),
+            seed=seed,
+            images_per_fault=config.images_per_fault,
+        )
+    return _draw(setup, sites, counts_S, seed)
+
+
+def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
+    """Return the campaign's plan as its pilot has it, given the SHARD rows of what became of the pilot's faults."""
+    config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
+    x_F = found["dloss"].to_numpy()
+    if config.limit == "none" or (config.precision and config.precision[0] == "sdc"):
+        x_F = (found["outcome"].to_numpy() == "sdc").astype(float)
+    shares_SB = stratified.neyman(pilot, x_F, bits=bits) if config.sampling == "stratified" else None
+    counts_S = np.full(len(sites), config.injections)
+    if config.precision:
+        name, half_width = config.precision
+        images = int(setup.eligible_N.sum())
+        asked = allocation.for_target(
+            pilot,
+            x_F,
+            images=images,
+            half_width=half_width,
+            relative=name == "dloss",
+            largest=config.max_injections,
+            confidence=config.confidence,
+            same_images=config.sampling == "importance",
+            shares_SB=shares_SB,
+        )
+        counts_S = asked.counts_S
+        reporter.note(
+            f"after a pilot of {len(pilot):,} faults, {int(counts_S.sum()):,} are drawn, {int(counts_S.min()):,} to "
+            f"{int(counts_S.max()):,} a site, for {PRECISIONS[name]} to about ± {asked.half_width:.3g}"
+        )
+        if not asked.reached:
+            reporter.note(
+                f"--target-ci {config.target_ci} is out of reach on {images:,} images with at most "
+                f"{config.max_injections:,} faults a site: raise --images or --max-injections"
+            )
+    if shares_SB is not None:
+        return stratified.draw(
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+        )
+    return _draw(setup, sites, counts_S, config.seed)
+
+
+def _identity(setup: Setup) -> dict[str, Any]:
+    """Return what must be equal for a campaign to go on with parts that were left, by dotted names."""
+    config = setup.config
+    ours = plan.identity({"config": config.drawn, **setup.facts})
+    if config.plan:
+        ours = {name: value for name, value in ours.items() if name not in DRAWING}
+        named = store.read(config.plan, PLAN)
+        plan.refuse_other(config.plan, named, ours)
+        for field in fields(Config):
+            given, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+            if field.name in DRAWING and given not in (named.provenance.config.get(field.name), field.default):
+                raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
+        ours["plan"] = sha256_file(config.plan)
+    return {**ours, **config.running, "shard": config.shard, **library_versions()}
+
+
+def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:
+    path = parts.folder / f"{name}.parquet"
+    if name not in about["plans"]:
+        return None
+    if not path.exists() or sha256_file(path) != about["plans"][name]:
+        raise TgrError(f"{path} is damaged, and the parts beside it rest on it; discard them with --restart")
+    return plan.read(path, setup)
+
+
+def _write(setup: Setup, parts: Parts, about: dict[str, Any], name: str, faults: Plan, pilot: int = 0) -> Planned:
+    return _sealed(parts, about, name, plan.write(parts.folder / f"{name}.parquet", setup, faults, pilot=pilot))
+
+
+def _sealed(parts: Parts, about: dict[str, Any], name: str, planned: Planned) -> Planned:
+    about["plans"][name] = planned.sha256
+    parts.describe(about)
+    return planned
+
+
+def _listed(setup: Setup) -> Plan:
+    unseen, engine = set(setup.engine.unseen()), setup.engine
+    assert setup.config.faults is not None
+    listed = fault_list.read(setup.config.faults)
+    for number, fault in enumerate(listed):
+        if fault["site"] in unseen:
+            raise TgrError(
+                f"fault {number} strikes {fault['site']}, which the {engine.name} engine cannot see; "
+                "leave it out or use --engine full"
+            )
+    return fault_list.plan(listed, setup.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
+
+
+def _seen(setup: Setup) -> list[Site]:
+    unseen, name = set(setup.engine.unseen()), setup.engine.name
+    if unseen:
+        setup.subject.reporter.note(
+            f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
+        )
+    return [site for site in setup.sites if site.name not in unseen]
+
+
+def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
+    config, subject = setup.config, setup.subject
+    if config.sampling == "importance":
+        if config.target != "neuron" or not isinstance(setup.network, Network):
+            what = f"{config.target} faults" if config.target != "neuron" else "a model that torch.export cannot trace"
+            raise TgrError(f"importance sampling is not to be had for {what}; use --sampling uniform")
+        return importance.draw(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            gradients=Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
+            limit=setup.limit,
+            load=subject.load,
+            labels_N=setup.labels_N,
+            seed=seed,
+            reporter=subject.reporter,
+        )
+    return uniform.draw(
+        sites,
+        setup.eligible_N,
+        counts_S,
+        bits=width(subject.dtype),
+        seed=seed,
+        images_per_fault=config.images_per_fault,
+    )

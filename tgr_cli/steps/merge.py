@@ -1,0 +1,94 @@
+"""Put the shards of a campaign together: the artifacts that one undisturbed run of it would have written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import SHARD
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps import plan, results, units
+
+OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond what the campaign does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The shards, and where the whole goes (None: `injections.parquet` beside the first)."""
+
+    shards: tuple[Path, ...]
+    out: Path | None = None
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
+    """Return the whole campaign, written as `injections` and `vulnerability`.
+
+    Raises TgrError where the shards are of different campaigns or plans, two hold the same unit, or one is missing.
+    """
+    shards = [store.read(path, SHARD) for path in config.shards]
+    first = shards[0]
+    for other in shards[1:]:
+        if differing := plan.differences(_campaign(other), _campaign(first)):
+            raise TgrError(
+                f"{other.path} is of another campaign than {first.path}: {differing}; merge shards of one plan, "
+                'as "tgr inject --plan-only" writes it'
+            )
+    _refuse_overlap(shards)
+    table = units.in_order(pa.concat_tables([shard.table for shard in shards]))
+    if table.num_rows != first.provenance.extra["rows"]:
+        raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
+    output = store.prepare(config.out or first.path.with_name("injections.parquet"))
+    return results.write(output, units.injections(table), _facts(shards, reporter))
+
+
+def _campaign(shard: Artifact) -> dict[str, Any]:
+    """Return what must be equal for shards to belong together, by dotted names."""
+    facts = shard.provenance
+    extra = {name: value for name, value in facts.extra.items() if name != "shard"}
+    return plan.flat({**facts.config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
+
+
+def _refuse_overlap(shards: Sequence[Artifact]) -> None:
+    owner: dict[int, Path] = {}
+    for shard in shards:
+        for unit in np.unique(shard.column("unit")).tolist():
+            if unit in owner:
+                raise TgrError(f"{shard.path} and {owner[unit]} both hold unit {unit}; leave one of them out")
+            owner[unit] = shard.path
+
+
+def _missing(shards: Sequence[Artifact], found: int) -> str:
+    extra = shards[0].provenance.extra
+    have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
+    (_, count), counts = next(iter(have)), {count for _, count in have}
+    lacking = f"{found:,} of {extra['rows']:,} faults are there"
+    if len(counts) == 1:
+        absent = [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in have]
+        lacking = f"{lacking}, shard{'s' if len(absent) > 1 else ''} {', '.join(absent)} missing"
+    return lacking
+
+
+def _facts(shards: Sequence[Artifact], reporter: Reporter) -> dict[str, Any]:
+    of_first = shards[0].provenance
+    versions = {
+        name: sorted({shard.provenance.libraries.get(name, "absent") for shard in shards})
+        for name in of_first.libraries
+    }
+    for name, found in versions.items():
+        if len(found) > 1:
+            reporter.note(f"the shards were run with {name} {' and '.join(found)}, and the whole says so")
+    return {
+        "config": of_first.config,
+        "seed": of_first.seed,
+        "libraries": {name: ", ".join(found) for name, found in versions.items()},
+        "model": of_first.model,
+        "classes": of_first.classes,
+        "inputs": of_first.inputs,
+        "extra": {name: value for name, value in of_first.extra.items() if name not in OF_A_SHARD},
+    }

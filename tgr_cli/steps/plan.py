@@ -1,0 +1,156 @@
+"""Plans as artifacts: which faults a campaign runs, drawn once and read by resumptions, shards and other engines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import Provenance, sha256_file
+from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import campaign
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sites import Site
+from tgr_cli.steps.setup import Setup, site_facts
+
+IMAGES_PER_UNIT = 256  # at most: so that a unit is finished soon enough to be worth keeping
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stored plan: its faults, the unit of each, int64 [F], what it says of itself, and its SHA-256."""
+
+    faults: Plan
+    unit_F: np.ndarray
+    provenance: Provenance
+    sha256: str
+
+    @property
+    def units(self) -> list[int]:
+        """Return the units in running order."""
+        return [int(unit) for unit in np.unique(self.unit_F)]
+
+    @property
+    def pilot(self) -> int:
+        """Return how many faults the pilot had that the plan rests on; 0 without one."""
+        return int(self.provenance.extra["pilot"])
+
+
+def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
+    """Store a plan and return it, its faults divided into units that the setup's engine has the memory for."""
+    images = min(IMAGES_PER_UNIT, setup.engine.images_at_once)
+    unit_F = campaign.units(faults, images)
+    facts = setup.facts
+    provenance = store.provenance_for(
+        PLAN,
+        config=setup.config.drawn,
+        seed=None if setup.config.faults else setup.config.seed,
+        **facts
+        | {
+            "extra": facts["extra"]
+            | {"sites": [site_facts(s) for s in faults.sites], "images_per_unit": images, "pilot": pilot}
+        },
+    )
+    columns = {
+        "fault": faults.number_F,
+        "site": np.array([site.name for site in faults.sites], object)[faults.site_F],
+        "index": faults.indices(),
+        "bit": faults.bit_F,
+        "image_id": np.array(setup.subject.images.ids, object)[faults.image_F],
+        "weight": faults.weight_F,
+        "unit": unit_F,
+    }
+    store.write(path, PLAN, columns, provenance)
+    return Planned(faults, unit_F, provenance, sha256_file(path))
+
+
+def read(path: Path, setup: Setup) -> Planned:
+    """Return a stored plan; raises TgrError where the network lacks a site of it, or the pool an image."""
+    artifact = store.read(path, PLAN)
+    own = {site.name: site for site in setup.sites}
+    sites = []
+    for facts in artifact.provenance.extra["sites"]:
+        site = own.get(facts["site"])
+        if site is None or site_facts(site) != facts:
+            raise TgrError(
+                f"{path} has the site {facts['site']} with {facts['neurons']} neurons, the model has no such site; "
+                "give the same model, --crop and --targets"
+            )
+        sites.append(site)
+    table = artifact.table.combine_chunks()
+    image_F = pc.index_in(table["image_id"], value_set=pa.array(setup.subject.images.ids))
+    if image_F.null_count:
+        name = table["image_id"].filter(pc.is_null(image_F))[0].as_py()
+        raise TgrError(f'{path} strikes the image "{name}", which the data set lacks; check --dataset and --images')
+    names = pa.array([site.name for site in sites])
+    site_F = pc.index_in(table["site"], value_set=names).to_numpy()
+    faults = Plan(
+        sites=tuple(sites),
+        number_F=table["fault"].to_numpy(),
+        site_F=site_F.astype(np.int64),
+        image_F=image_F.to_numpy().astype(np.int64),
+        element_F=_elements(table["index"], site_F, sites),
+        bit_F=table["bit"].to_numpy(),
+        weight_F=table["weight"].to_numpy(),
+    )
+    return Planned(faults, table["unit"].to_numpy(), artifact.provenance, artifact.sha256)
+
+
+def _elements(index: pa.ChunkedArray, site_F: np.ndarray, sites: list[Site]) -> np.ndarray:
+    lists = index.combine_chunks()
+    numbers, starts_F = lists.values.to_numpy(), lists.offsets.to_numpy()[:-1]
+    element_F = np.zeros(len(site_F), np.int64)
+    for number, site in enumerate(sites):
+        chosen = np.flatnonzero(site_F == number)
+        axes = numbers[starts_F[chosen][:, None] + np.arange(len(site.shape))]
+        element_F[chosen] = np.ravel_multi_index(tuple(axes.T), site.shape)
+    return element_F
+
+
+def refuse_other(path: Path, plan: Artifact, ours: Mapping[str, Any]) -> None:
+    """Raise TgrError where a plan was drawn for another model, data or settings than `ours`, naming what differs.
+
+    What it was drawn by (scheme, numbers, seed) is the plan's own.
+    """
+    theirs = {name: value for name, value in identity(plan.provenance).items() if name in ours}
+    if differing := differences(theirs, ours):
+        raise TgrError(f"{path} was drawn with {differing} now; give the same model, data and settings")
+
+
+def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be equal for plans to be equal, by dotted names, from a provenance or its fields."""
+    field = facts.get if isinstance(facts, Mapping) else lambda name: getattr(facts, name)
+    extra = field("extra") or {}
+    values = {
+        **(field("config") or {}),
+        **{name: field(name) for name in ("model", "classes", "inputs")},
+        **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing")},
+    }
+    return flat(values)
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Return what differs between two identities, as "limit clamp, but none"; "" where nothing does."""
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {_short(theirs.get(name))}, but {_short(ours.get(name))}" for name in names)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)

@@ -1,0 +1,70 @@
+"""What a finished campaign comes to: its injections, each site's vulnerability, the network's figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import sha256_file
+from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
+from tgr_cli.artifacts.store import provenance_for
+from tgr_cli.metrics import summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The artifacts of a campaign, the sites' rows and the network's figures."""
+
+    run: str
+    faults: int
+    injections: Path
+    vulnerability: Path
+    sites: list[dict[str, Any]]
+    network: summary.Network
+
+
+def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
+    """Return what INJECTIONS rows come to, written as `injections` at `path` and `vulnerability` beside it.
+
+    `facts` are fields of both provenances; of `extra`, `sites` holds the facts of each site in order.
+    """
+    struck = read(table, facts["config"])
+    present, confidence = set(np.unique(struck.site)), facts["config"]["confidence"]
+    rows = [
+        summary.vulnerability_row(site, struck.at(site["site"]), confidence)
+        for site in facts["extra"]["sites"]
+        if site["site"] in present
+    ]
+    store.write(path, INJECTIONS, table, provenance_for(INJECTIONS, **facts))
+    vulnerability = store.prepare(beside(path))
+    inputs = {"injections": sha256_file(path)}
+    sites = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
+    store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
+    return Written(
+        run=facts["extra"]["run"],
+        faults=table.num_rows,
+        injections=path,
+        vulnerability=vulnerability,
+        sites=rows,
+        network=summary.network(rows, struck, confidence),
+    )
+
+
+def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
+    """Return the faults of INJECTIONS rows, with the clusters and strata of the campaign whose settings these are."""
+    return summary.Faults.read(
+        table,
+        clusters="image" if config.get("target", "neuron") == "neuron" else "fault",
+        strata="bit" if config.get("sampling") == "stratified" else "none",
+    )
+
+
+def beside(injections: Path) -> Path:
+    """Return where the `vulnerability` of these injections is written."""
+    if injections.name == "injections.parquet":
+        return injections.with_name("vulnerability.parquet")
+    return injections.with_name(f"{injections.stem}-vulnerability.parquet")

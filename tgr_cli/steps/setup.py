@@ -1,0 +1,112 @@
+"""A campaign made ready: its model and images, the network's sites, the range limit, the engine, the labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts.provenance import sha256_file, sha256_names
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.faults.engines import ENGINES, memory
+from tgr_cli.faults.engines.engine import Engine
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sites import Site
+from tgr_cli.metrics.outcomes import with_nulls
+from tgr_cli.steps.campaign import Config
+from tgr_cli.steps.limit import range_limit
+from tgr_cli.steps.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Everything a plan is drawn with and run by; `inputs` holds the SHA-256 of what was read, by role."""
+
+    config: Config
+    subject: Subject
+    network: AnyNetwork
+    limit: RangeLimit
+    engine: Engine
+    labels_N: np.ndarray
+    eligible_N: np.ndarray
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def of(cls, config: Config, subject: Subject) -> "Setup":
+        """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
+        network = subject.network(config.targets)
+        limit, inputs = range_limit(
+            subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
+        )
+        engine = ENGINES[config.engine](subject.loaded.model, network, limit, memory=memory.parsed(config.memory))
+        labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
+        return cls(
+            config=config,
+            subject=subject,
+            network=network,
+            limit=limit,
+            engine=engine,
+            labels_N=labels_N,
+            eligible_N=eligible_N,
+            inputs=inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
+        )
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Return what the campaign's target names: calls of operations, or tensors of one kind."""
+        return self.network.sites_of(self.config.target)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what artifacts record of it, as fields of a provenance."""
+        images = self.subject.images
+        return {
+            "model": self.subject.loaded.fingerprint,
+            "classes": sha256_names(images.classes),
+            "inputs": dict(self.inputs),
+            "extra": self.subject.facts
+            | dict(self.network.facts)
+            | {
+                "pool": sha256_names(
+                    [f"{name} {label}" for name, label in zip(images.ids, images.labels, strict=True)]
+                ),
+                "macs": sum(site.macs for site in self.network.sites),
+                "last_sites": _last_sites(self.network, self.subject.loaded.head, self.config),
+            },
+        }
+
+    def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
+        """Return the INJECTIONS rows of faults and what became of them (`campaign.run`'s columns), in their order."""
+        whole: dict[str, Any] = with_nulls(
+            {
+                "fault": faults.number_F,
+                "site": np.array([site.name for site in faults.sites], object)[faults.site_F],
+                "index": faults.indices(),
+                "bit": faults.bit_F,
+                "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
+                "label": self.labels_N[faults.image_F],
+                "weight": faults.weight_F,
+                **columns,
+            }
+        )
+        return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def site_facts(site: Site) -> dict[str, Any]:
+    """Return what artifacts record of a site, so that its `vulnerability` needs no model."""
+    return {"site": site.name} | {name: getattr(site, name) for name in ("op", "per_image", "neurons", "macs")}
+
+
+def _last_sites(network: AnyNetwork, head: str, config: Config) -> list[str]:
+    """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own.
+
+    None are returned where tensors are struck, or where convolutions or linear layers are no targets: the last layer
+    may be among them.
+    """
+    if config.target != "neuron" or "conv" not in config.targets or "linear" not in config.targets:
+        return []
+    names = [site.name for site in network.sites if site.op != "matmul"]
+    return names[:-2:-1] if head == "baseline" else names[:-3:-1]

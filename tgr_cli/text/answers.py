@@ -1,0 +1,161 @@
+"""Every answer a language model gave, kept the moment it arrives: one line each in a file that only grows.
+
+A line is JSON with its own checksum. A process that is killed loses nothing that was written; a torn or damaged line is
+told and left out, and what it answered is asked again.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tgr_cli.errors import TgrError
+
+STATUSES = ("ok", "empty", "truncated", "refused")
+MOST_ASKED = 3  # times: what is answered emptily, cut short or not at all is asked again at most twice
+SYNC_EVERY = 1.0  # seconds: what a power cut may take; a killed process loses nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a server said to a question: a status of STATUSES, the cleaned text, tokens, and what cleaning took.
+
+    `max_tokens` is how long it was allowed to be.
+    """
+
+    key: str
+    status: str
+    text: str
+    max_tokens: int
+    tokens_in: int = 0
+    tokens_out: int = 0
+    removed: int = 0
+    cut: int = 0
+
+
+def question_key(*, model: str, prompt: str, sample: int, temperature: float) -> str:
+    """Return what an answer is kept under: equal for equal questions to one model, whatever server it runs on.
+
+    The prompt is the whole text that is sent: a question that is reworded is another one, and the rest stay answered.
+    The limit of an answer's length is no part of it: one that came to its end is as good under a higher limit.
+    """
+    said = {"model": model, "prompt": prompt, "sample": sample, "temperature": float(temperature)}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def answers_file(artifact: Path) -> Path:
+    """Return where the answers behind the descriptions at `artifact` are kept."""
+    return artifact.with_name(f"{artifact.stem}.answers.jsonl")
+
+
+class Answers:
+    """The answers in a file, and those added to it. `damaged` counts the lines that were left out."""
+
+    def __init__(self, path: Path, given: dict[str, list[Answer]], damaged: int, file: int | None) -> None:
+        self.path = path
+        self.damaged = damaged
+        self._given = given
+        self._file = file
+        self._synced = time.monotonic()
+
+    @classmethod
+    def read(cls, path: Path) -> "Answers":
+        """Return the answers kept in a file, none where there is none; they cannot be added to."""
+        return cls(path, *_read(path), None)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator["Answers"]:
+        """Give the answers in a file to be added to, by this process alone; raises TgrError where another has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise TgrError(f"another process adds to {path}; wait until it is done, or choose another --out") from error
+        with lock:
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                given, damaged = _read(path)
+                answers = cls(path, given, damaged, file)
+                answers._end_torn_line()
+                yield answers
+            finally:
+                os.fsync(file)
+                os.close(file)
+                if path.exists() and not path.stat().st_size:
+                    path.unlink()
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def to(self, key: str) -> list[Answer]:
+        """Return what was answered to a question, in the order of arrival."""
+        return self._given.get(key, [])
+
+    def settled(self, key: str, max_tokens: int) -> bool:
+        """Return whether a question need not be asked: it has an answer, or was asked often enough with this limit."""
+        given = self.to(key)
+        as_long = [answer for answer in given if answer.max_tokens >= max_tokens]
+        return bool(given) and (given[-1].status == "ok" or len(as_long) >= MOST_ASKED)
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer: it is in the file when this returns. Raises TgrError where the file cannot be written."""
+        body = json.dumps(asdict(answer), sort_keys=True)
+        self._write(json.dumps({"sha256": _checksum(body), "answer": asdict(answer)}, sort_keys=True).encode() + b"\n")
+        self._given.setdefault(answer.key, []).append(answer)
+        if time.monotonic() - self._synced > SYNC_EVERY:
+            assert self._file is not None
+            os.fsync(self._file)
+            self._synced = time.monotonic()
+
+    def _end_torn_line(self) -> None:
+        size = self.path.stat().st_size
+        assert self._file is not None
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            self._write(b"\n")
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise TgrError(
+                f"{self.path} cannot be written ({error.strerror}); free the place and run the same command again: "
+                "the answers before are kept"
+            ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, list[Answer]], int]:
+    given: dict[str, list[Answer]] = {}
+    damaged = 0
+    if not path.exists():
+        return given, damaged
+    with path.open("rb") as lines:
+        for line in lines:
+            answer = _parsed(line)
+            if answer is not None:
+                given.setdefault(answer.key, []).append(answer)
+            elif line.strip():
+                damaged += 1
+    return given, damaged
+
+
+def _parsed(line: bytes) -> Answer | None:
+    """Return the answer a line holds, None where it is torn or its checksum differs."""
+    try:
+        said = json.loads(line)
+        if said["sha256"] != _checksum(json.dumps(said["answer"], sort_keys=True)):
+            return None
+        return Answer(**said["answer"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""Many questions at once: a few workers take them in turn, and keep every answer before they ask the next one."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+from tgr_cli.text.answers import Answer, Answers
+from tgr_cli.text.cleaning import clean
+from tgr_cli.text.client import Client, NoAnswerError, Reply
+from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.llm import Question
+
+GIVE_UP = 10  # questions in a row without an answer: the server is down, or not what it is taken for
+
+
+def ask_all(
+    endpoint: Endpoint, key: str, questions: Sequence[Question], answers: Answers, reporter: Reporter
+) -> dict[str, str]:
+    """Ask every question until it is settled; return, by question's key, why some got no answer at all.
+
+    Raises TgrError for what stops the whole: no server, a refused key or request, GIVE_UP failures in a row.
+    """
+    asking = _Asking(endpoint, key, len(questions), answers, reporter)
+    try:
+        asyncio.run(asking.run(iter(questions)))
+    except ExceptionGroup as group:  # workers that fail together say one thing
+        told, others = group.split(TgrError)
+        if told is None or others is not None:
+            raise
+        raise told.exceptions[0] from None
+    return asking.failed
+
+
+class _Asking:
+    def __init__(self, endpoint: Endpoint, key: str, total: int, answers: Answers, reporter: Reporter) -> None:
+        self.endpoint = endpoint
+        self.key = key
+        self.total = total
+        self.answers = answers
+        self.reporter = reporter
+        self.failed: dict[str, str] = {}
+        self.done = self.in_a_row = self.tokens_in = self.tokens_out = 0
+
+    async def run(self, questions: Iterator[Question]) -> None:
+        async with Client(self.endpoint, self.key) as client, asyncio.TaskGroup() as workers:
+            for _ in range(min(self.endpoint.concurrency, self.total)):
+                workers.create_task(self.work(client, questions))
+
+    async def work(self, client: Client, questions: Iterator[Question]) -> None:
+        for question in questions:
+            try:
+                while not self.answers.settled(question.key, self.endpoint.max_tokens):
+                    self.keep(question, await client.ask(question.prompt))
+                self.in_a_row = 0
+            except NoAnswerError as error:
+                self.failed[question.key] = error.reason
+                self.in_a_row += 1
+                if self.in_a_row >= GIVE_UP:
+                    raise TgrError(
+                        f"{GIVE_UP} questions in a row got no answer from {self.endpoint.url} ({error.reason}); the "
+                        f"answers before are kept in {self.answers.path}: run the same command again to go on"
+                    ) from error
+            self.done += 1
+            self.reporter.progress("asking", self.done, self.total, self.so_far())
+
+    def keep(self, question: Question, reply: Reply) -> None:
+        cleaned = clean(reply.text, self.key)
+        self.tokens_in += reply.tokens_in
+        self.tokens_out += reply.tokens_out
+        self.answers.add(
+            Answer(
+                key=question.key,
+                status=_status(reply, cleaned.text),
+                text=cleaned.text,
+                max_tokens=self.endpoint.max_tokens,
+                tokens_in=reply.tokens_in,
+                tokens_out=reply.tokens_out,
+                removed=cleaned.removed,
+                cut=cleaned.cut,
+            )
+        )
+
+    def so_far(self) -> str:
+        cost = self.endpoint.cost(self.tokens_in, self.tokens_out)
+        tokens = f"{self.tokens_in + self.tokens_out:,} tokens"
+        return tokens if cost is None else f"{tokens}, cost {cost:.2f}"
+
+
+def _status(reply: Reply, text: str) -> str:
+    if reply.refused:
+        return "refused"
+    if reply.finish == "length":
+        return "truncated"
+    return "ok" if text else "empty"

@@ -1,0 +1,43 @@
+"""Foreign text made fit for a terminal, an artifact and an encoder; what was taken out is counted."""
+
+import re
+from dataclasses import dataclass
+from unicodedata import category
+
+LONGEST = 4000  # characters of one description; text encoders read some hundred
+
+# Terminal commands as a whole (ECMA-48): a string command up to its terminator, a control sequence, a lone escape.
+STRING_COMMAND = re.compile(r"(?:\x1b[PX^_\]]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)")
+CONTROL_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?")
+# Reasoning models think aloud first. What is cut off before the thinking ends holds no answer.
+THINKING = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+# Control, format (direction marks, zero width), surrogate and private characters: nothing a sentence needs.
+NO_TEXT = ("Cc", "Cf", "Cs", "Co")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """A text on one line, how many characters were no text, and how many were cut off its end."""
+
+    text: str
+    removed: int = 0
+    cut: int = 0
+
+
+def clean(text: str, secret: str = "", longest: int = LONGEST) -> Cleaned:
+    """Return `text` as one line of plain text, at most `longest` characters.
+
+    A leading block of thoughts goes, uncounted; so do terminal commands and characters that are no text, and `secret`
+    (the key, should a server send it back), counted. White space of any kind becomes one space.
+    """
+    answer = THINKING.sub("", text)
+    plain = CONTROL_SEQUENCE.sub("", STRING_COMMAND.sub("", answer))
+    plain = "".join(c for c in plain if c.isspace() or category(c) not in NO_TEXT)
+    # After the rest: what was taken out may have stood between the secret's letters.
+    public = plain.replace(secret, "[key]") if secret else plain
+    removed = len(answer) - len(plain) + (len(plain.replace(secret, "")) < len(plain) if secret else 0)
+    line = " ".join(public.split())
+    if len(line) <= longest:
+        return Cleaned(text=line, removed=removed)
+    kept = line[:longest].rsplit(" ", 1)[0]
+    return Cleaned(text=kept, removed=removed, cut=len(line) - len(kept))

@@ -1,0 +1,167 @@
+"""Descriptions from other tools' files, matched to the classes by name: CuPL's JSON, or a plain CSV."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from tgr_cli.artifacts.provenance import sha256_file
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.text.cleaning import clean
+from tgr_cli.text.generators import Description
+
+CLASS, DESCRIPTION, QUESTION = "class", "description", "question"
+LARGEST = 2**26  # characters
+NAMED = 10  # names in a note; the rest are counted
+
+
+@dataclass(frozen=True)
+class Text:
+    """One description as a file gives it, and the question it answers ("" where the file names none)."""
+
+    text: str
+    question: str = ""
+
+
+@final
+class Imported:
+    """The descriptions in a file: JSON, {class: [sentence, …]} as CuPL's, or CSV with columns class and description.
+
+    A CSV may have a column question too; either may be compressed (.gz). `unmatched` are the file's classes that are
+    none of the data set's.
+    """
+
+    name = "imported"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.texts = _read(path)
+        self.sha256 = sha256_file(path)
+
+    def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
+        """Yield the file's descriptions of these classes; its other classes are named in a note.
+
+        A class takes the entry of its own name, else the one that differs in case, spaces or punctuation alone.
+        Raises TgrError where a class has no entry, naming those classes, or two entries would do.
+        """
+        entries = self._matched(classes)
+        missing = [name for name, entry in zip(classes, entries, strict=True) if entry is None]
+        unmatched = [entry for entry in self.texts if entry not in set(entries)]
+        if missing:
+            hint = did_you_mean(missing[0], unmatched)
+            raise TgrError(
+                f"{self.path} describes none of {_named(missing)}, {len(missing)} of {len(classes)} classes"
+                + (f"; it has {_named(unmatched)} left over" if unmatched else "")
+                + f"; add them, or rename its entries after the classes.{hint}"
+            )
+        if unmatched:
+            reporter.note(
+                f"{self.path.name} describes {len(unmatched)} classes that this data set does not have: "
+                f"{_named(unmatched)}"
+            )
+        twice = sorted({name for name in classes if classes.count(name) > 1})
+        if twice:
+            reporter.note(f"classes of one name have the same descriptions: {_named(twice)}")
+        changed = 0
+        for index, (name, entry) in enumerate(zip(classes, entries, strict=True)):
+            for number, text in enumerate(self.texts[str(entry)]):
+                cleaned = clean(text.text)
+                changed += bool(cleaned.removed or cleaned.cut)
+                yield Description(
+                    class_index=index,
+                    number=number,
+                    class_name=name,
+                    question=clean(text.question).text,
+                    text=cleaned.text,
+                    status="ok" if cleaned.text else "empty",
+                    source=self.name,
+                )
+        if changed:
+            reporter.note(f"{changed} descriptions of {self.path.name} were cleaned of control characters, or cut")
+
+    def _matched(self, classes: Sequence[str]) -> list[str | None]:
+        alike: dict[str, list[str]] = {}
+        for entry in self.texts:
+            alike.setdefault(_comparable(entry), []).append(entry)
+        found: list[str | None] = []
+        for name in classes:
+            near = [name] if name in self.texts else alike.get(_comparable(name), [])
+            if len(near) > 1:
+                raise TgrError(f'{self.path} has {_named(near)}, and either could be "{name}"; rename one of them')
+            found.append(near[0] if near else None)
+        return found
+
+
+def _comparable(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(f'"{name}"' for name in names[:NAMED]) + more
+
+
+def _read(path: Path) -> Mapping[str, list[Text]]:
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix not in (".json", ".csv"):
+        raise TgrError(f"{path} is neither .json nor .csv (nor one of them with .gz); descriptions are read from those")
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
+            content = file.read(LARGEST + 1)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise TgrError(
+            f"--from-file {path} cannot be read as text ({getattr(error, 'strerror', None) or 'no UTF-8, or torn'}); "
+            "name a JSON or CSV file"
+        ) from error
+    if len(content) > LARGEST:
+        raise TgrError(f"{path} holds more than {LARGEST:,} characters; give the descriptions of one data set")
+    texts = _from_json(path, content) if suffix == ".json" else _from_csv(path, content)
+    if not texts:
+        raise TgrError(f"{path} describes no class; give at least one")
+    return texts
+
+
+def _from_json(path: Path, content: str) -> dict[str, list[Text]]:
+    try:
+        entries: Any = json.loads(content, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise TgrError(f"{path} is not valid JSON ({error}); mend it") from error
+    if not isinstance(entries, dict):
+        raise TgrError(f"{path} holds no JSON object; it should be {{class: [sentence, …], …}}")
+    for name, texts in entries.items():
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise TgrError(f'{path}: what "{name}" has is no list of sentences; it should be {{class: [sentence, …]}}')
+    return {name: [Text(text) for text in texts] for name, texts in entries.items()}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f'"{name}" stands there twice')
+        found[name] = value
+    return found
+
+
+def _from_csv(path: Path, content: str) -> dict[str, list[Text]]:
+    texts: dict[str, list[Text]] = {}
+    rows = csv.DictReader(io.StringIO(content, newline=""), strict=True)
+    try:
+        header = rows.fieldnames or []
+        if not {CLASS, DESCRIPTION} <= set(header) <= {CLASS, DESCRIPTION, QUESTION}:
+            raise TgrError(
+                f"{path} begins with {','.join(header) or 'nothing'}; its first line should be class,description, or "
+                "class,question,description"
+            )
+        for row in rows:
+            if None in row or None in row.values() or not row[CLASS].strip():
+                raise TgrError(f"{path}, line {rows.line_num}: {len(header)} cells are expected, the class not empty")
+            texts.setdefault(row[CLASS].strip(), []).append(Text(row[DESCRIPTION], row.get(QUESTION, "")))
+    except csv.Error as error:
+        raise TgrError(f"{path}, line {rows.line_num}, is no valid CSV ({error}); mend it") from error
+    return texts

@@ -1,0 +1,91 @@
+"""The processes that train together, as torchrun starts them; alone, each of these does nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def processes() -> int:
+    """Return how many processes torchrun says train together; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def first() -> bool:
+    """Return whether this process is the one that writes and tells: the only one, or torchrun's number 0."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def restarted() -> bool:
+    """Return whether torchrun started these processes again after one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train together: number `rank` of `world`, computing on `device`."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def total(self, sums: Tensor) -> Tensor:
+        """Return the sum of every process's `sums`, which stay as they are."""
+        if self.world == 1:
+            return sums
+        total = sums.clone()
+        dist.all_reduce(total)
+        return total
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every process's `value`, in the order of their ranks."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+    def agree(self, value: Any) -> Any:
+        """Return the first process's `value` in every process."""
+        return self.gather(value)[0]
+
+    def align(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers (batch norm's statistics)."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return `model` so that its gradients are averaged over the processes after each backward pass."""
+        if self.world == 1:
+            return model
+        on_cuda = self.device.type == "cuda"
+        return nn.parallel.DistributedDataParallel(model, device_ids=[self.device.index] if on_cuda else None)
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[Group]:
+    """Join the processes that torchrun started, or stay alone; `cuda` becomes the GPU of the local rank.
+
+    NCCL connects processes on CUDA, gloo others.
+    """
+    if processes() == 1:
+        yield Group(0, 1, device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Group(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()

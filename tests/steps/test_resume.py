@@ -97,6 +97,7 @@ def test_a_killed_process_leaves_its_parts_and_nothing_in_the_way() -> None:
     assert "180 of 180 faults were finished before and are kept" in invoke("inject", *TOY).stderr
     assert outputs() == expected
     assert not PARTS.exists()
+    assert not list(RUN.glob(".*"))
 
 
 @pytest.mark.parametrize("sampling", ["importance", "stratified"])

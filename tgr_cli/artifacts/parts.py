@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ class Parts:
 
     @classmethod
     @contextmanager
-    def beside(cls, output: Path, *, restart: bool = False) -> Iterator["Parts"]:
+    def beside(cls, output: Path, *others: Path, restart: bool = False) -> Iterator["Parts"]:
         """Give the parts of `output`, with `restart` none; no other process has them at the same time.
 
+        What a killed process left half-written of the parts, of `output` or of the `others` made with it, is removed.
         Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises
         TgrError where another process holds the lock.
         """
@@ -44,7 +46,8 @@ class Parts:
             with FileLock(parts.folder / "lock", blocking=False):
                 if restart or not parts._about.exists():
                     parts._clear()
-                for abandoned in parts.folder.glob(".*.tmp"):
+                halves = [path.parent.glob(f".{path.name}.*.tmp") for path in (output, *others)]
+                for abandoned in chain(parts.folder.glob(".*.tmp"), *halves):
                     abandoned.unlink()
                 try:
                     yield parts

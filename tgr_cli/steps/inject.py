@@ -51,7 +51,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     """
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or _default(config, subject))
-    with Parts.beside(output, restart=config.restart) as parts:
+    with Parts.beside(output, results.beside(output), restart=config.restart) as parts:
         setup = Setup.of(config, subject)
         planned = draw.planned(setup, parts)
         number, count = config.part or (1, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
@@ -44,7 +45,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
     output = store.prepare(config.out or first.path.with_name("injections.parquet"))
-    return results.write(output, units.injections(table), _facts(shards, reporter))
+    with Parts.beside(output, results.beside(output)):  # not while a campaign is run to the same place
+        return results.write(output, units.injections(table), _facts(shards, reporter))
 
 
 def _campaign(shard: Artifact) -> dict[str, Any]:

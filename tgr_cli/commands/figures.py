@@ -48,7 +48,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
         f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
     )
-    if not all(row["per_image"] for row in result.sites):
+    if len({row["per_image"] for row in result.sites}) > 1:
         console.line(
             "the same over sites whose output depends on the image: "
             f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"

@@ -31,6 +31,7 @@ def inject(
             help="Ranges to hold values to (default: the run's, else profiled first).", rich_help_panel=FAULTS
         ),
     ] = None,
+    target: options.Target = "neuron",
     targets: options.Targets = "conv,linear",
     label: Annotated[
         str,
@@ -58,6 +59,12 @@ def inject(
         ),
     ] = None,
     injections: Annotated[int, typer.Option(min=1, help="Faults a site.", rich_help_panel=SAMPLING)] = 4096,
+    images_per_fault: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Images that a fault in a weight, bias or buffer is tried on.", rich_help_panel=SAMPLING
+        ),
+    ] = 16,
     sampling: Annotated[
         str,
         typer.Option(

@@ -124,4 +124,7 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="Print no notes and no progress.", envvar="TGR_QUIET", rich_help_panel=OUTPUT),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+Target = Annotated[
+    str, typer.Option(help="What to strike: neuron (activations), weight, bias or buffer.", rich_help_panel=MODEL)
+]
 Targets = Annotated[str, typer.Option(help="Operations to strike, of conv, linear and matmul.", rich_help_panel=MODEL)]

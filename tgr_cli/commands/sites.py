@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands.console import count
-from tgr_cli.commands.options import Crop, Json, Model, Quiet, Targets, configure
+from tgr_cli.commands.options import Crop, Json, Model, Quiet, Target, Targets, configure
 from tgr_cli.commands.session import session
 
 
@@ -14,6 +14,7 @@ def sites(
     model: Model,
     num_classes: Annotated[int, typer.Option(min=1, help="Classes that the model is built for.")] = 1000,
     crop: Crop = None,
+    target: Target = "neuron",
     targets: Targets = "conv,linear",
     margin: Annotated[
         float | None,
@@ -25,8 +26,9 @@ def sites(
 ) -> None:
     """List a model's sites in execution order: operation, shape for one image, and multiply-accumulates.
 
-    Needs neither weights nor data. With --margin: each site's population (its neurons' bits in one inference), and how
-    many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
+    With --target weight, bias or buffer: its tensors, with the multiply-accumulates of the operations that read them.
+    Needs neither weights nor data. With --margin: each one's population (the bits of its elements in one inference),
+    and how many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
     """
     from tgr_cli.steps import sites as step
 
@@ -57,6 +59,12 @@ def sites(
         )
         for site, size in zip(result.sites, sizes, strict=True)
     ]
+    if target != "neuron":
+        elements = sum(site.neurons for site in result.sites)
+        columns = ("tensor", "kind", "shape", "elements", "MACs", *columns[6:])
+        console.table(f"Tensors of {model}", columns, [(*row[:5], *row[6:]) for row in rows])
+        console.line(f"{len(rows):,} tensors, {elements:,} elements")
+        return
     maps, neurons, macs = (
         sum(getattr(site, fact) for site in result.sites) for fact in ("feature_maps", "neurons", "macs")
     )

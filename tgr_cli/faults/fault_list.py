@@ -1,6 +1,7 @@
 """Explicit faults, read from a file instead of drawn: an `injections` artifact, or a CSV file."""
 
 import csv
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +54,10 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
 
 
 def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Sequence[str], *, bits: int) -> Plan:
-    """Return the plan that runs exactly `faults`; entries are numbered by their place and keep their order.
+    """Return the plan that runs exactly `faults`, in their order; they are numbered as they come.
 
+    Entries that follow one another and strike the same bit of the same element of a tensor are one fault, tried on
+    several images.
     Raises TgrError naming the first fault whose site, index, bit or image does not exist.
     """
     position = {site.name: number for number, site in enumerate(sites)}
@@ -77,12 +80,18 @@ def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Seq
         site_F.append(position[fault["site"]])
         image_F.append(image[fault["image_id"]])
         element_F.append(int(np.ravel_multi_index(index, shape)))
+    struck = list(zip(site_F, element_F, (fault["bit"] for fault in faults), strict=True))
     return Plan(
         sites=tuple(sites),
-        number_F=np.arange(len(faults)),
+        number_F=_numbers(struck, sites),
         site_F=np.array(site_F, np.int64),
         image_F=np.array(image_F, np.int64),
         element_F=np.array(element_F, np.int64),
         bit_F=np.array([fault["bit"] for fault in faults], np.int64),
         weight_F=np.ones(len(faults)),
     )
+
+
+def _numbers(struck: Sequence[tuple[int, int, int]], sites: Sequence[Site]) -> np.ndarray:
+    again_F = [False] + [one == other and sites[one[0]].is_parameter for one, other in itertools.pairwise(struck)]
+    return np.cumsum(~np.array(again_F)) - 1

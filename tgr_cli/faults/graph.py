@@ -17,26 +17,31 @@ from torch.fx.node import Node, map_arg
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.calls import Call, divided, find_calls, possible_outers
+from tgr_cli.faults.calls import SHAPE_ONLY, Call, divided, find_calls, possible_outers
+from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
+from tgr_cli.faults.parameters import Parameter, find_parameters
 from tgr_cli.faults.sites import OPS, Site
 
 aten = torch.ops.aten
-SHAPE_ONLY = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like")
-Strikes = Mapping[str, Callable[[Tensor], Tensor]]
 Program = Sequence[tuple[Node, Sequence[Node]]]
 
 
-class Network:
+class ExportError(TgrError):
+    """torch.export cannot trace the model."""
+
+
+class Network(AnyNetwork):
     """A model captured at one batch size; its logits are bitwise the model's own, and it shares the model's weights.
 
     `sites` are the captured targets in execution order. `graph`, `constants` (values of parameters, buffers and lifted
-    constants by node) and `calls` are what an engine needs that runs a part of it only.
+    constants by node), `calls` and `holders` are what an engine needs that runs a part of it only.
     """
 
     def __init__(
         self,
         program: ExportedProgram,
         calls: Sequence[Call],
+        parameters: Sequence[Parameter],
         input_shape: tuple[int, ...],
         device: torch.device,
         dtype: torch.dtype,
@@ -45,6 +50,10 @@ class Network:
         self.input, self.constants = _inputs(program)
         self.calls = {call.node: call for call in calls}
         self.sites = tuple(call.site for call in calls)
+        self.parameter_sites = tuple(parameter.site for parameter in parameters)
+        self.parameters = {parameter.site.name: parameter.tensor for parameter in parameters}
+        self.holders = {parameter.site.name: parameter.nodes for parameter in parameters}
+        self.facts = {}
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
         outputs: Any = self.graph.output_node().args[0]
@@ -65,8 +74,9 @@ class Network:
         """Return `model`, in evaluation mode and on `device`, as a graph for batches of exactly `batch_size`.
 
         `targets` are the operations that count as sites: "conv", "linear", and "matmul" for products of activations
-        (fused attention is then taken apart, and logits agree with the model's to rounding only). Raises TgrError where
-        torch.export cannot trace the model, or the output of a site cannot be divided among the images.
+        (fused attention is then taken apart, and logits agree with the model's to rounding only). Raises ExportError
+        where torch.export cannot trace the model, and TgrError where the output of a site cannot be divided among the
+        images.
         """
         for target in targets:
             if target not in OPS:
@@ -76,16 +86,19 @@ class Network:
         shape = (batch_size, *example_shape_CHW)
         example = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
         program = _export(model, example, decompose_attention="matmul" in targets)
-        calls = [call for call in find_calls(program, _inputs(program)[0]) if call.site.op in targets]
+        image, constants = _inputs(program)
+        every_call = find_calls(program, image)
+        parameters = find_parameters(program, constants, every_call, batch_size)
+        calls = [call for call in every_call if call.site.op in targets]
         if not calls:
             raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
         if batch_size > 1:
-            outers = _find_outers(cls(program, calls, shape, example.device, dtype), example)
+            outers = _find_outers(cls(program, calls, (), shape, example.device, dtype), example)
             calls = [divided(call, outer, batch_size) for call, outer in zip(calls, outers, strict=True)]
         else:  # one image cannot show where the batch lies in an output; two can
             two = cls.capture(model, example_shape_CHW, batch_size=2, targets=targets, device=device)
             calls = [replace(t, node=call.node) for t, call in zip(two.calls.values(), calls, strict=True)]
-        return cls(program, calls, shape, example.device, dtype)
+        return cls(program, calls, parameters, shape, example.device, dtype)
 
     def forward(
         self,
@@ -93,13 +106,8 @@ class Network:
         *,
         strike: Strikes | None = None,
         observe: Callable[[Site, Tensor], None] | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Return the logits [B, C] of exactly `batch_size` images, in the model's dtype and on its device.
-
-        `strike` maps a site's name to a function from its output, viewed as [B, N] ([1, N] where the site is not
-        per image), to a new tensor of that shape, which the rest of the network sees. `observe` is called with each
-        site and what the network sees of it, viewed likewise.
-        """
         strike = strike or {}
         assert strike.keys() <= {site.name for site in self.sites}, strike.keys()
 
@@ -110,12 +118,24 @@ class Network:
                 observe(call.site, self.shares(call, value))
             return value
 
-        return self.run(x_BCHW, touch if strike or observe else None)
+        return self.run(x_BCHW, touch if strike or observe else None, self.standing(parameters or {}))
 
-    def run(self, x_BCHW: Tensor, touch: Callable[[Call, Tensor], Tensor] | None = None) -> Tensor:
-        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it."""
+    def standing(self, parameters: Mapping[str, Tensor]) -> dict[Node, Tensor]:
+        """Return tensors given by the names of parameters by the nodes that stand for them."""
+        return {node: tensor for name, tensor in parameters.items() for node in self.holders[name]}
+
+    def run(
+        self,
+        x_BCHW: Tensor,
+        touch: Callable[[Call, Tensor], Tensor] | None = None,
+        constants: Mapping[Node, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it.
+
+        `constants` are used in place of the network's own.
+        """
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
-        values = {**self.constants, self.input: x_BCHW.to(self.device, self.dtype)}
+        values = {**self.constants, **(constants or {}), self.input: x_BCHW.to(self.device, self.dtype)}
 
         def look(node: Node, value: Any) -> Any:
             return touch(self.calls[node], value) if touch is not None and node in self.calls else value
@@ -147,16 +167,12 @@ class Network:
 
 
 @contextmanager
-def _export_surroundings() -> Iterator[None]:
-    """Trace without gradients and without nn.MultiheadAttention's fused path, in which its linears are hidden.
-
-    What torch prints of a failure, the whole graph, is kept back: it raises as well.
-    """
+def without_fast_path() -> Iterator[None]:
+    """Keep nn.MultiheadAttention from its fused path, in which its linears are hidden."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), redirect_stderr(io.StringIO()):
-            yield
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
@@ -168,19 +184,19 @@ def _export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> 
         fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
         table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
     try:
-        with _export_surroundings(), sdpa_kernel(SDPBackend.MATH):
+        # What torch prints of a failure, the whole graph, is kept back: it raises as well.
+        with without_fast_path(), torch.no_grad(), redirect_stderr(io.StringIO()), sdpa_kernel(SDPBackend.MATH):
             program = torch.export.export(model, (example,)).run_decompositions(table)
     except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
         words = " ".join(str(error).split())[:200]
-        raise TgrError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
+        raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
     signature = program.graph_signature
     if signature.buffers_to_mutate:
-        first = next(iter(signature.buffers_to_mutate.values()))
-        raise TgrError(f'the model changes its buffer "{first}" when it runs; take that out of its forward')
+        raise changing(next(iter(signature.buffers_to_mutate.values())))
     outputs: Any = program.graph.output_node().args[0]
     shapes = [tuple(node.meta["val"].shape) if isinstance(node, Node) else None for node in outputs]
     if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
-        raise TgrError(f"the model returns {shapes}, where one tensor of logits (images, classes) is expected")
+        raise no_logits(shapes)
     return program
 
 

@@ -4,6 +4,7 @@ It acts on the struck value at the struck site alone. Limiting whole feature map
 thing.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -22,7 +23,7 @@ class RangeLimit:
     """`clamp` to ± the site's largest absolute value, NaN to + that value; `zero` what lies outside; or `none`.
 
     The papers' testbed always clamps (NeurIPS 2023, section 5.2). `max_abs` holds the limit of every site by name and
-    is empty for `none`.
+    is empty for `none`. A neuron's site is held to what it took on images, a tensor to what it holds.
     """
 
     mode: LimitMode
@@ -31,6 +32,22 @@ class RangeLimit:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise TgrError(f'--limit is "{self.mode}"; use one of {", ".join(MODES)}')
+
+    @classmethod
+    def of_tensors(cls, mode: LimitMode, tensors: Mapping[str, Tensor]) -> "RangeLimit":
+        """Return the limit that holds each tensor, by its name, to ± its own largest absolute value.
+
+        Raises TgrError for a tensor whose values are not finite.
+        """
+        if mode == "none":
+            return cls(mode, {})
+        max_abs = {name: float(tensor.abs().max()) for name, tensor in tensors.items()}
+        for name, largest in max_abs.items():
+            if not math.isfinite(largest):
+                raise TgrError(
+                    f'the tensor "{name}" holds values that are not finite; check the weights, or use --limit none'
+                )
+        return cls(mode, max_abs)
 
     def apply(self, site: str, values_F: Tensor) -> Tensor:
         """Return the struck values as the network is to see them; same shape and dtype.

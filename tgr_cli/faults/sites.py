@@ -1,4 +1,4 @@
-"""The places a fault can strike: calls of multiply-accumulate operations."""
+"""The places a fault can strike: calls of multiply-accumulate operations, and the tensors a model computes with."""
 
 import math
 from collections import Counter
@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OPS = ("conv", "linear", "matmul")
+PARAMETERS = ("weight", "bias", "buffer")
+TARGETS = ("neuron", *PARAMETERS)
 
 
 @dataclass(frozen=True)
 class Site:
-    """One call of a multiply-accumulate operation, as every image sees it.
+    """One call of a multiply-accumulate operation as every image sees it, or one tensor of the model.
 
-    `shape` is one image's share of the output, without the batch; `macs` are the multiply-accumulates for one image.
-    Where `per_image` is False, the output does not depend on the images and all of them share it.
+    Of a call, `shape` is one image's share of the output, without the batch, and `macs` are the multiply-accumulates
+    for one image. Where `per_image` is False, the output does not depend on the images and all of them share it. A
+    tensor (`op` is one of PARAMETERS) has its own shape, and the work of the calls that read it.
     """
 
     name: str
@@ -23,8 +26,13 @@ class Site:
     per_image: bool = True
 
     @property
+    def is_parameter(self) -> bool:
+        """Return whether this is a tensor of the model, which a fault strikes for a whole inference."""
+        return self.op in PARAMETERS
+
+    @property
     def neurons(self) -> int:
-        """Return the number of elements in one image's share."""
+        """Return the number of elements in one image's share, or in the tensor."""
         return math.prod(self.shape)
 
     @property

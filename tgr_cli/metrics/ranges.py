@@ -34,6 +34,11 @@ class RangeProfile:
             self._bins += torch.bincount(bits_N, minlength=BINS).cpu()
 
     @property
+    def empty(self) -> bool:
+        """Return whether there was no value so far."""
+        return self._count == 0
+
+    @property
     def finite(self) -> bool:
         """Return whether every value so far was finite."""
         return math.isfinite(self._min) and math.isfinite(self._max)

@@ -11,11 +11,20 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.limits import MODES
 from tgr_cli.faults.sampling import SCHEMES
+from tgr_cli.faults.sites import TARGETS
 from tgr_cli.models.source import ModelSource
 
 LABELS = ("true", "golden")
 PRECISIONS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
-DRAWING = ("sampling", "injections", "seed", "pilot", "target_ci", "max_injections")  # what a plan is drawn by
+DRAWING = (
+    "sampling",
+    "injections",
+    "images_per_fault",
+    "seed",
+    "pilot",
+    "target_ci",
+    "max_injections",
+)  # what a plan is drawn by
 RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does not depend on
 # What the rows of the faults do not depend on, nor what is made of them.
 AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
@@ -42,6 +51,8 @@ class Config:
     all_images: bool = False
     label: str = "true"
     engine: str = "auto"
+    target: str = "neuron"
+    images_per_fault: int = 16
     targets: str = "conv,linear"
     confidence: float = 0.99
     seed: int = 0
@@ -67,10 +78,11 @@ class Config:
             (self.label, "--label", LABELS),
             (self.engine, "--engine", tuple(ENGINES)),
             (self.sampling, "--sampling", SCHEMES),
+            (self.target, "--target", TARGETS),
         ):
             if value not in known:
                 raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
-        for name in ("injections", "max_injections", "pilot"):
+        for name in ("injections", "max_injections", "pilot", "images_per_fault"):
             if getattr(self, name) < 1:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
         if self.verify < 0:
@@ -81,6 +93,10 @@ class Config:
         self._check_together()
 
     def _check_together(self) -> None:
+        if self.target != "neuron" and self.engine == "pytorchfi":
+            raise TgrError("the engine pytorchfi strikes neurons only; use --engine auto, replay or full")
+        if self.target != "neuron" and self.ranges is not None:
+            raise TgrError(f"--ranges are those of neurons, and a {self.target} is held to its own; leave --ranges out")
         on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
         if self.limit == "none" and any(on_dloss):
             given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
@@ -93,6 +109,10 @@ class Config:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
         if self.exhaustive not in (None, "last"):
             raise TgrError(f'--exhaustive is "{self.exhaustive}"; only "last", the last site, can be struck everywhere')
+        if self.exhaustive and self.target != "neuron":
+            raise TgrError(
+                f"--exhaustive strikes neurons, not a {self.target}; leave out one of --exhaustive, --target"
+            )
         if self.exhaustive and (draws or self.shard or self.target_ci or self.verify):
             raise TgrError("--exhaustive strikes everything at once; leave out what draws, divides or verifies one")
         if self.faults and self.target_ci:
@@ -142,6 +162,8 @@ class Config:
             unused |= set(DRAWING)
         if not self.needs_pilot:
             unused.add("pilot")
+        if self.target == "neuron":
+            unused.add("images_per_fault")
         unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
         if self.precision is None:  # else the number of faults rests on the confidence
             unused.add("confidence")

@@ -16,7 +16,7 @@ from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Plan
-from tgr_cli.faults.sampling import allocation, importance, stratified, uniform
+from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
 from tgr_cli.faults.sites import Site
 from tgr_cli.steps import plan, units
 from tgr_cli.steps.campaign import DRAWING, PRECISIONS, Config
@@ -59,7 +59,14 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     config = setup.config
     counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
     if config.sampling == "stratified":
-        return stratified.pilot(sites, setup.eligible_N, counts_S, bits=width(setup.subject.dtype), seed=seed)
+        return stratified.pilot(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            bits=width(setup.subject.dtype),
+            seed=seed,
+            images_per_fault=config.images_per_fault,
+        )
     return _draw(setup, sites, counts_S, seed)
 
 
@@ -96,7 +103,9 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
                 f"{config.max_injections:,} faults a site: raise --images or --max-injections"
             )
     if shares_SB is not None:
-        return stratified.draw(sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed)
+        return stratified.draw(
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+        )
     return _draw(setup, sites, counts_S, config.seed)
 
 
@@ -145,7 +154,7 @@ def _listed(setup: Setup) -> Plan:
                 f"fault {number} strikes {fault['site']}, which the {engine.name} engine cannot see; "
                 "leave it out or use --engine full"
             )
-    return fault_list.plan(listed, setup.network.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
+    return fault_list.plan(listed, setup.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
 
 
 def _seen(setup: Setup) -> list[Site]:
@@ -154,21 +163,29 @@ def _seen(setup: Setup) -> list[Site]:
         setup.subject.reporter.note(
             f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
         )
-    return [site for site in setup.network.sites if site.name not in unseen]
+    return [site for site in setup.sites if site.name not in unseen]
 
 
 def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
     config, subject = setup.config, setup.subject
     if config.sampling == "importance":
-        return importance.draw(
-            sites,
-            setup.eligible_N,
-            counts_S,
-            gradients=Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
-            limit=setup.limit,
-            load=subject.load,
-            labels_N=setup.labels_N,
-            seed=seed,
-            reporter=subject.reporter,
-        )
-    return uniform.draw(sites, setup.eligible_N, counts_S, bits=width(subject.dtype), seed=seed)
+        knowing: dict[str, Any] = {
+            "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
+            "limit": setup.limit,
+            "load": subject.load,
+            "labels_N": setup.labels_N,
+            "seed": seed,
+            "reporter": subject.reporter,
+        }
+        if config.target == "neuron":
+            return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
+        each = config.images_per_fault
+        return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
+    return uniform.draw(
+        sites,
+        setup.eligible_N,
+        counts_S,
+        bits=width(subject.dtype),
+        seed=seed,
+        images_per_fault=config.images_per_fault,
+    )

@@ -7,7 +7,9 @@ import numpy as np
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
+from tgr_cli.errors import TgrError
 from tgr_cli.faults.exhaustive import LastSite
+from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import OUTCOMES, with_nulls
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.campaign import DRAWING, Config
@@ -38,6 +40,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or subject.loaded.run.exhaustive)
     setup = Setup.of(config, subject)
+    if not isinstance(setup.network, Network):
+        raise TgrError("--exhaustive needs the model's graph, and torch.export cannot trace the model; leave it out")
     last = LastSite(setup.network, setup.limit)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts

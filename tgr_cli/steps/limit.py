@@ -1,4 +1,4 @@
-"""The range limit of a campaign: from the ranges named, else the run's, else profiled first."""
+"""The range limit of a campaign: from the ranges named, else the run's, else profiled first; a tensor's from itself."""
 
 from pathlib import Path
 from typing import cast
@@ -6,8 +6,8 @@ from typing import cast
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import LimitMode, RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.steps import profile_ranges, runs
 from tgr_cli.steps.subject import Subject
 
@@ -15,14 +15,18 @@ PROFILED_IMAGES = 1024  # where a campaign has to profile for itself
 
 
 def range_limit(
-    subject: Subject, network: Network, *, mode: str, path: Path | None, targets: str
+    subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
 ) -> tuple[RangeLimit, dict[str, str]]:
     """Return the range limit, and the SHA-256 of the ranges it rests on, by role (none for `none`).
 
+    Where `target` is a kind of tensor, each is held to its own values, and nothing is profiled.
     Raises TgrError for ranges of another model or other preprocessing, or without one of the network's sites.
     """
     if mode == "none":
         return RangeLimit("none", {}), {}
+    if target != "neuron":
+        tensors = {site.name: network.parameters[site.name] for site in network.sites_of(target)}
+        return RangeLimit.of_tensors(cast(LimitMode, mode), tensors), {}
     found = path or subject.loaded.run.ranges
     if path is None and not found.exists():
         _profile(subject, targets)

@@ -73,7 +73,7 @@ def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
 def read(path: Path, setup: Setup) -> Planned:
     """Return a stored plan; raises TgrError where the network lacks a site of it, or the pool an image."""
     artifact = store.read(path, PLAN)
-    own = {site.name: site for site in setup.network.sites}
+    own = {site.name: site for site in setup.sites}
     sites = []
     for facts in artifact.provenance.extra["sites"]:
         site = own.get(facts["site"])

@@ -12,7 +12,7 @@ from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.data.datasets import FOLDERS, PARQUET, DataSource, ImageSet, open_split
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.graph import Network
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
 from tgr_cli.models.loading import LoadedModel
@@ -78,14 +78,14 @@ def _alone(path: Path, data: DataSource) -> bool:
     return not any((path / word).is_dir() for words in FOLDERS.values() for word in words)
 
 
-def profile(subject: Subject, network: Network) -> dict[str, list[Any]]:
+def profile(subject: Subject, network: AnyNetwork) -> dict[str, list[Any]]:
     """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over the subject's pool.
 
     Raises TgrError where a site's output is not finite, naming the site.
     """
     size, done = network.batch_size, 0
     profiles = {site.name: RangeProfile() for site in network.sites}
-    for x_BCHW in subject.batches():
+    for x_BCHW in (part for batch in subject.batches() for part in batch.split(size)):
         real = len(x_BCHW)
 
         def observe(site: Site, values_BN: torch.Tensor, real: int = real) -> None:
@@ -100,6 +100,11 @@ def profile(subject: Subject, network: Network) -> dict[str, list[Any]]:
         network.forward(torch.cat([x_BCHW, x_BCHW[-1:].expand(size - real, -1, -1, -1)]), observe=observe)
         done += real
         subject.reporter.progress("profiling", done, len(subject.images))
+    if left_out := [name for name, profile in profiles.items() if profile.empty]:
+        raise TgrError(
+            f'none of {len(subject.images)} images runs the site "{left_out[0]}", so it has no range; '
+            "use more --images, or --limit none"
+        )
     results = {site.name: profiles[site.name].result() for site in network.sites}
     values = {name: [result[name] for result in results.values()] for name in RANGES.arrow.names if name != "site"}
     return {"site": list(results), **values}

@@ -35,8 +35,8 @@ class Replay:
 def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
 
-    Range limit, labels and targets are those of the stored campaign. Raises TgrError where the artifact has no such
-    row, is of another model or preprocessing, or was limited by other ranges.
+    Range limit, labels, target and targets are those of the stored campaign. Raises TgrError where the artifact has no
+    such row, is of another model or preprocessing, or was limited by other ranges.
     """
     subject = Subject.open(config, reporter)
     path = config.faults or subject.loaded.run.injections
@@ -50,7 +50,8 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
         )
     if differing := runs.otherwise_prepared(artifact, subject.facts):
         raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
-    kept = {name: artifact.provenance.config[name] for name in ("limit", "label", "targets")}
+    stored_config = artifact.provenance.config
+    kept = {name: stored_config[name] for name in ("limit", "label", "target", "targets") if name in stored_config}
     config = replace(config, **kept)
     stored = artifact.table.slice(row, 1).to_pylist()[0]
     ranges = config.ranges or subject.loaded.run.ranges
@@ -60,7 +61,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     setup = Setup.of(replace(config, faults=None, all_images=True), subject)
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
-    faults = fault_list.plan([stored], setup.network.sites, subject.images.ids, bits=width(subject.dtype))
+    faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
     columns = campaign.run(setup.engine, faults, subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
     return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})

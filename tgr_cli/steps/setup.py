@@ -11,8 +11,8 @@ from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
-from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import with_nulls
@@ -27,7 +27,7 @@ class Setup:
 
     config: Config
     subject: Subject
-    network: Network
+    network: AnyNetwork
     limit: RangeLimit
     engine: Engine
     labels_N: np.ndarray
@@ -38,7 +38,9 @@ class Setup:
     def of(cls, config: Config, subject: Subject) -> "Setup":
         """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
         network = subject.network(config.targets)
-        limit, inputs = range_limit(subject, network, mode=config.limit, path=config.ranges, targets=config.targets)
+        limit, inputs = range_limit(
+            subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
+        )
         engine = ENGINES[config.engine](subject.loaded.model, network, limit, memory=memory.parsed(config.memory))
         labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
         return cls(
@@ -53,6 +55,11 @@ class Setup:
         )
 
     @property
+    def sites(self) -> tuple[Site, ...]:
+        """Return what the campaign's target names: calls of operations, or tensors of one kind."""
+        return self.network.sites_of(self.config.target)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Return what artifacts record of it, as fields of a provenance."""
         images = self.subject.images
@@ -61,12 +68,13 @@ class Setup:
             "classes": sha256_names(images.classes),
             "inputs": dict(self.inputs),
             "extra": self.subject.facts
+            | dict(self.network.facts)
             | {
                 "pool": sha256_names(
                     [f"{name} {label}" for name, label in zip(images.ids, images.labels, strict=True)]
                 ),
                 "macs": sum(site.macs for site in self.network.sites),
-                "last_sites": _last_sites(self.network, self.subject.loaded.head, self.config.targets),
+                "last_sites": _last_sites(self.network, self.subject.loaded.head, self.config),
             },
         }
 
@@ -92,12 +100,13 @@ def site_facts(site: Site) -> dict[str, Any]:
     return {"site": site.name} | {name: getattr(site, name) for name in ("op", "per_image", "neurons", "macs")}
 
 
-def _last_sites(network: Network, head: str, targets: str) -> list[str]:
+def _last_sites(network: AnyNetwork, head: str, config: Config) -> list[str]:
     """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own.
 
-    None are returned where convolutions or linear layers are no targets: the last layer may be among them.
+    None are returned where tensors are struck, or where convolutions or linear layers are no targets: the last layer
+    may be among them.
     """
-    if "conv" not in targets or "linear" not in targets:
+    if config.target != "neuron" or "conv" not in config.targets or "linear" not in config.targets:
         return []
     names = [site.name for site in network.sites if site.op != "matmul"]
     return names[:-2:-1] if head == "baseline" else names[:-3:-1]

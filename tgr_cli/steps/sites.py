@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults import hooked
 from tgr_cli.faults.bits import width as bits
-from tgr_cli.faults.graph import Network
 from tgr_cli.faults.sampling.leveugle import sample_size
-from tgr_cli.faults.sites import Site
+from tgr_cli.faults.sites import TARGETS, Site
 from tgr_cli.models import zoo
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
@@ -18,12 +18,14 @@ IMAGES = 2  # one image does not show which part of a site's output is whose
 class Config:
     """Which model, with how many classes, on which crop (pixels; None: the model's own); `targets` comma-separated.
 
-    `margin` asks for the faults that tell a site's rate of failures to within ± so much.
+    `target` says what is struck: neurons of these operations, or tensors of one kind. `margin` asks for the faults
+    that tell a site's rate of failures to within ± so much.
     """
 
     model: str
     num_classes: int = 1000
     crop: int | None = None
+    target: str = "neuron"
     targets: str = "conv,linear"
     margin: float | None = None
     confidence: float = 0.99
@@ -31,6 +33,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise TgrError(f"--num-classes is {self.num_classes}; give at least 1")
+        if self.target not in TARGETS:
+            known = ", ".join(TARGETS)
+            raise TgrError(f'--target is "{self.target}"; use one of {known}.{did_you_mean(self.target, TARGETS)}')
         if self.margin is not None and not 0 < self.margin < 1:
             raise TgrError(f"--margin is {self.margin}; use a share between 0 and 1, as 0.01")
         if not 0 < self.confidence < 1:
@@ -58,7 +63,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     channels, height, width = zoo.default_preprocessing(config.model).input_shape
     shape = (channels, config.crop or height, config.crop or width)
     targets = tuple(part.strip() for part in config.targets.split(","))
-    sites = Network.capture(model, shape, batch_size=IMAGES, targets=targets).sites
+    network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)
+    sites = network.sites_of(config.target)
     if config.margin is None:
         return Result(sites, shape)
     populations = tuple(site.neurons * bits(dtype(model)) for site in sites)

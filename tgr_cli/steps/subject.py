@@ -13,7 +13,8 @@ from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.graph import Network
+from tgr_cli.faults import hooked
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.models import zoo
 from tgr_cli.models.loading import LoadedModel, load
@@ -118,14 +119,18 @@ class Subject:
         """Return the images at these positions of the pool as one tensor, x_KCHW."""
         return torch.cat(list(self.batches(positions_K.tolist())))
 
-    def network(self, targets: str) -> Network:
-        """Return the model's network of sites, captured at the batch size of the settings."""
-        return Network.capture(
+    def network(self, targets: str) -> AnyNetwork:
+        """Return the model's network of sites, captured at the batch size of the settings.
+
+        A model that torch.export cannot trace is hooked instead, which is said.
+        """
+        return hooked.capture(
             self.loaded.model,
             self.loaded.preprocessing.input_shape,
             batch_size=self.settings.batch_size,
             targets=tuple(part.strip() for part in targets.split(",")),
             device=self.settings.device,
+            reporter=self.reporter,
         )
 
     def classify(self) -> golden.Golden:

@@ -9,8 +9,8 @@ from tgr_cli import seeding
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
 from tgr_cli.faults.engines import Full
-from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.steps.subject import Subject
@@ -18,7 +18,7 @@ from tgr_cli.steps.subject import Subject
 
 def verify(
     subject: Subject,
-    network: Network,
+    network: AnyNetwork,
     limit: RangeLimit,
     faults: Plan,
     columns: Mapping[str, Any],

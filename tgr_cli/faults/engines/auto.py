@@ -12,27 +12,38 @@ from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
 WORTH_KEEPING = 0.99  # above this share of the network, reading golden values costs more than it saves
 
 
 class Auto(Engine):
-    """Strikes any site of any network: `delta` where it has rules, else `replay`, and `full` where nothing is saved."""
+    """Strikes any site of any network: `delta` where it has rules, else `replay`, and `full` where nothing is saved.
+
+    Tensors of the model, and sites that no image moves, are struck by `replay`; a model without a graph by `full`.
+    """
 
     name: ClassVar[str] = "auto"
+    needs_graph: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+    def __init__(self, model: nn.Module, network: AnyNetwork, limit: RangeLimit, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, limit, memory=memory)
-        kept = Delta if network.dtype == torch.float32 else Replay
-        self._kept: Replay = kept(model, network, limit, memory=memory)
         self._full = Full(model, network, limit, memory=memory)
+        self._kept: Engine = self._full
+        if isinstance(network, Network):
+            kept = Delta if network.dtype == torch.float32 else Replay
+            self._kept = kept(model, network, limit, memory=memory)
 
     def chosen(self, site: Site) -> Engine:
         """Return the engine that strikes this site."""
+        if site.is_parameter or not site.per_image:  # few images a pass, and only what is kept runs for few
+            return self._kept
         if isinstance(self._kept, Delta) and self._kept.follows(site):
             return self._kept
-        return self._kept if self._kept.share(site) < WORTH_KEEPING else self._full
+        if isinstance(self._kept, Replay) and self._kept.share(site) >= WORTH_KEEPING:
+            return self._full
+        return self._kept
 
     @property
     def bytes_per_image(self) -> int:
@@ -48,3 +59,6 @@ class Auto(Engine):
 
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         return self.chosen(site)._strike(site, rows_K, elements_K, bits_K)
+
+    def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
+        return self.chosen(site)._with_parameter(site, faulty, rows_K)

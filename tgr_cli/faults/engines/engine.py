@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +18,17 @@ from tgr_cli.faults.bits import flip, width
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
 
 @dataclass(frozen=True)
 class Strike:
     """Faults at one site: the struck images (positions among the prepared ones), elements (flat, within one image's
-    share of the site's output) and bits; int64 of shape [F] each."""
+    share of the site's output, or within the tensor) and bits; int64 of shape [F] each.
+
+    A fault in a tensor has a row for each image that it is tried on; its rows stand together.
+    """
 
     site: Site
     rows_F: Tensor
@@ -49,8 +54,14 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    needs_graph: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+    def __init__(self, model: nn.Module, network: AnyNetwork, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+        if self.needs_graph and not isinstance(network, Network):
+            raise TgrError(
+                f"the engine {self.name} needs the model's graph, and torch.export cannot trace the model; "
+                "use --engine full"
+            )
         self.model = model
         self.network = network
         self.limit = limit
@@ -88,6 +99,8 @@ class Engine(ABC):
         assert len(strike.rows_F) == len(strike.elements_F) == len(strike.bits_F) > 0
         assert 0 <= int(strike.rows_F.min()) <= int(strike.rows_F.max()) < len(x_NCHW)
         _check(site, strike, width(self.network.dtype))
+        if site.is_parameter:
+            return self._inject_parameter(strike)
         if site.name in self.unseen():
             raise TgrError(f'the engine {self.name} cannot strike site "{site.name}"; use --engine full for it')
         together, done = self._at_once(site), []
@@ -111,6 +124,28 @@ class Engine(ABC):
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         """Run K ≤ `_at_once` independent faults, each on its own prepared image."""
 
+    def _inject_parameter(self, strike: Strike) -> Struck:
+        """Run faults in a tensor of the model; rows of one fault share a pass, the faults have passes of their own.
+
+        A copy of the tensor is struck, one for all of these faults: the model's own is never written to.
+        """
+        site, done = strike.site, []
+        faulty = self.network.parameters[site.name].clone()
+        for some in same_faults(strike, self.network.batch_size):
+            place = tuple(int(axis) for axis in np.unravel_index(int(strike.elements_F[some[0]]), site.shape))
+            before_1 = faulty[place].reshape(1).clone()
+            flipped_1, after_1 = self._flipped(site, before_1, strike.bits_F[some[:1]])
+            faulty[place] = after_1[0]
+            logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
+            faulty[place] = before_1[0]
+            before_K, flipped_K, after_K = (value_1.expand(len(some)) for value_1 in (before_1, flipped_1, after_1))
+            done.append(Struck(before_K, flipped_K, after_K, logits_KC))
+        return joined(done)
+
+    def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
+        """Return the logits [K, C] of K ≤ B prepared images with `faulty` in place of one tensor of the model."""
+        raise TgrError(f"the engine {self.name} strikes neurons only; use --engine auto, replay or full")
+
     def _images(self, rows_K: Tensor) -> Tensor:
         """Return prepared images as a batch of the network's size, the last one repeated."""
         assert self._x_NCHW is not None
@@ -126,6 +161,14 @@ def joined(parts: Sequence[Struck]) -> Struck:
     """Return what all these faults did, in order, on the CPU."""
     names = [field.name for field in fields(Struck)]
     return Struck(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
+
+
+def same_faults(strike: Strike, at_most: int) -> list[Tensor]:
+    """Return the rows in lots of at most `at_most` neighbours that strike the same bit of the same element."""
+    struck_2F = torch.stack((strike.elements_F, strike.bits_F))
+    _, lengths = torch.unique_consecutive(struck_2F, dim=1, return_counts=True)
+    runs = torch.arange(len(strike.rows_F)).split(lengths.tolist())
+    return [lot for run in runs for lot in run.split(at_most)]
 
 
 def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:

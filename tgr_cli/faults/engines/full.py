@@ -10,9 +10,13 @@ from tgr_cli.faults.sites import Site
 
 
 class Full(Engine):
-    """Strikes any site of the network: the value is read from the site's output, flipped, limited and written back."""
+    """Strikes any site of the network: the value is read from the site's output, flipped, limited and written back.
+
+    A model that is hooked may leave a site out for some images. No value is struck then: it is NaN, and logits stay.
+    """
 
     name: ClassVar[str] = "full"
+    needs_graph: ClassVar[bool] = False
 
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         elements_K = elements_K.to(self.network.device)
@@ -26,5 +30,8 @@ class Full(Engine):
             return output_BN.index_put((places_K, elements_K), after_K)
 
         logits_BC = self.network.forward(self._images(rows_K), strike={site.name: hit})
-        before_K, flipped_K, after_K = values
+        before_K, flipped_K, after_K = values or (logits_BC.new_full((len(elements_K),), torch.nan),) * 3
         return Struck(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])
+
+    def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
+        return self.network.forward(self._images(rows_K), parameters={site.name: faulty})[: len(rows_K)]

@@ -17,8 +17,13 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
+from tgr_cli.faults.parameters import ancestors
 
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
+SIZED = (
+    *(*RESHAPING, "broadcast_to", "repeat", "tile", "repeat_interleave", "arange", "full", "zeros", "ones", "empty"),
+    *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace"),
+)
 CHEAP = (
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
     *("add", "sub", "mul", "div", "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
@@ -141,9 +146,10 @@ class Golden:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        reshaping = [node for node in ordered if _name(node) in RESHAPING]
-        flexible = all(self._any_batch(node) for node in ordered) and all(
-            self._lies_first(node) for node in (*reshaping, *gathers, *sources)
+        of_images = [node for node in ordered if node in self.dependent]
+        reshaping = [node for node in of_images if _name(node) in RESHAPING]
+        flexible = all(self._any_batch(node) for node in of_images) and all(
+            self._lies_first(node) for node in (*reshaping, *gathers, *self.dependent.intersection(sources))
         )
         return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 
@@ -174,7 +180,16 @@ class Golden:
     def _may_hold_batch(self, node: Node) -> bool:
         """Return whether a value that depends on no image could still be one share an image, as an expanded token."""
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
-        return node.op == "call_function" and len(shape) > 0 and shape[0] % self.network.batch_size == 0
+        if node.op != "call_function" or len(shape) == 0 or shape[0] % self.network.batch_size:
+            return False
+        return any(self._may_say_batch(source) for source in ancestors([node]))
+
+    def _may_say_batch(self, node: Node) -> bool:
+        """Return whether an operation makes a value of given sizes, one of them a multiple of the batch size."""
+        if _name(node) not in SIZED:
+            return False
+        sizes = [size for argument in node.args for size in (argument if isinstance(argument, list) else [argument])]
+        return any(isinstance(size, int) and size > 0 and size % self.network.batch_size == 0 for size in sizes)
 
     def _lies_first(self, node: Node) -> bool:
         """Return whether the images' shares follow one another in a node's value, each a number of whole rows."""

@@ -23,6 +23,7 @@ class Replay(Engine):
 
     name: ClassVar[str] = "replay"
     channels_last: ClassVar[bool] = False
+    network: Network
 
     def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, limit, memory=memory)
@@ -68,6 +69,10 @@ class Replay(Engine):
             return {call.node: value}
 
         return self.rest({call.node}, rows_K, hit)[:count]
+
+    def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
+        standing = self.network.standing({site.name: faulty})
+        return self.rest(set(standing), rows_K.to(self.network.device), lambda golden: standing)
 
     def rest(
         self, cut: Collection[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]

@@ -1,0 +1,245 @@
+"""A network of sites for a model that torch.export cannot trace: forward hooks on its modules.
+
+Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.graph import ExportError, Network, without_fast_path
+from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
+from tgr_cli.faults.parameters import kind_of
+from tgr_cli.faults.sites import Site
+from tgr_cli.reporting import SILENT, Reporter
+
+LAYERS = (_ConvNd, nn.Linear)
+EXAMPLES = 2
+Seen = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # path, number of the call, module, input, output
+
+
+def capture(
+    model: nn.Module,
+    example_shape_CHW: Sequence[int],
+    *,
+    batch_size: int,
+    targets: Sequence[str] = ("conv", "linear"),
+    device: str | torch.device = "cpu",
+    reporter: Reporter = SILENT,
+) -> AnyNetwork:
+    """Return the model's network: its graph or, where torch.export cannot trace it, its modules with hooks.
+
+    The latter is said. Raises TgrError for what neither can do.
+    """
+    try:
+        return Network.capture(model, example_shape_CHW, batch_size=batch_size, targets=targets, device=device)
+    except ExportError as error:
+        try:
+            network = HookedNetwork(model, example_shape_CHW, targets=targets, device=device)
+        except TgrError:
+            raise
+        except Exception as other:  # whatever the model's own code raises
+            words = " ".join(str(other).split())[:200]
+            shape = "×".join(map(str, example_shape_CHW))
+            raise TgrError(
+                f"the model fails on a random image of {shape} ({type(other).__name__}: {words}); check it and --crop"
+            ) from error
+        reporter.note(
+            f"{error}: {network.facts['hooked_modules']} convolution and linear modules are hooked instead, functional "
+            "calls cannot be seen, and the engine full runs one image at a time"
+        )
+        return network
+
+
+@dataclass
+class _Call:
+    """What is seen of one call of a module: its output for each example that runs it, and its work."""
+
+    path: str
+    number: int
+    op: str
+    macs: int = 0
+    outputs: list[Tensor] = field(default_factory=list)
+
+
+class HookedNetwork(AnyNetwork):
+    """A model watched and struck by forward hooks, which are there while it runs and never longer.
+
+    It takes one image at a time: a model that chooses its way by what it sees could choose another one for a batch.
+    Sites are the calls of convolution and linear modules that two random images were seen to make; an image may leave
+    some out. Tensors are in the order in which the model registers them, whether the logits depend on them or not.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example_shape_CHW: Sequence[int],
+        *,
+        targets: Sequence[str] = ("conv", "linear"),
+        device: str | torch.device = "cpu",
+    ) -> None:
+        assert not model.training, "evaluation mode is expected"
+        self.model = model
+        self.batch_size, self.input_shape = 1, tuple(example_shape_CHW)
+        self.device = torch.device(device)
+        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        self._modules = {path: module for path, module in model.named_modules() if isinstance(module, LAYERS)}
+        calls, self.num_classes = self._see()
+        total = Counter(call.path for call in calls)
+        self._sites = {
+            (call.path, call.number): _site(call, several=total[call.path] > 1) for call in calls if call.op in targets
+        }
+        self.sites = tuple(self._sites.values())
+        if not self.sites:
+            raise TgrError(
+                f"the model has no convolution or linear module among the targets {', '.join(targets)}, and "
+                "torch.export cannot trace it; choose others"
+            )
+        self.facts = {"hooked_modules": len({path for path, _ in self._sites}), "unseen": "functional calls"}
+        buffers = dict(model.named_buffers())
+        tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **buffers}
+        tensors = {name: value for name, value in tensors.items() if value.is_floating_point() and value.numel()}
+        self.parameters = {name: value.detach() for name, value in tensors.items()}
+        self.parameter_sites = tuple(
+            Site(
+                name,
+                kind_of(name, buffer=name in buffers),
+                tuple(value.shape),
+                self._work(value, calls),
+                per_image=False,
+            )
+            for name, value in tensors.items()
+        )
+
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        *,
+        strike: Strikes | None = None,
+        observe: Callable[[Site, Tensor], None] | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        strike = strike or {}
+        assert strike.keys() <= {site.name for site in self.sites}, strike.keys()
+        assert x_BCHW.shape == (1, *self.input_shape), x_BCHW.shape
+
+        def touch(path: str, number: int, module: nn.Module, value_in: Tensor, value: Tensor) -> Tensor:
+            site = self._sites.get((path, number))
+            if site is None:
+                return value
+            if value.numel() != site.neurons:
+                raise TgrError(
+                    f'the output of site "{site.name}" has {value.numel()} elements for one image and {site.neurons} '
+                    "for another; they cannot be numbered"
+                )
+            if site.name in strike:
+                new = strike[site.name](value.reshape(1, -1)).reshape(value.shape)
+                value = new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
+            if observe is not None:
+                observe(site, value.reshape(1, -1))
+            return value
+
+        return self._run(x_BCHW, touch, parameters or {})
+
+    def _run(self, x_BCHW: Tensor, touch: Seen, parameters: Mapping[str, Tensor]) -> Any:
+        x_BCHW = x_BCHW.to(self.device, self.dtype)
+        with self._hooks(touch), without_fast_path(), torch.inference_mode():
+            return functional_call(self.model, dict(parameters), (x_BCHW,)) if parameters else self.model(x_BCHW)
+
+    @contextmanager
+    def _hooks(self, touch: Seen) -> Iterator[None]:
+        numbers, handles = Counter[str](), []
+
+        def hook(path: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            numbers[path] += 1
+            return touch(path, numbers[path], module, inputs[0], output)
+
+        try:
+            for path, module in self._modules.items():
+                handles.append(module.register_forward_hook(lambda *seen, path=path: hook(path, *seen)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _see(self) -> tuple[list[_Call], int]:
+        """Return the calls that random images make, in the order of the first to make them, and how many classes.
+
+        Raises TgrError where the model returns no logits, or changes a buffer (which is changed back).
+        """
+        calls: dict[tuple[str, int], _Call] = {}
+
+        def look(path: str, number: int, module: nn.Module, value_in: Tensor, value: Tensor) -> Tensor:
+            op = "linear" if isinstance(module, nn.Linear) else "conv"
+            call = calls.setdefault((path, number), _Call(path, number, op))
+            call.macs = _macs(module, value_in, value)
+            call.outputs.append(value.clone())
+            return value
+
+        generator = torch.Generator().manual_seed(0)
+        with _unchanging(self.model):
+            for _ in range(EXAMPLES):
+                logits = self._run(torch.rand((1, *self.input_shape), generator=generator), look, {})
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise no_logits([tuple(logits.shape) if isinstance(logits, Tensor) else None])
+        return list(calls.values()), int(logits.shape[1])
+
+    def _work(self, value: Tensor, calls: Sequence[_Call]) -> int:
+        """Return the multiply-accumulates of the modules that hold a tensor, itself or in a parametrization."""
+        holders = {
+            path
+            for path, module in self._modules.items()
+            if any(own is value for own in (*module.parameters(), *module.buffers()))
+        }
+        return sum(call.macs for call in calls if call.path in holders)
+
+
+@contextmanager
+def _unchanging(model: nn.Module) -> Iterator[None]:
+    """Change back what happens to the model's buffers within, and raise TgrError where that is anything."""
+    kept = [
+        (f"{path}.{leaf}".lstrip("."), module, leaf, buffer, buffer.clone())
+        for path, module in model.named_modules()
+        for leaf, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    changed = []
+    try:
+        yield
+    finally:
+        for name, module, leaf, buffer, value in kept:
+            if module._buffers[leaf] is not buffer or not _same(buffer, value):
+                changed.append(name)
+                module._buffers[leaf] = buffer.copy_(value)
+    if changed:
+        raise changing(changed[0])
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN is the same as NaN here
+
+
+def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:
+    """Return a call's multiply-accumulates: outputs (inputs of a transposed convolution) × what each takes."""
+    worked = value_in if isinstance(module, _ConvTransposeNd) else value
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return worked.numel() * math.prod(weight.shape[1:])
+
+
+def _site(call: _Call, *, several: bool) -> Site:
+    """Return the site of a call; its output depends on the image unless it is the same for every example."""
+    first, *others = call.outputs
+    shape = first.shape[1:] if first.shape[0] == 1 and first.ndim > 1 else first.shape
+    shared = bool(others) and all(torch.equal(first, other) for other in others)
+    name = f"{call.path}#{call.number}" if several else call.path
+    return Site(name, call.op, tuple(shape), call.macs, per_image=not shared)

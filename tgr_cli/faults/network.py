@@ -1,0 +1,77 @@
+"""What every network of sites offers, whether it is a graph or a model with hooks.
+
+Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.sites import Site
+
+Strikes = Mapping[str, Callable[[Tensor], Tensor]]
+
+
+class AnyNetwork(ABC):
+    """A model in evaluation mode whose sites can be watched and struck.
+
+    `sites` are calls of operations in execution order, `parameters` the tensors of the model that can be struck, by
+    name; they are the model's own, and nothing writes to them. `facts` are for the metadata of artifacts: what cannot
+    be seen of the model.
+    """
+
+    sites: tuple[Site, ...]
+    parameter_sites: tuple[Site, ...]
+    parameters: Mapping[str, Tensor]
+    batch_size: int
+    input_shape: tuple[int, ...]
+    num_classes: int
+    device: torch.device
+    dtype: torch.dtype
+    facts: Mapping[str, Any]
+
+    @abstractmethod
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        *,
+        strike: Strikes | None = None,
+        observe: Callable[[Site, Tensor], None] | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the logits [B, C] of exactly `batch_size` images, in the model's dtype and on its device.
+
+        `strike` maps a site's name to a function from its output, viewed as [B, N] ([1, N] where the site is not
+        per image), to a new tensor of that shape, which the rest of the network sees. `observe` is called with each
+        site and what the network sees of it, viewed likewise. `parameters` are used in place of the model's own.
+        """
+
+    def sites_of(self, target: str) -> tuple[Site, ...]:
+        """Return what can be struck where `target` is "neuron", "weight", "bias" or "buffer", in order of first use.
+
+        Raises TgrError where there is nothing of the kind, or its tensors are not all in the format of the network.
+        """
+        if target == "neuron":
+            return self.sites
+        found = tuple(site for site in self.parameter_sites if site.op == target)
+        if not found:
+            raise TgrError(f"the logits depend on no floating-point {target} of the model; use another --target")
+        for site in found:
+            if (dtype := self.parameters[site.name].dtype) != self.dtype:
+                raise TgrError(
+                    f'the {target} "{site.name}" is {dtype} and the model {self.dtype}; '
+                    "convert the model to one format to strike its tensors"
+                )
+        return found
+
+
+def changing(buffer: str) -> TgrError:
+    return TgrError(f'the model changes its buffer "{buffer}" when it runs; take that out of its forward')
+
+
+def no_logits(shapes: object) -> TgrError:
+    return TgrError(f"the model returns {shapes}, where one tensor of logits (images, classes) is expected")

@@ -129,6 +129,7 @@ def test_a_server_named_is_asked_though_descriptions_are_stored(typed) -> None:
     with serving() as server:
         code, out, err = typed(f"describe --dataset digits --base-url {server.url} --llm toy --yes")
     assert (code, server.asked.total()) == (0, 50)
+    assert err.startswith(f"This puts 50 questions to toy at 127.0.0.1:{server.port}, about ")
     assert "--base-url asks a language model, though descriptions are stored for these classes\n" in err
     assert out.startswith("50 llm descriptions of 10 classes\n  zero: Its mark is ")
 

@@ -109,3 +109,30 @@ def test_pytorchfi_and_full_agree_on_every_fault() -> None:
     assert peer["outcome"].tolist() == full["outcome"].tolist()
     for name in ("value_before", "value_flipped", "value_after"):
         np.testing.assert_array_equal(peer[name], full[name])
+
+
+def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
+    network = Network.capture(toy_net(), (1, 8, 8), batch_size=3)
+    faults = uniform.draw(network.sites, np.arange(12) != 4, np.full(3, 40), bits=32, seed=0)
+    unit_F = campaign.units(faults, 4)
+    chunks = [{0, 1, 2, 3}, {5, 6, 7, 8}, {9, 10, 11}]
+    for unit, rows in campaign.rows_of(unit_F).items():
+        assert set(faults.site_F[rows]) == {unit % 3}
+        assert set(faults.image_F[rows]) <= chunks[unit // 3]
+        assert (np.diff(rows) > 0).all()
+
+    def run(wanted: list[int], images_at_once: int) -> dict[int, dict]:
+        engine = ENGINES["auto"](network=network, model=toy_net(), limit=RangeLimit("none", {}))
+        engine.memory = images_at_once * engine.bytes_per_image
+        return dict(campaign.each(engine, faults, unit_F, wanted, load, LABELS_N))
+
+    whole = run(list(range(9)), 100)
+    assert list(whole) == list(range(9))
+    some = run([7, 2, 8], 100)
+    assert sorted(some) == [2, 7, 8]
+    for unit, columns in some.items():
+        for name, values in columns.items():
+            np.testing.assert_array_equal(values, whole[unit][name])
+    for unit, columns in run(list(range(9)), 3).items():  # chunks in two lots each
+        assert columns["outcome"].tolist() == whole[unit]["outcome"].tolist()
+        np.testing.assert_allclose(columns["value_after"], whole[unit]["value_after"], rtol=1e-4, atol=1e-6)

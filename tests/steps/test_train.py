@@ -140,6 +140,7 @@ def _config(**values: object) -> step.Config:
         data=step.DataSource(dataset="parquet:toy"),
         preprocessing=step.PreprocessingOptions(),
         overrides=step.Overrides(),
+        disturbance=step.Disturbance(),
         model="digits_cnn",
         **values,  # type: ignore[arg-type]
     )
@@ -261,3 +262,56 @@ def test_a_recipe_is_trained_by_and_recorded() -> None:
     assert [epoch["epoch"] for epoch in details["epochs"]] == [1]
     assert details["epochs"][0].keys() == {"epoch", "seconds", "images_per_second", "peak_bytes"}
     assert weights.read_state_dict(run.best).keys() == weights.read_state_dict(run.weights).keys()
+
+
+@pytest.mark.parametrize("disturbance", [("--dropout", 0.3), ("--stimulated", 0.2, "--stimulated-sites", "conv*")])
+def test_training_against_faults_is_resumed_to_the_same_weights(
+    disturbance: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = (*disturbance, *QUICK, "--optimizer", "adamw", "--checkpoint-every", 1)
+    train(*every, "--out", "whole")
+    train(*QUICK, "--optimizer", "adamw", "--out", "plain")
+    calls = iter(range(20))
+    stop = Mock(side_effect=lambda *_: next(calls) == 5 and _interrupt())
+    with monkeypatch.context() as patch:
+        patch.setattr("tgr_cli.commands.console.Console.progress", stop)
+        assert train(*every).exit_code == 130
+    assert train(*every, "--resume").exit_code == 0
+    found = weights.read_state_dict(run_folder("toys-build_toy-baseline").weights)
+    whole, plain = (weights.read_state_dict(Path(name) / "model.safetensors") for name in ("whole", "plain"))
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    assert any(not torch.equal(found[name], plain[name]) for name in plain)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_training_begins_from_a_checkpoint_and_freezes_what_is_asked() -> None:
+    train(*QUICK, "--out", "first")
+    weights_of = lambda folder: weights.read_state_dict(Path(folder) / "model.safetensors")  # noqa: E731
+    done = train(*QUICK, "--checkpoint", "first/model.safetensors", "--freeze-backbone", "--out", "second")
+    assert done.exit_code == 0
+    first, second = weights_of("first"), weights_of("second")
+    assert {name for name in first if not torch.equal(first[name], second[name])} == {"fc.weight", "fc.bias"}
+    inputs = store.read(Path("second/training.parquet"), TRAINING).provenance.inputs
+    assert inputs == {"checkpoint": sha256_file(Path("first/model.safetensors"))}
+    with pytest.raises(TgrError, match=r"the checkpoint first/model.safetensors does not fit the model: it lacks"):
+        raise train(*QUICK, "--head", "cosine", "--checkpoint", "first/model.safetensors").exception  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--dropout", 1), r"--dropout is 1; it must be in \(0, 1\)"),
+        (("--dropout-sites", "conv1"), "--dropout-sites has no meaning without --dropout"),
+        (("--stimulated-bits", "3"), "--stimulated-sites and --stimulated-bits have no meaning without --stimulated"),
+        (("--stimulated", 2), r"--stimulated is 2; it must be in \(0, 1\]"),
+        (("--stimulated", 0.2, "--stimulated-sites", "conv9"), '--stimulated-sites names "conv9", which is no convolu'),
+        (("--freeze-head", "--freeze-backbone"), "leave nothing to train; leave out one of them"),
+        (("--recipe", "resnets"), '--recipe "resnets" is unknown'),
+    ],
+)
+def test_mistakes_in_how_it_trains_end_in_a_sentence(options: tuple[object, ...], message: str) -> None:
+    with pytest.raises(TgrError, match=message):
+        raise train(*options).exception  # type: ignore[misc]

@@ -23,6 +23,7 @@ def endpoint(url: str | None) -> Endpoint:
         (OTHER, {"TGR_LLM_API_KEY": KEY}, KEY),
         (OTHER, {"OPENAI_API_KEY": KEY}, ""),
         ("http://api.openai.com.example.org/v1", {"OPENAI_API_KEY": KEY}, ""),
+        ("http://api.openai.com/v1", {"OPENAI_API_KEY": KEY}, ""),
         (LOCAL, {"OPENAI_API_KEY": KEY}, KEY),
         ("http://localhost:1/v1", {}, ""),
         (OTHER, {}, ""),

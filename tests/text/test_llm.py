@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -309,6 +310,30 @@ def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
             described(f"http://127.0.0.1:{port}/v1", concurrency=1)
     assert (server.asked.total(), other.elsewhere, other.asked.total()) == (30, 0, 0)
     assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_proxy_has_no_business_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving() as server:
+        assert all(map(good, described(server.url)))
+
+
+def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:
+    class Impatient(Heard):
+        def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
+            if done == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    heard = Impatient()
+    with serving(delay=0.02) as server:
+        with pytest.raises(KeyboardInterrupt):
+            described(server.url, heard, concurrency=2)
+        assert heard.notes == ["the answers so far are kept in kept.jsonl: the same command goes on from there"]
+        kept = len(KEPT.read_text().splitlines())
+        assert 6 <= kept <= 8
+        assert all(map(good, described(server.url)))
+    assert server.asked.total() <= 15 + 2
 
 
 def test_a_full_disk_is_told_and_what_was_kept_stays(monkeypatch: pytest.MonkeyPatch) -> None:

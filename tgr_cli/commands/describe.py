@@ -90,7 +90,10 @@ def describe(
         return
     if estimate is not None and estimate.requests:
         config.endpoint.key()
-        _agree(config, estimate, yes=yes)
+        if yes:
+            Console(quiet=quiet).note(f"This puts {_said(config, estimate)}.")
+        else:
+            _agree(_said(config, estimate))
     with session(ctx) as console:
         result = step.run(config, console)
         console.wrote(result.path)
@@ -109,11 +112,8 @@ def _said(config: "Config", estimate: "Estimate") -> str:
     )
 
 
-def _agree(config: "Config", estimate: "Estimate", *, yes: bool) -> None:
-    """Go on where the user has agreed to the cost; raises TgrError where not, or where nobody can be asked."""
-    said = _said(config, estimate)
-    if yes:
-        return
+def _agree(said: str) -> None:
+    """Go on where the user agrees to what is said; raises TgrError where not, or where nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise TgrError(f"this would put {said}; add --yes to agree, or look at it first with --dry-run")
     sys.stderr.write(f"This puts {said}. Go on? [y/N] ")  # typer's own question writes to stdout too

@@ -9,7 +9,7 @@ from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count, number, percent
 from tgr_cli.commands.session import session
 
-HEAD, RECIPE, OPTIM = "Head", "Recipe", "Training"
+HEAD, RECIPE, DISTURB, OPTIM = "Head", "Recipe", "Against faults", "Training"
 
 
 def train(
@@ -166,6 +166,47 @@ def train(
             rich_help_panel=RECIPE,
         ),
     ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Probability that a neuron is set to zero while training.", rich_help_panel=DISTURB),
+    ] = None,
+    dropout_sites: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers it acts on, as conv*,fc1 (default: all convolutions and linear layers but the logits').",
+            rich_help_panel=DISTURB,
+        ),
+    ] = None,
+    stimulated: Annotated[
+        float | None,
+        typer.Option(
+            help="Probability that a random bit of a neuron's value is flipped while training; published: 0.2.",
+            rich_help_panel=DISTURB,
+        ),
+    ] = None,
+    stimulated_sites: Annotated[
+        str | None, typer.Option(help="Layers it acts on (default: as of --dropout-sites).", rich_help_panel=DISTURB)
+    ] = None,
+    stimulated_bits: Annotated[
+        str | None,
+        typer.Option(help="Bits it flips, as 0-22,30 (default: all but the sign).", rich_help_panel=DISTURB),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Begin from these weights of the same model and head.", rich_help_panel=OPTIM),
+    ] = None,
+    freeze_head: Annotated[
+        bool,
+        typer.Option("--freeze-head", help="Keep the layer of the logits as it begins.", rich_help_panel=OPTIM),
+    ] = False,
+    freeze_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-backbone",
+            help="Keep all but the layer of the logits, and batch norm's statistics, as they begin.",
+            rich_help_panel=OPTIM,
+        ),
+    ] = False,
     seed: o.Seed = 0,
     resume: Annotated[
         bool,

@@ -76,8 +76,11 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
 
     With A the skewness of the error, Σe³ / (Σe²)^1.5, and T the error over its standard error, ((1 + A·T / 3)³ - 1) / A
     + A / 6 is nearer to normal than T is, and increases with it (Hall 1992, the cubic transformation). Solving it for
-    the t quantiles at C - 1 degrees of freedom gives the limits; without skewness they are those of the t interval.
-    The upper limit reaches further where a few clusters carry the value. Both are NaN for a single cluster.
+    the t quantiles q at C - 1 degrees of freedom gives the limits; without skewness they are those of the t interval.
+    The limit on the long side reaches further out where a few clusters carry the value. There the transformation is
+    flat where 1 + A·T / 3 is near 0, and its inverse shoots out: the limit is held to q + 2 A (2 q² + 1) / 6 standard
+    errors, twice the correction of the Edgeworth expansion, which kept coverage where it was tried
+    (benchmarks/interval_coverage.py). Both limits are NaN for a single cluster.
     """
     clusters, squares = len(error_C), float((error_C**2).sum())
     if clusters < 2:
@@ -86,14 +89,16 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
         return Interval(value, value)
     error = math.sqrt(squares * clusters / (clusters - 1))
     skewness = float((error_C**3).sum()) / squares**1.5
-    quantile = stats.t.ppf(0.5 + confidence / 2, clusters - 1)
+    quantile = float(stats.t.ppf(0.5 + confidence / 2, clusters - 1))
+    furthest = quantile + abs(skewness) * (2 * quantile**2 + 1) / 3
 
     def untransformed(x: float) -> float:
         if abs(skewness) < 1e-6:
             return x
-        return 3 / skewness * (np.cbrt(1 + skewness * (x - skewness / 6)) - 1)
+        return float(3 / skewness * (np.cbrt(1 + skewness * (x - skewness / 6)) - 1))
 
-    return Interval(float(value - error * untransformed(quantile)), float(value - error * untransformed(-quantile)))
+    below, above = min(untransformed(quantile), furthest), max(untransformed(-quantile), -furthest)
+    return Interval(value - error * below, value - error * above)
 
 
 def score_interval(
@@ -107,9 +112,9 @@ def score_interval(
     and Graubard 1998); at most what independent hits of these sizes are worth, and at least 1, which is also what a
     single cluster is worth.
 
-    Hits that were not seen may be larger than those that were: Σ size² / Σ size is a typical one's size, and takes the
-    part 1 / (k + 1) in the size that k effective hits show, all of it where there is none. Under equal weights nothing
-    of this changes Wilson's interval.
+    Hits that were not seen may be larger than those that were: Σ size² / Σ size is the size of a typical fault's. It
+    is what counts where there is no hit, and 1 / (k + 1)² of what it exceeds the size of k effective hits by where
+    there are some. Under equal weights nothing of this changes Wilson's interval.
     """
     clusters, share, quantile = len(error_C), min(rate, 1.0), 0.5 + confidence / 2
     typical = float((size_N**2).sum() / size_N.sum())
@@ -118,7 +123,7 @@ def score_interval(
     if clusters > 1 and spread > 0:
         variance = float((error_C**2).sum()) * clusters / (clusters - 1)
         seen = max(variance / spread, float((hit_N**2).sum()) / hits)
-        seen += max(typical - seen, 0.0) / (effective(hit_N) + 1)
+        seen += max(typical - seen, 0.0) / (effective(hit_N) + 1) ** 2
     trials = 1.0
     if clusters > 1:
         ratio = stats.t.ppf(quantile, len(hit_N) - 1) / stats.t.ppf(quantile, clusters - 1)

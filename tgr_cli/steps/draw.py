@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def planned(setup: Setup, parts: Parts) -> Planned:
         return _write(setup, parts, about, "plan", _listed(setup))
     sites = _seen(setup)
     if config.needs_pilot:
+        if config.part:
+            setup.subject.reporter.note('every shard runs the whole pilot; with "--plan-only" first it is run once')
         first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
         found = units.run(setup, parts, first, first.units, stage="pilot")
         faults = _after(setup, sites, first.faults, found)
@@ -117,9 +120,9 @@ def _identity(setup: Setup) -> dict[str, Any]:
         ours = {name: value for name, value in ours.items() if name not in DRAWING}
         named = store.read(config.plan, PLAN)
         plan.refuse_other(config.plan, named, ours)
-        for name in DRAWING:
-            given, option = getattr(config, name), f"--{name.replace('_', '-')}"
-            if given not in (named.provenance.config.get(name), Config.__dataclass_fields__[name].default):
+        for field in fields(Config):
+            given, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+            if field.name in DRAWING and given not in (named.provenance.config.get(field.name), field.default):
                 raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
         ours["plan"] = sha256_file(config.plan)
     return {**ours, **config.running, "shard": config.shard, **library_versions()}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.parts import Parts, content
 from tgr_cli.faults import campaign
-from tgr_cli.faults.plan import Plan
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import draw
 from tgr_cli.steps.campaign import Config
@@ -18,7 +18,7 @@ from tgr_cli.steps.plan import Planned
 from tgr_cli.steps.setup import Setup
 from tgr_cli.steps.subject import Subject
 
-SITES_TRIED, FAULTS_TRIED = 8, 32  # the rest of the sites are reckoned from those nearest
+SITES_TRIED, FAULTS_TRIED = 8, 64  # the rest of the sites are reckoned from those nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,21 +72,23 @@ def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
     began = time.perf_counter()
     golden_KC = setup.engine.prepare(x_KCHW)
     an_image = (time.perf_counter() - began) / len(image_K)
-    a_fault, sizes = [], []
+    a_fault, tables = [], []
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
         campaign.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)  # what is done once
         began = time.perf_counter()
         columns = campaign.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
         a_fault.append((time.perf_counter() - began) / len(some))
-        sizes.append((len(some), len(content(setup.rows(some, columns)))))
+        tables.append(setup.rows(some, columns))
         subject.reporter.progress("trying", number + 1, len(tried))
     counts_S = np.bincount(faults.site_F, minlength=len(faults.sites))
     seconds = counts_S @ np.interp(np.arange(len(counts_S)), tried, a_fault)
-    return float(seconds + an_image * len(np.unique(faults.image_F))), _disk(faults, len(planned.units), sizes)
+    seconds += an_image * len(np.unique(faults.image_F))
+    return float(seconds), _disk(len(faults), len(planned.units), pa.concat_tables(tables))
 
 
-def _disk(faults: Plan, units: int, sizes: list[tuple[int, int]]) -> int:
-    """Return about how many bytes all parts and the artifact made of them take, from rows and bytes of some parts."""
-    rows, size = (float(np.mean(values)) for values in zip(*sizes, strict=True))
-    return round(size / rows * len(faults) + max(units * size, size / rows * len(faults)))
+def _disk(faults: int, units: int, some: pa.Table) -> int:
+    """Return about how many bytes all parts and the artifact made of them take, as the files of some rows tell."""
+    a_file = len(content(some.slice(0, 1)))
+    a_row = (len(content(some)) - a_file) / max(1, len(some) - 1)
+    return round(a_file * (units + 1) + a_row * 2 * faults)

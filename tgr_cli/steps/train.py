@@ -10,7 +10,7 @@ from torch import nn
 from tgr_cli import seeding
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
-from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions, training
@@ -26,9 +26,11 @@ from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
 from tgr_cli.training import distributed, recipes
 from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch
 from tgr_cli.training.distributed import Group
+from tgr_cli.training.layers import freeze
 from tgr_cli.training.loop import Loop, Validation
 from tgr_cli.training.recipe import Overrides, one_of
 from tgr_cli.training.recipes import Resolved
+from tgr_cli.training.stimulated import Disturbance
 
 INITS = ("template", "descriptions")
 PREPARATION = ("resize", "crop", "interpolation")  # what a recipe may say of the preprocessing
@@ -41,13 +43,15 @@ class Config:
     """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
     `recipe` names a recipe, `overrides` replaces parts of it. `images`: as many training images drawn by the seed, all
-    where None. `checkpoint_every`: steps between checkpoints within an epoch. `out`: another folder for the run. Raises
+    where None. `checkpoint`: weights to begin from instead of random ones; `freeze_…`: what stays as it begins.
+    `checkpoint_every`: steps between checkpoints within an epoch. `out`: another folder for the run. Raises
     TgrError for a value without meaning.
     """
 
     data: DataSource
     preprocessing: PreprocessingOptions
     overrides: Overrides
+    disturbance: Disturbance
     model: str
     recipe: str = recipes.NONE
     head: str = "baseline"
@@ -59,6 +63,9 @@ class Config:
     workers: int = 0
     device: str = "cpu"
     compile: bool = False
+    checkpoint: Path | None = None
+    freeze_head: bool = False
+    freeze_backbone: bool = False
     checkpoint_every: int | None = None
     resume: bool = False
     workdir: Path = Path("runs")
@@ -70,6 +77,8 @@ class Config:
             one_of("--init", self.init, INITS)
             if self.head != "text":
                 raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        if self.freeze_head and self.freeze_backbone:
+            raise TgrError("--freeze-head and --freeze-backbone leave nothing to train; leave out one of them")
         if self.embeddings is not None and self.head != "text":
             raise TgrError(f'--embeddings has no meaning for --head {self.head}; use "--head text"')
         if self.embedding_dim is not None and self.head != "cosine":
@@ -148,6 +157,12 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
             f"{config.model} computes in {weights.dtype(model)}, which is too coarse or too slow to train; "
             "build it in torch.float32"
         )
+    if config.checkpoint is not None:
+        what = f"the checkpoint {config.checkpoint}"
+        weights.load_state(model, weights.read_state_dict(config.checkpoint), what)
+        weights.check_finite(model, what)
+        inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}
+    frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
     try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
     if group.first:
         for path in (target.training, target.weights, target.card, target.best):
@@ -183,6 +198,8 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         group=group,
         checkpoint_every=config.checkpoint_every,
         compiled=config.compile,
+        frozen=frozen,
+        disturbance=config.disturbance,
     ).run(model, checkpoint, resume=resume, reporter=reporter)
 
     model.eval()

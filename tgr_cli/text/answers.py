@@ -89,9 +89,9 @@ class Answers:
             finally:
                 os.fsync(file)
                 os.close(file)
-                if not path.stat().st_size:
+                if path.exists() and not path.stat().st_size:
                     path.unlink()
-                Path(lock.lock_file).unlink()
+                Path(lock.lock_file).unlink(missing_ok=True)
 
     def to(self, key: str) -> list[Answer]:
         """Return what was answered to a question, in the order of arrival."""

@@ -73,7 +73,8 @@ class Client:
             limits=limits,
             http2=True,
             follow_redirects=False,
-            trust_env=not endpoint.is_local,  # a proxy that the environment names has no business with this machine
+            # A proxy that the environment names has no business with a server on this machine.
+            mounts={"http://": None, "https://": None} if endpoint.is_local else None,
         )
 
     async def __aenter__(self) -> Self:

@@ -75,7 +75,7 @@ class Endpoint:
 
     @property
     def is_openai(self) -> bool:
-        return self.host == urlsplit(OPENAI).netloc
+        return self.url.startswith("https:") and self.host == urlsplit(OPENAI).netloc
 
     @property
     def is_local(self) -> bool:

@@ -150,7 +150,11 @@ class LanguageModel(Generator):
                 key = self.endpoint.key()
                 from tgr_cli.text.asking import ask_all  # the client is slow to import, and not needed to say no
 
-                failed = ask_all(self.endpoint, key, list(asking.values()), answers, reporter)
+                try:
+                    failed = ask_all(self.endpoint, key, list(asking.values()), answers, reporter)
+                except KeyboardInterrupt:
+                    reporter.note(f"the answers so far are kept in {self.kept}: the same command goes on from there")
+                    raise
             if failed:
                 example = next(q for q in questions if q.key in failed)
                 reporter.note(

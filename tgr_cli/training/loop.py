@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from tgr_cli.training.mixing import mixing
 from tgr_cli.training.optim import optimiser, schedule
 from tgr_cli.training.order import epoch_order, share, without_lone_rest
 from tgr_cli.training.recipe import Recipe
+from tgr_cli.training.stimulated import Disturbance
 
 # How often a loss that is no number is looked for: looking makes an accelerator wait.
 STEPS_BETWEEN_CHECKS = 50
@@ -49,8 +50,9 @@ class Loop:
     """What a training is made of; the model alone differs between heads.
 
     `rows` are the positions of the training images in `images`; `transform` turns one image into a tensor. `keep` is
-    given the network after each epoch that is the best so far by its validation top-1. `frozen` parts stay in
-    evaluation mode. A checkpoint is written after each epoch, and every `checkpoint_every` steps.
+    given the network after each epoch that is the best so far by its validation top-1. The `frozen` parts, by name,
+    stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each epoch, and every
+    `checkpoint_every` steps.
     """
 
     images: ImageSet
@@ -62,9 +64,10 @@ class Loop:
     workers: int
     group: Group
     keep: Callable[[nn.Module], object] = lambda model: None
-    frozen: tuple[nn.Module, ...] = ()
+    frozen: tuple[str, ...] = ()
     checkpoint_every: int | None = None
     compiled: bool = False
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
     @property
     def total(self) -> int:
@@ -96,8 +99,9 @@ class Loop:
         network = torch.compile(network) if self.compiled else network  # type: ignore[assignment]
         state.saved = (len(state.epochs), state.step)
         try:
-            while len(state.epochs) < recipe.epochs:
-                self._epoch(network, state, checkpoint, reporter)
+            with self.disturbance.acting(model):
+                while len(state.epochs) < recipe.epochs:
+                    self._epoch(network, state, checkpoint, reporter)
         except KeyboardInterrupt:
             reporter.note(f"interrupted in epoch {len(state.epochs) + 1} of {recipe.epochs}; {_kept(*state.saved)}")
             raise
@@ -161,8 +165,8 @@ class Loop:
         """Take the epoch's steps from `state.step` on."""
         number = len(state.epochs) + 1
         network.train()
-        for part in self.frozen:
-            part.eval()
+        for name in self.frozen:
+            state.model.get_submodule(name).eval()
         world, device = self.group.world, self.group.device
         mix = mixing(self.recipe, len(self.images.classes))
         mine = share(order, self.total, self.group.rank, world)[state.step * self.recipe.batch_size :]

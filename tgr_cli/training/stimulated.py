@@ -1,0 +1,213 @@
+"""Training against faults: bits of the neurons' values are flipped while the network learns.
+
+"Strategies for Improving the Error Robustness of Convolutional Neural Networks", section III-A: stimulated training.
+Legend: N elements of a layer's output.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.training.layers import matching
+
+INTEGERS = {16: torch.int16, 32: torch.int32}
+DRAWS = 2**16
+CHUNK = 2**16  # elements at a time in each thread: what they need stays in a core's cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stimulation:
+    """Flip one random bit in each neuron of some layers with `probability`, in every forward pass of the training.
+
+    `sites`: patterns of layer names, as in `conv*,fc1` (None: every convolution and linear layer but the one of the
+    logits). `bits`, as in `0-22,30`: which may be flipped, one as likely as another (None: all but the sign bit, as
+    published). The probability is kept to within half a step of `len(bits)` / 2¹⁶. What a flip makes larger than the
+    largest absolute value of the layer's output in this batch is set to that value, with its sign, and a NaN to the
+    positive one: training would not survive values of 1e38, and the papers' testbed limits values in the same way.
+    Raises TgrError for values without meaning.
+    """
+
+    probability: float
+    sites: str | None = None
+    bits: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise TgrError(f"--stimulated is {self.probability:g}; it must be in (0, 1]")
+        if self.bits is not None:
+            _numbers(self.bits)
+
+    def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return 2¹⁶ equally likely masks for an exclusive or, in the integer type of the width of `dtype`.
+
+        As many of them flip each bit as the probability asks for; the others flip none. Raises TgrError where that is
+        none of them, and for bits that the format does not have.
+        """
+        width = torch.finfo(dtype).bits
+        bits = list(range(width - 1)) if self.bits is None else _numbers(self.bits)
+        if max(bits) >= width:
+            raise TgrError(f"--stimulated-bits has bit {max(bits)}; {dtype} has the bits 0 to {width - 1}")
+        each = round(self.probability * DRAWS / len(bits))
+        if each == 0:
+            raise TgrError(
+                f"--stimulated is {self.probability:g}, too small for {len(bits)} bits; give "
+                f"{0.5 * len(bits) / DRAWS:.2g} or more"
+            )
+        masks = torch.zeros(DRAWS, dtype=torch.int64)
+        flipped = 2 ** torch.tensor(bits, dtype=torch.int64).repeat_interleave(each)[:DRAWS]
+        masks[: len(flipped)] = flipped
+        return masks.to(INTEGERS[width]).to(device)  # 2³¹ becomes the negative number with the same bits
+
+
+def _numbers(text: str) -> list[int]:
+    found: set[int] = set()
+    try:
+        for part in text.split(","):
+            low, dash, high = part.strip().partition("-")
+            found |= set(range(int(low), int(high if dash else low) + 1))
+    except ValueError as error:
+        raise TgrError(f'--stimulated-bits is "{text}"; write bits and ranges of bits, as 0-22,30') from error
+    if not found:
+        raise TgrError(f'--stimulated-bits is "{text}", which names no bit; write ranges from low to high, as 0-22,30')
+    return sorted(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbance:
+    """What disturbs neurons while the network learns: `dropout` and bits that are flipped, with these probabilities.
+
+    None is for neither; sites and bits are those of `Stimulation`. Raises TgrError for values without meaning.
+    """
+
+    dropout: float | None = None
+    dropout_sites: str | None = None
+    stimulated: float | None = None
+    stimulated_sites: str | None = None
+    stimulated_bits: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dropout is not None and not 0 < self.dropout < 1:
+            raise TgrError(f"--dropout is {self.dropout:g}; it must be in (0, 1)")
+        if self.dropout is None and self.dropout_sites is not None:
+            raise TgrError("--dropout-sites has no meaning without --dropout; give its probability")
+        if self.stimulated is None and (self.stimulated_sites, self.stimulated_bits) != (None, None):
+            raise TgrError(
+                "--stimulated-sites and --stimulated-bits have no meaning without --stimulated; give its probability"
+            )
+        self.stimulation()
+
+    def stimulation(self) -> Stimulation | None:
+        """Return what `stimulated` takes, None where no bit is flipped."""
+        if self.stimulated is None:
+            return None
+        return Stimulation(probability=self.stimulated, sites=self.stimulated_sites, bits=self.stimulated_bits)
+
+    @contextmanager
+    def acting(self, model: nn.Module) -> Iterator[None]:
+        """Disturb `model` while the block runs; raises TgrError where a pattern names no layer of it."""
+        stimulation = self.stimulation()
+        with ExitStack() as stack:
+            if self.dropout is not None:
+                stack.enter_context(dropped(model, self.dropout, self.dropout_sites))
+            if stimulation is not None:
+                stimulation.table(torch.float32, torch.device("cpu"))  # told before the data are read
+                stack.enter_context(stimulated(model, stimulation))
+            yield
+
+
+@contextmanager
+def stimulated(model: nn.Module, stimulation: Stimulation) -> Iterator[None]:
+    """Have the outputs of the layers struck while they are in training mode; the gradient passes as if unstruck."""
+    tables: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def strike(module: nn.Module, _: Any, out: Tensor) -> Tensor:
+        if not module.training:
+            return out
+        kind = out.dtype, out.device
+        if kind not in tables:
+            tables[kind] = stimulation.table(*kind)
+        dense = out.is_contiguous() or out.is_contiguous(memory_format=torch.channels_last)
+        own = out if dense and not out._is_view() else out.clone(memory_format=torch.contiguous_format)
+        return _Struck.apply(own, tables[kind])
+
+    with _hooked(matching(model, stimulation.sites, "--stimulated-sites"), strike):
+        yield
+
+
+@contextmanager
+def dropped(model: nn.Module, probability: float, sites: str | None) -> Iterator[None]:
+    """Have neurons of the layers (see `Stimulation.sites`) set to zero in training mode, the others scaled up.
+
+    Dropout as Srivastava et al. (JMLR 2014) describe it, on whatever layers a model has; dropout layers of its own stay
+    as they are.
+    """
+
+    def drop(module: nn.Module, _: Any, out: Tensor) -> Tensor:
+        return nn.functional.dropout(out, probability, module.training)
+
+    with _hooked(matching(model, sites, "--dropout-sites"), drop):
+        yield
+
+
+@contextmanager
+def _hooked(chosen: dict[str, nn.Module], hook: Callable[..., Any]) -> Iterator[None]:
+    handles = [module.register_forward_hook(hook) for module in chosen.values()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Struck(torch.autograd.Function):
+    """The values with bits flipped; the gradient passes straight through (Bengio et al., 2013)."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, table: Tensor) -> Tensor:
+        strike_(out, table)  # in place: no layer's backward pass needs its own output as it was
+        ctx.mark_dirty(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def strike_(values: Tensor, table: Tensor) -> None:
+    """Flip bits of `values`, which lie densely in memory, in place: each element meets a mask drawn from `table`.
+
+    16 random bits an element, in the order of the memory, are drawn or seeded from torch's generator of their device.
+    """
+    count, device = values.numel(), values.device
+    if count == 0:
+        return
+    flat_N = values.as_strided((count,), (1,))
+    lowest, highest = torch.aminmax(flat_N)
+    largest = torch.maximum(highest, -lowest)
+    step = min(CHUNK * torch.get_num_threads() if device.type == "cpu" else count, -(-count // 4) * 4)
+    rows, masks = torch.empty(step, dtype=torch.int32, device=device), table.new_empty(step)
+    draw = _words(device)
+    for start in range(0, count, step):
+        part_N = flat_N[start : start + step]
+        size = len(part_N)
+        rows[:size] = draw(-(-size // 4)).view(torch.uint16)[:size]
+        torch.index_select(table, 0, rows[:size], out=masks[:size])
+        part_N.view(table.dtype).bitwise_xor_(masks[:size])
+        # The limit stays a tensor: for a look at its value an accelerator would have to wait.
+        part_N.nan_to_num_(nan=torch.finfo(values.dtype).max)
+        torch.minimum(part_N, largest, out=part_N)
+        torch.maximum(part_N, -largest, out=part_N)
+
+
+def _words(device: torch.device) -> Callable[[int], Tensor]:
+    """Return what draws so many random 64-bit words, int64."""
+    if device.type == "cpu":  # numpy's draws are twice as fast as torch's
+        source = np.random.SFC64(int(torch.randint(2**62, ())))
+        return lambda count: torch.from_numpy(source.random_raw(count).view(np.int64))
+    return lambda count: torch.empty(count, dtype=torch.int64, device=device).random_(-(2**63), None)

@@ -112,7 +112,9 @@ def test_the_users_own_prompts(tmp_path: Path) -> None:
 
 
 def test_stored_where_none_exist_names_the_alternatives() -> None:
-    with pytest.raises(TgrError, match="no descriptions are stored for food101; use --source llm, --source template") as caught:
+    with pytest.raises(
+        TgrError, match="no descriptions are stored for food101; use --source llm, --source template"
+    ) as caught:
         describe.run(_config("food101", source="stored"))
     assert "cifar10, digits, fashion_mnist, stl10" in str(caught.value)
     assert not Path("runs").exists()

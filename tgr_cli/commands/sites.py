@@ -27,8 +27,8 @@ def sites(
     """List a model's sites in execution order: operation, shape for one image, and multiply-accumulates.
 
     With --target weight, bias or buffer: its tensors, with the multiply-accumulates of the operations that read them.
-    Needs neither weights nor data. With --margin: each one's population (the bits of its elements in one inference),
-    and how many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
+    Needs neither weights nor data. With --margin: each site's population (its elements' bits in one inference), and how
+    many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
     """
     from tgr_cli.steps import sites as step
 
@@ -59,17 +59,16 @@ def sites(
         )
         for site, size in zip(result.sites, sizes, strict=True)
     ]
-    if target != "neuron":
-        elements = sum(site.neurons for site in result.sites)
-        columns = ("tensor", "kind", "shape", "elements", "MACs", *columns[6:])
-        console.table(f"Tensors of {model}", columns, [(*row[:5], *row[6:]) for row in rows])
-        console.line(f"{len(rows):,} tensors, {elements:,} elements")
-        return
     maps, neurons, macs = (
         sum(getattr(site, fact) for site in result.sites) for fact in ("feature_maps", "neurons", "macs")
     )
-    console.table(f"Sites of {model}", columns, rows)
-    console.line(f"{len(rows):,} sites, {maps:,} feature maps, {neurons:,} neurons, {macs:,} MACs an image")
+    if target == "neuron":
+        console.table(f"Sites of {model}", columns, rows)
+        console.line(f"{len(rows):,} sites, {maps:,} feature maps, {neurons:,} neurons, {macs:,} MACs an image")
+    else:
+        shown = ("tensor", "kind", "shape", "elements", "MACs", *columns[6:])
+        console.table(f"Tensors of {model}", shown, [(*row[:5], *row[6:]) for row in rows])
+        console.line(f"{len(rows):,} tensors, {neurons:,} elements")
     if margin:
         console.line(
             f"{sum(result.samples):,} faults in all tell each site's rate to ± {margin:g} on one image; "

@@ -18,8 +18,8 @@ IMAGES = 2  # one image does not show which part of a site's output is whose
 class Config:
     """Which model, with how many classes, on which crop (pixels; None: the model's own); `targets` comma-separated.
 
-    `target` says what is struck: neurons of these operations, or tensors of one kind. `margin` asks for the faults
-    that tell a site's rate of failures to within ± so much.
+    `target` says what is struck: neurons of these operations, or tensors of one kind. `margin` asks for the faults that
+    tell a site's rate of failures to within ± so much.
     """
 
     model: str

@@ -4,7 +4,8 @@ Suffixes: K images, B batch, C channels or classes, H W height and width, N neur
 """
 
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network, evaluate, with_deaths
 from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
+from tgr_cli.faults.network import AnyNetwork
 
 NORM = "_native_batch_norm_legit_no_training"
 AFFINE = (
@@ -54,7 +56,7 @@ class Route:
 class Gradients:
     """How the cross entropy leans on every site of a network, for some images at a time.
 
-    The model's parameters take no part: none requires or receives a gradient.
+    The model's own tensors take no part: none requires or receives a gradient.
     """
 
     def __init__(self, network: Network) -> None:
@@ -66,7 +68,7 @@ class Gradients:
         self._program = with_deaths(nodes, {network.output})
 
     @classmethod
-    def capture(cls, model: nn.Module, network: Network, *, memory: int) -> "Gradients":
+    def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
         """Return the gradients at the sites of `network`, `model` captured again for as many images as fit `memory`.
 
         A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Raises
@@ -94,20 +96,12 @@ class Gradients:
 
         Raises TgrError for a model that gives no gradient.
         """
-        try:
-            with torch.enable_grad():
-                seen, loss = self._forward(x_KCHW, labels_K)
+        with _refusing(), torch.enable_grad():
+            seen, loss = self._forward(x_KCHW, labels_K)
             if not self._slopes:
                 self._slopes = {call: self._slope(seen, call, route) for call, route in self._routes.items()}
             ends = {node: seen[node] for route in self._routes.values() for node in (route.end, route.pool) if node}
             found = torch.autograd.grad(loss, list(ends.values()), allow_unused=True)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # whatever an operation without a derivative raises
-            words = " ".join(str(error).split())[:200]
-            raise TgrError(
-                f"importance sampling needs gradients, which this model does not give ({words}); use --sampling uniform"
-            ) from error
         gradients = {
             node: (torch.zeros_like(seen[node]) if gradient is None else gradient).nan_to_num(0.0, 0.0, 0.0)
             for node, gradient in zip(ends, found, strict=True)
@@ -142,11 +136,40 @@ class Gradients:
                 seen[node] = value
             return value
 
-        x_BCHW = padded(x_KCHW, network.batch_size).to(network.device, network.dtype)
-        values = evaluate(self._program, {**network.constants, network.input: x_BCHW}, look, gradients=True)
-        logits_KC = values[network.output][: len(x_KCHW)].float()
-        loss = functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
+        loss = self._loss(network.constants, x_KCHW, labels_K, look)
         return seen, loss
+
+    def of_tensors(self, batches: Iterable[tuple[Tensor, Tensor]], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the sum over batches of the loss's absolute gradient at some elements of the model's tensors.
+
+        `batches` give at most `images_at_once` images and their labels each, `places` the flat indices of elements, of
+        any shape, by the tensor's name; the result has their shape (float32). Raises TgrError for a model that gives no
+        gradient.
+        """
+        network = self.network
+        leaves = {name: network.parameters[name].detach().requires_grad_() for name in places}
+        constants = {**network.constants, **network.standing(leaves)}
+        totals = {name: torch.zeros(place.shape, device=network.device) for name, place in places.items()}
+        for x_KCHW, labels_K in batches:
+            with _refusing(), torch.enable_grad():
+                loss = self._loss(constants, x_KCHW, labels_K)
+                found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+            for (name, place), gradient in zip(places.items(), found, strict=True):
+                if gradient is not None:
+                    totals[name] += gradient.reshape(-1)[place].float().abs().nan_to_num(0.0, 0.0, 0.0)
+        return totals
+
+    def _loss(
+        self,
+        constants: Mapping[Node, Any],
+        x_KCHW: Tensor,
+        labels_K: Tensor,
+        touch: Callable[[Node, Any], Any] | None = None,
+    ) -> Tensor:
+        x_BCHW = padded(x_KCHW, self.network.batch_size).to(self.network.device, self.network.dtype)
+        values = evaluate(self._program, {**constants, self.network.input: x_BCHW}, touch, gradients=True)
+        logits_KC = values[self.network.output][: len(x_KCHW)].float()
+        return functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
 
     def _slope(self, seen: dict[Node, Tensor], call: Call, route: Route) -> Tensor:
         """Return the rate at which each neuron moves the end of its route, [1, N]: no image changes it."""
@@ -156,6 +179,19 @@ class Gradients:
         # What acts on each neuron alone has a diagonal derivative, so its sums are the derivative itself.
         (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
         return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # whatever an operation without a derivative raises
+        words = " ".join(str(error).split())[:200]
+        raise TgrError(
+            f"importance sampling needs gradients, which this model does not give ({words}); use --sampling uniform"
+        ) from error
 
 
 def bytes_per_image(network: Network) -> int:

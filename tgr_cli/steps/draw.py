@@ -16,9 +16,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
-from tgr_cli.faults.graph import Network
 from tgr_cli.faults.plan import Plan
-from tgr_cli.faults.sampling import allocation, importance, stratified, uniform
+from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
 from tgr_cli.faults.sites import Site
 from tgr_cli.steps import plan, units
 from tgr_cli.steps.campaign import DRAWING, PRECISIONS, Config
@@ -173,20 +172,18 @@ def _seen(setup: Setup) -> list[Site]:
 def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
     config, subject = setup.config, setup.subject
     if config.sampling == "importance":
-        if config.target != "neuron" or not isinstance(setup.network, Network):
-            what = f"{config.target} faults" if config.target != "neuron" else "a model that torch.export cannot trace"
-            raise TgrError(f"importance sampling is not to be had for {what}; use --sampling uniform")
-        return importance.draw(
-            sites,
-            setup.eligible_N,
-            counts_S,
-            gradients=Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
-            limit=setup.limit,
-            load=subject.load,
-            labels_N=setup.labels_N,
-            seed=seed,
-            reporter=subject.reporter,
-        )
+        knowing: dict[str, Any] = {
+            "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
+            "limit": setup.limit,
+            "load": subject.load,
+            "labels_N": setup.labels_N,
+            "seed": seed,
+            "reporter": subject.reporter,
+        }
+        if config.target == "neuron":
+            return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
+        each = config.images_per_fault
+        return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
     return uniform.draw(
         sites,
         setup.eligible_N,

@@ -20,7 +20,6 @@ from scipy import stats
 
 from tgr_cli import seeding
 from tgr_cli.faults.plan import Plan
-from tgr_cli.faults.sampling.images import is_parameter
 from tgr_cli.faults.sampling.stratified import FLOOR as BIT_FLOOR
 from tgr_cli.faults.sampling.stratified import sizes, variances
 
@@ -127,7 +126,7 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
     square = float(((pilot.weight_F * x_F) ** 2).sum() + 1) / (len(x_F) + 1)
     variance_S = np.bincount(site_U, contribution_U**2, sites) / faults_S + square / (faults_S + 1)
 
-    neuron_U = ~np.array([is_parameter(site) for site in pilot.sites])[site_U]
+    neuron_U = ~np.array([site.is_parameter for site in pilot.sites])[site_U]
     image_U = pilot.image_F[first_U][neuron_U]
     total_N, faults_N = np.bincount(image_U, contribution_U[neuron_U]), np.bincount(image_U)
     pairs = int((faults_N * (faults_N - 1)).sum())

@@ -7,14 +7,8 @@ import numpy as np
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.sites import Site
 
 MAX_ATTEMPTS = 10_000
-
-
-def is_parameter(site: Site) -> bool:
-    """Return whether a site is a tensor of the model, whose faults last for whole inferences of any image."""
-    return site.is_parameter
 
 
 def check(eligible_N: np.ndarray) -> None:

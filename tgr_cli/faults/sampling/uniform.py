@@ -10,7 +10,7 @@ import numpy as np
 
 from tgr_cli import seeding
 from tgr_cli.faults.plan import Drawn, Plan
-from tgr_cli.faults.sampling.images import MAX_ATTEMPTS, check, is_parameter, several, too_few
+from tgr_cli.faults.sampling.images import MAX_ATTEMPTS, check, several, too_few
 from tgr_cli.faults.sites import Site
 
 
@@ -48,7 +48,7 @@ def at(
     stream: str = "fault",
 ) -> Drawn:
     """Return `count` faults at one site; another `stream` gives others, independent of these."""
-    if is_parameter(site):
+    if site.is_parameter:
         words_F4 = seeding.words(seed, stream, site.name, 0, count=count)
         image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream=stream)
         return Drawn(

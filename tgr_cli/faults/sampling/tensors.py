@@ -1,0 +1,97 @@
+"""Importance sampling of faults in a model's tensors, which last for whole inferences of any image.
+
+As for neurons (importance.py), but the loss's gradient is that of some images drawn for it, and followed linearly. A
+large tensor's faults are drawn in blocks, each among a fresh random part of the elements.
+
+Suffixes: N images of the pool, S sites, F faults, K blocks or images of a fault, M elements, B bits, R faults a block.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tgr_cli import seeding
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.plan import Drawn, Plan
+from tgr_cli.faults.sampling.images import check, permuted, several
+from tgr_cli.faults.sampling.importance import changes, elements, pick, relative
+from tgr_cli.faults.sites import Site
+from tgr_cli.reporting import SILENT, Reporter
+
+BLOCK = 64  # faults that are drawn among the same elements
+PARTS = 16  # of a block's elements, in multiples of what one fault of a neuron is drawn among
+IMAGES = 64  # that the gradient is taken on
+
+
+def draw(
+    sites: Sequence[Site],
+    eligible_N: np.ndarray,
+    counts_S: np.ndarray,
+    *,
+    gradients: Gradients,
+    limit: RangeLimit,
+    load: Callable[[np.ndarray], Tensor],
+    labels_N: np.ndarray,
+    seed: int,
+    images_per_fault: int,
+    reporter: Reporter = SILENT,
+) -> Plan:
+    """Return a plan of `counts_S` faults in each tensor, each tried on `images_per_fault` different images.
+
+    Otherwise as `importance.draw`.
+    """
+    check(eligible_N)
+    counts = [int(count) for count in counts_S]
+    elements_of = {
+        site.name: elements(site, np.arange(max(1, -(-count // BLOCK))), PARTS, seed)
+        for site, count in zip(sites, counts, strict=True)
+    }
+    places = {name: torch.from_numpy(e_KM).to(gradients.network.device) for name, e_KM in elements_of.items()}
+    order = permuted(eligible_N, seed=seed)[:IMAGES]
+    lots = [order[start : start + gradients.images_at_once] for start in range(0, len(order), gradients.images_at_once)]
+    slopes = gradients.of_tensors(((load(lot), torch.from_numpy(labels_N[lot])) for lot in lots), places)
+    drawn = []
+    for number, (site, count) in enumerate(zip(sites, counts, strict=True)):
+        values_KM = gradients.network.parameters[site.name].detach().reshape(-1)[places[site.name]]
+        chosen = _faults(site, values_KM, slopes[site.name], elements_of[site.name], count, limit, seed)
+        element_F, bit_F, weight_F = chosen
+        image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream="importance")
+        drawn.append(
+            Drawn(
+                number_F=np.repeat(np.arange(count), images_per_fault),
+                image_F=image_FK.ravel(),
+                element_F=np.repeat(element_F, images_per_fault),
+                bit_F=np.repeat(bit_F, images_per_fault),
+                weight_F=np.repeat(weight_F, images_per_fault),
+            )
+        )
+        reporter.progress("drawing faults", number + 1, len(sites))
+    return Plan.joined(sites, drawn)
+
+
+def _faults(
+    site: Site,
+    values_KM: Tensor,
+    slope_KM: Tensor,
+    element_KM: np.ndarray,
+    count: int,
+    limit: RangeLimit,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return element, bit and weight of each fault, block by block."""
+    unit_F2 = torch.from_numpy(seeding.unit(seeding.words(seed, "importance", site.name, count=count)[:, :2]))
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for block, unit_1R2 in enumerate(unit_F2.split(BLOCK)):
+        change_1MB = changes(values_KM[block : block + 1], limit, site.name)
+        slope_1M = slope_KM[block : block + 1]
+        scaled_1M = (slope_1M / slope_1M.amax()).nan_to_num(0.0)
+        q_1MB = relative(change_1MB, change_1MB.abs() * scaled_1M[..., None]).cpu()
+        place_1R, bit_1R, weight_1R = pick(q_1MB, unit_1R2[None])
+        parts.append((element_KM[block][place_1R[0].numpy()], bit_1R[0].numpy(), weight_1R[0].numpy()))
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    element_F, bit_F, weight_F = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return element_F, bit_F, weight_F

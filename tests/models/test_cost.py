@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
 from tgr_cli.faults.graph import Network
 from tgr_cli.models import zoo
 from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.models.cost import macs
+from tgr_cli.models.cost import macs, widest_bytes
 
 
 @pytest.mark.parametrize("name", ["resnet20"])
@@ -32,3 +33,10 @@ def test_macs_of_attention_count_its_linear_layers_and_not_its_products() -> Non
         model = TextGuidedClassifier(Attention(), 3, 8).eval()
     expected = 4 * 8 * 24 + 4 * 8 * 8 + 8 * 3  # four tokens through in_proj and out_proj, then the head
     assert macs(model, shape) == expected == sum(site.macs for site in network.sites)
+
+
+def test_the_widest_layer_counts_what_goes_in_and_what_comes_out() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))
+    assert widest_bytes(model, (3, 8, 8)) == 4 * (4 * 8 * 8 + 4 * 8 * 8)  # Flatten's, which computes nothing
+    assert widest_bytes(model.half(), (3, 8, 8)) == 2 * (4 * 8 * 8 + 4 * 8 * 8)
+    assert not any(part._forward_hooks for part in model.modules())

@@ -31,6 +31,14 @@ def inject(toy: list[str], *more: object) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(("memory", "taken"), [("1GiB", 32), ("50KiB", 4), ("1KiB", 1)])
+def test_a_forward_pass_takes_as_many_images_as_suit_the_memory(toy: list[str], memory: str, taken: int) -> None:
+    invoke("inject", *toy, "--label", "golden", "--injections", 4, "--sampling", "uniform", "--memory", memory)
+    config = store.read(RUN / "injections.parquet", INJECTIONS).provenance.config
+    # The toy's widest layer is the ReLU behind conv1: 256 values in, 256 out.
+    assert config["batch_size"] == taken
+
+
 def test_a_campaign_writes_a_row_a_fault_and_a_row_a_site(toy: list[str]) -> None:
     told = inject(toy, "--injections", 40, "--sampling", "uniform")
     injections, vulnerability = (

@@ -177,7 +177,14 @@ def inject(
     mean: options.Mean = None,
     std: options.Std = None,
     interpolation: options.Interpolation = None,
-    batch_size: options.BatchSize = 32,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Images a forward pass; 0 for as many as suit --memory, at most 32.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = 0,
     workers: options.Workers = 0,
     device: options.Device = "cpu",
     workdir: options.Workdir = Path("runs"),

@@ -20,3 +20,27 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
         model(torch.empty(1, *input_shape, device="meta"))
     flops = counter.get_flop_counts()["Global"]
     return sum(flops.get(layer, 0) for layer in LAYERS) // 2
+
+
+def widest_bytes(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """Return what the widest layer takes in and gives out for one image of shape (C, H, W), in bytes.
+
+    A forward pass holds about one and a half times as much an image at its peak. The model is run on a blank image.
+    """
+    widest = 0
+
+    def look(_: nn.Module, given: tuple[object, ...], result: object) -> None:
+        nonlocal widest
+        tensors = [value for value in (*given, result) if isinstance(value, torch.Tensor)]
+        widest = max(widest, sum(value.numel() * value.element_size() for value in tensors))
+
+    first = next(model.parameters(), torch.empty(0))
+    dtype = first.dtype if first.is_floating_point() else torch.float32
+    hooks = [part.register_forward_hook(look) for part in model.modules() if not list(part.children())]
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, *input_shape, dtype=dtype, device=first.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return widest

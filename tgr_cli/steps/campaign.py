@@ -34,7 +34,8 @@ AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate
 class Config:
     """What to strike, how, and how often.
 
-    `faults` names a file of faults, and `plan` a stored plan, that replaces the draw. `shard` is "i/n".
+    `faults` names a file of faults, and `plan` a stored plan, that replaces the draw. `shard` is "i/n". A `batch_size`
+    of 0 stands for as many images as suit `memory`.
     """
 
     data: DataSource
@@ -56,7 +57,7 @@ class Config:
     targets: str = "conv,linear"
     confidence: float = 0.99
     seed: int = 0
-    batch_size: int = 32
+    batch_size: int = 0
     workers: int = 0
     device: str = "cpu"
     memory: str = "2GiB"

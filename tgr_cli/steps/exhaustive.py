@@ -40,6 +40,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or subject.loaded.run.exhaustive)
     setup = Setup.of(config, subject)
+    config, subject = setup.config, setup.subject
     if not isinstance(setup.network, Network):
         raise TgrError("--exhaustive needs the model's graph, and torch.export cannot trace the model; leave it out")
     last = LastSite(setup.network, setup.limit)

@@ -68,7 +68,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     if config.verify:
         some = planned.faults.take(table["row"].to_numpy())
         columns = {name: table[name].to_pylist() for name in ("outcome", "dloss")}
-        model, limit = setup.network, setup.limit
+        subject, model, limit = setup.subject, setup.network, setup.limit
         verified = verify(subject, model, limit, some, columns, setup.labels_N, count=config.verify, seed=config.seed)
     if config.part:
         return Shard(

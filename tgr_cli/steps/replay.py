@@ -62,6 +62,6 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
-    columns = campaign.run(setup.engine, faults, subject.load, setup.labels_N)
+    columns = campaign.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
     return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})

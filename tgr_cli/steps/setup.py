@@ -1,7 +1,8 @@
 """A campaign made ready: its model and images, the network's sites, the range limit, the engine, the labels."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import with_nulls
+from tgr_cli.models.cost import widest_bytes
 from tgr_cli.steps.campaign import Config
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
+
+LARGEST_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,9 @@ class Setup:
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "Setup":
         """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
+        if config.batch_size == 0:
+            config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
+            subject = replace(subject, settings=config)
         network = subject.network(config.targets)
         limit, inputs = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
@@ -93,6 +100,12 @@ class Setup:
             }
         )
         return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def _batch_size(subject: Subject, bytes_: int) -> int:
+    """Return how many images a forward pass is to take: a power of two, at most 32, for a fifth of the memory."""
+    widest = widest_bytes(subject.loaded.model, subject.loaded.preprocessing.input_shape)
+    return int(2 ** math.floor(math.log2(min(max(bytes_ / 5 / max(widest, 1), 1), LARGEST_BATCH))))
 
 
 def site_facts(site: Site) -> dict[str, Any]:

@@ -36,7 +36,20 @@ def test_long_texts_are_cut_between_words() -> None:
 
 
 def test_a_secret_is_struck_out_even_where_it_is_hidden() -> None:
-    assert clean("it is sk-1\u200b23", "sk-123") == Cleaned(text="it is [key]", removed=2)
+    assert clean("it is sk-12\u200b345", "sk-12345") == Cleaned(text="it is [key]", removed=2)
+
+
+@pytest.mark.parametrize("stand_in", ["x", "none", "ollama"])
+def test_what_stands_in_for_a_key_spoils_no_words(stand_in: str) -> None:
+    assert clean("a box, none of ollama's", stand_in) == Cleaned(text="a box, none of ollama's")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("\x90", "\x1b[m"), ("\x1bP", "\x07"), ("\x1b]", "\x1b\\"), ("\x1b[", "m"), ("\x9b", "m")]
+)
+def test_a_megabyte_of_commands_is_cleaned_in_one_pass(first: str, last: str) -> None:
+    commands = first * 500_000 + last
+    assert clean(f"{commands}dog") == Cleaned(text="dog", removed=len(commands))
 
 
 @given(st.text())

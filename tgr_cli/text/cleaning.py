@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from unicodedata import category
 
 LONGEST = 4000  # characters of one description; text encoders read some hundred
+SHORTEST_SECRET = 8  # characters; keys have dozens
 
-# Terminal commands as a whole (ECMA-48): a string command up to its terminator, a control sequence, a lone escape.
-STRING_COMMAND = re.compile(r"(?:\x1b[PX^_\]]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)")
+# Terminal commands as a whole (ECMA-48): a string command up to its terminator, or to the command that breaks it off; a
+# control sequence; a lone escape. Each matches from its first character on, whatever follows: a pattern that could fail
+# late would take hours for a megabyte of first characters.
+STRING_COMMAND = re.compile(r"(?:\x1b[PX^_\]]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 CONTROL_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?")
 # Reasoning models think aloud first. What is cut off before the thinking ends holds no answer.
 THINKING = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
@@ -28,8 +31,11 @@ def clean(text: str, secret: str = "", longest: int = LONGEST) -> Cleaned:
     """Return `text` as one line of plain text, at most `longest` characters.
 
     A leading block of thoughts goes, uncounted; so do terminal commands and characters that are no text, and `secret`
-    (the key, should a server send it back), counted. White space of any kind becomes one space.
+    (the key, should a server send it back), counted. White space of any kind becomes one space. What is shorter than
+    SHORTEST_SECRET stays: it stands in for a key where none is needed, as "x" or "none", and words hold it.
     """
+    if len(secret) < SHORTEST_SECRET:
+        secret = ""
     answer = THINKING.sub("", text)
     plain = CONTROL_SEQUENCE.sub("", STRING_COMMAND.sub("", answer))
     plain = "".join(c for c in plain if c.isspace() or category(c) not in NO_TEXT)

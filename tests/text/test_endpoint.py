@@ -51,6 +51,8 @@ def test_what_is_no_key_is_refused_and_not_quoted(key: str) -> None:
         ({"base_url": "http://x/v1?api_key=secret"}, "--base-url for x holds more than an address"),
         ({"base_url": OTHER, "llm": None}, f"--base-url {OTHER} needs --llm"),
         ({"llm": " "}, "--llm is empty"),
+        ({"llm": "toy\x1b[31m"}, "--llm holds characters that cannot be printed"),
+        ({"llm": "toy\udcff"}, "--llm holds characters that cannot be printed"),
         ({"concurrency": 0}, "--concurrency is 0"),
         ({"max_tokens": 0}, "--max-tokens is 0"),
         ({"samples_per_question": 0}, "--samples-per-question is 0"),

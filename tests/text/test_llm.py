@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -313,10 +314,38 @@ def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_proxy_has_no_business_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name, proxy in (("HTTP_PROXY", "http://127.0.0.1:9"), ("ALL_PROXY", "socks5://127.0.0.1:9")):
+        monkeypatch.setenv(name, proxy)
     with serving() as server:
         assert all(map(good, described(server.url)))
+
+
+def test_a_proxy_reads_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
+    with serving() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(TgrError, match=r"nothing answers at http://0\.0\.0\.0:1/v1"):  # no loopback address
+            described("http://0.0.0.0:1/v1")
+    assert (proxy.asked.total(), proxy.elsewhere) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "url", "words"),
+    [
+        ("ALL_PROXY", "socks5://me:secret@x", "https://x.invalid/v1", "the proxy that HTTPS_PROXY or ALL_PROXY names"),
+        ("HTTPS_PROXY", "soap://me:secret@x", "https://x.invalid/v1", "set NO_PROXY=x.invalid to go without"),
+        ("HTTPS_PROXY", "http://me:secret@:x/", "https://x.invalid/v1", "is of no kind that is known here"),
+        ("SSL_CERT_FILE", "missing.pem", "https://x.invalid/v1", "SSL_CERT_DIR names cannot be read"),
+        ("HOME", "/", "http://xn--/v1", "--base-url http://xn--/v1 is no address of a server"),
+    ],
+)
+def test_what_no_client_can_be_made_of_is_told(
+    name: str, value: str, url: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TgrError, match=re.escape(words)) as caught:
+        described(url)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:

@@ -127,6 +127,8 @@ GOOD = 'templates = ["a photo of {a_class}"]\n'
         ("templates = [3]", "something else than texts"),
         ('templates = ["a photo"]', '"a photo" needs {class} or {a_class}'),
         ('templates = ["a {klass}"]', "has no other placeholder"),
+        ('templates = ["a {class:>9}"]', "has no other placeholder"),
+        ('templates = ["a {class!x}"]', "has no other placeholder"),
         ('templates = ["a {class"]', "lone brace"),
         (GOOD + 'question = ["What is {a_class}?"]', 'Did you mean "questions"?'),
         (GOOD + 'phrases = ["a dog"]', "phrases is not a table"),

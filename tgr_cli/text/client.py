@@ -65,17 +65,36 @@ class Client:
         self._next = 0.0
         self._starting = asyncio.Lock()
         self._patience = wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
+        try:
+            self._url = httpx.URL(f"{endpoint.url}/chat/completions")
+            host = self._url.host  # a name in another script is decoded here
+        except (httpx.InvalidURL, ValueError) as error:
+            raise TgrError(f"--base-url {endpoint.base_url} is no address of a server ({error}); mend it") from error
         limits = httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency)
-        self._http = httpx.AsyncClient(
-            # Unpacked, an answer within the bound could be a thousand times as large.
-            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx.Timeout(endpoint.timeout, connect=min(10.0, endpoint.timeout), pool=None),
-            limits=limits,
-            http2=True,
-            follow_redirects=False,
-            # A proxy that the environment names has no business with a server on this machine.
-            mounts={"http://": None, "https://": None} if endpoint.is_local else None,
-        )
+        encrypted = self._url.scheme == "https"
+        try:
+            self._http = httpx.AsyncClient(
+                # Unpacked, an answer within the bound could be a thousand times as large.
+                headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=httpx.Timeout(endpoint.timeout, connect=min(10.0, endpoint.timeout), pool=None),
+                limits=limits,
+                http2=True,
+                follow_redirects=False,
+                # A proxy that the environment names passes on what is encrypted. It would read the key of any other
+                # request, and has no business with a server on this machine.
+                trust_env=encrypted,
+                mounts={"https://": None} if endpoint.is_local else None,
+            )
+        except (httpx.InvalidURL, ImportError, ValueError) as error:  # not quoted: it may hold a password
+            raise TgrError(
+                "the proxy that HTTPS_PROXY or ALL_PROXY names is of no kind that is known here; name one as "
+                f"http://HOST:PORT, or set NO_PROXY={host} to go without"
+            ) from error
+        except OSError as error:
+            raise TgrError(
+                f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({error.strerror}); mend or "
+                "unset it"
+            ) from error
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -146,7 +165,6 @@ class Client:
             "temperature": endpoint.temperature,
             limit: endpoint.max_tokens,
         }
-        url = f"{endpoint.url}/chat/completions"
         # httpcore hands one idle connection to every request that waits for one, and all but the first come back and
         # wait again: with 64 at once each did so 14 times. So requests start one after the other.
         await self._starting.acquire()
@@ -157,7 +175,7 @@ class Client:
                 if event.startswith("connection.connect") or event.endswith("send_request_headers.started"):
                     starting.close()
 
-            async with self._http.stream("POST", url, json=content, extensions={"trace": under_way}) as response:
+            async with self._http.stream("POST", self._url, json=content, extensions={"trace": under_way}) as response:
                 self._reached = True
                 body = bytearray()
                 async for chunk in response.aiter_raw():

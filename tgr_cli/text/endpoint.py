@@ -44,6 +44,8 @@ class Endpoint:
                 )
         if self.llm is not None and not self.llm.strip():
             raise TgrError("--llm is empty; name the model as its server does")
+        if self.llm is not None and not self.llm.isprintable():
+            raise TgrError("--llm holds characters that cannot be printed; name the model as its server does")
         for name, lowest in (("max_tokens", 1), ("samples_per_question", 1), ("concurrency", 1)):
             if getattr(self, name) < lowest:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is meant")

@@ -165,8 +165,9 @@ def _texts(path: Path, key: str, values: Any) -> tuple[str, ...]:
 
 def _check_placeholders(path: Path, text: str) -> None:
     try:
-        found = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+        fields = [field[1:] for field in string.Formatter().parse(text) if field[1] is not None]
     except ValueError as error:
         raise TgrError(f'{path}: "{text}" has a lone brace; write {{{{ for a brace') from error
-    if not found or not found <= set(PLACEHOLDERS):
+    # A format or conversion, as in {class:>9} or {class!r}, is no placeholder either.
+    if not fields or not set(fields) <= {(name, "", None) for name in PLACEHOLDERS}:
         raise TgrError(f'{path}: "{text}" needs {{class}} or {{a_class}}, and has no other placeholder; mend it')

@@ -136,10 +136,14 @@ def test_weights_and_sites_by_hand():
 
 
 def test_what_differs_between_strata_is_no_error():
-    """Two bits of three draws each, weights (1 / 2) / (3 / 6) = 1: within them the errors are ±1 / 6, or ±10 / 6."""
+    """Two bits of three draws each, weights (1 / 2) / (3 / 6) = 1: within them the errors are ±1 / 6, or ±10 / 6.
+
+    Three around their own mean spread by √(2 / 3) of what they do around the true one.
+    """
     values, bits = np.array([1.0, 2, 3, 100, 110, 120]), np.array([0, 0, 0, 1, 1, 1])
     found = clustered_mean(values, ONES(6), np.arange(6), strata=bits)
-    assert found[:3] == pytest.approx((56, *hall(56, [-1 / 6, 0, 1 / 6, -10 / 6, 0, 10 / 6])))
+    errors = [error / 6 * math.sqrt(3 / 2) for error in (-1, 0, 1, -10, 0, 10)]
+    assert found[:3] == pytest.approx((56, *hall(56, errors)))
     assert clustered_mean(values, ONES(6), np.arange(6)).high > found.high + 50
 
 

@@ -11,6 +11,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
+from tgr_cli.errors import TgrError
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
 MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
@@ -68,3 +69,11 @@ def test_a_target_sets_how_many_faults_are_drawn(sampling: str) -> None:
     assert (
         "--target-ci sdc=0.001 is out of reach on 30 images with at most 500 faults a site: raise --images or" in told
     )
+
+
+@pytest.mark.parametrize("numbers", [("--injections", 63), ("--target-ci", "sdc=0.1", "--max-injections", 63)])
+def test_too_few_faults_for_every_bit_are_refused_before_the_pilot_is_run(numbers: tuple[object, ...]) -> None:
+    few = "63 faults a site are too few for --sampling stratified, which needs 2 in each of 32 bits; use at least 64"
+    with pytest.raises(TgrError, match=few):
+        invoke("inject", *MODEL.split(), "--sampling", "stratified", *numbers)
+    assert not list(RUN.glob("**/*pilot*"))

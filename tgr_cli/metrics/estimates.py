@@ -37,10 +37,16 @@ class Draws:
     weight: np.ndarray
 
     def centred(self, values_N: np.ndarray) -> np.ndarray:
-        """Return the values less the mean over their stratum of their site."""
-        code_N = self.site * (int(self.stratum.max()) + 1) + self.stratum
+        """Return the values less the mean over their stratum of their site.
+
+        Where there are several strata, which may be small, n values are stretched by √(n / (n - 1)): around their own
+        mean they spread by so much less.
+        """
+        strata = int(self.stratum.max()) + 1
+        code_N = self.site * strata + self.stratum
         draws_H = np.maximum(np.bincount(code_N), 1)
-        return values_N - (np.bincount(code_N, values_N) / draws_H)[code_N]
+        centred_N = values_N - (np.bincount(code_N, values_N) / draws_H)[code_N]
+        return centred_N * np.sqrt(draws_H / np.maximum(draws_H - 1, 1))[code_N] if strata > 1 else centred_N
 
     @property
     def per_site(self) -> np.ndarray:

@@ -62,11 +62,13 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     config = setup.config
     counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
     if config.sampling == "stratified":
+        bits = width(setup.subject.dtype)
+        stratified.refuse_few(config.max_injections if config.precision else config.injections, bits=bits)
         return stratified.pilot(
             sites,
             setup.eligible_N,
             counts_S,
-            bits=width(setup.subject.dtype),
+            bits=bits,
             seed=seed,
             images_per_fault=config.images_per_fault,
         )

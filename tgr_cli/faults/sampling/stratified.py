@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tgr_cli.errors import TgrError
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sampling.images import check
@@ -50,9 +51,23 @@ def draw(
     """Return a plan of `counts_S` faults at each site, of which every bit gets its share of `shares_SB`, and `FLOOR`.
 
     Image and element are uniform. The weight of a fault in bit b, of B, is (1 / B) / (n_b / n), so that the mean of
-    weight × x estimates the mean of x over all faults. Otherwise as `uniform.draw`.
+    weight × x estimates the mean of x over all faults. Otherwise as `uniform.draw`. Raises TgrError also where
+    `refuse_few` does.
     """
+    refuse_few(min(counts_S, default=0), bits=shares_SB.shape[1])
     return _plan(sites, eligible_N, counts_S, shares_SB, FLOOR, "stratified", seed, images_per_fault)
+
+
+def refuse_few(count: int, *, bits: int) -> None:
+    """Raise TgrError where a site has too few faults for two in every bit.
+
+    A bit without any is lost to the estimate, and a single one does not show how the bit's faults differ.
+    """
+    if count < 2 * bits:
+        raise TgrError(
+            f"{count} faults a site are too few for --sampling stratified, which needs 2 in each of {bits} bits; "
+            f"use at least {2 * bits}, or another --sampling"
+        )
 
 
 def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:

@@ -191,7 +191,7 @@ def test_no_server_is_told_at_once() -> None:
 
 
 def test_the_server_counts_no_more_requests_at_once_than_allowed() -> None:
-    with serving(delay=0.05) as server:
+    with serving(delay=0.2) as server:
         assert all(map(good, described(server.url, concurrency=4)))
     assert server.most_at_once == 4
 

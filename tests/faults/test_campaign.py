@@ -136,3 +136,9 @@ def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
     for unit, columns in run(list(range(9)), 3).items():  # chunks in two lots each
         assert columns["outcome"].tolist() == whole[unit]["outcome"].tolist()
         np.testing.assert_allclose(columns["value_after"], whole[unit]["value_after"], rtol=1e-4, atol=1e-6)
+
+
+def test_no_faults_are_no_units() -> None:
+    assert campaign.rows_of(np.zeros(0, np.int64)) == {}
+    rows = campaign.rows_of(np.array([3, 1, 3]))
+    assert {unit: places.tolist() for unit, places in rows.items()} == {1: [1], 3: [0, 2]}

@@ -32,7 +32,7 @@ def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
     """Return the places of each unit's faults in the plan, in its order, by unit in running order."""
     order_F = np.argsort(unit_F, kind="stable")
     names_U, starts_U = np.unique(unit_F[order_F], return_index=True)
-    return dict(zip(names_U.tolist(), np.split(order_F, starts_U[1:]), strict=True))
+    return dict(zip(names_U.tolist(), np.split(order_F, starts_U)[1:], strict=True))
 
 
 def each(

@@ -23,8 +23,8 @@ from tgr_cli.errors import TgrError
 RUN = Path("runs/toy/toys-build_toy-baseline")
 PARTS = RUN / "injections.parts"
 MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
-# 384 MiB are for the graph, and 8 KiB for a forward pass. Golden values of 9 images fit into the other 20 KiB: 30 images
-# make 4 chunks, and with three sites 12 units of some 15 faults.
+# 384 MiB are for the graph, and 8 KiB for a forward pass. Golden values of 9 images fit into the other 20 KiB:
+# 30 images make 4 chunks, and with three sites 12 units of some 15 faults.
 TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", f"{384 * 1024 + 8 + 20}KiB", "--injections", "60"]]
 KILLER = """
 import os, signal, sys, torch

@@ -77,3 +77,11 @@ def test_too_few_faults_for_every_bit_are_refused_before_the_pilot_is_run(number
     with pytest.raises(TgrError, match=few):
         invoke("inject", *MODEL.split(), "--sampling", "stratified", *numbers)
     assert not list(RUN.glob("**/*pilot*"))
+
+
+def test_a_plan_is_drawn_whole_and_not_verified() -> None:
+    for option in (("--shard", "1/2"), ("--verify", 3)):
+        with pytest.raises(
+            TgrError, match="--plan-only draws the whole plan and runs nothing of it; leave out --shard"
+        ):
+            invoke("inject", *MODEL.split(), "--plan-only", *option)

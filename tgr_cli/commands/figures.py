@@ -46,19 +46,20 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
     console.line(
         f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
         f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
-        f"mean dLoss {_with_interval(figures.mean_dloss, number)} nats"
+        f"mean dLoss {_with_interval(figures.mean_dloss, number, mark=True)} nats"
     )
     if len({row["per_image"] for row in result.sites}) > 1:
         console.line(
             "the same over sites whose output depends on the image: "
-            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number)} nats"
+            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number, mark=True)} nats"
         )
     console.line(
-        f"network, weighted by share of MACs (V_CNN): mean dLoss {_with_interval(figures.v_cnn_share, number)} nats"
+        "network, weighted by share of MACs (V_CNN): "
+        f"mean dLoss {_with_interval(figures.v_cnn_share, number, mark=True)} nats"
     )
     if verified:
         console.line(f"verified: {verified:,} random faults came out the same through full")
-    if not all(row["reliable"] for row in result.sites):
+    if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
         console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
 
 
@@ -70,5 +71,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return row["site"], row["op"], *counts, rate, dloss, mark + interval
 
 
-def _with_interval(estimate: Any, shown: Callable[[float], str]) -> str:
-    return f"{shown(estimate.mean)} ({shown(estimate.low)} to {shown(estimate.high)})"
+def _with_interval(estimate: Any, shown: Callable[[float], str], *, mark: bool = False) -> str:
+    """Return an estimate as text, its interval marked where it is unreliable if `mark` asks for it."""
+    marked = "~" if mark and not estimate.reliable else ""
+    return f"{shown(estimate.mean)} ({marked}{shown(estimate.low)} to {shown(estimate.high)})"

@@ -108,6 +108,8 @@ class Config:
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
+        if self.plan_only and (self.shard or self.verify):
+            raise TgrError("--plan-only draws the whole plan and runs nothing of it; leave out --shard and --verify")
         if self.exhaustive not in (None, "last"):
             raise TgrError(f'--exhaustive is "{self.exhaustive}"; only "last", the last site, can be struck everywhere')
         if self.exhaustive and self.target != "neuron":

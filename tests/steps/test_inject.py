@@ -33,7 +33,10 @@ def inject(toy: list[str], *more: object) -> dict:
 
 @pytest.mark.parametrize(("memory", "taken"), [("1GiB", 32), ("50KiB", 4), ("1KiB", 1)])
 def test_a_forward_pass_takes_as_many_images_as_suit_the_memory(toy: list[str], memory: str, taken: int) -> None:
-    invoke("inject", *toy, "--label", "golden", "--injections", 4, "--sampling", "uniform", "--memory", memory)
+    drawn = ("--label", "golden", "--injections", 4, "--sampling", "uniform")
+    told = invoke("inject", *toy, *drawn, "--memory", memory).stderr
+    least = "is less than the graph, a forward pass and one image take, about 385 MiB: images are taken one by one"
+    assert (f"--memory {memory} {least}" in told) is (memory != "1GiB")
     config = store.read(RUN / "injections.parquet", INJECTIONS).provenance.config
     # The toy's widest layer is the ReLU behind conv1: 256 values in, 256 out.
     assert config["batch_size"] == taken

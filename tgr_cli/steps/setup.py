@@ -49,6 +49,11 @@ class Setup:
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )
         engine = ENGINES[config.engine](subject.loaded.model, network, limit, memory=memory.parsed(config.memory))
+        if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
+            subject.reporter.note(
+                f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
+                f"{math.ceil(least / memory.UNITS['MiB']):,} MiB: images are taken one by one, and that much is used"
+            )
         labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
         return cls(
             config=config,

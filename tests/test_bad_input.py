@@ -401,6 +401,7 @@ CASES = [
         "wrong value in tgr.toml", TRAIN.replace(" --epochs 1", ""), ("--epochs",), _write("tgr.toml", "epochs = []"), 2
     ),
     Case("unknown command", "injekt", ("injekt", "tgr --help"), code=2),
+    Case("missing list of faults", f"{INJECT} --faults nowhere.csv", ("nowhere.csv", "does not exist")),
     Case("unknown option", f"{INJECT} --fault 3", ("--fault", "--faults"), code=2),
     Case("missing option", "inject --dataset digits", ("--model", "tgr inject --help"), code=2),
     Case("missing argument", "compare", ("baseline", "tgr compare --help"), code=2),

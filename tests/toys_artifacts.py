@@ -54,6 +54,7 @@ def write_injections(
     model: str,
     limit: str = "clamp",
     label: str = "true",
+    target: str = "neuron",
     top2diff: Sequence[float | None] | None = None,
     golden_top2diff: Sequence[float] | None = None,
     extra: Mapping[str, object] | None = None,
@@ -85,7 +86,7 @@ def write_injections(
     facts = {
         "model": model,
         "classes": CLASSES,
-        "config": {"limit": limit, "label": label, "sampling": "uniform"},
+        "config": {"limit": limit, "label": label, "sampling": "uniform", "target": target},
         "extra": {"macs": sum(facts["macs"] for facts, *_ in sites), "last_sites": [sites[-1][0]["site"]]}
         | dict(extra or {}),
     }

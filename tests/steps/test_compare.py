@@ -269,6 +269,15 @@ def test_a_run_is_named_once():
         run(Config(baseline="net-baseline", candidates=[str(BASELINE)], dataset="digits"))
 
 
+def test_faults_in_neurons_are_not_compared_with_faults_in_tensors():
+    baseline()
+    text()
+    write_injections(TEXT / "injections.parquet", [(HEAD, "bsb", "bcd", [1, 2, 3])], model="text", target="weight")
+    with pytest.raises(TgrError, match="net-text-descriptions was injected with --target weight, net-baseline with ne"):
+        run(CONFIG)
+    assert not (FOLDER / "comparison.parquet").exists()
+
+
 def test_a_candidate_is_needed():
     with pytest.raises(TgrError, match="no candidate to compare with the baseline; name at least one run more"):
         Config(baseline="net-baseline", candidates=[])

@@ -125,7 +125,9 @@ def test_the_faults_of_a_campaign_can_be_run_again_as_a_list(toy: list[str], tmp
     inject(toy, "--injections", 20)
     again = tmp_path / "again.parquet"
     for engine in ("full", "pytorchfi"):
-        inject(toy, "--faults", RUN / "injections.parquet", "--engine", engine, "--out", again)
+        listed = ("--faults", RUN / "injections.parquet", "--engine", engine, "--out", again)
+        told = invoke("inject", *toy, "--label", "golden", "--batch-size", 8, *listed)
+        assert f"the figures describe the faults that {RUN / 'injections.parquet'} lists, not the model" in told.stderr
         first, second = (pq.read_table(path).to_pylist() for path in (RUN / "injections.parquet", again))
         for name in ("site", "index", "bit", "image_id", "value_before", "value_flipped", "value_after", "outcome"):
             assert [str(row[name]) for row in second] == [str(row[name]) for row in first], name  # NaN is NaN

@@ -20,7 +20,8 @@ RUN = Path("runs/toy/toys-build_toy-baseline")
 def toy(tmp_path: Path) -> list[str]:
     write_toy_dataset(tmp_path / "toy")
     data = ["--dataset", "parquet:toy", "--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    # Golden values of 9 images fit: 30 images make 4 chunks, and with three sites 12 units.
+    # 384 MiB are for the graph, and 8 KiB for a forward pass. Golden values of 9 images fit into the other 20 KiB:
+    # 30 images make 4 chunks, and with three sites 12 units.
     return [
         "--model",
         "toys:build_toy",
@@ -30,7 +31,7 @@ def toy(tmp_path: Path) -> list[str]:
         "--batch-size",
         "4",
         "--memory",
-        "20KiB",
+        f"{384 * 1024 + 8 + 20}KiB",
         "--weights",
         "none",
         "-q",
@@ -63,6 +64,40 @@ def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None
         invoke("merge", *paths)
     with pytest.raises(TgrError, match=r'is of kind "injections", where "shard" is expected'):
         invoke("merge", RUN / "injections.parquet")
+
+
+def test_shards_may_outnumber_the_units(toy: list[str]) -> None:
+    inject(toy)
+    whole = (RUN / "injections.parquet").read_bytes()
+    told = inject(toy, "--shard", "14/14", "--verify", 2)
+    assert "0 of 180 faults, in 0 of 12 units" in told
+    empty = RUN / "injections-14-of-14.parquet"
+    assert len(store.read(empty, SHARD).table) == 0
+    invoke("merge", empty, *_shards(toy, 2), "--out", "merged.parquet", "-q")
+    assert Path("merged.parquet").read_bytes() == whole
+
+
+def _shards(toy: list[str], count: int) -> list[Path]:
+    for number in range(1, count + 1):
+        inject(toy, "--shard", f"{number}/{count}")
+    return [RUN / f"injections-{number}-of-{count}.parquet" for number in range(1, count + 1)]
+
+
+def test_an_output_does_not_take_the_place_of_an_input(toy: list[str]) -> None:
+    shards = _shards(toy, 2)
+    inject(toy, "--plan-only")
+    inject(toy)
+    plan, listed = RUN / "plan.parquet", RUN / "injections.parquet"
+    before = [path.read_bytes() for path in (shards[1], plan, listed)]
+    for command in (
+        ("merge", *shards, "--out", shards[1]),
+        ("inject", *toy, "--plan", plan, "--out", RUN / ".." / RUN.name / "plan.parquet"),
+        ("inject", *toy, "--faults", listed),
+    ):
+        with pytest.raises(TgrError, match=r"\.parquet is read, and the output would take its place; write to another"):
+            invoke(*command)
+    assert [path.read_bytes() for path in (shards[1], plan, listed)] == before
+    assert not list(RUN.glob("*.parts"))
 
 
 def test_a_shard_is_every_nth_unit_of_the_plan(toy: list[str]) -> None:

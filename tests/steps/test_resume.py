@@ -120,6 +120,17 @@ def test_units_that_are_finished_are_kept_and_damaged_ones_run_again(
     assert outputs() == expected
 
 
+def test_a_forecast_discards_no_finished_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        failing_after(4, Killed(), patch)
+        with pytest.raises(Killed):
+            invoke("inject", *TOY)
+    kept = sorted(PARTS.glob("unit-*.parquet"))
+    with pytest.raises(TgrError, match="keeps a campaign that was begun with plan_only False, but True now; give the"):
+        invoke("inject", *TOY, "--plan-only", "--out", str(RUN / "injections.parquet"))
+    assert sorted(PARTS.glob("unit-*.parquet")) == kept
+
+
 def test_damaged_parts_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         failing_after(4, Killed(), patch)

@@ -75,6 +75,27 @@ def test_weight_faults_are_replayed_and_run_again_as_a_list(toy: list[str], tmp_
         inject(toy, "--faults", RUN / "injections.parquet", "--out", again)
 
 
+def test_a_tensor_of_one_number_has_an_index_without_axes(toy: list[str]) -> None:
+    Path("scaled_toy.py").write_text(
+        "import toys, torch\n"
+        "def build(num_classes=3):\n"
+        "    model = toys.build_toy(num_classes)\n"
+        "    model.logit_scale = torch.nn.Parameter(torch.tensor(1.5))\n"
+        "    model.fc.register_forward_hook(lambda fc, given, out: out * model.logit_scale)\n"
+        "    return model\n"
+    )
+    run, plan = RUNS / "scaled_toy-build-baseline" / "injections.parquet", Path("plan.parquet")
+    inject(toy, *WEIGHTS, "--plan-only", "--out", plan, model="scaled_toy:build")
+    inject(toy, "--target", "weight", "--plan", plan, "--verify", 400, model="scaled_toy:build")
+    scale = [row for row in rows(run) if row["site"] == "logit_scale"]
+    assert len(scale) == 20 * 5
+    assert all(row["index"] == [] and row["value_before"] == 1.5 for row in scale)
+    assert inject(toy, "--replay", len(rows(run)) - 1, model="scaled_toy:build")["agrees"] is True
+    Path("one.csv").write_text("site,index,bit,image_id\nlogit_scale,,31,toy/0.png\n")
+    inject(toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", model="scaled_toy:build")
+    assert [(row["index"], row["value_after"]) for row in rows(run)] == [([], -1.5)]
+
+
 def test_a_csv_of_weight_faults(toy: list[str], tmp_path: Path) -> None:
     file = tmp_path / "faults.csv"
     file.write_text(

@@ -37,13 +37,16 @@ class Artifact:
         return self.table.column(name).to_numpy()
 
 
-def prepare(path: Path) -> Path:
+def prepare(path: Path, *read: Path | None) -> Path:
     """Make the folder of an output and return its path; raises TgrError where nothing can be written there.
 
-    Steps call it before they work, so that an hour's campaign does not end at a folder that cannot be written.
+    Steps call it before they work, so that an hour's campaign does not end at a folder that cannot be written. `read`
+    are inputs that the user named, which the output must not take the place of.
     """
     if path.is_dir():
         raise TgrError(f"{path} is a folder, where a file is to be written; name a file")
+    if path.resolve() in {named.resolve() for named in read if named is not None}:
+        raise TgrError(f"{path} is read, and the output would take its place; write to another file with --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -58,7 +58,7 @@ class Plan:
         rows: list[list[int]] = [[]] * len(self)
         for number, site in enumerate(self.sites):
             chosen = np.flatnonzero(self.site_F == number)
-            axes = np.unravel_index(self.element_F[chosen], site.shape)
-            for fault, index in zip(chosen, np.stack(axes, axis=1).tolist(), strict=True):
+            axes = np.unravel_index(self.element_F[chosen], site.shape or (1,))  # a tensor of one number has no axis
+            for fault, index in zip(chosen, np.stack(axes, axis=1)[:, : len(site.shape)].tolist(), strict=True):
                 rows[fault] = index
         return rows

@@ -77,6 +77,10 @@ class _Run:
         return str(self.injections.provenance.config.get("limit"))
 
     @property
+    def target(self) -> str:
+        return str(self.injections.provenance.config.get("target", "neuron"))
+
+    @property
     def last(self) -> tuple[str, ...]:
         return tuple(self.injections.provenance.extra["last_sites"])
 
@@ -108,6 +112,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     baseline, *candidates = opened
     for candidate in candidates:
         runs.refuse_other_images(baseline.golden, candidate.golden)
+        if candidate.target != baseline.target:
+            raise TgrError(
+                f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
+                f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
+            )
     path = store.prepare(config.out or workspace.comparison)
     for measured in opened:
         _note_choices(measured, baseline, reporter)

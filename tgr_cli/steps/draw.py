@@ -45,7 +45,9 @@ def planned(setup: Setup, parts: Parts) -> Planned:
             shutil.copyfile(config.plan, temporary)
         return _sealed(parts, about, "plan", plan.read(path, setup))
     if config.faults:
-        return _write(setup, parts, about, "plan", _listed(setup))
+        listed = _listed(setup)
+        setup.subject.reporter.note(f"the figures describe the faults that {config.faults} lists, not the model")
+        return _write(setup, parts, about, "plan", listed)
     sites = _seen(setup)
     if config.needs_pilot:
         if config.part:
@@ -99,8 +101,9 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
         )
         counts_S = asked.counts_S
         reporter.note(
-            f"after a pilot of {len(pilot):,} faults, {int(counts_S.sum()):,} are drawn, {int(counts_S.min()):,} to "
-            f"{int(counts_S.max()):,} a site, for {PRECISIONS[name]} to about ± {asked.half_width:.3g}"
+            f"after a pilot of {config.pilot * len(sites):,} faults, {int(counts_S.sum()):,} are drawn, "
+            f"{int(counts_S.min()):,} to {int(counts_S.max()):,} a site, for {PRECISIONS[name]} to about "
+            f"± {asked.half_width:.3g}"
         )
         if not asked.reached:
             reporter.note(
@@ -127,7 +130,7 @@ def _identity(setup: Setup) -> dict[str, Any]:
             if field.name in DRAWING and given not in (named.provenance.config.get(field.name), field.default):
                 raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
         ours["plan"] = sha256_file(config.plan)
-    return {**ours, **config.running, "shard": config.shard, **library_versions()}
+    return {**ours, **config.running, "shard": config.shard, "plan_only": config.plan_only, **library_versions()}
 
 
 def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:

@@ -50,7 +50,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     the artifacts are written whole, at the end, and then verified if asked for.
     """
     subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or _default(config, subject))
+    output = store.prepare(config.out or _default(config, subject), config.plan, config.faults, config.ranges)
     with Parts.beside(output, results.beside(output), restart=config.restart) as parts:
         setup = Setup.of(config, subject)
         planned = draw.planned(setup, parts)

@@ -44,7 +44,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     table = units.in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
-    output = store.prepare(config.out or first.path.with_name("injections.parquet"))
+    output = store.prepare(config.out or first.path.with_name("injections.parquet"), *config.shards)
     with Parts.beside(output, results.beside(output)):  # not while a campaign is run to the same place
         return results.write(output, units.injections(table), _facts(shards, reporter))
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.errors import TgrError
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
 from tgr_cli.faults.limits import RangeLimit
@@ -41,6 +42,8 @@ class Setup:
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "Setup":
         """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
+        if config.faults and not config.faults.exists():
+            raise TgrError(f"{config.faults} does not exist; name a CSV file of faults or an injections artifact")
         if config.batch_size == 0:
             config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
             subject = replace(subject, settings=config)

@@ -32,8 +32,7 @@ def struck(before: torch.Tensor, seed: int = 0, **options: object) -> torch.Tens
 
 def test_one_bit_of_one_neuron_in_five_is_flipped_each_bit_as_often_but_never_the_sign() -> None:
     before = values(200_000)
-    table = Stimulation(probability=0.2).table(torch.float32, CPU)
-    masks, counts = torch.unique(table, return_counts=True)
+    masks, counts = torch.unique(Stimulation(probability=0.2).masks(torch.float32), return_counts=True)
     assert masks.tolist() == [0, *(2**bit for bit in range(31))]
     assert counts[1:].tolist() == [423] * 31  # 31 · 423 / 65,536 = 0.2001
 
@@ -63,7 +62,7 @@ def test_values_beyond_the_range_of_the_batch_are_limited_to_it() -> None:
     assert torch.equal(after[small], before.abs().max() * before[small].sign())
     assert (after[middle] == before.abs().max()).all()
     nan = torch.full((1000,), 1.5)
-    nan[0] = 4.0
+    nan[:100] = 4.0
     assert set(struck(nan, bits="30", probability=0.5).tolist()) == {1.5, 4.0, 2.0**-126}
 
 
@@ -81,11 +80,24 @@ def test_half_precision_has_its_own_bits(dtype: torch.dtype) -> None:
 @given(bits=st.lists(st.integers(0, 31), min_size=1, max_size=32, unique=True), probability=st.floats(0.001, 1))
 def test_the_table_holds_the_bits_alike_and_the_probability_to_half_a_step(bits: list[int], probability: float) -> None:
     stimulation = Stimulation(probability=probability, bits=",".join(map(str, bits)))
-    table = stimulation.table(torch.float32, CPU).long() & 0xFFFFFFFF
+    table = stimulation.masks(torch.float32).long() & 0xFFFFFFFF
     masks, counts = torch.unique(table[table != 0], return_counts=True)
     assert masks.tolist() == [2**bit for bit in sorted(bits)]
     assert len(set(counts.tolist())) == 1 or probability > 0.99
     assert abs((table != 0).double().mean().item() - probability) <= 0.5 * len(bits) / 2**16 + 1e-12
+
+
+@pytest.mark.parametrize(("dtype", "together"), [(torch.float32, 2), (torch.bfloat16, 4)])
+def test_neighbours_share_a_draw_and_nothing_else(dtype: torch.dtype, together: int) -> None:
+    stimulation = Stimulation(probability=0.2)
+    masks = stimulation.masks(dtype)
+    table = stimulation.table(dtype, CPU).view(masks.dtype).view(-1, together)
+    assert all(torch.equal(table[:, place].sort().values, masks.sort().values) for place in range(together))
+    hit = (table != 0).double()
+    share = hit.mean().item()
+    for one in range(together):
+        for other in range(one):  # both are hit as often as independent ones: 4 standard deviations
+            assert (hit[:, one] * hit[:, other]).mean().item() == pytest.approx(share**2, abs=4 * share / 2**8)
 
 
 def test_where_it_strikes_does_not_depend_on_the_layout_but_on_the_generator() -> None:
@@ -177,4 +189,4 @@ def test_layers_are_chosen_by_patterns_and_the_logits_are_spared() -> None:
 )
 def test_values_without_meaning_are_refused(options: dict, message: str) -> None:
     with pytest.raises(TgrError, match=message), stimulated(toy_net().train(), Stimulation(**options)):
-        Stimulation(**options).table(torch.float32, CPU)
+        Stimulation(**options).masks(torch.float32)

@@ -322,7 +322,7 @@ def _resuming(config: Config, target: RunFolder, group: Group, reporter: Reporte
     """
     found = group.agree((target.checkpoint.exists(), target.card.exists()))
     unfinished, finished = found
-    if distributed.restarted():
+    if distributed.restarts():
         # The processes' first start has removed the checkpoint of any training before this one.
         begun = "going on from its checkpoint" if unfinished else "beginning anew: there was no checkpoint yet"
         reporter.note(f"torchrun started the training again; {begun}")

@@ -21,9 +21,9 @@ def first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def restarted() -> bool:
-    """Return whether torchrun started these processes again after one of them had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+def restarts() -> int:
+    """Return how often torchrun started these processes again because one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ def group(device: torch.device) -> Iterator[Group]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, world = next(dist.rendezvous("env://"))
+    # torchrun keeps one store over its restarts, in which processes would find the addresses of those that ended.
+    store = dist.PrefixStore(f"start {restarts()}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), device)
     finally:

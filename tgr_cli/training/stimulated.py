@@ -1,7 +1,7 @@
 """Training against faults: bits of the neurons' values are flipped while the network learns.
 
 "Strategies for Improving the Error Robustness of Convolutional Neural Networks", section III-A: stimulated training.
-Legend: N elements of a layer's output.
+Legend: N elements of a layer's output, D draws.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class Stimulation:
         if self.bits is not None:
             _numbers(self.bits)
 
-    def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+    def masks(self, dtype: torch.dtype) -> Tensor:
         """Return 2¹⁶ equally likely masks for an exclusive or, in the integer type of the width of `dtype`.
 
         As many of them flip each bit as the probability asks for; the others flip none. Raises TgrError where that is
@@ -62,7 +62,17 @@ class Stimulation:
         masks = torch.zeros(DRAWS, dtype=torch.int64)
         flipped = 2 ** torch.tensor(bits, dtype=torch.int64).repeat_interleave(each)[:DRAWS]
         masks[: len(flipped)] = flipped
-        return masks.to(INTEGERS[width]).to(device)  # 2³¹ becomes the negative number with the same bits
+        return masks.to(INTEGERS[width])  # 2³¹ becomes the negative number with the same bits
+
+    def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return 2¹⁶ integers of 64 bits, each of which holds the masks of as many neighbours as fit into it.
+
+        Each neighbour meets every mask equally often, in an order of its own: one draw serves all of them.
+        """
+        masks = self.masks(dtype)
+        shuffled = torch.Generator().manual_seed(0)
+        columns = [masks[torch.randperm(DRAWS, generator=shuffled)] for _ in range(8 // masks.element_size())]
+        return torch.stack(columns, 1).view(torch.int64).flatten().to(device)
 
 
 def _numbers(text: str) -> list[int]:
@@ -116,7 +126,7 @@ class Disturbance:
             if self.dropout is not None:
                 stack.enter_context(dropped(model, self.dropout, self.dropout_sites))
             if stimulation is not None:
-                stimulation.table(torch.float32, torch.device("cpu"))  # told before the data are read
+                stimulation.masks(torch.float32)  # told before the data are read
                 stack.enter_context(stimulated(model, stimulation))
             yield
 
@@ -180,25 +190,27 @@ class _Struck(torch.autograd.Function):
 
 
 def strike_(values: Tensor, table: Tensor) -> None:
-    """Flip bits of `values`, which lie densely in memory, in place: each element meets a mask drawn from `table`.
+    """Flip bits of `values`, which lie densely in memory, in place: neighbours meet the masks of a draw from `table`.
 
-    16 random bits an element, in the order of the memory, are drawn or seeded from torch's generator of their device.
+    16 random bits a draw, in the order of the memory, are drawn or seeded from torch's generator of their device.
     """
-    count, device = values.numel(), values.device
+    count, device, integer = values.numel(), values.device, INTEGERS[torch.finfo(values.dtype).bits]
     if count == 0:
         return
     flat_N = values.as_strided((count,), (1,))
     lowest, highest = torch.aminmax(flat_N)
     largest = torch.maximum(highest, -lowest)
-    step = min(CHUNK * torch.get_num_threads() if device.type == "cpu" else count, -(-count // 4) * 4)
-    rows, masks = torch.empty(step, dtype=torch.int32, device=device), table.new_empty(step)
+    together = 8 // values.element_size()  # neighbours that share a draw
+    step = CHUNK * torch.get_num_threads() if device.type == "cpu" else count
     draw = _words(device)
+    rows_D = torch.empty(-(-min(step, count) // together), dtype=torch.int32, device=device)
+    drawn_D = table.new_empty(len(rows_D))  # kept over the parts: fresh memory costs more than what is done in it
     for start in range(0, count, step):
         part_N = flat_N[start : start + step]
-        size = len(part_N)
-        rows[:size] = draw(-(-size // 4)).view(torch.uint16)[:size]
-        torch.index_select(table, 0, rows[:size], out=masks[:size])
-        part_N.view(table.dtype).bitwise_xor_(masks[:size])
+        draws = -(-len(part_N) // together)
+        rows_D[:draws] = draw(-(-draws // 4)).view(torch.uint16)[:draws]
+        torch.index_select(table, 0, rows_D[:draws], out=drawn_D[:draws])
+        part_N.view(integer).bitwise_xor_(drawn_D.view(integer)[: len(part_N)])
         # The limit stays a tensor: for a look at its value an accelerator would have to wait.
         part_N.nan_to_num_(nan=torch.finfo(values.dtype).max)
         torch.minimum(part_N, largest, out=part_N)

@@ -130,6 +130,9 @@ def test_an_answer_that_is_too_long_is_cut_and_counted() -> None:
         ("huge", "failed", 3),
         ("redirect", "failed", 3),
         ("500", "failed", 8),
+        ("202", "failed", 3),
+        ("429 301", "failed", 1),
+        ("429 99999999", "failed", 1),
     ],
 )
 def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: str, asked: int) -> None:

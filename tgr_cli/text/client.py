@@ -23,7 +23,8 @@ from tgr_cli.text.endpoint import OWN_KEY, Endpoint
 LARGEST_ANSWER = 2**20  # bytes of a response's body
 BUSY_TRIES = 8  # of a question to a server that is busy, down or unreachable
 UNUSABLE_TRIES = 3  # of a question whose answer never ends, is too large, no JSON, or a redirect
-LONGEST_WAIT = 60.0  # seconds between two tries, whatever Retry-After says
+LONGEST_WAIT = 60.0  # seconds between two tries, where the server names none
+LONGEST_RETRY_AFTER = 300.0  # seconds: a question that is to wait for longer is left to the next run
 MINUTE = 61.0  # seconds; the one more keeps delays on the way from putting two minutes' requests into one
 BUSY = {408, 409, 425, 429}  # and 5xx
 FILTERED = {"content_filter", "content_policy_violation"}  # error codes of a 400 that is about one prompt
@@ -124,7 +125,7 @@ class Client:
         assert state.outcome is not None
         error = state.outcome.exception()
         assert isinstance(error, NoAnswerError)
-        return self._patience(state) if error.wait is None else min(error.wait, LONGEST_WAIT)
+        return self._patience(state) if error.wait is None else error.wait
 
     async def _try(self, prompt: str) -> Reply:
         await self._turn()
@@ -199,7 +200,12 @@ class Client:
         if status in BUSY or status >= 500:
             if code == "insufficient_quota":
                 raise TgrError(f"{self.endpoint.host} sells no more answers to this key ({said}); see to its account")
-            raise NoAnswerError(said, BUSY_TRIES, _retry_after(headers))
+            wait = _retry_after(headers)
+            if wait is not None and wait > LONGEST_RETRY_AFTER:
+                raise NoAnswerError(f"{said}, and to be asked again in {wait:,.0f} s", tries=1)
+            raise NoAnswerError(said, BUSY_TRIES, wait)
+        if status < 300:
+            raise NoAnswerError(f"{said}, where 200 is an answer", UNUSABLE_TRIES)
         if status < 400:
             raise NoAnswerError(f"{said}, a redirect, which is not followed; name the place itself", UNUSABLE_TRIES)
         if code in FILTERED:

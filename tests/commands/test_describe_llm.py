@@ -125,6 +125,20 @@ def test_from_the_offer_to_the_account(typed, monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_a_folder_s_own_file_cannot_agree_for_the_user(typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
+    with serving() as server:
+        toml = f'[describe]\nbase-url = "{server.url}"\nllm = "toy"\n'
+        Path("tgr.toml").write_text(f"{toml}yes = true\n")
+        code, out, err = typed("describe --dataset digits")
+        assert (code, out) == (1, "")
+        assert err.startswith("tgr: tgr.toml sets yes, and only who runs the command can agree")
+        assert (server.asked.total(), server.elsewhere) == (0, 0)
+        Path("tgr.toml").write_text(toml)
+        assert typed("describe --dataset digits --yes")[0] == 0
+    assert server.asked.total() == 50
+
+
 def test_a_server_named_is_asked_though_descriptions_are_stored(typed) -> None:
     with serving() as server:
         code, out, err = typed(f"describe --dataset digits --base-url {server.url} --llm toy --yes")

@@ -10,6 +10,7 @@ from tgr_cli.commands.console import Console, count
 from tgr_cli.commands.offer import agree, said, show
 from tgr_cli.commands.options import DATA, ClassNames, Dataset, Json, Name, Out, Quiet, Workdir, configure
 from tgr_cli.commands.session import session
+from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
     from tgr_cli.steps.describe import Result
@@ -82,6 +83,9 @@ def describe(
     options = {**locals(), **NO_IMAGES}
     from tgr_cli.steps import describe as step
 
+    given = ctx.get_parameter_source("yes")
+    if yes and given is not None and given.name == "DEFAULT_MAP":  # a folder of someone else's must not spend a key
+        raise TgrError("tgr.toml sets yes, and only who runs the command can agree; take it out there, and add --yes")
     config = configure(step.Config, options)
     estimate = step.estimate(config)
     if dry_run:

@@ -111,3 +111,9 @@ def test_quickgelu_mismatch_is_an_error() -> None:
         clip_weights.find("ViT-B-32", "openai")
     with pytest.raises(TgrError, match="are not in the cache"):
         clip_weights.find("ViT-B-32", "laion2b_s34b_b79k")
+
+
+def test_a_proxy_of_an_unknown_kind_is_no_way_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    assert not clip_weights._reachable("https://hub.invalid")  # and no traceback of the thread that asks

@@ -216,7 +216,7 @@ def _reachable(address: str) -> bool:
     def ask() -> None:
         try:
             httpx.head(address, timeout=PROBE_SECONDS)
-        except (httpx.HTTPError, OSError):
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError):  # or no such proxy
             return
         answered.set()
 

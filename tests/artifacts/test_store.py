@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -109,6 +110,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(TgrError, match="is not a whole Parquet file"):
+        store.read(path, RANGES)
+
+
+def test_a_flipped_bit_in_the_values_is_refused(tmp_path: Path) -> None:
+    rows = {name: np.random.default_rng(0).random(500) for name in ROWS} | {"site": ["conv1"] * 500}
+    path = store.write(tmp_path / "a.parquet", RANGES, rows, store.provenance_for(RANGES))
+    content, chunk = path.read_bytes(), pq.read_metadata(path).row_group(0).column(1)
+    middle = chunk.dictionary_page_offset + chunk.total_compressed_size // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    with pytest.raises(TgrError, match="is damaged and cannot be read"):
         store.read(path, RANGES)
 
 

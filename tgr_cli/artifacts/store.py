@@ -17,6 +17,7 @@ from tgr_cli.artifacts.schemas import KINDS, Schema
 from tgr_cli.errors import TgrError
 
 METADATA_KEY = b"tgr"
+WRITTEN: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # zstd alone lets most bit rot pass
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def write(path: Path, schema: Schema, rows: Mapping[str, Any] | pa.Table, proven
         assert field.nullable or table[field.name].null_count == 0, f"{schema.kind}.{field.name} has nulls"
     table = table.replace_schema_metadata({METADATA_KEY: provenance.to_json().encode()})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, **WRITTEN)
     return path
 
 
@@ -124,7 +125,7 @@ def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Ca
     """
     assert provenance.kind == schema.kind
     arrow = schema.arrow.with_metadata({METADATA_KEY: provenance.to_json().encode()})
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, arrow, compression="zstd") as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, arrow, **WRITTEN) as writer:
         yield lambda rows: writer.write_table(pa.table({name: rows[name] for name in arrow.names}, schema=arrow))
 
 
@@ -174,7 +175,7 @@ def read(path: Path, schema: Schema, made_by: str = "") -> Artifact:
             f"{_again(made_by)}"
         )
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise TgrError(f"{path} is damaged and cannot be read; {_again(made_by)}") from error
     if not table.schema.equals(schema.arrow):

@@ -123,8 +123,8 @@ def measure(name: str, options: argparse.Namespace) -> None:
             with uncopied() if kind == "reused" else nullcontext():
                 spent[kind] += timed(partial(ready[kind].inject, strike))
         with FlopCounterMode(display=False) as counter:
-            auto.inject(Strike(site, *(values[: 2 * batch_size] for values in drawn)))
-        macs += counter.get_total_flops() / 2 / min(2 * batch_size, options.faults) / len(chosen)
+            auto.inject(Strike(site, *drawn))
+        macs += counter.get_total_flops() / 2 / options.faults / len(chosen)
     report(
         Measured(name, network, len(seen), len(chosen), len(x_NCHW), spent, counts, golden, macs, mrfi.failure), options
     )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -181,6 +182,15 @@ def test_gates_judge_the_whole_interval(failure, dloss, verdict, sentence):
     found = judge_gate(gated(failure, dloss), max_sdc_rate=0.02, max_dloss=2)
     assert found.verdict == verdict
     assert sentence in found.sentence
+
+
+def test_a_mean_dloss_that_rests_on_too_little_passes_no_gate():
+    figures = gated((0.01, 0, 0.02), (1, 0.5, 1.5))
+    figures = replace(figures, mean_dloss=figures.mean_dloss._replace(effective=29.0))
+    found = judge_gate(figures, max_dloss=2)
+    assert found.verdict == "undecided"
+    assert "within the gate of 2 but resting on too few contributions" in found.sentence
+    assert judge_gate(gated((0.01, 0, 0.02), (1, 0.5, 1.5)), max_dloss=2).verdict == "passed"
 
 
 def test_a_gate_that_is_not_set_is_not_judged():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from toys import CLASSES, write_toy_dataset, write_toy_parquet
+from toys import write_toy_dataset, write_toy_parquet
 
 from tgr_cli.app import main
 from tgr_cli.artifacts import store

@@ -79,6 +79,11 @@ def test_too_few_faults_for_every_bit_are_refused_before_the_pilot_is_run(number
     assert not list(RUN.glob("**/*pilot*"))
 
 
+def test_a_pilot_with_too_few_faults_for_every_bit_is_refused() -> None:
+    with pytest.raises(TgrError, match="--pilot is 63, too few for --sampling stratified.*use at least 64"):
+        invoke("inject", *MODEL.split(), "--sampling", "stratified", "--pilot", 63, "--injections", 64)
+
+
 def test_a_plan_is_drawn_whole_and_not_verified() -> None:
     for option in (("--shard", "1/2"), ("--verify", 3)):
         with pytest.raises(

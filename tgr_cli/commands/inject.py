@@ -112,7 +112,7 @@ def inject(
     memory: Annotated[
         str,
         typer.Option(
-            help="Memory for what is kept of the fault-free runs, as 1GiB; images are taken in lots that fit.",
+            help="Memory above the loaded model, as 1GiB: images are taken in lots that fit.",
             rich_help_panel=ENGINE,
         ),
     ] = "2GiB",

@@ -169,7 +169,8 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
     None where neither has a gate.
 
     A gate passes where the interval's upper limit is at most the gate, fails where the lower limit is above it, and
-    is undecided otherwise; of two gates the worse verdict counts.
+    is undecided otherwise, also where a mean dLoss rests on too few contributions to pass; of two gates the worse
+    verdict counts.
     """
     if max_sdc_rate is None and max_dloss is None:
         return None
@@ -182,7 +183,9 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
         if gate is None:
             continue
         interval = f"the network's {what} is {estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
-        if estimate.high <= gate:
+        if estimate.high <= gate and what == "mean dLoss" and not estimate.reliable:
+            verdict, sentence = 1, f"{interval}, within the gate of {gate:g} but resting on too few contributions"
+        elif estimate.high <= gate:
             verdict, sentence = 0, f"{interval}, within the gate of {gate:g}"
         elif estimate.low > gate:
             verdict, sentence = 2, f"{interval}, above the gate of {gate:g}"

@@ -66,6 +66,11 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     if config.sampling == "stratified":
         bits = width(setup.subject.dtype)
         stratified.refuse_few(config.max_injections if config.precision else config.injections, bits=bits)
+        if config.pilot < 2 * bits:
+            raise TgrError(
+                f"--pilot is {config.pilot}, too few for --sampling stratified, which needs 2 faults in each of {bits} "
+                f"bits; use at least {2 * bits}"
+            )
         return stratified.pilot(
             sites,
             setup.eligible_N,

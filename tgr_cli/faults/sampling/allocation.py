@@ -107,8 +107,8 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
 
     The figure is mean(weight × x) over the known, divided by their share; the variance is that of this ratio,
     linearised (Cochran 1977, chapter 6). To what a site's n faults show, the mean square over all sites and one more
-    fault of effect 1 is added, divided by n + 1: few faults without an effect do not show that there is none. A fault
-    in a parameter counts once, with the mean over the images that it was tried on.
+    fault of the largest effect (1 where there was none) is added, divided by n + 1: few faults without an effect do not
+    show that there is none. A fault in a parameter counts once, with the mean over the images that it was tried on.
     """
     site_F, sites = pilot.site_F, len(pilot.sites)
     known_F = ~np.isnan(x_F)
@@ -123,7 +123,8 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
     _, first_U, unit_F, rows_U = np.unique(key_F, axis=1, return_index=True, return_inverse=True, return_counts=True)
     site_U, contribution_U = site_F[first_U], np.bincount(unit_F, contribution_F) / rows_U
     faults_S = np.bincount(site_U, minlength=sites)
-    square = float(((pilot.weight_F * x_F) ** 2).sum() + 1) / (len(x_F) + 1)
+    square_F = (pilot.weight_F * x_F) ** 2
+    square = float(square_F.sum() + (square_F.max() or 1)) / (len(x_F) + 1)
     variance_S = np.bincount(site_U, contribution_U**2, sites) / faults_S + square / (faults_S + 1)
 
     neuron_U = ~np.array([site.is_parameter for site in pilot.sites])[site_U]

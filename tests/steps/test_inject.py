@@ -190,6 +190,13 @@ def test_a_user_sees_a_table_and_where_the_artifacts_are(toy: list[str], tmp_pat
     assert "no ranges of toys-build_toy-baseline yet: profiling it" in seen.err
 
 
+def test_without_a_range_limit_the_mean_dloss_is_said_to_be_no_figure(toy: list[str]) -> None:
+    told = "without a range limit a handful of faults carry every mean dLoss"
+    some = [*toy, "--label", "golden", "--injections", 4, "--sampling", "uniform"]
+    assert told in " ".join(invoke("inject", *some, "--limit", "none").stderr.split())
+    assert told not in " ".join(invoke("inject", *some).stderr.split())
+
+
 def test_a_wrong_model_is_told_before_a_missing_data_set() -> None:
     with pytest.raises(TgrError, match=r'there is no model "vgg16_bm".*Did you mean "vgg16_bn"\?'):
         invoke("inject", "--model", "vgg16_bm")

@@ -80,7 +80,7 @@ def test_too_few_faults_for_every_bit_are_refused_before_the_pilot_is_run(number
 
 
 def test_a_pilot_with_too_few_faults_for_every_bit_is_refused() -> None:
-    with pytest.raises(TgrError, match="--pilot is 63, too few for --sampling stratified.*use at least 64"):
+    with pytest.raises(TgrError, match=r"--pilot is 63, too few for --sampling stratified.*use at least 64"):
         invoke("inject", *MODEL.split(), "--sampling", "stratified", "--pilot", 63, "--injections", 64)
 
 

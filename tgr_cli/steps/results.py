@@ -17,7 +17,10 @@ from tgr_cli.metrics import summary
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The artifacts of a campaign, the sites' rows and the network's figures."""
+    """The artifacts of a campaign, the sites' rows and the network's figures.
+
+    Where values were not `limited` to their range, a handful of faults carry every mean of dLoss: it is no figure.
+    """
 
     run: str
     faults: int
@@ -25,6 +28,7 @@ class Written:
     vulnerability: Path
     sites: list[dict[str, Any]]
     network: summary.Network
+    limited: bool
 
 
 def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
@@ -51,6 +55,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         vulnerability=vulnerability,
         sites=rows,
         network=summary.network(rows, struck, confidence),
+        limited=facts["config"]["limit"] != "none",
     )
 
 

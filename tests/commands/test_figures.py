@@ -25,6 +25,7 @@ def campaign(images: int) -> SimpleNamespace:
     )
     return SimpleNamespace(
         run="net",
+        limited=True,
         faults=images,
         sites=[vulnerability_row(SITE, faults)],
         network=network([SITE], faults),

@@ -358,9 +358,13 @@ def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
     heard = Impatient()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs are started without
     with serving(delay=0.02) as server:
-        with pytest.raises(KeyboardInterrupt):
-            described(server.url, heard, concurrency=2)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                described(server.url, heard, concurrency=2)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert heard.notes == ["the answers so far are kept in kept.jsonl: the same command goes on from there"]
         kept = len(KEPT.read_text().splitlines())
         assert 6 <= kept <= 8

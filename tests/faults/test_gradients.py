@@ -7,6 +7,7 @@ from torch.nn import functional
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.gradients import Gradients, bytes_per_image
 from tgr_cli.faults.graph import Network
 
@@ -169,8 +170,8 @@ def test_fewer_images_than_a_batch_and_a_smaller_memory_do_not_move_an_estimate(
     network = Network.capture(model, (1, 8, 8), batch_size=8)
     # conv1, relu, pool, conv2, relu, pool, flatten, fc: 256, 256, 64, 96, 96, 24, 24 and 3 floats; twice
     assert bytes_per_image(network) == 2 * 4 * (256 + 256 + 64 + 96 + 96 + 24 + 24 + 3)
-    assert Gradients.capture(model, network, memory=10**6).network is network
-    small = Gradients.capture(model, network, memory=3 * bytes_per_image(network) + 1)
+    assert Gradients.capture(model, network, memory=10**9).network is network
+    small = Gradients.capture(model, network, memory=2 * (CAPTURING + 3 * bytes_per_image(network)))
     assert small.images_at_once == 3
     whole = Gradients(network).of(X_NCHW, LABELS_N)
     for name, leaning in small.of(X_NCHW[:2], LABELS_N[:2]).items():

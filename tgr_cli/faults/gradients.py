@@ -17,6 +17,7 @@ from torch.nn import functional
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import padded
+from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network, evaluate, with_deaths
 from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
 from tgr_cli.faults.network import AnyNetwork
@@ -71,15 +72,15 @@ class Gradients:
     def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
         """Return the gradients at the sites of `network`, `model` captured again for as many images as fit `memory`.
 
-        A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Raises
-        TgrError for a network that is no graph.
+        A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Beside it
+        lie two graphs, and about as much again for what is drawn by. Raises TgrError for a network that is no graph.
         """
         if not isinstance(network, Network):
             raise TgrError(
                 "importance sampling needs the model as a graph, which torch.export cannot make of it; "
                 "use --sampling uniform"
             )
-        batch_size = max(1, min(network.batch_size, memory // bytes_per_image(network)))
+        batch_size = max(1, min(network.batch_size, (memory - 2 * CAPTURING) // 2 // bytes_per_image(network)))
         if batch_size < network.batch_size:
             targets = sorted({site.op for site in network.sites})
             network = Network.capture(

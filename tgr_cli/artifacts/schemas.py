@@ -304,6 +304,7 @@ SWEEP = Schema(
 NONE = "where there is no such image"
 NO_FACTOR = "where the candidate's figure is 0 or either is missing"
 NO_MEAN = "where a mean dLoss is 0 or missing, or a run had no range limit"
+SETTLED = "unless the verdict is not distinguishable and"
 
 
 def _factor(name: str, meaning: str, null: str) -> tuple[Column, ...]:
@@ -313,12 +314,33 @@ def _factor(name: str, meaning: str, null: str) -> tuple[Column, ...]:
         Column(f"{name}_low", NUMBER, "factor", "Lower limit of its interval.", null=unformed),
         Column(f"{name}_high", NUMBER, "factor", "Upper limit of its interval.", null=unformed),
         Column(f"{name}_reliable", FLAG, "", "False where the interval rests on too little, on either side."),
+        Column(
+            f"{name}_verdict",
+            TEXT,
+            "",
+            "better, worse or not distinguishable at 99 %; rests on too little where the interval is not reliable.",
+            null=null,
+        ),
+        Column(
+            f"{name}_settled_by_faults",
+            INTEGER,
+            "faults a site",
+            "About how many faults a site in each run would bring 1 out of the interval, if the factor stays.",
+            null=f"{SETTLED} so many faults on the same images would",
+        ),
+        Column(
+            f"{name}_settled_by_images",
+            INTEGER,
+            "images",
+            "About how many struck images would, with as many faults an image as now.",
+            null=f"{SETTLED} faults on the same images would not do",
+        ),
     )
 
 
 COMPARISON = Schema(
     "comparison",
-    2,
+    3,
     "one candidate against the baseline, on one choice of images",
     "tgr compare",
     (
@@ -327,6 +349,10 @@ COMPARISON = Schema(
         Column("images", TEXT, "", "own: the images of each model's campaign; common: those of them both get right."),
         Column("accuracy_baseline", NUMBER, "share", "Top-1 accuracy of the baseline, over all images."),
         Column("accuracy_candidate", NUMBER, "share", "Top-1 accuracy of the candidate, over all images."),
+        Column("only_baseline_correct", INTEGER, "images", "Images that the baseline alone gets right, of all."),
+        Column("only_candidate_correct", INTEGER, "images", "Images that the candidate alone gets right, of all."),
+        Column("accuracy_p", NUMBER, "probability", "Of so uneven a split or more, by McNemar's exact two-sided test."),
+        Column("accuracy_verdict", TEXT, "", "better, worse or not distinguishable at 99 %, by that test."),
         Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
         Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
         *_factor("last_layer", "mean dLoss, last site alone", NO_MEAN),

@@ -84,15 +84,18 @@ class Figure:
         """
         if not (self.value > 0 and other.value > 0):
             return NO_ESTIMATE._replace(mean=self.value / other.value if other.value else math.nan)
-        logarithm = Figure(
+        _, low, high, _ = self.logarithm_over(other).estimate(confidence)
+        size = min(effective(figure.totals()[0]) for figure in (self, other))
+        return Estimate(self.value / other.value, math.exp(low), math.exp(high), size)
+
+    def logarithm_over(self, other: "Figure") -> "Figure":
+        """Return the logarithm of this figure over the other, of which both must be above 0."""
+        return Figure(
             math.log(self.value / other.value),
             np.concatenate([self.contribution, other.contribution]),
             np.concatenate([self.error / self.value, -other.error / other.value]),
             np.concatenate([self.cluster, other.cluster]),
         )
-        _, low, high, _ = logarithm.estimate(confidence)
-        size = min(effective(figure.totals()[0]) for figure in (self, other))
-        return Estimate(self.value / other.value, math.exp(low), math.exp(high), size)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Twice for each candidate: on the images of each model's own campaign (`own`), an
 classify correctly (`common`), so that neither is measured on easier images.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError
-from tgr_cli.metrics import improvement, summary
-from tgr_cli.metrics.estimates import NO_ESTIMATE
+from tgr_cli.metrics import improvement, summary, verdict
+from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, codes
+from tgr_cli.metrics.mcnemar import mcnemar
+from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import results, runs
 
@@ -73,6 +76,11 @@ class _Run:
         return self.golden.column("image_id")[runs.correct(self.golden)]
 
     @property
+    def right_by_id(self) -> np.ndarray:
+        """Which images are classified correctly, bool [N] in the order of their ids."""
+        return runs.correct(self.golden)[np.argsort(self.golden.column("image_id"))]
+
+    @property
     def limit(self) -> str:
         return str(self.injections.provenance.config.get("limit"))
 
@@ -83,6 +91,15 @@ class _Run:
     @property
     def last(self) -> tuple[str, ...]:
         return tuple(self.injections.provenance.extra["last_sites"])
+
+    @property
+    def clusters(self) -> int:
+        """How many clusters the intervals rest on: images, or of faults in tensors the faults."""
+        return len(np.unique(codes(self.faults.cluster)))
+
+    @property
+    def faults_a_site(self) -> float:
+        return (len(self.faults) if self.target == "neuron" else self.clusters) / len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -210,7 +227,13 @@ def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: 
     for name, factor in factors.items():
         limits = {name: factor.mean, f"{name}_low": factor.low, f"{name}_high": factor.high}
         row |= {column: None if np.isnan(value) else value for column, value in limits.items()}
-        row[f"{name}_reliable"] = factor.reliable
+        row |= {f"{name}_reliable": factor.reliable, f"{name}_verdict": verdict.on_factor(factor)}
+        row |= dict.fromkeys((f"{name}_settled_by_faults", f"{name}_settled_by_images"))
+        if row[f"{name}_verdict"] == verdict.NOT_DISTINGUISHABLE:
+            row |= _settled(name, divided[name], by[name], (baseline, candidate))
+    right = [measured.right_by_id for measured in (baseline, candidate)]
+    row["only_baseline_correct"], row["only_candidate_correct"], row["accuracy_p"] = test = mcnemar(*right)
+    row["accuracy_verdict"] = verdict.on_accuracy(*test)
     for side, (measured, figures) in zip(("baseline", "candidate"), sides, strict=True):
         row |= {
             f"accuracy_{side}": float(runs.correct(measured.golden).mean()),
@@ -221,6 +244,22 @@ def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: 
             f"non_finite_{side}": figures.outcomes("non_finite"),
         }
     return row
+
+
+def _settled(name: str, divided: Figure, by: Figure, measured: tuple[_Run, _Run]) -> dict[str, int]:
+    """Return the column that says how many faults a site, or else images, would settle this figure, if any would."""
+    in_tensors = measured[0].target != "neuron"
+    found = settling(divided, by, faults_are_clusters=in_tensors)
+    if found is None:
+        return {}
+    now = max(run.faults_a_site if found.more == "faults" else run.clusters for run in measured)
+    return {f"{name}_settled_by_{found.more}": _rounded_up(found.times * now)}
+
+
+def _rounded_up(value: float) -> int:
+    """Return the next larger whole number of at most two significant digits: a forecast knows no more."""
+    unit = 10 ** max(math.floor(math.log10(value)) - 1, 0)
+    return math.ceil(value / unit) * unit
 
 
 def _params(measured: _Run) -> int:

@@ -1,0 +1,50 @@
+"""How much longer a campaign would have to be for an improvement factor that is not distinguishable from 1.
+
+The variance of a factor's logarithm has two parts. What each draw adds alone, Σe² over draws, falls as one over the
+number of faults. What the draws of one image share, the products of different draws' errors within a cluster, stays
+however often the same images are struck, and falls only with more images. Their sum is the variance that the interval
+rests on, Σ(Σe)² over clusters. Faults in tensors are clusters themselves, so there all of it falls with more faults.
+
+It assumes that the estimate holds, and that the interval keeps its shape. Drawn images are as good as new ones while
+some of the pool were not struck yet; where all are struck equally often, n times, the second part is too small by 1 / n
+at each site, as a draw has n - 1 others beside it.
+"""
+
+from typing import Literal, NamedTuple
+
+from tgr_cli.metrics.estimates import Figure
+from tgr_cli.metrics.intervals import CONFIDENCE
+
+MOST_TIMES = 100  # as many times the faults; beyond that more images are the shorter way
+
+
+class Settling(NamedTuple):
+    """By how many times the number of faults must grow, on the images there are or, with them, the number of images."""
+
+    times: float
+    more: Literal["faults", "images"]
+
+
+def settling(
+    baseline: Figure, candidate: Figure, *, faults_are_clusters: bool = False, confidence: float = CONFIDENCE
+) -> Settling | None:
+    """Return what would bring 1 out of the interval of baseline / candidate, which now holds it, if the estimate holds.
+
+    None where nothing would, as the figures are equal, or one of them or the interval is missing; also where the
+    interval does not hold 1.
+    """
+    if not (baseline.value > 0 and candidate.value > 0):
+        return None
+    logarithm = baseline.logarithm_over(candidate)
+    value, low, high, _ = logarithm.estimate(confidence)
+    if value == 0 or not low <= 0 <= high:
+        return None
+    distance = value - low if value > 0 else high - value
+    wanted = (value / distance) ** 2  # share of today's variance at which the limit that faces 1 reaches it
+    _, error_C = logarithm.totals()
+    total = float((error_C**2).sum())
+    alone = total if faults_are_clusters else min(float((logarithm.error**2).sum()), total)
+    shared = total - alone
+    if MOST_TIMES * (wanted * total - shared) >= alone:
+        return Settling(alone / (wanted * total - shared), "faults")
+    return Settling(1 / wanted, "images")

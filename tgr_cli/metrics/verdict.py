@@ -1,0 +1,57 @@
+"""Verdicts on a candidate, in words, and the gate on an improvement factor.
+
+A verdict stands for one figure at the confidence of its interval. Of a hundred figures of two equal models, one may be
+called better or worse at 99 %.
+"""
+
+import math
+from typing import Literal
+
+from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.metrics.summary import Gate
+
+Verdict = Literal["better", "worse", "not distinguishable", "rests on too little"]
+BETTER: Verdict = "better"
+WORSE: Verdict = "worse"
+NOT_DISTINGUISHABLE: Verdict = "not distinguishable"
+TOO_LITTLE: Verdict = "rests on too little"
+
+
+def on_factor(factor: Estimate) -> Verdict | None:
+    """Return what an improvement factor baseline / candidate says of the candidate; None where there is no factor.
+
+    Better where its interval lies above 1, worse where it lies below, not distinguishable where it holds 1. An interval
+    that is missing, or flagged unreliable, gives no such verdict whichever side it lies on.
+    """
+    if math.isnan(factor.mean):
+        return None
+    if not factor.reliable:
+        return TOO_LITTLE
+    if factor.low > 1:
+        return BETTER
+    return WORSE if factor.high < 1 else NOT_DISTINGUISHABLE
+
+
+def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: float = CONFIDENCE) -> Verdict:
+    """Return what McNemar's test says of the candidate's accuracy, from the images that one model alone gets right."""
+    if p >= 1 - confidence:
+        return NOT_DISTINGUISHABLE
+    return BETTER if only_candidate > only_baseline else WORSE
+
+
+def gate_on_improvement(candidate: str, what: str, factor: Estimate, minimum: float) -> Gate:
+    """Return whether a candidate's factor is at least `minimum` with confidence.
+
+    The gate passes where the interval's lower limit is at least the minimum, fails where the upper limit is below it,
+    and is undecided between, and where the factor has no interval or rests on too little to pass.
+    """
+    if math.isnan(factor.low):
+        return Gate("undecided", f"{candidate} has no interval of {what} to hold against the gate of {minimum:g}")
+    interval = f"{candidate} improves {what} {factor.mean:.4g}× ({factor.low:.4g} to {factor.high:.4g})"
+    if factor.high < minimum:
+        return Gate("failed", f"{interval}, below the gate of {minimum:g}")
+    if factor.low < minimum:
+        return Gate("undecided", f"{interval}, an interval that straddles the gate of {minimum:g}")
+    if not factor.reliable:
+        return Gate("undecided", f"{interval}, above the gate of {minimum:g} but resting on too few contributions")
+    return Gate("passed", f"{interval}, within the gate of {minimum:g}")

@@ -1,0 +1,49 @@
+"""Print, as Markdown, accuracy, SDC rate and mean dLoss of several runs, each with the interval of its campaign.
+
+python benchmarks/campaign_table.py RUN… [--injections NAME]
+
+RUN is a run folder with golden.parquet and the injections that `tgr inject` wrote; --injections names another file.
+Accuracy is over all images, with the exact 99 % interval (Clopper and Pearson); rates are means over sites.
+"""
+
+import argparse
+from pathlib import Path
+
+from scipy.stats import binomtest
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.metrics import summary
+from tgr_cli.steps import results, runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--injections", default="injections.parquet")
+    options = parser.parse_args()
+    print("| run | accuracy | SDC rate | SDC + non-finite | mean dLoss, nats | faults |\n|---|---|---|---|---|---|")
+    for folder in options.runs:
+        print(row(folder, options.injections))
+
+
+def row(folder: Path, name: str) -> str:
+    """Return a run's row of the table."""
+    _, golden = runs.read_golden(folder / "golden.parquet")
+    correct_N = runs.correct(golden)
+    exact = binomtest(int(correct_N.sum()), len(correct_N)).proportion_ci(0.99)
+    injections = store.read(folder / name, INJECTIONS)
+    config, sites = injections.provenance.config, injections.provenance.extra["sites"]
+    faults = results.read(injections.table, config)
+    figures = summary.network(sites, faults, config["confidence"])
+    accuracy = f"{correct_N.mean():.2%} ({exact.low:.2%} to {exact.high:.2%})"
+    rates = (f"{one.mean:.4%} ({one.low:.4%} to {one.high:.4%})" for one in (figures.sdc_rate, figures.failure_rate))
+    dloss = figures.mean_dloss
+    shown = "-" if config["limit"] == "none" else f"{dloss.mean:.4g} ({dloss.low:.4g} to {dloss.high:.4g})"
+    return (
+        f"| {folder.parent.parent.name} {folder.name} | {accuracy} | {' | '.join(rates)} | {shown} | {len(faults):,} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

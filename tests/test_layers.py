@@ -15,7 +15,8 @@ BASE = {"errors", "reporting", "seeding", "artifacts"}
 MAY_IMPORT = {
     "app": {"commands", "errors"},
     "commands": BASE | {"steps", "commands", "data", "models", "faults", "text", "metrics"},
-    "steps": BASE | {"steps", "training", "models", "data", "faults", "metrics", "text"},
+    "steps": BASE | {"steps", "report", "training", "models", "data", "faults", "metrics", "text"},
+    "report": BASE | {"report", "metrics"},
     "training": BASE | {"training", "models", "data", "metrics"},
     "models": BASE | {"models", "data"},
     "faults": BASE | {"faults", "metrics"},
@@ -69,7 +70,7 @@ def test_the_check_of_layers_can_fail() -> None:
     assert forbidden("artifacts", "def f():\n    from tgr_cli.faults import plan") == {"tgr_cli.faults.plan"}
 
 
-HEAVY = ("torch", "pyarrow", "numpy", "open_clip", "timm", "scipy", "sklearn")
+HEAVY = ("torch", "pyarrow", "numpy", "open_clip", "timm", "scipy", "sklearn", "matplotlib", "jinja2")
 
 
 def loaded_by(*arguments: str, preload: str = "") -> set[str]:

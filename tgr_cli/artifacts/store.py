@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,10 +160,11 @@ def _again(made_by: str) -> str:
     return f'make it with "{made_by}"' if made_by else "name an artifact that tgr wrote"
 
 
-def read(path: Path, schema: Schema, made_by: str = "") -> Artifact:
+def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] | None = None) -> Artifact:
     """Return the artifact at `path`, its kind, version and columns checked before its rows are loaded.
 
-    Raises TgrError where the file is missing, damaged, of another kind or version, or its columns differ.
+    `columns` limits what is loaded and checked to these. Raises TgrError where the file is missing, damaged, of another
+    kind or version, or its columns differ.
     """
     made_by = made_by or schema.command
     found, provenance, _ = describe(path, made_by)
@@ -175,11 +176,12 @@ def read(path: Path, schema: Schema, made_by: str = "") -> Artifact:
             f"{_again(made_by)}"
         )
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path, columns=columns and list(columns), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise TgrError(f"{path} is damaged and cannot be read; {_again(made_by)}") from error
-    if not table.schema.equals(schema.arrow):
-        differing = sorted(set(table.schema.names) ^ set(schema.arrow.names)) or ["a column's type"]
+    expected = schema.arrow if columns is None else pa.schema([schema.arrow.field(name) for name in columns])
+    if not table.schema.equals(expected):
+        differing = sorted(set(table.schema.names) ^ set(expected.names)) or ["a column's type"]
         raise TgrError(f"{path} differs from {schema.kind} in {', '.join(differing)}; {_again(made_by)}")
     return Artifact(path, table, provenance)
 

@@ -128,27 +128,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             raise TgrError(f'two of the runs are called "{name}"; name each once, or rename the folder of one')
     baseline, *candidates = opened
     for candidate in candidates:
-        runs.refuse_other_images(baseline.golden, candidate.golden)
-        if candidate.target != baseline.target:
-            raise TgrError(
-                f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
-                f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
-            )
+        _refuse(baseline, candidate)
     path = store.prepare(config.out or workspace.comparison)
     for measured in opened:
         _note_choices(measured, baseline, reporter)
-    rows = []
-    for candidate in candidates:
-        common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
-        for images, ids in (("own", None), ("common", common)):
-            before, after = _figures(baseline, ids), _figures(candidate, ids)
-            if before is None or after is None:
-                reporter.note(
-                    f"{candidate.name} is not compared on common images: some site was struck on none of the "
-                    f"{len(common)} images that it and {baseline.name} both get right"
-                )
-                continue
-            rows.append(_row(baseline, candidate, images, before, after))
+    compared = [row for candidate in candidates for row in _rows(baseline, candidate, reporter)]
     inputs = {
         f"{role} {measured.name}": getattr(measured, role).sha256
         for measured in opened
@@ -158,10 +142,48 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     store.write(
         path,
         COMPARISON,
-        {name: [row[name] for row in rows] for name in COMPARISON.arrow.names},
+        {name: [row[name] for row in compared] for name in COMPARISON.arrow.names},
         store.provenance_for(COMPARISON, config=facts, classes=baseline.golden.provenance.classes, inputs=inputs),
     )
-    return Result(path, rows)
+    return Result(path, compared)
+
+
+def rows(baseline: RunFolder, candidates: Sequence[RunFolder], reporter: Reporter = SILENT) -> list[dict[str, Any]]:
+    """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time."""
+    first = _open(baseline)
+    _note_choices(first, first, reporter)
+    found = []
+    for folder in candidates:
+        candidate = _open(folder)
+        _refuse(first, candidate)
+        _note_choices(candidate, first, reporter)
+        found += _rows(first, candidate, reporter)
+    return found
+
+
+def _refuse(baseline: _Run, candidate: _Run) -> None:
+    """Raise TgrError where two runs were measured on other images, or struck at other kinds of places."""
+    runs.refuse_other_images(baseline.golden, candidate.golden)
+    if candidate.target != baseline.target:
+        raise TgrError(
+            f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
+            f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
+        )
+
+
+def _rows(baseline: _Run, candidate: _Run, reporter: Reporter) -> list[dict[str, Any]]:
+    found = []
+    common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
+    for images, ids in (("own", None), ("common", common)):
+        before, after = _figures(baseline, ids), _figures(candidate, ids)
+        if before is None or after is None:
+            reporter.note(
+                f"{candidate.name} is not compared on common images: some site was struck on none of the "
+                f"{len(common)} images that it and {baseline.name} both get right"
+            )
+            continue
+        found.append(_row(baseline, candidate, images, before, after))
+    return found
 
 
 def _open(folder: RunFolder) -> _Run:

@@ -1,0 +1,139 @@
+"""What became of a campaign's faults by bit and by image, every site counting alike.
+
+A row counts by its weight over the rows of its site, as in `sdc_coverage`: under importance sampling a plain count of
+rows would show which faults were drawn, not which are harmful.
+
+Suffixes: N rows of `injections`, I images.
+
+Sources: D. G. Bonett and T. A. Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman
+correlations", Psychometrika 65 (2000), the interval of Spearman's coefficient.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from tgr_cli.metrics.intervals import CONFIDENCE, score_interval
+from tgr_cli.metrics.outcomes import OUTCOMES
+
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", "golden_top2diff", "faulty_top2diff", "outcome")
+FAILURES = ("sdc", "non_finite")
+
+
+@dataclass(frozen=True)
+class Struck:
+    """Rows of `injections` as numbers, arrays [N]: what breakdowns by bit and by image rest on.
+
+    `site`, `image` and `outcome` number the names in `images` and OUTCOMES; `faulty_top2diff` is NaN where it is null.
+    """
+
+    images: list[str]
+    site: np.ndarray
+    image: np.ndarray
+    cluster: np.ndarray
+    bit: np.ndarray
+    weight: np.ndarray
+    golden_top2diff: np.ndarray
+    faulty_top2diff: np.ndarray
+    outcome: np.ndarray
+
+    @classmethod
+    def read(cls, injections: pa.Table, clusters: Literal["image", "fault"] = "image") -> "Struck":
+        """Return the rows of a table that holds at least COLUMNS; `clusters` says which rows are alike."""
+        site_N, _ = _numbered(injections["site"])
+        image_N, images = _numbered(injections["image_id"])
+        outcome_N, outcomes = _numbered(injections["outcome"])
+        alike_N = image_N if clusters == "image" else site_N.astype(np.int64) << 32 | injections["fault"].to_numpy()
+        plain = {n: injections[n].to_numpy() for n in ("bit", "weight", "golden_top2diff", "faulty_top2diff")}
+        place_O = np.array([OUTCOMES.index(name) for name in outcomes], np.int64)
+        return cls(images=images, site=site_N, image=image_N, cluster=alike_N, outcome=place_O[outcome_N], **plain)
+
+    @property
+    def names(self) -> np.ndarray:
+        """Return the outcomes by name."""
+        return np.array(OUTCOMES, dtype=object)[self.outcome]
+
+    @property
+    def alike(self) -> np.ndarray:
+        """Return one over the rows of each row's site: what makes sites count alike, however many faults each got."""
+        return 1 / np.bincount(self.site)[self.site]
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+
+class ByImage(NamedTuple):
+    """Of every struck image: its name, Top2Diff without a fault, rows, and estimated SDC rate; arrays [I]."""
+
+    image_id: list[str]
+    top2diff: np.ndarray
+    rows: np.ndarray
+    sdc_rate: np.ndarray
+
+
+class Correlation(NamedTuple):
+    """Spearman's coefficient over `images`, with its interval; all NaN where either side does not vary."""
+
+    coefficient: float
+    low: float
+    high: float
+    images: int
+
+
+def by_bit(struck: Struck, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
+    """Return, for each bit that was flipped, its rows, the share of every outcome, and failures with their interval.
+
+    The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite) have a score interval, clustered as the
+    rows are; it takes the differences between sites for chance, and is a little too wide where they are not.
+    """
+    size_N, rows = struck.weight * struck.alike, []
+    for bit in np.unique(struck.bit).tolist():
+        chosen_N = np.flatnonzero(struck.bit == bit)
+        outcome_N, size_K = struck.outcome[chosen_N], size_N[chosen_N] / size_N[chosen_N].sum()
+        shares = np.bincount(outcome_N, size_K, minlength=len(OUTCOMES)).tolist()
+        row = {"bit": bit, "rows": len(chosen_N), **dict(zip(OUTCOMES, shares, strict=True))}
+        row["failure"] = sum(row[name] for name in FAILURES)
+        cluster_N = np.unique(struck.cluster[chosen_N], return_inverse=True)[1]
+        for name, counted in (("sdc", ("sdc",)), ("failure", FAILURES)):
+            hit_N = np.isin(outcome_N, [OUTCOMES.index(outcome) for outcome in counted])
+            error_C = np.bincount(cluster_N, (hit_N - row[name]) * size_K)
+            limits = score_interval(row[name], error_C, hit_N * size_K, size_K, confidence)
+            row |= {f"{name}_low": limits.low, f"{name}_high": limits.high}
+        rows.append(row)
+    return rows
+
+
+def by_image(struck: Struck) -> ByImage:
+    """Return every struck image's SDC rate, Σ weight × alike × sdc / Σ alike: Hansen-Hurwitz within each site.
+
+    Unbiased, so that under weights it may exceed 1 by chance where an image has few faults.
+    """
+    alike_N = struck.alike
+    hit_N = (struck.outcome == OUTCOMES.index("sdc")) * struck.weight * alike_N
+    top2diff_I = np.zeros(len(struck.images))
+    top2diff_I[struck.image] = struck.golden_top2diff
+    rate_I = np.bincount(struck.image, hit_N) / np.bincount(struck.image, alike_N)
+    return ByImage(struck.images, top2diff_I, np.bincount(struck.image), rate_I)
+
+
+def spearman(x_I: np.ndarray, y_I: np.ndarray, confidence: float = CONFIDENCE) -> Correlation:
+    """Return Spearman's rank correlation with the interval of Bonett and Wright (2000), which needs four images."""
+    images = len(x_I)
+    if images < 4 or np.ptp(x_I) == 0 or np.ptp(y_I) == 0:
+        return Correlation(math.nan, math.nan, math.nan, images)
+    coefficient = float(stats.spearmanr(x_I, y_I).statistic)
+    if abs(coefficient) >= 1:
+        return Correlation(coefficient, coefficient, coefficient, images)
+    half = stats.norm.ppf(0.5 + confidence / 2) * math.sqrt((1 + coefficient**2 / 2) / (images - 3))
+    low, high = (math.tanh(math.atanh(coefficient) + side * half) for side in (-1, 1))
+    return Correlation(coefficient, low, high, images)
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """Return a column of names as numbers, and the names in the order of their numbers."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

@@ -1,0 +1,100 @@
+"""Panels as SVG for the page and as PNG for elsewhere, and what all plots have in common."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from tgr_cli.report.figure import Panel
+from tgr_cli.report.theme import LIGHT, STAND_INS, Palette, settings, themed
+
+WIDTH = 400  # pixels: a phone's, and a third of a desk's
+PNG_DPI = 216  # three times the 72 points that make an inch
+SPREAD = 50  # from the smallest to the largest positive value: beyond it an axis is logarithmic
+NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+IDENTIFIED = re.compile(r' id="([^"]*)"')
+POINTED_AT = re.compile(r'(?:url\(#|href="#)([^)"]+)')
+STRAY = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
+NAMESPACES = re.compile(r' xmlns(?::\w+)?="[^"]*"')
+FONT = re.compile(r"'DejaVu Sans'(?:, [^;\"]*)?")
+POSITION = re.compile(r"(?<![\w#.-])(-?\d+\.\d{3,})")
+
+
+def svg(panel: Panel, prefix: str) -> str:
+    """Return a panel as an SVG element whose colours, font and size are the page's, identifiers starting with `prefix`.
+
+    The same panel gives the same text.
+    """
+    drawn = _drawn(panel, STAND_INS, prefix, "svg").decode()
+    drawn = NAMESPACES.sub("", STRAY.sub("", drawn)).replace("xlink:href", "href").strip()
+    used = set(POINTED_AT.findall(drawn))
+    drawn = IDENTIFIED.sub(lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", drawn)
+    drawn = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", drawn)
+    drawn = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img"', drawn, count=1)
+    drawn = POSITION.sub(lambda found: f"{float(found[1]):.2f}", drawn)
+    return re.sub(r"\n\s*", "\n", FONT.sub("var(--font)", themed(drawn)))
+
+
+def png(panel: Panel) -> bytes:
+    """Return a panel as a PNG in the light colours, on white."""
+    return _drawn(panel, LIGHT, panel.key, "png")
+
+
+def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
+    written = io.BytesIO()
+    with matplotlib.rc_context(settings(colours, salt)):
+        canvas = Canvas(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
+        axes = canvas.add_subplot()
+        panel.draw(axes, colours)
+        handles, labels = axes.get_legend_handles_labels()
+        if len(labels) > 1:
+            canvas.legend(handles, [middle(label, 52) for label in labels], loc="outside upper left")
+        if kind == "svg":
+            canvas.savefig(written, format="svg", metadata=NO_METADATA)
+        else:
+            if panel.title and len(labels) < 2:
+                canvas.suptitle(panel.title, fontsize=11)
+            canvas.savefig(written, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
+    return written.getvalue()
+
+
+def middle(text: str, most: int) -> str:
+    """Return `text` with its middle left out where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def spread_out(values: Sequence[float | None]) -> bool:
+    """Return whether these values are positive over more than a linear axis can show."""
+    positive = [value for value in values if value is not None and value > 0]
+    return bool(positive) and max(positive) > SPREAD * min(positive)
+
+
+def scaled(axis: Axis, *, logarithmic: bool, shown: Callable[[float], str]) -> None:
+    """Put an axis to a linear or logarithmic scale with few ticks, written by `shown`."""
+    if logarithmic:
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
+
+
+def decades(values: Sequence[float | None]) -> tuple[float, float]:
+    """Return limits of a logarithmic axis, whole decades around the positive values."""
+    positive = [value for value in values if value is not None and value > 0]
+    low, high = np.floor(np.log10(min(positive))), np.ceil(np.log10(max(positive)))
+    return float(10.0**low), float(10.0 ** max(high, low + 1))
+
+
+def level(axes: Axes, value: float, colour: str, *, across: bool = True) -> None:
+    """Draw a thin line at `value`, across the axes or up them."""
+    (axes.axhline if across else axes.axvline)(value, color=colour, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)

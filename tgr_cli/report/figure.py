@@ -1,0 +1,80 @@
+"""A figure of the report: what it is called, what it says, the rows behind it, and how its panels are drawn."""
+
+import csv
+import io
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from tgr_cli.report.theme import Palette
+
+FEW_ROWS = 48  # a table of up to so many is on the page as well
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows behind a figure or of a section: plain values, as in the artifacts they come from."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    @property
+    def few(self) -> bool:
+        return len(self.rows) <= FEW_ROWS
+
+    def csv(self) -> str:
+        """Return the rows as CSV, numbers in full, an empty cell for none."""
+        written = io.StringIO()
+        writer = csv.writer(written, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self.rows)
+        return written.getvalue()
+
+    def link(self) -> str:
+        """Return the CSV as a data: address, which a browser saves without asking anyone."""
+        return "data:text/csv;charset=utf-8;base64," + b64encode(self.csv().encode()).decode()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: `draw` puts it into axes, in the colours it is given; `height` is in pixels at a width of 400."""
+
+    key: str
+    draw: Callable[[Axes, Palette], None]
+    title: str = ""
+    height: int = 270
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels under one title and caption, and the rows they show."""
+
+    key: str
+    title: str
+    caption: str
+    table: Table
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table that is shown on the page as it is, ready-made cells; the first column heads each row."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: sentences, tables, figures, and what is missing and would be here."""
+
+    key: str
+    title: str
+    sentences: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+    figures: Sequence[Figure] = ()
+    missing: Sequence[str] = field(default_factory=tuple)

@@ -12,7 +12,7 @@ from toys import toy_net
 from tgr_cli.errors import TgrError
 from tgr_cli.models.classifier import text_guided
 from tgr_cli.training.layers import last_layer, layers, matching
-from tgr_cli.training.stimulated import Stimulation, dropped, stimulated, strike_
+from tgr_cli.training.stimulated import Disturbance, Stimulation, dropped, stimulated, strike_
 
 CPU = torch.device("cpu")
 
@@ -190,3 +190,27 @@ def test_layers_are_chosen_by_patterns_and_the_logits_are_spared() -> None:
 def test_values_without_meaning_are_refused(options: dict, message: str) -> None:
     with pytest.raises(TgrError, match=message), stimulated(toy_net().train(), Stimulation(**options)):
         Stimulation(**options).masks(torch.float32)
+
+
+class Functional(nn.Module):
+    """A net that calls `first` and hands the weights of `second` to a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.logits = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.logits(nn.functional.linear(self.first(x), self.second.weight))
+
+
+def test_layers_that_no_hook_sees_are_told_and_refused_where_there_are_no_others() -> None:
+    model, x = Functional().eval(), torch.zeros(1, 6)
+    assert Disturbance(stimulated=0.2, stimulated_sites="first").out_of_reach(model, x) == []
+    (sentence,) = Disturbance(dropout=0.2).out_of_reach(model, x)
+    assert sentence == (
+        "--dropout acts on 1 of 2 layers; out of its reach are those whose weights the model uses in functions of its "
+        "own: second"
+    )
+    with pytest.raises(TgrError, match="--stimulated reaches no layer: the model uses the weights of second in"):
+        Disturbance(stimulated=0.2, stimulated_sites="second").out_of_reach(model, x)
+    assert all(not module._forward_pre_hooks for module in model.modules())

@@ -2,7 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 
@@ -40,6 +41,25 @@ def matching(model: nn.Module, patterns: str | None, option: str) -> dict[str, n
                 f"{', '.join(list(found)[:8])}{', …' if len(found) > 8 else ''}"
             )
     return {name: module for name, module in found.items() if any(fnmatchcase(name, pattern) for pattern in wanted)}
+
+
+def never_called(model: nn.Module, chosen: dict[str, nn.Module], x_BCHW: Tensor) -> list[str]:
+    """Return the names of those of the `chosen` layers that `model`, in evaluation mode, does not call on `x_BCHW`.
+
+    Such as hand their weights to a function instead, as the attention of torchvision's Swin Transformer V2 does: no
+    hook sees their output.
+    """
+    called: set[str] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: called.add(name)) for name, module in chosen.items()
+    ]
+    try:
+        with torch.no_grad():
+            model(x_BCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [name for name in chosen if name not in called]
 
 
 def freeze(model: nn.Module, *, head: bool, backbone: bool) -> tuple[str, ...]:

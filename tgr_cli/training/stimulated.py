@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.training.layers import matching
+from tgr_cli.training.layers import matching, never_called
 
 INTEGERS = {16: torch.int16, 32: torch.int32}
 DRAWS = 2**16
@@ -117,6 +117,33 @@ class Disturbance:
         if self.stimulated is None:
             return None
         return Stimulation(probability=self.stimulated, sites=self.stimulated_sites, bits=self.stimulated_bits)
+
+    def out_of_reach(self, model: nn.Module, x_BCHW: Tensor) -> list[str]:
+        """Return a sentence for each option some of whose layers `model`, in evaluation mode, never calls on `x_BCHW`.
+
+        Raises TgrError where an option reaches none of its layers, and where a pattern names no layer.
+        """
+        sentences = []
+        for option, given, sites in (
+            ("--dropout", self.dropout, self.dropout_sites),
+            ("--stimulated", self.stimulated, self.stimulated_sites),
+        ):
+            if given is None:
+                continue
+            chosen = matching(model, sites, f"{option}-sites")
+            missed = never_called(model, chosen, x_BCHW)
+            named = f"{', '.join(missed[:4])}{', …' if len(missed) > 4 else ''}"
+            if len(missed) == len(chosen):
+                raise TgrError(
+                    f"{option} reaches no layer: the model uses the weights of {named} in functions of its own, whose "
+                    f"output no hook sees; name other layers with {option}-sites"
+                )
+            if missed:
+                sentences.append(
+                    f"{option} acts on {len(chosen) - len(missed)} of {len(chosen)} layers; out of its reach are those "
+                    f"whose weights the model uses in functions of its own: {named}"
+                )
+        return sentences
 
     @contextmanager
     def acting(self, model: nn.Module) -> Iterator[None]:

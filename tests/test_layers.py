@@ -15,8 +15,9 @@ BASE = {"errors", "reporting", "seeding", "artifacts"}
 MAY_IMPORT = {
     "app": {"commands", "errors"},
     "commands": BASE | {"steps", "commands", "data", "models", "faults", "text", "metrics"},
-    "steps": BASE | {"steps", "report", "training", "models", "data", "faults", "metrics", "text"},
+    "steps": BASE | {"steps", "report", "saliency", "training", "models", "data", "faults", "metrics", "text"},
     "report": BASE | {"report", "metrics"},
+    "saliency": BASE | {"saliency", "faults", "metrics"},
     "training": BASE | {"training", "models", "data", "metrics"},
     "models": BASE | {"models", "data"},
     "faults": BASE | {"faults", "metrics"},

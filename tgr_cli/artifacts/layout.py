@@ -83,9 +83,13 @@ class RunFolder:
         return self.path / "exhaustive.parquet"
 
     @property
+    def saliency(self) -> Path:
+        return self.path / "saliency.parquet"
+
+    @property
     def measurements(self) -> tuple[Path, ...]:
         """Return the artifacts that tell of one model's weights."""
-        return self.golden, self.ranges, self.injections, self.vulnerability
+        return self.golden, self.ranges, self.injections, self.vulnerability, self.saliency
 
     def apart(self, fingerprint: str) -> "RunFolder":
         """Return the folder beside this one for a model of the same name with other weights."""
@@ -120,6 +124,11 @@ class Workspace:
     @property
     def comparison(self) -> Path:
         return self.path / "comparison.parquet"
+
+    @property
+    def saliency(self) -> Path:
+        """Return where maps of two models side by side lie; those of one alone lie in its run folder."""
+        return self.path / "saliency.parquet"
 
     def run(self, model: str, head: str, init: str | None = None, seed: int = 0) -> RunFolder:
         """Return the run folder of a model with this head; seed 0 is not named."""

@@ -382,6 +382,48 @@ COMPARISON = Schema(
     ),
 )
 
+NO_MAP_AFTER = "where a logit or the map after the faults is not finite"
+
+SALIENCY = Schema(
+    "saliency",
+    1,
+    "one image as one model sees it, before and after faults in its weights",
+    "tgr cam",
+    (
+        Column("model", TEXT, "", "Name of the run."),
+        Column("layer", TEXT, "", "Module whose output the maps are taken from."),
+        Column("image_id", TEXT, "", "Stable name of the image within the data set."),
+        Column("label", INTEGER, "", "Index of the true class."),
+        Column("explained", INTEGER, "", "Class that both maps explain."),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, of all the faults together."),
+        Column("prediction_before", INTEGER, "", "Prediction without the faults."),
+        Column("prediction_after", INTEGER, "", "Prediction with them.", null=NOT_FINITE),
+        Column("top1_before", NUMBER, "probability", "Softmax probability of that prediction, without the faults."),
+        Column("top1_after", NUMBER, "probability", "The same with the faults.", null=NOT_FINITE),
+        Column("explained_before", NUMBER, "probability", "Probability of the explained class, without the faults."),
+        Column("explained_after", NUMBER, "probability", "The same with the faults.", null=NOT_FINITE),
+        Column(
+            "correlation",
+            NUMBER,
+            "",
+            "Pearson's correlation between the two maps, in [-1, 1].",
+            null=f"where a map is the same everywhere, and {NO_MAP_AFTER}",
+        ),
+        Column(
+            "shift",
+            NUMBER,
+            "share of the diagonal",
+            "Distance between the maps' centres of mass.",
+            null=f"where a map is 0 everywhere, and {NO_MAP_AFTER}",
+        ),
+        Column("difference", NUMBER, "", "Mean absolute difference between the maps.", null=NO_MAP_AFTER),
+        Column("height", INTEGER, "places", "Rows of a map."),
+        Column("width", INTEGER, "places", "Columns of a map."),
+        Column("map_before", pa.list_(pa.float32()), "", "Map without the faults, row by row, scaled to [0, 1]."),
+        Column("map_after", pa.list_(pa.float32()), "", "Map with them, likewise.", null=NO_MAP_AFTER),
+    ),
+)
+
 KINDS: dict[str, Schema] = {
     schema.kind: schema
     for schema in (
@@ -398,5 +440,6 @@ KINDS: dict[str, Schema] = {
         EXHAUSTIVE,
         SWEEP,
         COMPARISON,
+        SALIENCY,
     )
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tgr_cli.commands.cam import cam
 from tgr_cli.commands.compare import compare
 from tgr_cli.commands.datasets import datasets
 from tgr_cli.commands.demo import demo
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
+    "cam": cam,
     "demo": demo,
     "models": models,
     "sites": sites,

@@ -1,0 +1,136 @@
+"""`tgr cam`: what a model looks at before and after faults in its weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tgr_cli.commands import options as o
+from tgr_cli.commands.console import Console, number
+from tgr_cli.commands.session import session
+from tgr_cli.errors import TgrError
+
+if TYPE_CHECKING:
+    from tgr_cli.saliency.attention import Summary
+    from tgr_cli.steps.cam import Result
+
+MAPS = ("map_before", "map_after")
+
+
+def cam(
+    ctx: typer.Context,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Run folders of one or two trained models, by name or path.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a run: a model as for tgr inject, with --checkpoint, --weights or --head.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Second model beside --model: a run folder, or another checkpoint of the same model.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Module whose maps are taken (default: the last with maps).", rich_help_panel=o.MODEL),
+    ] = None,
+    faults: Annotated[int, typer.Option(min=1, help="Single-bit faults in the weights, all there at once.")] = 2000,
+    limit: Annotated[
+        str,
+        typer.Option(help="What a struck weight is held to: clamp (± its tensor's max-abs), zero (outside it), none."),
+    ] = "clamp",
+    label: Annotated[
+        str, typer.Option(help="Class to explain: golden (each model's prediction without faults) or true.")
+    ] = "golden",
+    seed: o.Seed = 0,
+    dataset: o.Dataset = "imagenet",
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Explain N images, at even steps through the split (default: 5).", rich_help_panel=o.DATA
+        ),
+    ] = None,
+    image_id: Annotated[
+        list[str] | None,
+        typer.Option(help="Explain this image; repeat for more.", show_default=False, rich_help_panel=o.DATA),
+    ] = None,
+    data_root: o.DataRoot = None,
+    download: o.Download = False,
+    train_data: o.TrainData = None,
+    eval_data: o.EvalData = None,
+    class_names: o.ClassNames = None,
+    name: o.Name = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    interpolation: o.Interpolation = None,
+    checkpoint: o.Checkpoint = None,
+    weights: o.Weights = None,
+    head: o.Head = None,
+    init: o.Init = None,
+    train_seed: o.TrainSeed = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Channels a forward pass.", rich_help_panel=o.MODEL)] = 32,
+    device: o.Device = "cpu",
+    workdir: o.Workdir = Path("runs"),
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw what one model or two look at (Ablation-CAM) before and after random faults in the weights.
+
+    Writes a grid of maps as PNG, and how far each map moved (saliency). Two models get the same faults, in the weight
+    tensors that both have. A few images illustrate; they measure nothing, which is what tgr inject is for.
+    """
+    from tgr_cli.models.source import ModelSource
+    from tgr_cli.steps import cam as step
+
+    of_model = {"checkpoint": checkpoint, "weights": weights, "head": head, "init": init, "train-seed": train_seed}
+    stray = next((option for option, value in of_model.items() if value is not None), None)
+    if model is None and stray is not None:
+        raise TgrError(f"--{stray} says which weights of --model, and a run folder has its own; leave one out")
+    with session(ctx) as console:
+        given = locals() | {"runs": runs or (), "image_id": image_id or ()}
+        given["source"] = None if model is None else o.configure(ModelSource, given)
+        result = step.run(o.configure(step.Config, given), console)
+        console.wrote(result.grid, result.path)
+    if json:
+        rows = [{name: value for name, value in row.items() if name not in MAPS} for row in result.rows]
+        models = [vars(summary) for summary in result.summaries]
+        console.json({"saliency": result.path, "grid": result.grid, "models": models, "rows": rows})
+        return
+    for summary in result.summaries:
+        _print(console, result, summary)
+
+
+def _print(console: Console, result: "Result", summary: "Summary") -> None:
+    columns = ("image", "before", "probability", "after", "probability", "correlation", "shift (of diagonal)")
+    rows = [_cells(row, result.classes) for row in result.rows if row["model"] == summary.model]
+    console.table(f"{summary.model} at {summary.layer}: Ablation-CAM before and after the faults", columns, rows)
+    console.line(
+        f"mean correlation {number(summary.correlation, 3)} ({summary.correlated} of {summary.images} images), "
+        f"mean shift {number(summary.shift, 3)} ({summary.shifted} of {summary.images}), mean probability of the class "
+        f"{number(summary.explained_before, 3)} before and {number(summary.explained_after, 3)} after; of the images, "
+        f"{summary.correct} are right without faults, {summary.changed} change prediction, {summary.non_finite} end "
+        "not finite"
+    )
+
+
+def _cells(row: dict[str, Any], classes: tuple[str, ...]) -> tuple[str, ...]:
+    after = row["prediction_after"]
+    return (
+        row["image_id"],
+        classes[row["prediction_before"]],
+        number(row["top1_before"], 3),
+        "not finite" if after is None else classes[after],
+        number(row["top1_after"], 3),
+        number(row["correlation"], 3),
+        number(row["shift"], 3),
+    )

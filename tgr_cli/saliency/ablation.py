@@ -1,0 +1,101 @@
+"""Ablation-CAM: how far the score of a class drops when one channel of a layer is set to zero.
+
+Desai and Ramaswamy, "Ablation-CAM: visual explanations for deep convolutional network via gradient-free localization",
+WACV 2020, in the implementation of pytorch-grad-cam. That one runs the whole model for each channel; here it is given
+only what follows the layer, so that the model itself is never touched.
+
+Suffixes: B batch, K ≤ B, C classes or channels, H W height and width.
+"""
+
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pytorch_grad_cam import AblationCAM
+from pytorch_grad_cam.ablation_layer import AblationLayer
+from torch import Tensor, nn
+from torch.fx.node import Node
+
+from tgr_cli.faults.engines.engine import padded
+from tgr_cli.faults.graph import Network, Program, evaluate, with_deaths
+from tgr_cli.saliency.layer import Layer
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One inference of one image: its logits [C], and the values that explaining it needs."""
+
+    logits_C: Tensor
+    values: Mapping[Node, Tensor]
+
+
+class Explainer:
+    """A network that is cut after a layer."""
+
+    def __init__(self, network: Network, layer: Layer) -> None:
+        self.network, self.layer = network, layer
+        nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        after = network.downstream([layer.node]) - {layer.node}
+        rest = [node for node in nodes if node in after]
+        self._needed = {layer.node, *(used for node in rest for used in node.all_input_nodes)} - after
+        self._whole = with_deaths(nodes, {network.output, *self._needed})
+        self._rest = with_deaths(rest, {network.output})
+
+    def see(self, x_CHW: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Seen:
+        """Return one inference, with `parameters` in place of the model's own tensors of these names."""
+        network = self.network
+        x_BCHW = x_CHW.to(network.device, network.dtype).expand(network.batch_size, *x_CHW.shape).contiguous()
+        constants = {**network.constants, **network.standing(parameters or {})}
+        values = evaluate(self._whole, {**constants, network.input: x_BCHW})
+        held = {node: value for node, value in ({**constants, **values}).items() if node in self._needed}
+        return Seen(values[network.output][0], held)
+
+    def explain(self, seen: Seen, class_index: int) -> np.ndarray:
+        """Return the map of a class, float32 [H, W], scaled so that its least value is 0 and its highest is 1.
+
+        A map without any variation is all 0; one of values that are not finite is not finite.
+        """
+        maps_1CHW = self.layer.maps(seen.values[self.layer.node])[:1].clone()
+        score = float(seen.logits_C[class_index])
+
+        def target(logits_C: Tensor) -> Tensor:
+            # grad-cam divides the drop by the score, which turns the map upside down where a score is negative: this
+            # one is 1 and drops by as much.
+            return logits_C[class_index].cpu().double() - score + 1
+
+        rest = _Rest(self.network, self.layer, self._rest, seen.values)
+        cam = AblationCAM(
+            rest, [rest.layer], ablation_layer=_SetToZero(), batch_size=min(self.network.batch_size, len(maps_1CHW[0]))
+        )
+        with redirect_stderr(io.StringIO()), np.errstate(all="ignore"):  # its progress bars cannot be turned off
+            return cam(maps_1CHW, [target])[0]
+
+
+class _Rest(nn.Module):
+    """What follows a layer, as a model of that layer's maps [K, C, H, W] → logits [K, C]; the rest stays as seen."""
+
+    def __init__(self, network: Network, layer: Layer, program: Program, values: Mapping[Node, Tensor]) -> None:
+        super().__init__()
+        self.layer = nn.Identity()  # what grad-cam replaces
+        self.device_of = nn.Parameter(torch.empty(0, device=network.device), requires_grad=False)  # where it looks
+        self._network, self._cut, self._program, self._values = network, layer, program, values
+
+    def forward(self, maps_KCHW: Tensor) -> Tensor:
+        maps_BCHW = padded(self.layer(maps_KCHW), self._network.batch_size)
+        values = evaluate(self._program, {**self._values, self._cut.node: self._cut.value(maps_BCHW)})
+        return values[self._network.output][: len(maps_KCHW)]
+
+
+class _SetToZero(AblationLayer):
+    """Sets one channel of each row to zero, as published.
+
+    grad-cam's own layer does so only where the least activation is 0; below it takes that less 1e7.
+    """
+
+    def __call__(self, maps_KCHW: Tensor) -> Tensor:
+        rows = range(len(maps_KCHW))
+        self.activations[rows, self.indices[: len(rows)]] = 0
+        return self.activations

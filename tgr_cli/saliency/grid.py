@@ -1,0 +1,141 @@
+"""The grid of maps: a row an image; the picture, and for each model its map before and after the faults.
+
+Suffixes: C channels, H W height and width.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tgr_cli.errors import printable
+
+CELL, GAP, TEXT = 2.1, 0.08, 0.5  # inches: a picture's side, the space between two, the words below
+HEAD, FOOT = 0.62, 0.85  # inches: models' names above, legend and caption below
+SIDE = 256  # pixels that a picture has at least, so that small ones are not blurred
+INK, FAINT, CHANGED = "#1b1b1f", "#6b6b76", "#c1400a"
+HEAT = matplotlib.colormaps["inferno"]
+STRONGEST = 0.85  # opacity of the highest value
+WIDEST = 30  # letters of a name
+
+
+def draw(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Sequence[np.ndarray]],
+    classes: Sequence[str],
+    caption: str,
+) -> None:
+    """Write the grid as PNG.
+
+    `rows` are those of `saliency`, model by model, in the order of the images; `pictures` are what each model was
+    shown, uint8 [C, H, W], in the same order.
+    """
+    count = len(pictures[0])
+    columns = 1 + 2 * len(pictures)
+    width, height = columns * (CELL + GAP) + GAP, HEAD + count * (CELL + TEXT) + FOOT
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+
+    def cell(row: int, column: int) -> Axes:
+        left, top = GAP + column * (CELL + GAP), HEAD + row * (CELL + TEXT)
+        axes = figure.add_axes((left / width, 1 - (top + CELL) / height, CELL / width, CELL / height))
+        axes.set_axis_off()
+        return axes
+
+    def write(x: float, y: float, words: str, **style: Any) -> None:
+        """Put words at a place in inches from the upper left corner."""
+        figure.text(
+            x / width, 1 - y / height, printable(words), parse_math=False, **{"color": INK, "ha": "center", **style}
+        )
+
+    for model in range(len(pictures)):
+        first = 1 + 2 * model
+        middle = GAP + (first + 1) * (CELL + GAP) - GAP / 2
+        row = rows[model * count]
+        write(middle, 0.24, _short(f"{row['model']}", 2 * WIDEST), size=12, weight="bold")
+        write(middle - CELL / 2, 0.5, f"before, at {_short(row['layer'])}", size=9, color=FAINT)
+        write(middle + CELL / 2, 0.5, "after the faults", size=9, color=FAINT)
+    for image in range(count):
+        shown = rows[image]
+        below, middle = HEAD + image * (CELL + TEXT) + CELL + 0.15, GAP + CELL / 2
+        cell(image, 0).imshow(_enlarged(pictures[0][image]), cmap="gray", vmin=0, vmax=255)
+        write(middle, below, _short(classes[shown["label"]]), size=9, weight="bold")
+        write(middle, below + 0.16, _short(shown["image_id"]), size=7.5, color=FAINT)
+        for model in range(len(pictures)):
+            row, picture = rows[model * count + image], pictures[model][image]
+            for side, when in enumerate(("before", "after")):
+                column = 1 + 2 * model + side
+                middle = GAP + column * (CELL + GAP) + CELL / 2
+                axes = cell(image, column)
+                _show(axes, picture, row, when)
+                words, colour = _prediction(row, when, classes)
+                write(middle, below, words, size=9, color=colour, weight="bold" if colour == CHANGED else "normal")
+                if when == "after" and row["map_after"] is not None:
+                    write(middle, below + 0.16, _moved(row), size=7.5, color=FAINT)
+    ramp = figure.add_axes((GAP / width, (FOOT - 0.2) / height, CELL / 2 / width, 0.1 / height))
+    ramp.imshow(HEAT(np.linspace(0, 1, SIDE))[None], aspect="auto")
+    ramp.set_axis_off()
+    write(CELL / 2 + 3 * GAP, height - FOOT + 0.2, "0 to 1: share of a map's highest value", size=8, ha="left")
+    lines = textwrap.fill(caption, int(width * 14))
+    write(GAP, height - FOOT + 0.42, lines, size=8, color=FAINT, ha="left", va="top", linespacing=1.4)
+    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+
+
+def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str) -> None:
+    """Draw a map over the picture in grey; the picture alone, faint, where there is no map."""
+    grey_HW = np.asarray(Image.fromarray(_enlarged(picture_CHW)).convert("L"), np.float64) / 255
+    values = row[f"map_{when}"]
+    if values is None:
+        axes.imshow(0.75 + 0.25 * grey_HW, cmap="gray", vmin=0, vmax=1)
+        lost = "logits" if row["outcome"] == "non_finite" else "map"
+        axes.text(
+            *(0.5, 0.5, f"{lost} not finite"),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            size=10,
+            color=CHANGED,
+        )
+        return
+    map_HW = np.asarray(values, np.float32).reshape(row["height"], row["width"])
+    size = grey_HW.shape[::-1]
+    smooth_HW = np.clip(np.asarray(Image.fromarray(map_HW).resize(size, Image.Resampling.BICUBIC)), 0, 1)
+    opacity_HW1 = STRONGEST * np.sqrt(smooth_HW)[..., None]
+    axes.imshow(HEAT(smooth_HW)[..., :3] * opacity_HW1 + grey_HW[..., None] * (1 - opacity_HW1))
+
+
+def _enlarged(picture_CHW: np.ndarray) -> np.ndarray:
+    """Return a picture as [H, W] or [H, W, 3], its pixels repeated until it has SIDE of them."""
+    picture_HWC = picture_CHW.transpose(1, 2, 0)
+    times = -(-SIDE // picture_HWC.shape[0])
+    return np.squeeze(picture_HWC.repeat(times, axis=0).repeat(times, axis=1))
+
+
+def _prediction(row: Mapping[str, Any], when: str, classes: Sequence[str]) -> tuple[str, str]:
+    """Return what is written below a map, and its colour: another one where the prediction changed."""
+    predicted = row[f"prediction_{when}"]
+    if predicted is None:
+        return "no prediction", CHANGED
+    words = f"{_short(classes[predicted], WIDEST - 8)}  {row[f'top1_{when}']:.2f}"
+    return words, INK if predicted == row["prediction_before"] else CHANGED
+
+
+def _moved(row: Mapping[str, Any]) -> str:
+    correlation, shift = ("-" if row[name] is None else f"{row[name]:.2f}" for name in ("correlation", "shift"))
+    return f"correlation {correlation}, shift {shift}"
+
+
+def _short(name: str, letters: int = WIDEST) -> str:
+    """Return a name that fits below a picture: its middle left out where it is too long."""
+    if len(name) <= letters:
+        return name
+    half = (letters - 1) // 2
+    return f"{name[: letters - 1 - half]}…{name[-half:]}"

@@ -1,0 +1,106 @@
+"""Random single-bit faults in the weights of one model, or the same ones in those of two.
+
+Suffixes: F faults.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tgr_cli import seeding
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import bits
+from tgr_cli.faults.limits import LimitMode, RangeLimit
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.sites import Site
+from tgr_cli.saliency.layer import PREFIX
+
+
+@dataclass(frozen=True)
+class Strikes:
+    """Different bits of tensors, one a fault: bit `bit_F` of element `element_F` of the tensor `names[tensor_F]`.
+
+    Names are without the prefix of a text-guided classifier's backbone.
+    """
+
+    names: tuple[str, ...]
+    tensor_F: np.ndarray
+    element_F: np.ndarray
+    bit_F: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.bit_F)
+
+
+def weights(network: AnyNetwork) -> dict[str, Site]:
+    """Return the weight tensors of a network by the names under which models' are compared, in order of first use."""
+    return {site.name.removeprefix(PREFIX): site for site in network.sites_of("weight")}
+
+
+def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
+    """Return the number of elements of each weight tensor that all networks hold, under one name and in one shape.
+
+    Raises TgrError where there is none, or the networks compute in different formats.
+    """
+    first, *others = (weights(network) for network in networks)
+    if len({network.dtype for network in networks}) > 1:
+        raise TgrError(
+            f"the models compute in {' and '.join(str(network.dtype) for network in networks)}, so that no fault is "
+            "the same in both; convert one, or explain each alone"
+        )
+    shared = {
+        name: site.neurons
+        for name, site in first.items()
+        if all(name in other and other[name].shape == site.shape for other in others)
+    }
+    if not shared:
+        raise TgrError(
+            "the models have no weight tensor of the same name and shape, so that no fault is the same in both; "
+            "explain each alone"
+        )
+    return shared
+
+
+def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> Strikes:
+    """Return `count` different bits of tensors of these sizes, each bit of all of them as likely as any other.
+
+    Fault i depends on the seed, the sizes and i alone. Raises TgrError where there are fewer bits.
+    """
+    ends = np.cumsum(list(sizes.values()))
+    total = int(ends[-1])
+    if count > total * width:
+        raise TgrError(f"--faults is {count:,}, but the weights have {total * width:,} bits; use fewer")
+    chosen, drawn = np.zeros(0, np.int64), count
+    while len(chosen) < count:  # again with more, where some bits came twice
+        words_F4 = seeding.words(seed, "cam", count=drawn)
+        place_F = seeding.below(words_F4[:, 0], total) * width + seeding.below(words_F4[:, 1], width)
+        chosen = place_F[np.sort(np.unique(place_F, return_index=True)[1])][:count]
+        drawn *= 2
+    element_F, bit_F = np.divmod(chosen, width)
+    tensor_F = np.searchsorted(ends, element_F, side="right")
+    return Strikes(tuple(sizes), tensor_F, element_F - np.r_[0, ends[:-1]][tensor_F], bit_F)
+
+
+def struck(network: AnyNetwork, strikes: Strikes, limit: str) -> dict[str, Tensor]:
+    """Return the tensors that the faults strike, by the network's own names, with all faults in them at once.
+
+    A struck element is held to the largest absolute value of its tensor, as `limit` says. The network's own tensors
+    stay as they are.
+    """
+    own = weights(network)
+    found = {}
+    for number in np.unique(strikes.tensor_F):
+        site, here_F = own[strikes.names[number]], strikes.tensor_F == number
+        tensor = network.parameters[site.name]
+        values_N = tensor.reshape(-1).clone()
+        for element, bit in zip(strikes.element_F[here_F], strikes.bit_F[here_F], strict=True):
+            values_N[element] = bits.flip(values_N[element], torch.tensor(bit))
+        hit = torch.from_numpy(np.unique(strikes.element_F[here_F])).to(tensor.device)
+        held = RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor})
+        values_N[hit] = held.apply(site.name, values_N[hit])
+        found[site.name] = torch.empty_like(tensor).copy_(values_N.reshape(tensor.shape))
+    return found

@@ -1,0 +1,202 @@
+"""What a model looks at before and after random faults in its weights: the `saliency` artifact and a grid of maps.
+
+As in Figure 2 of "Hardware resilience properties of text-guided image classifiers" (NeurIPS 2023).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.schemas import SALIENCY
+from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
+from tgr_cli.data.transforms import PreprocessingOptions, evaluation
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults import bits
+from tgr_cli.faults.limits import MODES
+from tgr_cli.models import weights, zoo
+from tgr_cli.models.source import ModelSource
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.saliency import attention, strikes
+from tgr_cli.saliency.strikes import Strikes
+from tgr_cli.steps.campaign import LABELS
+from tgr_cli.steps.explained import Explained, asked, choose, open_models
+
+IMAGES = 5  # where nothing else is asked for
+MOST_IMAGES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Whose attention, on which images, before and after which faults.
+
+    The models are those of `runs` (one or two), or `source` and, if given, `against`: a run, or another checkpoint of
+    the same model. `images`: N at even steps through the evaluation split; `image_id` names them instead.
+    """
+
+    data: DataSource
+    preprocessing: PreprocessingOptions
+    source: ModelSource | None = None
+    runs: Sequence[str] = ()
+    against: str | None = None
+    images: int | None = None
+    image_id: Sequence[str] = ()
+    layer: str | None = None
+    label: str = "golden"
+    faults: int = 2000
+    limit: str = "clamp"
+    seed: int = 0
+    batch_size: int = 32
+    device: str = "cpu"
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        for value, name, known in ((self.limit, "--limit", MODES), (self.label, "--label", LABELS)):
+            if value not in known:
+                raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
+        if self.faults < 1:
+            raise TgrError(f"--faults is {self.faults}; use at least 1")
+        if (self.source is None) == (not self.runs):
+            found = "no model is" if self.source is None else "--model and run folders are both"
+            raise TgrError(f"{found} named; name one run folder, or two, or a model with --model")
+        if len(self.runs) > 2:
+            raise TgrError(f"{len(self.runs)} runs are named; explain one, or two against each other")
+        if self.against is not None and self.source is None:
+            raise TgrError("--against sets a second model beside --model; name both run folders instead")
+        if self.images is not None and self.image_id:
+            raise TgrError("--images and --image-id both choose the images; leave one out")
+        if self.count > MOST_IMAGES:
+            raise TgrError(f"{self.count:,} images make a grid that cannot be read; use at most {MOST_IMAGES}")
+        if self.out is not None and self.out.suffix == ".png":
+            raise TgrError(f"--out {self.out} names the artifact, and the grid lies beside it; end it in .parquet")
+
+    @property
+    def count(self) -> int:
+        """Return how many images are asked for."""
+        return len(self.image_id) or self.images or IMAGES
+
+
+@dataclass(frozen=True)
+class Result:
+    """The artifact, the grid beside it, the artifact's rows, the classes' names, and each model's summary."""
+
+    path: Path
+    grid: Path
+    rows: list[dict[str, Any]]
+    classes: tuple[str, ...]
+    summaries: list[attention.Summary]
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Result:
+    """Explain each image by each model before and after the faults, write the artifact and the grid.
+
+    Nothing is written to a model's tensors: faulty inferences compute with others in their place.
+    """
+    try:
+        from tgr_cli.saliency import grid
+        from tgr_cli.saliency.ablation import Explainer
+    except ImportError as error:
+        raise TgrError(f"tgr cam needs the grad-cam package ({error}); run: pip install 'tgr[cam]'") from error
+    workspace = Workspace(config.workdir, config.data.folder)
+    wanted = asked(workspace, config.runs, config.source, config.against)
+    for each in wanted:
+        zoo.entry(each.source.model)  # a name that does not exist is told before anything is looked for
+    images = choose(open_split(config.data, "eval"), config.count, config.image_id, reporter)
+    models = open_models(
+        wanted,
+        images.classes,
+        preprocessing=config.preprocessing,
+        layer=config.layer,
+        batch_size=config.batch_size,
+        device=config.device,
+        reporter=reporter,
+    )
+    path = store.prepare(config.out or (workspace if len(models) > 1 else models[0].folder).saliency)
+    picture = store.prepare(path.with_suffix(".png"))
+    networks = [model.network for model in models]
+    sizes = strikes.common(networks)
+    faults = strikes.draw(sizes, config.faults, width=bits.width(networks[0].dtype), seed=config.seed)
+    _tell(models, sizes, faults, reporter)
+    rows, pictures = [], []
+    for number, model in enumerate(models):
+        faulty, explainer = strikes.struck(model.network, faults, config.limit), Explainer(model.network, model.layer)
+        transform = evaluation(model.loaded.preprocessing)
+        pictures.append([transform.pixels(images.image(place), 0).numpy() for place in range(len(images))])
+        for place, (x_1CHW, _) in enumerate(batches(images, transform, batch_size=1)):
+            label = int(images.labels[place])
+            facts = {"model": model.name, "layer": model.layer.name, "image_id": images.ids[place], "label": label}
+            rows.append(facts | attention.row(explainer, x_1CHW[0], faulty, label if config.label == "true" else None))
+            reporter.progress("explaining", number * len(images) + place + 1, len(models) * len(images))
+        assert weights.fingerprint(model.loaded.model) == model.loaded.fingerprint
+    summaries = [attention.summary([row for row in rows if row["model"] == model.name]) for model in models]
+    _tell_what_is_missing(summaries, config, reporter)
+    caption = (
+        f"Ablation-CAM of {'the class predicted without faults' if config.label == 'golden' else 'the true class'}, "
+        f"before and after {len(faults):,} random single-bit faults in the weights, all at once "
+        f"(range limit: {config.limit}, seed {config.seed})."
+    )
+    with store.replacing(picture) as temporary:
+        grid.draw(temporary, rows, pictures, images.classes, caption)
+        columns = {name: [row[name] for row in rows] for name in SALIENCY.arrow.names}
+        store.write(path, SALIENCY, columns, _provenance(config, images, models, sizes, faults))
+    return Result(path, picture, rows, images.classes, summaries)
+
+
+def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes, reporter: Reporter) -> None:
+    struck = f"{len(faults):,} faults in {len(sizes)} weight tensors of {sum(sizes.values()):,} elements"
+    if len(models) == 1:
+        reporter.note(f"{struck}, all there at once")
+        return
+    left = [
+        f"{len(missing)} of {model.name} ({sum(site.neurons for site in missing):,} elements)"
+        for model in models
+        if (missing := [site for name, site in strikes.weights(model.network).items() if name not in sizes])
+    ]
+    reporter.note(f"{struck}, all there at once and the same in both models")
+    if left:
+        reporter.note(f"no fault is in tensors that only one model has, or has in another shape: {' and '.join(left)}")
+
+
+def _tell_what_is_missing(summaries: Sequence[attention.Summary], config: Config, reporter: Reporter) -> None:
+    for summary in summaries:
+        if summary.non_finite:
+            hint = "; hold struck weights to their tensor's range with --limit clamp" * (config.limit == "none")
+            reporter.note(
+                f"{summary.model}: {summary.non_finite} of {summary.images} images have logits that are not finite "
+                f"after the faults, and no map{hint}"
+            )
+
+
+def _provenance(
+    config: Config, images: ImageSet, models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes
+) -> store.Provenance:
+    kept = {name: value for name, value in normalised(config).items() if name not in ("runs", "against")}
+    return store.provenance_for(
+        SALIENCY,
+        config=kept,
+        seed=config.seed,
+        model=models[0].loaded.fingerprint,
+        classes=sha256_names(images.classes),
+        extra={
+            "dataset": images.dataset,
+            "used": images.used,
+            "images": len(images),
+            "models": [
+                {
+                    "run": model.name,
+                    "fingerprint": model.loaded.fingerprint,
+                    "origin": model.loaded.origin,
+                    "layer": model.layer.name,
+                    "preprocessing": model.loaded.preprocessing.to_json(),
+                }
+                for model in models
+            ],
+            "struck": dict(zip(faults.names, np.bincount(faults.tensor_F, minlength=len(sizes)).tolist(), strict=True)),
+        },
+    )

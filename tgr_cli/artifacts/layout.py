@@ -126,6 +126,10 @@ class Workspace:
         return self.path / "comparison.parquet"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def saliency(self) -> Path:
         """Return where maps of two models side by side lie; those of one alone lie in its run folder."""
         return self.path / "saliency.parquet"

@@ -1,0 +1,38 @@
+"""`tgr report`: what was measured, on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tgr_cli.commands import options as o
+from tgr_cli.commands.session import session
+
+
+def report(
+    ctx: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Run folders, by name or path, the baseline first.")],
+    dataset: o.Dataset = "imagenet",
+    name: o.Name = None,
+    workdir: o.Workdir = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the page here (default: report.html of the data set).", rich_help_panel=o.OUTPUT),
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write each plot into this folder as well, as PNG.", rich_help_panel=o.OUTPUT)
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Put all that was measured of some runs on one page: an HTML file that needs no network, with the data in it.
+
+    Sections stand for the artifacts there are; what is missing is named with the command that makes it.
+    """
+    from tgr_cli.steps import report as step
+
+    with session(ctx) as console:
+        result = step.run(o.configure(step.Config, locals()), console)
+        console.wrote(result.path)
+        if result.pictures:
+            console.note(f"wrote {len(result.pictures)} pictures into {png}")
+    console.line(str(result.path))

@@ -1,0 +1,147 @@
+"""Candidates against the baseline: verdicts in words, a row each as in the paper's tables, a plot of the factors."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.metrics.verdict import BETTER, WORSE
+from tgr_cli.report.draw import level, middle, scaled
+from tgr_cli.report.figure import Block, Figure, Panel, Table
+from tgr_cli.report.measured import key
+from tgr_cli.report.theme import Palette
+from tgr_cli.report.words import count, factor, number, percent
+
+Row = Mapping[str, Any]  # a row of `comparison`
+FIGURES = {
+    "last_layer": "mean dLoss of the last layer",
+    "overall": "mean dLoss over all sites",
+    "overall_by_macs": "mean dLoss by MACs (V_CNN)",
+    "sdc_last_layer": "SDC rate of the last layer",
+    "sdc_overall": "SDC rate over all sites",
+    "median_last_layer": "median dLoss of the last layer",
+    "median_overall": "median dLoss over all sites",
+}
+MAIN = ("last_layer", "overall", "sdc_overall")  # of which the sentences speak
+
+
+def sentences(rows: Sequence[Row]) -> list[str]:
+    """Return one sentence a candidate: what its main figures and its accuracy say against the baseline."""
+    said = []
+    for row in _own(rows):
+        parts = [_verdict(row, name) for name in MAIN if row[name] is not None]
+        accuracy = (
+            f"accuracy is {_in_words(row['accuracy_verdict'])}, {percent(row['accuracy_candidate'])} against "
+            f"{percent(row['accuracy_baseline'])} (McNemar's p = {number(row['accuracy_p'], 2)})"
+        )
+        said.append(f"{row['candidate']} against {row['baseline']}: {'; '.join([*parts, accuracy])}.")
+    return said
+
+
+def table(rows: Sequence[Row]) -> Block:
+    """Return a row a candidate, each on the images of its own campaign."""
+    shown = [name for name in FIGURES if any(row[name] is not None for row in _own(rows))]
+    cells = [
+        (
+            row["candidate"],
+            percent(row["accuracy_baseline"]),
+            percent(row["accuracy_candidate"]),
+            f"{row['params_delta']:+,}",
+            f"{row['macs_delta']:+,}",
+            *(_with_interval(row, name) for name in shown),
+            number(row["top2diff_baseline"]),
+            number(row["top2diff_candidate"]),
+            f"{count(row['faults_baseline'])} / {count(row['faults_candidate'])}",
+        )
+        for row in _own(rows)
+    ]
+    columns = (
+        "model",
+        "accuracy, baseline",
+        "accuracy",
+        "parameters added",
+        "MACs added",
+        *(FIGURES[name] for name in shown),
+        "Top2Diff, baseline",
+        "Top2Diff",
+        "faults, baseline / model",
+    )
+    return Block(
+        columns,
+        cells,
+        "Factors are baseline / model, above 1 where the model is better, with intervals over faults and images: "
+        "trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests on too little.",
+    )
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """Return the plot of the improvement factors, one panel a figure, one line a candidate."""
+    own = _own(rows)
+    shown = [name for name in FIGURES if any(row[f"{name}_low"] is not None for row in own)]
+    columns = COMPARISON.arrow.names
+    return Figure(
+        "improvement",
+        "Improvement over the baseline",
+        f"{own[0]['baseline']} divided by each model, on the images of each one's own campaign, with intervals on a "
+        "logarithmic axis; right of 1 the model is better. Full marks: the interval leaves 1 out. Hollow: it holds 1, "
+        "or rests on too little. The data has the factors on common images too.",
+        Table(columns, [[row[name] for name in columns] for row in rows]),
+        [
+            Panel(key("improvement", name), partial(_draw, rows=own, name=name), FIGURES[name], 74 + 26 * len(own))
+            for name in shown
+        ],
+    )
+
+
+def _draw(axes: Axes, colours: Palette, *, rows: Sequence[Row], name: str) -> None:
+    tones = {BETTER: colours.better, WORSE: colours.worse}
+    level(axes, 1.0, colours.ink, across=False)
+    axes.set_xscale("log")
+    for y, row in enumerate(rows):
+        if row[name] is None:
+            continue
+        tone = tones.get(row[f"{name}_verdict"], colours.muted)
+        if row[f"{name}_low"] is not None:
+            axes.hlines(y, row[f"{name}_low"], row[f"{name}_high"], color=tone, linewidth=1.8)
+        if row[name] > 0:
+            full = row[f"{name}_verdict"] in tones
+            axes.plot(row[name], y, "o", color=tone, markerfacecolor=tone if full else colours.paper, markersize=6.5)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, 0.5), max(high, 2.0))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [middle(row["candidate"], 26) for row in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("baseline / model")
+    scaled(axes.xaxis, logarithmic=True, shown=lambda value: f"{value:g}×")
+
+
+def _own(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["images"] == "own"]
+
+
+def _in_words(verdict: str | None) -> str:
+    return f"{verdict} at 99 %" if verdict in (BETTER, WORSE) or verdict == "not distinguishable" else str(verdict)
+
+
+def _verdict(row: Row, name: str) -> str:
+    """Return what one factor says, as "mean dLoss over all sites is better at 99 %, 2.00× (1.50× to 2.60×)"."""
+    verdict, said = row[f"{name}_verdict"], f"{FIGURES[name]} "
+    said += f"is {_in_words(verdict)}" if verdict != "rests on too little" else verdict
+    said += f", {factor(row[name])}"
+    if row[f"{name}_low"] is not None:
+        said += f" ({factor(row[f'{name}_low'])} to {factor(row[f'{name}_high'])})"
+    for what, unit in (("faults", "faults a site"), ("images", "images")):
+        if settled := row[f"{name}_settled_by_{what}"]:
+            said += f", which about {count(settled)} {unit} would settle"
+    return said
+
+
+def _with_interval(row: Row, name: str) -> str:
+    marks = {BETTER: "▲", WORSE: "▼", "not distinguishable": "=", "rests on too little": "~"}
+    mark = marks.get(row[f"{name}_verdict"], "")
+    if row[f"{name}_low"] is None:
+        return f"{mark} {factor(row[name])}".strip()
+    return f"{mark} {factor(row[name])} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"

@@ -1,0 +1,243 @@
+"""How confident each model is, and what that is good for: Top2Diff against accuracy, SDCs, and the cost of re-running.
+
+Sources: accuracy against delta, NeurIPS 2023, figures 4, 11 and 12; SDCs of images sorted by Top2Diff and coverage
+against overhead, ISSRE 2021, figures 6 and 7.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tgr_cli.metrics import top2diff
+from tgr_cli.report.draw import level, scaled
+from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.measured import DELTAS, TO_COVER, Faults, Run, alone, charts, key
+from tgr_cli.report.theme import DASHES, MARKS, Palette
+from tgr_cli.report.words import listed, number, percent, short_percent
+
+ACCURACY_DELTAS = top2diff.thresholds(0.0, 0.40, 0.01)  # as in the paper's sweep, and none at 0
+MARKED = (0.1, 0.3, 0.5)  # thresholds that are marked on the curves of coverage
+POINTS = 1500  # images up to which each is drawn
+BINS = 12
+
+
+def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+    """Give the figures there are artifacts for."""
+    if evaluated := [run for run in runs if run.golden]:
+        yield _accuracy(evaluated)
+    if struck := [run for run in runs if run.faults]:
+        yield _by_image(struck)
+    if both := [run for run in runs if run.faults and run.golden]:
+        yield _rerunning(both)
+
+
+def crossovers(first: Run, candidate: Run) -> list[float]:
+    """Return the deltas at which the candidate's accuracy overtakes the first run's, after having been below it."""
+    return top2diff.overtakes(_kept(first), _kept(candidate), ACCURACY_DELTAS)
+
+
+def cost(run: Run) -> tuple[float, float] | None:
+    """Return the lowest delta that covers TO_COVER of the SDCs, and the share of images then run again."""
+    covered = [share or 0.0 for share in _faults(run).covered.faulty]
+    reached = [place for place, share in enumerate(covered) if share >= TO_COVER]
+    return (float(DELTAS[reached[0]]), float(_overhead(run)[reached[0]])) if reached else None
+
+
+def _kept(run: Run) -> np.ndarray:
+    assert run.golden is not None
+    return top2diff.accuracy_kept(run.correct, run.golden.column("top2diff"), ACCURACY_DELTAS)
+
+
+def _overhead(run: Run) -> np.ndarray:
+    assert run.golden is not None
+    return top2diff.rerun_overhead(run.golden.column("top2diff"), DELTAS)
+
+
+def _faults(run: Run) -> Faults:
+    assert run.faults is not None
+    return run.faults
+
+
+def _accuracy(runs: Sequence[Run]) -> Figure:
+    rows = [
+        [run.name, delta, kept]
+        for run in runs
+        for delta, kept in zip(ACCURACY_DELTAS.tolist(), _kept(run).tolist(), strict=True)
+    ]
+    first, overtaking = runs[0], []
+    for run in runs[1:]:
+        if found := crossovers(first, run):
+            overtaking.append(f"{run.name} overtakes {first.name} at delta {listed([number(d) for d in found])}")
+    said = f" {'; '.join(overtaking)}." if overtaking else ""
+    if len(runs) > 1 and not overtaking:
+        said = f" No model overtakes {first.name} after having been behind."
+    return Figure(
+        "accuracy-against-delta",
+        "Accuracy against a threshold on Top2Diff",
+        "Images classified correctly with Top2Diff (top-1 minus top-2 probability) of at least delta, over all images "
+        "of golden.parquet; without faults. Rings mark where a model overtakes the first, having been behind it."
+        + said,
+        Table(("model", "delta", "accuracy"), rows),
+        [
+            Panel(key("accuracy_against_delta", chart[-1].name), partial(_draw_accuracy, runs=chart), alone(chart))
+            for chart in charts(runs)
+        ],
+    )
+
+
+def _draw_accuracy(axes: Axes, colours: Palette, *, runs: Sequence[Run]) -> None:
+    for place, run in enumerate(runs):
+        kept_D = _kept(run)
+        axes.plot(ACCURACY_DELTAS, kept_D, color=colours.models[place], linestyle=DASHES[place], label=run.name)
+        for delta in crossovers(runs[0], run) if place else ():
+            height = kept_D[int(np.argmin(np.abs(ACCURACY_DELTAS - delta)))]
+            axes.plot(
+                delta,
+                height,
+                marker="o",
+                markersize=9,
+                markerfacecolor="none",
+                markeredgewidth=1.4,
+                color=colours.models[place],
+            )
+            axes.annotate(
+                f"δ = {delta:g}", (delta, height), (5, 8), textcoords="offset points", color=colours.models[place]
+            )
+    axes.set_xlabel("delta")
+    axes.set_ylabel("accuracy kept")
+    axes.set_xlim(0, float(ACCURACY_DELTAS[-1]))
+    axes.margins(y=0.12)
+    scaled(axes.yaxis, logarithmic=False, shown=short_percent)
+
+
+def _by_image(runs: Sequence[Run]) -> Figure:
+    rows: list[list] = []
+    few = all(len(_faults(run).images.image_id) <= POINTS for run in runs)
+    for run in runs:
+        images = _faults(run).images
+        if few:
+            struck = zip(*(column if isinstance(column, list) else column.tolist() for column in images), strict=True)
+            rows += [[run.name, *row] for row in struck]
+        else:
+            rows += [[run.name, *row] for row in _binned(run)]
+    columns = ("image_id", "top2diff", "rows", "sdc_rate") if few else ("images", "top2diff", "rows", "sdc_rate")
+    said = "; ".join(f"{run.name} {_coefficient(run)} over {_faults(run).correlation.images:,} images" for run in runs)
+    points = "Dots are images, the line" if few else "The line shows"
+    return Figure(
+        "sdc-by-image",
+        "SDC rate of an image against its Top2Diff",
+        f"{points} means of {BINS} lots of images, equal in number and sorted by Top2Diff without a fault. An image's "
+        "SDC rate is over all faults that struck it, each by its sampling weight, sites alike; where weights differ it "
+        f"can pass 100 % by chance. Spearman's ρ with its interval (Bonett and Wright 2000): {said}.",
+        Table(("model", *columns), rows),
+        [
+            Panel(key("sdc_by_image", run.name), partial(_draw_images, run=run, place=min(n, 3), points=few), run.name)
+            for n, run in enumerate(runs)
+        ],
+    )
+
+
+def _coefficient(run: Run) -> str:
+    found = _faults(run).correlation
+    if np.isnan(found.coefficient):
+        return "none, as one side does not vary"
+    return f"{found.coefficient:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _binned(run: Run) -> list[tuple[int, float, int, float]]:
+    """Return, of every lot of images sorted by Top2Diff: images, mean Top2Diff, rows, and mean SDC rate."""
+    images = _faults(run).images
+    order = np.argsort(images.top2diff, kind="stable")
+    return [
+        (
+            len(lot),
+            float(images.top2diff[lot].mean()),
+            int(images.rows[lot].sum()),
+            float(images.sdc_rate[lot].mean()),
+        )
+        for lot in np.array_split(order, min(BINS, len(order)))
+    ]
+
+
+def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: bool) -> None:
+    images, colour = _faults(run).images, colours.models[place]
+    if points:
+        axes.plot(
+            images.top2diff,
+            images.sdc_rate,
+            marker="o",
+            markersize=3,
+            linestyle="",
+            color=colour,
+            alpha=0.35,
+            markeredgewidth=0,
+            clip_on=False,
+        )
+    lots = _binned(run)
+    axes.plot([lot[1] for lot in lots], [lot[3] for lot in lots], color=colours.ink, marker=MARKS[0], markersize=4)
+    axes.text(0.98, 0.97, f"ρ = {_coefficient(run)}", transform=axes.transAxes, ha="right", va="top", color=colours.ink)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Top2Diff without a fault")
+    axes.set_ylabel("SDC rate of the image")
+    scaled(axes.yaxis, logarithmic=False, shown=short_percent)
+
+
+def _rerunning(runs: Sequence[Run]) -> Figure:
+    rows = [
+        [run.name, delta, overhead, faulty, golden]
+        for run in runs
+        for delta, overhead, faulty, golden in zip(
+            DELTAS.tolist(),
+            _overhead(run).tolist(),
+            _faults(run).covered.faulty,
+            _faults(run).covered.golden,
+            strict=True,
+        )
+    ]
+    said = []
+    for run in runs:
+        if found := cost(run):
+            said.append(f"{run.name} covers {TO_COVER:.0%} of its SDCs by running {percent(found[1], 1)} again")
+    return Figure(
+        "coverage-against-overhead",
+        "SDCs caught against inferences run again",
+        "Inference-level re-running (ILR): an inference whose Top2Diff is below a threshold is run a second time. "
+        "Across: share of all images below it without a fault, the overhead. Up: share of SDCs below it with the "
+        "fault, as a check on every output sees it (sites alike, faults by their sampling weight). Marks: thresholds "
+        f"{listed([f'{delta:g}' for delta in MARKED])}. Dotted: what re-running at random would catch. "
+        + (f"{'; '.join(said)}." if said else ""),
+        Table(("model", "delta", "overhead", "sdc_coverage", "sdc_coverage_golden"), rows),
+        [
+            Panel(key("coverage_against_overhead", chart[-1].name), partial(_draw_rerun, runs=chart), alone(chart), 300)
+            for chart in charts(runs)
+        ],
+    )
+
+
+def _draw_rerun(axes: Axes, colours: Palette, *, runs: Sequence[Run]) -> None:
+    axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)))
+    level(axes, TO_COVER, colours.line)
+    for place, run in enumerate(runs):
+        overhead_D, covered = _overhead(run), _faults(run).covered.faulty
+        if None in covered:
+            continue
+        marked = [int(np.argmin(np.abs(DELTAS - delta))) for delta in MARKED]
+        axes.plot(
+            overhead_D,
+            covered,
+            color=colours.models[place],
+            linestyle=DASHES[place],
+            marker=MARKS[place],
+            markevery=marked,
+            label=run.name,
+            clip_on=False,
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("inferences run again")
+    axes.set_ylabel("SDCs caught")
+    for axis in (axes.xaxis, axes.yaxis):
+        scaled(axis, logarithmic=False, shown=short_percent)

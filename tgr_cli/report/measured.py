@@ -1,0 +1,110 @@
+"""What the report knows of one run: its artifacts, and what its faults come to, read once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.metrics import top2diff
+from tgr_cli.metrics.breakdown import ByImage, Correlation, Struck, by_bit, by_image, spearman
+from tgr_cli.metrics.summary import Network
+
+TOGETHER = 4  # models that one plot can show; of more, each is shown beside the first
+DELTAS = top2diff.thresholds(0.0, 1.0, 0.01)
+TO_COVER = 0.9  # share of SDCs at which the cost of re-running is quoted (ISSRE 2021, figure 8)
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Of thresholds DELTAS on Top2Diff: SDCs below them, seen with the fault or without; None where none was an SDC."""
+
+    faulty: Sequence[float | None]
+    golden: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What the rows of `injections` come to, the rows themselves let go."""
+
+    rows: int
+    bits: list[dict[str, Any]]
+    images: ByImage
+    correlation: Correlation
+    covered: Covered
+
+    @classmethod
+    def of(cls, struck: Struck, confidence: float) -> "Faults":
+        images = by_image(struck)
+        coverage = [
+            top2diff.sdc_coverage(struck.site, struck.names, struck.weight, seen_N, DELTAS)
+            for seen_N in (struck.faulty_top2diff, struck.golden_top2diff)
+        ]
+        plain = [[None if np.isnan(share) else share for share in shares.tolist()] for shares in coverage]
+        return cls(
+            rows=len(struck),
+            bits=by_bit(struck, confidence),
+            images=images,
+            correlation=spearman(images.top2diff, images.sdc_rate, confidence),
+            covered=Covered(*plain),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run: the artifacts there are of it. `vulnerability`, `faults` and `network` stand and
+    fall together."""
+
+    name: str
+    golden: Artifact | None = None
+    ranges: Artifact | None = None
+    training: Artifact | None = None
+    vulnerability: Artifact | None = None
+    faults: Faults | None = None
+    network: Network | None = None
+
+    @property
+    def campaign(self) -> Mapping[str, Any]:
+        """Return the settings of its campaign, empty without one."""
+        return self.vulnerability.provenance.config if self.vulnerability else {}
+
+    @property
+    def confidence(self) -> float:
+        return float(self.campaign.get("confidence", 0.99))
+
+    @property
+    def limited(self) -> bool:
+        """Return whether struck values were held to a range; else a handful of faults carry every mean dLoss."""
+        return self.campaign.get("limit") != "none"
+
+    @cached_property
+    def sites(self) -> list[dict[str, Any]]:
+        """Return its rows of `vulnerability`, in execution order."""
+        return self.vulnerability.table.to_pylist() if self.vulnerability else []
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Return which images it classifies correctly without a fault."""
+        assert self.golden is not None
+        return self.golden.column("prediction") == self.golden.column("label")
+
+
+def charts(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
+    """Give the runs that one plot shows together: all of a few, else the first with each other."""
+    if len(runs) <= TOGETHER:
+        yield tuple(runs)
+        return
+    for other in runs[1:]:
+        yield runs[0], other
+
+
+def alone(chart: Sequence[Run]) -> str:
+    """Return the name of the one run a plot shows, empty where it shows several, which its legend names."""
+    return chart[0].name if len(chart) == 1 else ""
+
+
+def key(*parts: str) -> str:
+    """Return a key made of these parts, fit for identifiers and file names."""
+    return "-".join("".join(c if c.isalnum() and c.isascii() else "_" for c in part) for part in parts)

@@ -1,0 +1,59 @@
+"""The report as one HTML file that needs nothing beside it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tgr_cli import __version__
+from tgr_cli.report import draw
+from tgr_cli.report.figure import Figure, Panel, Section
+from tgr_cli.report.theme import DARK, LIGHT
+
+TEMPLATE = "template.html.j2"
+NUMBER = re.compile(r"[▲▼=~≈ ]*[+-]?[\d.,]+(e[+-]?\d+)?( ?[%×])?( \(.*\))?( / [\d.,]+)?|–")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A title, the sentence below it, and sections in their order."""
+
+    title: str
+    opening: str
+    sections: Sequence[Section]
+
+    def figures(self) -> Iterator[Figure]:
+        """Give the figures of all sections."""
+        for section in self.sections:
+            yield from section.figures
+
+    def panels(self) -> Iterator[tuple[str, Panel]]:
+        """Give every panel with a name of its own, fit for a file."""
+        taken: dict[str, int] = {}
+        for figure in self.figures():
+            for panel in figure.panels:
+                taken[panel.key] = taken.get(panel.key, 0) + 1
+                yield (panel.key if taken[panel.key] == 1 else f"{panel.key}-{taken[panel.key]}"), panel
+
+
+def html(page: Page) -> str:
+    """Return the page: no script, nothing fetched, the same text for the same page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["numeric"] = lambda cell: NUMBER.fullmatch(cell) is not None
+    drawn = {id(panel): Markup(draw.svg(panel, f"p{place}")) for place, (_, panel) in enumerate(page.panels())}
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        svg=lambda panel: drawn[id(panel)],
+        light=Markup(LIGHT.variables()),
+        dark=Markup(DARK.variables()),
+        version=__version__,
+    )

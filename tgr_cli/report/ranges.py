@@ -1,0 +1,94 @@
+"""The values that sites take without a fault: largest and mean absolute (NeurIPS 2023, figures 3, 9 and 10)."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.report.draw import middle, scaled, spread_out
+from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.measured import Run, alone, charts, key
+from tgr_cli.report.sites import aligned, keys, side_by_side
+from tgr_cli.report.theme import DASHES, MARKS, Palette
+from tgr_cli.report.words import number
+
+QUANTITIES = {
+    "max_abs": ("Largest absolute value by site", "largest |value|"),
+    "mean_abs": ("Mean absolute value by site", "mean |value|"),
+}
+NAMED = 26  # sites up to which each is named on the axis
+
+
+def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+    """Give the figures of the runs whose ranges were profiled."""
+    profiled = [run for run in runs if run.ranges]
+    for column, (title, axis) in QUANTITIES.items() if profiled else ():
+        values = [value for run in profiled for value in _values(run, column)]
+        plotted = dict.fromkeys(group for chart in charts(profiled) for group in _groups(chart))
+        images = sorted({int(run.ranges.provenance.extra["images"]) for run in profiled if run.ranges})
+        yield Figure(
+            key(column),
+            title,
+            f"{axis[0].upper()}{axis[1:]} of each site's output without a fault, sites in execution order, the last "
+            f"one at the right, over {' or '.join(f'{n:,}' for n in images)} images of the training split, as "
+            "ranges.parquet has it. Struck values are held to ± the largest where --limit is clamp.",
+            Table(
+                ("model", *RANGES.arrow.names), [[run.name, *row.values()] for run in profiled for row in _rows(run)]
+            ),
+            [
+                Panel(
+                    key(column, group[-1].name),
+                    partial(_draw, runs=group, column=column, axis=axis, logarithmic=spread_out(values)),
+                    title=alone(group),
+                    height=310 if len(_sites(group)[0]) <= NAMED else 260,
+                )
+                for group in plotted
+            ],
+        )
+
+
+def _rows(run: Run) -> list[dict]:
+    assert run.ranges is not None
+    return run.ranges.table.to_pylist()
+
+
+def _values(run: Run, column: str) -> list[float]:
+    return [row[column] for row in _rows(run)]
+
+
+def _groups(chart: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
+    by_name = {run.name: run for run in chart}
+    for names in side_by_side({run.name: [row["site"] for row in _rows(run)] for run in chart}):
+        yield tuple(by_name[name] for name in names)
+
+
+def _sites(group: Sequence[Run]) -> tuple[list[str], list[str]]:
+    return aligned([[row["site"] for row in _rows(run)] for run in group])
+
+
+def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], column: str, axis: str, logarithmic: bool) -> None:
+    order, labels = _sites(runs)
+    for place, run in enumerate(runs):
+        rows = _rows(run)
+        at = [order.index(site) for site in keys([row["site"] for row in rows])]
+        axes.plot(
+            at,
+            [row[column] for row in rows],
+            color=colours.models[place],
+            marker=MARKS[place],
+            markersize=3.5,
+            linestyle=DASHES[place],
+            linewidth=1.3,
+            label=run.name,
+        )
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    if len(order) <= NAMED:
+        axes.set_xticks(range(len(order)), [middle(label, 20) for label in labels], rotation=90, fontsize=8.5)
+    else:
+        axes.set_xlabel(f"site, of {len(order)} in execution order")
+    axes.set_ylabel(axis)
+    scaled(axes.yaxis, logarithmic=logarithmic, shown=number)

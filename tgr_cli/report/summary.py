@@ -1,0 +1,108 @@
+"""The report's first page in words: what was measured, on what, and how each model fared."""
+
+from collections.abc import Sequence
+
+from tgr_cli.metrics.intervals import Estimate
+from tgr_cli.report.figure import Block
+from tgr_cli.report.measured import Run
+from tgr_cli.report.words import count, listed, number, percent, plural
+
+STRUCK = {"neuron": "activations", "weight": "weights", "bias": "biases", "buffer": "buffers"}
+SAMPLINGS = {"list": "from a list"}
+
+
+def opening(dataset: str, runs: Sequence[Run]) -> str:
+    """Return the sentence that says what the page is about."""
+    names = listed([run.name for run in runs], most=14)
+    against = f" {runs[0].name} is the baseline." if len(runs) > 1 else ""
+    faults = sum(run.faults.rows for run in runs if run.faults)
+    struck = f", struck with {plural(faults, 'fault')} in all" if faults else ""
+    return f"{plural(len(runs), 'model')} on {dataset}{struck}: {names}.{against}"
+
+
+def sentences(runs: Sequence[Run]) -> list[str]:
+    """Return one sentence a run: accuracy, faults, and the network's rates with intervals."""
+    return [said for run in runs if (said := _sentence(run))]
+
+
+def _sentence(run: Run) -> str:
+    parts = []
+    if run.golden:
+        images = run.golden.table.num_rows
+        parts.append(f"{percent(float(run.correct.mean()))} of {plural(images, 'image')} right without a fault")
+    if run.network and run.faults:
+        parts.append(
+            f"{_struck(run, run.faults.rows)} at "
+            f"{plural(len(run.sites), 'site')}; means over sites: SDC rate {_share(run.network.sdc_rate)}"
+        )
+        if any(row["non_finite"] for row in run.sites):
+            parts.append(f"with non-finite outcomes {_share(run.network.failure_rate)}")
+        if run.limited:
+            parts.append(f"mean dLoss {_nats(run.network.mean_dloss)}")
+        worst = max(run.sites, key=lambda row: row["sdc_rate"])
+        if worst["sdc_rate"]:
+            parts.append(f"the most SDCs at {worst['site']}, {percent(worst['sdc_rate'])}")
+    return f"{run.name}: {'; '.join(parts)}." if parts else ""
+
+
+def measured(runs: Sequence[Run]) -> Block:
+    """Return a row a run: what was measured, and how."""
+    columns = (
+        "model",
+        "images",
+        "accuracy",
+        "parameters",
+        "MACs",
+        "sites",
+        "faults",
+        "images struck",
+        "struck",
+        "sampling",
+        "range limit",
+        "label",
+        "seed",
+        "intervals",
+    )
+    return Block(columns, [_cells(run) for run in runs])
+
+
+def _cells(run: Run) -> tuple[str, ...]:
+    golden, sites = run.golden, run.vulnerability
+    facts = golden.provenance.extra if golden else {}
+    first = (
+        run.name,
+        count(golden.table.num_rows if golden else None),
+        percent(float(run.correct.mean()) if golden else None),
+        count(facts.get("params")),
+    )
+    if not sites or not run.faults:
+        return (*first, *["–"] * 10)
+    campaign = run.campaign
+    return (
+        *first,
+        count(sites.provenance.extra.get("macs")),
+        count(len(run.sites)),
+        count(run.faults.rows),
+        count(len(run.faults.images.image_id)),
+        f"{campaign.get('target', 'neuron')}: {campaign.get('targets', '–')}",
+        SAMPLINGS.get(campaign["sampling"], campaign["sampling"]),
+        str(campaign.get("limit")),
+        str(campaign.get("label")),
+        str(sites.provenance.seed),
+        f"{100 * run.confidence:g} %",
+    )
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{percent(estimate.mean)} ({percent(estimate.low)} to {percent(estimate.high)})"
+
+
+def _nats(estimate: Estimate) -> str:
+    flag = "" if estimate.reliable else ", which rests on too little"
+    return f"{number(estimate.mean)} nats ({number(estimate.low)} to {number(estimate.high)}){flag}"
+
+
+def _struck(run: Run, rows: int) -> str:
+    target = run.campaign.get("target", "neuron")
+    what = plural(rows, "single-bit fault") if target == "neuron" else plural(rows, "row") + " of single-bit faults"
+    return f"{what} in {STRUCK[target]}"

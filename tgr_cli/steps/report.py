@@ -1,0 +1,238 @@
+"""Put what was measured of one or more runs on one page: gather the artifacts there are, and write the HTML file."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.provenance import sha256_file
+from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, VULNERABILITY, Schema
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.data.datasets import DataSource
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics import breakdown, summary
+from tgr_cli.report import bits, comparison, confidence, draw, lineage, page, ranges, training, vulnerability
+from tgr_cli.report import summary as words
+from tgr_cli.report.figure import Figure, Section
+from tgr_cli.report.measured import Faults, Run
+from tgr_cli.report.words import listed
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps import compare, results, runs
+
+OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # all that is read of the rows
+SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that a page can be made of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which runs, the baseline first: folders by name within the data set's folder, or by path.
+
+    `png` is a folder for every plot as a picture.
+    """
+
+    runs: Sequence[str]
+    dataset: str = "imagenet"
+    name: str | None = None
+    workdir: Path = Path("runs")
+    out: Path | None = None
+    png: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise TgrError("there is no run to report on; name at least one run folder, the baseline first")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the page was written, and the pictures of its plots."""
+
+    path: Path
+    pictures: list[Path]
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Result:
+    """Gather the runs' artifacts and write the page; raises TgrError where they do not belong together."""
+    workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
+    folders = [runs.run_folder(workspace, name) for name in config.runs]
+    path = store.prepare(config.out or workspace.report)
+    if path.suffix == ".parquet":
+        raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
+    measured: list[Run] = []
+    for done, folder in enumerate(folders):
+        reporter.progress("runs read", done, len(folders))
+        measured.append(_measured(folder, reporter))
+        _refuse_unlike(measured)
+    compared = _compared(workspace, folders, measured, reporter)
+    made = page.Page(
+        f"Resilience of {workspace.dataset} classifiers",
+        words.opening(workspace.dataset, measured),
+        list(_sections(workspace, folders, measured, compared)),
+    )
+    with store.replacing(path) as temporary:
+        temporary.write_text(page.html(made), encoding="utf-8")
+    return Result(path, _pictures(config.png, made, reporter) if config.png else [])
+
+
+def _measured(folder: RunFolder, reporter: Reporter) -> Run:
+    """Return what there is of one run, its artifacts checked to be of one model."""
+    name = folder.path.resolve().name
+    if not any(getattr(folder, what).exists() for what in SHOWN):
+        raise TgrError(
+            f'{folder.path} holds nothing that a report shows; run "tgr evaluate" or "tgr inject" on the model first'
+        )
+    golden = runs.read_golden(folder.golden)[1] if folder.golden.exists() else None
+    profiled, trained = _read(folder.ranges, RANGES), _read(folder.training, TRAINING)
+    vulnerability_, faults, network = None, None, None
+    injections = _read(folder.injections, INJECTIONS, OF_INJECTIONS)
+    if injections:
+        vulnerability_ = store.read(folder.vulnerability, VULNERABILITY)
+        if vulnerability_.provenance.inputs.get("injections") != injections.sha256:
+            raise TgrError(f'{vulnerability_.path} was not made from {injections.path}; run "tgr inject" again')
+    reference = golden or injections or profiled
+    for artifact in (injections, vulnerability_, profiled):
+        if reference and artifact:
+            runs.refuse_other_model(reference, artifact)
+    if trained and reference and trained.provenance.model != reference.provenance.model:
+        reporter.note(f"{name}: its training curves are left out, as {trained.path} is of other weights")
+        trained = None
+    if injections and vulnerability_:
+        campaign = injections.provenance.config
+        clusters = "image" if campaign.get("target", "neuron") == "neuron" else "fault"
+        faults = Faults.of(breakdown.Struck.read(injections.table, clusters), campaign["confidence"])
+        network = summary.network(
+            vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
+        )
+    return Run(name, golden, profiled, trained, vulnerability_, faults, network)
+
+
+def _read(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> Artifact | None:
+    return store.read(path, schema, columns=columns) if path.exists() else None
+
+
+def _refuse_unlike(measured: Sequence[Run]) -> None:
+    """Raise TgrError where the last run is named like another, or was evaluated on other images."""
+    *before, last = measured
+    if last.name in [run.name for run in before]:
+        raise TgrError(f'two of the runs are called "{last.name}"; name each once, or rename the folder of one')
+    evaluated = next((run for run in before if run.golden), None)
+    if evaluated and evaluated.golden and last.golden:
+        runs.refuse_other_images(evaluated.golden, last.golden)
+
+
+def _compared(
+    workspace: Workspace, folders: Sequence[RunFolder], measured: Sequence[Run], reporter: Reporter
+) -> list[comparison.Row]:
+    """Return the rows of `comparison` of every run with all it takes against the first: as stored, or computed."""
+    able = [folder for folder, run in zip(folders, measured, strict=True) if run.golden and run.vulnerability]
+    if not able or able[0] is not folders[0] or len(able) < 2:
+        return []
+    if stored := _stored(workspace.comparison, able):
+        return stored
+    return compare.rows(able[0], able[1:], reporter)
+
+
+def _stored(path: Path, folders: Sequence[RunFolder]) -> list[comparison.Row]:
+    """Return the rows of a comparison that was made of these very artifacts against the first, else none."""
+    if not path.exists():
+        return []
+    schema, provenance, _ = store.describe(path)
+    baseline, *candidates = (folder.path.resolve().name for folder in folders)
+    inputs = {
+        f"{role} {folder.path.resolve().name}": sha256_file(getattr(folder, role))
+        for folder in folders
+        for role in ("golden", "injections", "vulnerability")
+    }
+    made_here = schema == COMPARISON and provenance.version == COMPARISON.version
+    if (
+        not made_here
+        or provenance.config.get("baseline") != baseline
+        or not inputs.items() <= provenance.inputs.items()
+    ):
+        return []
+    rows = store.read(path, COMPARISON).table.to_pylist()
+    return [row for name in candidates for row in rows if row["candidate"] == name]
+
+
+def _sections(
+    workspace: Workspace, folders: Sequence[RunFolder], measured: Sequence[Run], compared: Sequence[comparison.Row]
+) -> Iterator[Section]:
+    yield Section("summary", "Summary", [*words.sentences(measured), *comparison.sentences(compared)])
+    yield Section("measured", "What was measured", blocks=[words.measured(measured)])
+    if compared:
+        yield Section(
+            "comparison", "Comparison", blocks=[comparison.table(compared)], figures=[comparison.figure(compared)]
+        )
+    elif len(measured) > 1:
+        missing = _lacking(measured, "golden", "tgr evaluate") + _lacking(measured, "faults", "tgr inject")
+        yield Section("comparison", "Comparison", missing=missing)
+    else:
+        lone = "There is one run; name more, the baseline first, for a comparison."
+        yield Section("comparison", "Comparison", missing=[lone])
+    injected = _lacking(measured, "faults", "tgr inject")
+    evaluated = _lacking(measured, "golden", "tgr evaluate")
+    for key, title, figures, missing in (
+        ("sites", "Vulnerability by site", vulnerability.figures(measured), injected),
+        ("bits", "Outcome by bit", bits.figures(measured), injected),
+        ("ranges", "Value ranges", ranges.figures(measured), _lacking(measured, "ranges", "tgr profile-ranges")),
+        ("confidence", "Confidence: Top2Diff", confidence.figures(measured), [*evaluated, *injected]),
+        ("training", "Training", training.figures(measured), _lacking(measured, "training", "tgr train")),
+    ):
+        yield _section(key, title, list(figures), missing)
+    yield Section("lineage", "Lineage", blocks=[lineage.table(list(_lineage(workspace, folders)))])
+
+
+def _section(key: str, title: str, figures: list[Figure], missing: list[str]) -> Section:
+    return Section(key, title, figures=figures, missing=missing)
+
+
+def _lacking(measured: Sequence[Run], what: str, command: str) -> list[str]:
+    """Return the sentence that names the runs without an artifact and the command that makes it, none if all have."""
+    names = [run.name for run in measured if getattr(run, what) is None]
+    artifact = "injections" if what == "faults" else what
+    return [f'No {artifact} of {listed(names)}; "{command}" makes them.'] if names else []
+
+
+def _lineage(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[lineage.Made]:
+    """Give the artifacts of the runs, after those of the data set that any of them was made from."""
+    shared = [_made(path, workspace) for path in sorted(workspace.path.glob("*.parquet"))]
+    own = [
+        _made(path, workspace)
+        for folder in folders
+        for path in sorted(folder.path.glob("*.parquet"), key=lambda path: (_place(path), path.name))
+    ]
+    used, before = {digest for made in own for digest in made.provenance.inputs.values()}, -1
+    while len(used) != before:  # what made what made it
+        before = len(used)
+        used |= {d for made in shared if made.sha256 in used for d in made.provenance.inputs.values()}
+    yield from sorted((made for made in shared if made.sha256 in used), key=lambda made: len(made.provenance.inputs))
+    yield from own
+
+
+def _place(path: Path) -> int:
+    order = ("training", "golden", "ranges", "plan", "injections", "vulnerability")
+    return order.index(path.stem) if path.stem in order else len(order)
+
+
+def _made(path: Path, workspace: Workspace) -> lineage.Made:
+    record, command = store.run_record(path), None
+    if record.exists():
+        try:
+            command = str(json.loads(record.read_text(encoding="utf-8"))["command"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TgrError(f"{record} is no run record of tgr; remove it, the artifact stands without it") from error
+    inside = path.is_relative_to(workspace.path)
+    name = path.relative_to(workspace.path) if inside else Path(path.parent.resolve().name) / path.name
+    return lineage.Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)
+
+
+def _pictures(folder: Path, made: page.Page, reporter: Reporter) -> list[Path]:
+    panels, written = list(made.panels()), []
+    for done, (name, panel) in enumerate(panels):
+        reporter.progress("pictures", done, len(panels))
+        path = folder / f"{name}.png"
+        with store.replacing(path) as temporary:
+            temporary.write_bytes(draw.png(panel))
+        written.append(path)
+    return written

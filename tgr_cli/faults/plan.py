@@ -48,6 +48,13 @@ class Plan:
     def __len__(self) -> int:
         return len(self.number_F)
 
+    def by_fault(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first entry of each fault, [U], and which fault each entry is of, [F]."""
+        _, first_U, fault_F = np.unique(
+            np.stack([self.site_F, self.number_F]), axis=1, return_index=True, return_inverse=True
+        )
+        return first_U, fault_F
+
     def take(self, chosen: np.ndarray) -> "Plan":
         """Return the plan of some of the faults, given by their places."""
         arrays = {name: value[chosen] for name, value in vars(self).items() if name != "sites"}

@@ -15,13 +15,15 @@ IMAGES = 400
 SITES = [Site(f"s{number}", "conv", (4, 8, 8), 1) for number in range(4)]
 
 
-def struck(counts_S: np.ndarray, seed: int, *, same_images: bool, between: float = 0.3) -> tuple[Plan, np.ndarray]:
+def struck(
+    counts_S: np.ndarray, seed: int, *, same_images: bool, between: float = 0.3, images: int = IMAGES
+) -> tuple[Plan, np.ndarray]:
     """Return a plan and what its faults do: 5, ± what the image's faults have in common, ± what is a fault's own."""
     random = np.random.default_rng(seed)
-    image_effect_N = between * np.random.default_rng(99).standard_normal(IMAGES)
+    image_effect_N = between * np.random.default_rng(99).standard_normal(images)
     drawn, effects = [], []
     for spread, count in zip(SPREAD, counts_S.tolist(), strict=True):
-        image_F = np.arange(count) % IMAGES if same_images else random.integers(0, IMAGES, count)
+        image_F = np.arange(count) % images if same_images else random.integers(0, images, count)
         zeros = np.zeros(count, np.int64)
         drawn.append(Drawn(np.arange(count), image_F, zeros, np.arange(count) % 32, np.ones(count)))
         effects.append(5 + image_effect_N[image_F] + spread * random.standard_normal(count))
@@ -45,14 +47,37 @@ def test_the_main_stage_is_as_precise_as_asked_and_not_much_more(same_images: bo
     for seed in range(10):
         pilot, x_F = struck(np.full(4, 256), seed, **common)
         asked = allocation.for_target(
-            pilot, x_F, images=IMAGES, half_width=0.04, relative=True, largest=200_000, same_images=same_images
+            pilot, x_F, images=IMAGES, half_width=0.02, relative=True, largest=50_000, same_images=same_images
         )
         assert asked.reached
-        assert asked.half_width <= 0.04 * x_F.mean() * 1.02
+        assert asked.half_width <= 0.02 * x_F.mean() * 1.02
         widths.append(half_width(*struck(asked.counts_S, 1000 + seed, **common)))
-    widths = np.array(widths) / (0.04 * 5)
+    widths = np.array(widths) / (0.02 * 5)
     assert np.sum(widths > 1) <= 1
-    assert widths.mean() > 0.4
+    assert widths.mean() > 0.75
+
+
+@pytest.mark.parametrize("tail", [0.5, 0.8])  # lognormal: a kurtosis of 9 and of 34; real sites had 8 to 143
+def test_skewed_effects_are_allowed_for_at_less_than_twice_the_least_number_of_faults(tail: float) -> None:
+    scale_S, target = np.array([1.0, 2, 3, 4]), 0.03
+
+    def lognormal(counts_S: np.ndarray, seed: int) -> tuple[Plan, np.ndarray]:
+        plan, _ = struck(counts_S, seed, same_images=True, images=5000)
+        return plan, scale_S[plan.site_F] * np.exp(tail * np.random.default_rng(seed).standard_normal(len(plan)))
+
+    deviation_S = scale_S * np.sqrt(np.exp(tail**2) - 1)  # over the mean, as in the target
+    least = (2.576 * deviation_S.sum() / (len(scale_S) * target * scale_S.mean())) ** 2  # Neyman 1934
+    met, cost = [], []
+    for seed in range(100):
+        pilot, x_F = lognormal(np.full(4, 256), seed)
+        asked = allocation.for_target(
+            pilot, x_F, images=5000, half_width=target, relative=True, largest=10**5, same_images=True
+        )
+        plan, x_F = lognormal(asked.counts_S, 1000 + seed)
+        met.append(half_width(plan, x_F) <= target * np.bincount(plan.site_F, x_F / asked.counts_S[plan.site_F]).mean())
+        cost.append(asked.counts_S.sum() / max(least, 4 * allocation.FLOOR))
+    assert np.mean(met) >= 0.97
+    assert np.mean(cost) < 1.75
 
 
 def test_sites_get_faults_in_proportion_to_their_spread_within_the_bounds() -> None:
@@ -78,7 +103,7 @@ def test_images_bound_what_faults_can_reach() -> None:
         pilot, x_F, images=IMAGES, half_width=0.01, relative=True, largest=10**6, same_images=True
     )
     assert not asked.reached
-    assert 2.576 * 0.6 / np.sqrt(IMAGES) == pytest.approx(asked.best / np.sqrt(allocation.SAFETY), rel=0.15)
+    assert 2.576 * 0.6 / np.sqrt(IMAGES) == pytest.approx(asked.best, rel=0.15)
     assert asked.counts_S.max() < 10**6  # faults that would not help are not asked for
 
 
@@ -102,7 +127,7 @@ def test_faults_without_a_number_are_left_out() -> None:
     missing_F = x_F.copy()
     missing_F[::8] = np.nan
     left = allocation.for_target(pilot, missing_F, **common)
-    np.testing.assert_allclose(left.counts_S.sum() / whole.counts_S.sum(), 8 / 7, rtol=0.1)
+    np.testing.assert_allclose(left.counts_S.sum() / whole.counts_S.sum(), 8 / 7, rtol=0.05)
 
 
 def test_a_parameter_fault_counts_once_whatever_its_images() -> None:
@@ -120,8 +145,9 @@ def test_a_parameter_fault_counts_once_whatever_its_images() -> None:
     asked = allocation.for_target(
         Plan.joined([site], [drawn]), x_F, images=IMAGES, half_width=0.1, relative=False, largest=10**5
     )
-    expected = allocation.SAFETY * 2.576**2 * (9 + 1 / images + 35 / 513) / 0.1**2
-    assert asked.counts_S[0] == pytest.approx(expected, rel=0.1)
+    expected = 2.576**2 * (9 + 1 / images + 35 / 513) / 0.1**2
+    doubt = np.sqrt(3 / 512)  # the standard error of a variance, as a part of it, for normal effects
+    assert asked.counts_S[0] == pytest.approx(expected * (1 + allocation.ERRORS * doubt), rel=0.1)
 
 
 def test_bits_of_a_stratified_main_stage_spread_less() -> None:

@@ -66,6 +66,18 @@ def test_shares_follow_the_standard_deviations_that_the_pilot_shows() -> None:
     np.testing.assert_allclose(shares_SB[0, 29] / shares_SB[0, 30], np.sqrt((1 + quiet) / (9 + quiet)))
 
 
+def test_shares_rest_on_faults_and_not_on_the_images_each_was_tried_on() -> None:
+    once, often = (
+        stratified.pilot([WEIGHT], ALL, np.array([320]), bits=32, seed=0, images_per_fault=images) for images in (1, 4)
+    )
+    effect_F = np.random.default_rng(0).standard_normal(320) * (once.bit_F >= 29)
+    of_image_F = effect_F.repeat(4) + np.tile([5.0, -5.0, 5.0, -5.0], 320)  # as much up as down
+    expected_SB = stratified.neyman(once, effect_F, bits=32)
+    np.testing.assert_allclose(stratified.neyman(often, of_image_F, bits=32), expected_SB)
+    of_image_F[:4] = np.nan, np.nan, 5 + effect_F[0], -5 + effect_F[0]
+    np.testing.assert_allclose(stratified.neyman(often, of_image_F, bits=32), expected_SB)
+
+
 def test_a_bit_without_a_number_is_judged_by_the_others() -> None:
     pilot = stratified.pilot([CONV], ALL, np.array([320]), bits=32, seed=0)
     x_F = np.where(pilot.bit_F == 30, np.nan, pilot.bit_F == 29) * np.resize([-1.0, 1.0], 320)

@@ -5,7 +5,7 @@ bit a number in proportion to their standard deviation, which makes the estimate
 two different aspects of the representative method", Journal of the Royal Statistical Society 97, 1934). Only the main
 stage is estimated from: the pilot chose its sizes, and would bias it.
 
-Suffixes: N images of the pool, S sites, B bits, F faults.
+Suffixes: N images of the pool, S sites, B bits, F faults (entries of a plan), U faults, each once.
 """
 
 from collections.abc import Sequence
@@ -85,13 +85,18 @@ def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
     """Return the variance of x within each bit of each site, [S, B], as a pilot shows it.
 
     To what n faults of a bit show, the mean square of all the site's faults is added, divided by n + 1: few faults
-    without an effect do not show that there is none.
+    without an effect do not show that there is none. A fault in a parameter counts once, with the mean over those
+    images that gave a number.
     """
+    first_U, fault_F = pilot.by_fault()
     known_F = ~np.isnan(x_F)
-    cell_F = (pilot.site_F * bits + pilot.bit_F)[known_F]
-    x_F, shape = x_F[known_F], (len(pilot.sites), bits)
+    entries_U, total_U = np.bincount(fault_F, known_F), np.bincount(fault_F, np.where(known_F, x_F, 0))
+    known_U = entries_U > 0
+    x_U = total_U[known_U] / entries_U[known_U]
+    cell_U = (pilot.site_F * bits + pilot.bit_F)[first_U][known_U]
+    shape = (len(pilot.sites), bits)
     draws_SB, sum_SB, square_SB = (
-        np.bincount(cell_F, weights, minlength=shape[0] * bits).reshape(shape) for weights in (None, x_F, x_F**2)
+        np.bincount(cell_U, weights, minlength=shape[0] * bits).reshape(shape) for weights in (None, x_U, x_U**2)
     )
     shown_SB, shown_S1 = np.maximum(draws_SB, 1), np.maximum(draws_SB.sum(axis=1, keepdims=True), 1)
     variance_SB = np.maximum(square_SB / shown_SB - (sum_SB / shown_SB) ** 2, 0)

@@ -6,9 +6,9 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from tgr_cli.metrics.outcomes import OUTCOMES
-from tgr_cli.report.draw import decades, scaled, spread_out
+from tgr_cli.report.draw import scaled
 from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import Faults, Run, alone, charts, key
+from tgr_cli.report.measured import Faults, Run, alone, basis, charts, key
 from tgr_cli.report.theme import MARKS, Palette
 from tgr_cli.report.words import short_percent
 
@@ -30,21 +30,21 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     yield Figure(
         "outcomes-by-bit",
         "Outcome by bit",
-        "What became of flips of each bit, the highest bit to the left (of float32: sign, exponent, fraction); lines "
-        f"are intervals of the failures, SDC or non-finite, clustered by image. {how}",
+        f"What became of flips of each bit, the highest bit to the left (of float32: sign, exponent, fraction). {how} "
+        f"{basis(struck)} The intervals of SDCs are in the next figure, those of failures in the data.",
         table,
         [Panel(key("outcomes_by_bit", run.name), partial(_stacked, run=run), run.name, 250) for run in struck],
     )
-    rates = [row["sdc"] for run in struck for row in _of(run).bits]
-    within = decades(rates) if spread_out(rates) else None
+    limits = [row["sdc_high"] for run in struck for row in _of(run).bits if row["sdc"]]
+    top = min(1.0, 1.04 * max(limits, default=1.0))
     yield Figure(
         "sdc-by-bit",
         "SDC rate by bit",
-        "Share of flips of each bit that change the prediction, with intervals clustered by image"
-        f"{'; < at the edge of the logarithmic axis: the rate is 0 or lies below' if within else ''}. {how}",
+        "Share of flips of each bit that change the prediction, with intervals. Faint, up to the edge of the plot: "
+        f"none was seen to, of the few flips that were drawn there. {how} {basis(struck)}",
         table,
         [
-            Panel(key("sdc_by_bit", chart[-1].name), partial(_rates, runs=chart, within=within), alone(chart))
+            Panel(key("sdc_by_bit", chart[-1].name), partial(_rates, runs=chart, top=top), alone(chart))
             for chart in charts(struck)
         ],
     )
@@ -64,13 +64,6 @@ def _stacked(axes: Axes, colours: Palette, *, run: Run) -> None:
             name = outcome.replace("_", "-").replace("sdc", "SDC")
             axes.bar(bits, heights, 0.86, foot, color=getattr(colours, outcome), label=name)
         foot = [below + height for below, height in zip(foot, heights, strict=True)]
-    axes.vlines(
-        bits,
-        [row["failure_low"] for row in rows],
-        [row["failure_high"] for row in rows],
-        color=colours.ink,
-        linewidth=1,
-    )
     _by_bit(axes, colours, bits)
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of flips")
@@ -78,26 +71,19 @@ def _stacked(axes: Axes, colours: Palette, *, run: Run) -> None:
     scaled(axes.yaxis, logarithmic=False, shown=short_percent)
 
 
-def _rates(axes: Axes, colours: Palette, *, runs: Sequence[Run], within: tuple[float, float] | None) -> None:
-    edge = within[0] if within else 0.0
-    if within:
-        axes.set_yscale("log")
+def _rates(axes: Axes, colours: Palette, *, runs: Sequence[Run], top: float) -> None:
     for number, run in enumerate(runs):
         colour, shift = colours.models[number], (number - (len(runs) - 1) / 2) * 0.6 / len(runs)
         for row in _of(run).bits:
-            x, rate = row["bit"] - shift, row["sdc"]
-            if row["sdc_high"] > edge and rate > 0:
-                axes.vlines(x, max(row["sdc_low"], edge), row["sdc_high"], color=colour, linewidth=0.9, alpha=0.7)
-            shown = MARKS[number] if rate > edge or not within else "v"
-            axes.plot(x, max(rate, edge), marker=shown, markersize=3.5, color=colour, clip_on=False)
+            x, faint = row["bit"] - shift, not row["sdc"]
+            axes.vlines(x, row["sdc_low"], row["sdc_high"], color=colour, linewidth=0.9, alpha=0.25 if faint else 0.8)
+            if not faint:
+                axes.plot(x, row["sdc"], marker=MARKS[number], markersize=3.5, color=colour)
         axes.plot([], [], color=colour, marker=MARKS[number], linestyle="", label=run.name)
     _by_bit(axes, colours, [row["bit"] for run in runs for row in _of(run).bits])
-    if within:
-        axes.set_ylim(within)
-    else:
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(0, top)
     axes.set_ylabel("SDC rate")
-    scaled(axes.yaxis, logarithmic=within is not None, shown=short_percent)
+    scaled(axes.yaxis, logarithmic=False, shown=short_percent)
 
 
 def _by_bit(axes: Axes, colours: Palette, bits: Sequence[int]) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from tgr_cli.artifacts.schemas import COMPARISON
-from tgr_cli.metrics.verdict import BETTER, WORSE
+from tgr_cli.metrics.improvement import MEDIANS
+from tgr_cli.metrics.intervals import CONFIDENCE
+from tgr_cli.metrics.verdict import BETTER, NOT_DISTINGUISHABLE, TOO_LITTLE, WORSE
 from tgr_cli.report.draw import level, middle, scaled
-from tgr_cli.report.figure import Block, Figure, Panel, Table
+from tgr_cli.report.figure import Block, Figure, Panel, Said, Table
 from tgr_cli.report.measured import key
 from tgr_cli.report.theme import Palette
-from tgr_cli.report.words import count, factor, number, percent
+from tgr_cli.report.words import SPACE, count, factor, number, percent
 
 Row = Mapping[str, Any]  # a row of `comparison`
 FIGURES = {
@@ -25,68 +27,61 @@ FIGURES = {
     "median_overall": "median dLoss over all sites",
 }
 MAIN = ("last_layer", "overall", "sdc_overall")  # of which the sentences speak
+WITHOUT_MEANS = ("median_last_layer", "median_overall", "sdc_overall")  # where a run had no range limit
 
 
-def sentences(rows: Sequence[Row]) -> list[str]:
-    """Return one sentence a candidate: what its main figures and its accuracy say against the baseline."""
+def sentences(rows: Sequence[Row]) -> list[Said]:
+    """Return what the main figures and the accuracy of each candidate say against the baseline."""
     said = []
     for row in _own(rows):
-        parts = [_verdict(row, name) for name in MAIN if row[name] is not None]
+        parts = [_verdict(row, name) for name in _main(rows) if row[name] is not None]
         accuracy = (
             f"accuracy is {_in_words(row['accuracy_verdict'])}, {percent(row['accuracy_candidate'])} against "
             f"{percent(row['accuracy_baseline'])} (McNemar's p = {number(row['accuracy_p'], 2)})"
         )
-        said.append(f"{row['candidate']} against {row['baseline']}: {'; '.join([*parts, accuracy])}.")
+        said.append(Said(f"{row['candidate']} against {row['baseline']}", "; ".join([*parts, accuracy]) + "."))
     return said
 
 
 def table(rows: Sequence[Row]) -> Block:
     """Return a row a candidate, each on the images of its own campaign."""
-    shown = [name for name in FIGURES if any(row[name] is not None for row in _own(rows))]
     cells = [
         (
             row["candidate"],
-            percent(row["accuracy_baseline"]),
-            percent(row["accuracy_candidate"]),
+            f"{percent(row['accuracy_baseline'])} → {percent(row['accuracy_candidate'])}",
             f"{row['params_delta']:+,}",
             f"{row['macs_delta']:+,}",
-            *(_with_interval(row, name) for name in shown),
-            number(row["top2diff_baseline"]),
-            number(row["top2diff_candidate"]),
-            f"{count(row['faults_baseline'])} / {count(row['faults_candidate'])}",
+            *(_with_interval(row, name) for name in _main(rows)),
+            f"{number(row['top2diff_baseline'])} → {number(row['top2diff_candidate'])}",
         )
         for row in _own(rows)
     ]
-    columns = (
-        "model",
-        "accuracy, baseline",
-        "accuracy",
-        "parameters added",
-        "MACs added",
-        *(FIGURES[name] for name in shown),
-        "Top2Diff, baseline",
-        "Top2Diff",
-        "faults, baseline / model",
-    )
     return Block(
-        columns,
+        ("model", "accuracy", "parameters added", "MACs added", *(FIGURES[n] for n in _main(rows)), "Top2Diff"),
         cells,
-        "Factors are baseline / model, above 1 where the model is better, with intervals over faults and images: "
-        "trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests on too little.",
+        "Against the baseline. Factors are baseline / model, above 1 where the model is better, with intervals over "
+        "faults and images: trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests "
+        "on too little. Top2Diff is the mean over images classified correctly.",
     )
 
 
 def figure(rows: Sequence[Row]) -> Figure:
     """Return the plot of the improvement factors, one panel a figure, one line a candidate."""
     own = _own(rows)
-    shown = [name for name in FIGURES if any(row[f"{name}_low"] is not None for row in own)]
+    with_means = any(row["overall"] is not None for row in own)
+    shown = [
+        name
+        for name in FIGURES
+        if any(row[f"{name}_low"] is not None for row in own) and not (with_means and name in MEDIANS)
+    ]
     columns = COMPARISON.arrow.names
     return Figure(
         "improvement",
         "Improvement over the baseline",
         f"{own[0]['baseline']} divided by each model, on the images of each one's own campaign, with intervals on a "
         "logarithmic axis; right of 1 the model is better. Full marks: the interval leaves 1 out. Hollow: it holds 1, "
-        "or rests on too little. The data has the factors on common images too.",
+        "or rests on too little. Medians serve where a run had no range limit. The data has "
+        "the factors on common images too, and what would settle an undecided one.",
         Table(columns, [[row[name] for name in columns] for row in rows]),
         [
             Panel(key("improvement", name), partial(_draw, rows=own, name=name), FIGURES[name], 74 + 26 * len(own))
@@ -122,14 +117,22 @@ def _own(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["images"] == "own"]
 
 
+def _main(rows: Sequence[Row]) -> tuple[str, ...]:
+    return MAIN if any(row["overall"] is not None for row in rows) else WITHOUT_MEANS
+
+
 def _in_words(verdict: str | None) -> str:
-    return f"{verdict} at 99 %" if verdict in (BETTER, WORSE) or verdict == "not distinguishable" else str(verdict)
+    return (
+        f"{verdict} at {100 * CONFIDENCE:g}{SPACE}%"
+        if verdict in (BETTER, WORSE) or verdict == NOT_DISTINGUISHABLE
+        else str(verdict)
+    )
 
 
 def _verdict(row: Row, name: str) -> str:
     """Return what one factor says, as "mean dLoss over all sites is better at 99 %, 2.00× (1.50× to 2.60×)"."""
     verdict, said = row[f"{name}_verdict"], f"{FIGURES[name]} "
-    said += f"is {_in_words(verdict)}" if verdict != "rests on too little" else verdict
+    said += f"is {_in_words(verdict)}" if verdict != TOO_LITTLE else verdict
     said += f", {factor(row[name])}"
     if row[f"{name}_low"] is not None:
         said += f" ({factor(row[f'{name}_low'])} to {factor(row[f'{name}_high'])})"
@@ -140,7 +143,7 @@ def _verdict(row: Row, name: str) -> str:
 
 
 def _with_interval(row: Row, name: str) -> str:
-    marks = {BETTER: "▲", WORSE: "▼", "not distinguishable": "=", "rests on too little": "~"}
+    marks = {BETTER: "▲", WORSE: "▼", NOT_DISTINGUISHABLE: "=", TOO_LITTLE: "~"}
     mark = marks.get(row[f"{name}_verdict"], "")
     if row[f"{name}_low"] is None:
         return f"{mark} {factor(row[name])}".strip()

@@ -13,12 +13,14 @@ from matplotlib.axes import Axes
 from tgr_cli.metrics import top2diff
 from tgr_cli.report.draw import level, scaled
 from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import DELTAS, TO_COVER, Faults, Run, alone, charts, key
+from tgr_cli.report.measured import DELTAS, TO_COVER, Faults, Run, alone, basis, charts, key
 from tgr_cli.report.theme import DASHES, MARKS, Palette
-from tgr_cli.report.words import listed, number, percent, short_percent
+from tgr_cli.report.words import listed, percent, short_percent, tick
 
 ACCURACY_DELTAS = top2diff.thresholds(0.0, 0.40, 0.01)  # as in the paper's sweep, and none at 0
 MARKED = (0.1, 0.3, 0.5)  # thresholds that are marked on the curves of coverage
+SURE = 0.95  # median Top2Diff from which its axis is stretched towards 1
+NEAREST = 1e-6  # to 1, on that axis
 POINTS = 1500  # images up to which each is drawn
 BINS = 12
 
@@ -69,7 +71,7 @@ def _accuracy(runs: Sequence[Run]) -> Figure:
     first, overtaking = runs[0], []
     for run in runs[1:]:
         if found := crossovers(first, run):
-            overtaking.append(f"{run.name} overtakes {first.name} at delta {listed([number(d) for d in found])}")
+            overtaking.append(f"{run.name} overtakes {first.name} at delta {listed([tick(d) for d in found])}")
     said = f" {'; '.join(overtaking)}." if overtaking else ""
     if len(runs) > 1 and not overtaking:
         said = f" No model overtakes {first.name} after having been behind."
@@ -130,7 +132,8 @@ def _by_image(runs: Sequence[Run]) -> Figure:
         "SDC rate of an image against its Top2Diff",
         f"{points} means of {BINS} lots of images, equal in number and sorted by Top2Diff without a fault. An image's "
         "SDC rate is over all faults that struck it, each by its sampling weight, sites alike; where weights differ it "
-        f"can pass 100 % by chance. Spearman's ρ with its interval (Bonett and Wright 2000): {said}.",
+        f"can pass 100 % by chance. {basis(runs)} The axis of sure models is stretched towards 1. "
+        f"Spearman's ρ with its interval (Bonett and Wright 2000): {said}.",
         Table(("model", *columns), rows),
         [
             Panel(key("sdc_by_image", run.name), partial(_draw_images, run=run, place=min(n, 3), points=few), run.name)
@@ -143,7 +146,7 @@ def _coefficient(run: Run) -> str:
     found = _faults(run).correlation
     if np.isnan(found.coefficient):
         return "none, as one side does not vary"
-    return f"{found.coefficient:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return f"{found.coefficient:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
 
 
 def _binned(run: Run) -> list[tuple[int, float, int, float]]:
@@ -163,9 +166,10 @@ def _binned(run: Run) -> list[tuple[int, float, int, float]]:
 
 def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: bool) -> None:
     images, colour = _faults(run).images, colours.models[place]
+    stretched = bool(np.median(images.top2diff) > SURE)
     if points:
         axes.plot(
-            images.top2diff,
+            _placed(images.top2diff, stretched),
             images.sdc_rate,
             marker="o",
             markersize=3,
@@ -176,13 +180,29 @@ def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: 
             clip_on=False,
         )
     lots = _binned(run)
-    axes.plot([lot[1] for lot in lots], [lot[3] for lot in lots], color=colours.ink, marker=MARKS[0], markersize=4)
+    axes.plot(
+        _placed(np.array([lot[1] for lot in lots]), stretched),
+        [lot[3] for lot in lots],
+        color=colours.ink,
+        marker=MARKS[0],
+        markersize=4,
+    )
     axes.text(0.98, 0.97, f"ρ = {_coefficient(run)}", transform=axes.transAxes, ha="right", va="top", color=colours.ink)
-    axes.set_xlim(0, 1)
+    if stretched:
+        ends = (0.0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+        axes.set_xticks([float(_placed(np.array(end), stretched)) for end in ends], [f"{end:g}" for end in ends])
+        axes.set_xlim(0, -np.log10(NEAREST))
+    else:
+        axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Top2Diff without a fault")
     axes.set_ylabel("SDC rate of the image")
     scaled(axes.yaxis, logarithmic=False, shown=short_percent)
+
+
+def _placed(top2diff_I: np.ndarray, stretched: bool) -> np.ndarray:
+    """Return where values of Top2Diff stand on their axis: stretched, each further decade towards 1 takes as much."""
+    return -np.log10(np.maximum(1 - top2diff_I, NEAREST)) if stretched else top2diff_I
 
 
 def _rerunning(runs: Sequence[Run]) -> Figure:
@@ -200,7 +220,9 @@ def _rerunning(runs: Sequence[Run]) -> Figure:
     said = []
     for run in runs:
         if found := cost(run):
-            said.append(f"{run.name} covers {TO_COVER:.0%} of its SDCs by running {percent(found[1], 1)} again")
+            said.append(
+                f"{run.name} catches {short_percent(TO_COVER)} of its SDCs by running {percent(found[1], 1)} again"
+            )
     return Figure(
         "coverage-against-overhead",
         "SDCs caught against inferences run again",
@@ -208,7 +230,7 @@ def _rerunning(runs: Sequence[Run]) -> Figure:
         "Across: share of all images below it without a fault, the overhead. Up: share of SDCs below it with the "
         "fault, as a check on every output sees it (sites alike, faults by their sampling weight). Marks: thresholds "
         f"{listed([f'{delta:g}' for delta in MARKED])}. Dotted: what re-running at random would catch. "
-        + (f"{'; '.join(said)}." if said else ""),
+        f"{basis(runs)}{' ' if said else ''}{'; '.join(said)}{'.' if said else ''}",
         Table(("model", "delta", "overhead", "sdc_coverage", "sdc_coverage_golden"), rows),
         [
             Panel(key("coverage_against_overhead", chart[-1].name), partial(_draw_rerun, runs=chart), alone(chart), 300)
@@ -221,8 +243,9 @@ def _draw_rerun(axes: Axes, colours: Palette, *, runs: Sequence[Run]) -> None:
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)))
     level(axes, TO_COVER, colours.line)
     for place, run in enumerate(runs):
-        overhead_D, covered = _overhead(run), _faults(run).covered.faulty
-        if None in covered:
+        overhead_D = _overhead(run)
+        covered = [share for share in _faults(run).covered.faulty if share is not None]
+        if not covered:  # none of its faults was an SDC
             continue
         marked = [int(np.argmin(np.abs(DELTAS - delta))) for delta in MARKED]
         axes.plot(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import matplotlib
 import numpy as np
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
@@ -14,30 +15,39 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from tgr_cli.report.figure import Panel
 from tgr_cli.report.theme import LIGHT, STAND_INS, Palette, settings, themed
 
-WIDTH = 400  # pixels: a phone's, and a third of a desk's
+WIDTH = 360  # pixels: a phone's, and a third of a desk's
+LINE = 46  # characters of a legend that fit the width
 PNG_DPI = 216  # three times the 72 points that make an inch
+SUBDIVIDED: tuple[tuple[float, tuple[float, ...]], ...] = (  # ticks within a decade, by the decades shown
+    (2.5, (1,)),
+    (1.3, (1, 3)),
+    (0.7, (1, 2, 5)),
+    (0.0, (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8)),
+)
 SPREAD = 50  # from the smallest to the largest positive value: beyond it an axis is logarithmic
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 IDENTIFIED = re.compile(r' id="([^"]*)"')
 POINTED_AT = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 STRAY = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
+SIZE = re.compile('<svg width="[^"]*" height="[^"]*"')
 NAMESPACES = re.compile(r' xmlns(?::\w+)?="[^"]*"')
 FONT = re.compile(r"'DejaVu Sans'(?:, [^;\"]*)?")
-POSITION = re.compile(r"(?<![\w#.-])(-?\d+\.\d{3,})")
+TAG = re.compile("<[^>]*>")
+POSITION = re.compile(r"(?<![\w#.-])-?\d+\.\d{3,}")
 
 
-def svg(panel: Panel, prefix: str) -> str:
-    """Return a panel as an SVG element whose colours, font and size are the page's, identifiers starting with `prefix`.
+def svg(panel: Panel, prefix: str, label: str) -> str:
+    """Return a panel as an SVG element whose colours, font and size are the page's; the same panel gives the same text.
 
-    The same panel gives the same text.
+    Identifiers start with `prefix`, as those of all elements of a page must differ; `label` is what is read out.
     """
     drawn = _drawn(panel, STAND_INS, prefix, "svg").decode()
     drawn = NAMESPACES.sub("", STRAY.sub("", drawn)).replace("xlink:href", "href").strip()
     used = set(POINTED_AT.findall(drawn))
     drawn = IDENTIFIED.sub(lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", drawn)
     drawn = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", drawn)
-    drawn = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img"', drawn, count=1)
-    drawn = POSITION.sub(lambda found: f"{float(found[1]):.2f}", drawn)
+    drawn = SIZE.sub(lambda _: f'<svg role="img" aria-label="{escape(label)}"', drawn, count=1)
+    drawn = TAG.sub(lambda tag: POSITION.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), drawn)
     return re.sub(r"\n\s*", "\n", FONT.sub("var(--font)", themed(drawn)))
 
 
@@ -54,7 +64,14 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
         panel.draw(axes, colours)
         handles, labels = axes.get_legend_handles_labels()
         if len(labels) > 1:
-            canvas.legend(handles, [middle(label, 52) for label in labels], loc="outside upper left")
+            short = sum(len(label) + 6 for label in labels) < LINE
+            canvas.legend(
+                handles,
+                [middle(label, LINE) for label in labels],
+                loc="outside upper left",
+                ncols=len(labels) if short else 1,
+                columnspacing=1.2,
+            )
         if kind == "svg":
             canvas.savefig(written, format="svg", metadata=NO_METADATA)
         else:
@@ -81,7 +98,10 @@ def spread_out(values: Sequence[float | None]) -> bool:
 def scaled(axis: Axis, *, logarithmic: bool, shown: Callable[[float], str]) -> None:
     """Put an axis to a linear or logarithmic scale with few ticks, written by `shown`."""
     if logarithmic:
-        axis.set_major_locator(LogLocator(numticks=6))
+        low, high = axis.get_view_interval()
+        decades_shown = np.log10(high / low)
+        subs = next(subs for fewest, subs in SUBDIVIDED if decades_shown >= fewest)
+        axis.set_major_locator(LogLocator(subs=subs, numticks=6))
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(5))

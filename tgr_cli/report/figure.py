@@ -2,15 +2,18 @@
 
 import csv
 import io
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
 from tgr_cli.report.theme import Palette
 
+NONE = "–"  # a cell without a value
+NUMBER = re.compile(r"(?:[▲▼=~] )?[+-]?[\d.,]+(?:e[+-]?\d+)?(?:\s?[%×])?(?: \(.*\))?(?: [/→] [\d.,]+(?:\s%)?)?")
 FEW_ROWS = 48  # a table of up to so many is on the page as well
 
 
@@ -40,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: `draw` puts it into axes, in the colours it is given; `height` is in pixels at a width of 400."""
+    """One plot: `draw` puts it into axes, in the colours it is given; `height` is in pixels at a width of 360."""
 
     key: str
     draw: Callable[[Axes, Palette], None]
@@ -66,6 +69,19 @@ class Block:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    code: str = ""  # the column that holds command lines
+
+    def numeric(self, place: int) -> bool:
+        """Return whether a column holds numbers, which are set to the right."""
+        cells = [row[place] for row in self.rows if row[place] != NONE]
+        return place > 0 and bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells)
+
+
+class Said(NamedTuple):
+    """A sentence, and what it speaks of."""
+
+    of: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ class Section:
 
     key: str
     title: str
-    sentences: Sequence[str] = ()
+    sentences: Sequence[Said] = ()
     blocks: Sequence[Block] = ()
     figures: Sequence[Figure] = ()
     missing: Sequence[str] = field(default_factory=tuple)

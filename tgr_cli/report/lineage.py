@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tgr_cli.artifacts.provenance import Provenance
-from tgr_cli.report.figure import Block
+from tgr_cli.report.figure import NONE, Block
 
 SHORT = 12  # digits of a SHA-256 that are shown
 
@@ -26,9 +26,9 @@ def table(artifacts: Sequence[Made]) -> Block:
         (
             made.name,
             made.command or "not recorded",
-            _inputs(made.provenance.inputs, names) or "–",
-            "–" if made.provenance.seed is None else str(made.provenance.seed),
-            str(made.provenance.model)[:SHORT] if made.provenance.model else "–",
+            _inputs(made.provenance.inputs, names) or NONE,
+            NONE if made.provenance.seed is None else str(made.provenance.seed),
+            str(made.provenance.model)[:SHORT] if made.provenance.model else NONE,
             made.sha256[:SHORT],
             made.provenance.tgr,
         )
@@ -39,6 +39,7 @@ def table(artifacts: Sequence[Made]) -> Block:
         rows,
         "Inputs are told by their SHA-256, which each artifact keeps: a name stands where the file was found, else the "
         f"first {SHORT} digits. The model is the fingerprint of its weights. tgr show FILE says more.",
+        code="made by",
     )
 
 

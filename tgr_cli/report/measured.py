@@ -11,9 +11,11 @@ from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import top2diff
 from tgr_cli.metrics.breakdown import ByImage, Correlation, Struck, by_bit, by_image, spearman
 from tgr_cli.metrics.summary import Network
+from tgr_cli.report.words import SPACE, listed
 
+SAMPLINGS = {"list": "a list of faults"}
 TOGETHER = 4  # models that one plot can show; of more, each is shown beside the first
-DELTAS = top2diff.thresholds(0.0, 1.0, 0.01)
+DELTAS = np.array([*top2diff.thresholds(0.0, 0.99, 0.01), 0.995, 0.999, 0.9999, 0.99999, 1.0])
 TO_COVER = 0.9  # share of SDCs at which the cost of re-running is quoted (ISSRE 2021, figure 8)
 
 
@@ -98,6 +100,28 @@ def charts(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
         return
     for other in runs[1:]:
         yield runs[0], other
+
+
+def basis(runs: Sequence[Run]) -> str:
+    """Return the sentence that says what figures of these injected runs rest on."""
+    faults = [run.faults for run in runs if run.faults]
+    samplings = listed(list(dict.fromkeys(SAMPLINGS.get(s, f"{s} sampling") for s in _settings(runs, "sampling"))))
+    levels = listed([f"{100 * level:g}{SPACE}%" for level in sorted({run.confidence for run in runs})])
+    in_tensors = any(target != "neuron" for target in _settings(runs, "target"))
+    return (
+        f"{_span([each.rows for each in faults])} {'rows of faults' if in_tensors else 'faults'} a model on "
+        f"{_span([len(each.images.image_id) for each in faults])} images, {samplings}; intervals at {levels}, "
+        f"clustered by {'fault' if in_tensors else 'image'}."
+    )
+
+
+def _settings(runs: Sequence[Run], name: str) -> list[str]:
+    return [str(run.campaign.get(name, "neuron" if name == "target" else "")) for run in runs]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def alone(chart: Sequence[Run]) -> str:

@@ -1,8 +1,8 @@
 """The report as one HTML file that needs nothing beside it."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,7 +14,6 @@ from tgr_cli.report.figure import Figure, Panel, Section
 from tgr_cli.report.theme import DARK, LIGHT
 
 TEMPLATE = "template.html.j2"
-NUMBER = re.compile(r"[▲▼=~≈ ]*[+-]?[\d.,]+(e[+-]?\d+)?( ?[%×])?( \(.*\))?( / [\d.,]+)?|–")
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,10 @@ def html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["numeric"] = lambda cell: NUMBER.fullmatch(cell) is not None
-    drawn = {id(panel): Markup(draw.svg(panel, f"p{place}")) for place, (_, panel) in enumerate(page.panels())}
+    number = count()
     return environment.get_template(TEMPLATE).render(
         page=page,
-        svg=lambda panel: drawn[id(panel)],
+        svg=lambda panel, figure: Markup(draw.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())),
         light=Markup(LIGHT.variables()),
         dark=Markup(DARK.variables()),
         version=__version__,

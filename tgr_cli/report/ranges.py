@@ -11,50 +11,45 @@ from tgr_cli.report.figure import Figure, Panel, Table
 from tgr_cli.report.measured import Run, alone, charts, key
 from tgr_cli.report.sites import aligned, keys, side_by_side
 from tgr_cli.report.theme import DASHES, MARKS, Palette
-from tgr_cli.report.words import number
+from tgr_cli.report.words import listed, tick
 
-QUANTITIES = {
-    "max_abs": ("Largest absolute value by site", "largest |value|"),
-    "mean_abs": ("Mean absolute value by site", "mean |value|"),
-}
+QUANTITIES = {"max_abs": "largest |value|", "mean_abs": "mean |value|"}
 NAMED = 26  # sites up to which each is named on the axis
 
 
 def figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    """Give the figures of the runs whose ranges were profiled."""
+    """Give the figure of the runs whose ranges were profiled."""
     profiled = [run for run in runs if run.ranges]
-    for column, (title, axis) in QUANTITIES.items() if profiled else ():
-        values = [value for run in profiled for value in _values(run, column)]
-        plotted = dict.fromkeys(group for chart in charts(profiled) for group in _groups(chart))
-        images = sorted({int(run.ranges.provenance.extra["images"]) for run in profiled if run.ranges})
-        yield Figure(
-            key(column),
-            title,
-            f"{axis[0].upper()}{axis[1:]} of each site's output without a fault, sites in execution order, the last "
-            f"one at the right, over {' or '.join(f'{n:,}' for n in images)} images of the training split, as "
-            "ranges.parquet has it. Struck values are held to ± the largest where --limit is clamp.",
-            Table(
-                ("model", *RANGES.arrow.names), [[run.name, *row.values()] for run in profiled for row in _rows(run)]
-            ),
-            [
-                Panel(
-                    key(column, group[-1].name),
-                    partial(_draw, runs=group, column=column, axis=axis, logarithmic=spread_out(values)),
-                    title=alone(group),
-                    height=310 if len(_sites(group)[0]) <= NAMED else 260,
-                )
-                for group in plotted
-            ],
-        )
+    if not profiled:
+        return
+    wide = {column: spread_out([row[column] for run in profiled for row in _rows(run)]) for column in QUANTITIES}
+    plotted = dict.fromkeys(
+        (column, group) for chart in charts(profiled) for column in QUANTITIES for group in _groups(chart)
+    )
+    facts = [run.ranges.provenance.extra for run in profiled if run.ranges]
+    images = list(dict.fromkeys(f"{fact['images']:,} images of {fact['used']}" for fact in facts))
+    yield Figure(
+        "ranges",
+        "Largest and mean absolute value by site",
+        "Absolute values of each site's output without a fault, sites in execution order, each model's last layer at "
+        f"the right, over {listed(images)}, as ranges.parquet has them. "
+        "Under --limit clamp a struck value is held to ± the largest.",
+        Table(("model", *RANGES.arrow.names), [[run.name, *row.values()] for run in profiled for row in _rows(run)]),
+        [
+            Panel(
+                key(column, group[-1].name),
+                partial(_draw, runs=group, column=column, logarithmic=wide[column]),
+                title=alone(group),
+                height=310 if len(_sites(group)[0]) <= NAMED else 260,
+            )
+            for column, group in plotted
+        ],
+    )
 
 
 def _rows(run: Run) -> list[dict]:
     assert run.ranges is not None
     return run.ranges.table.to_pylist()
-
-
-def _values(run: Run, column: str) -> list[float]:
-    return [row[column] for row in _rows(run)]
 
 
 def _groups(chart: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
@@ -67,7 +62,7 @@ def _sites(group: Sequence[Run]) -> tuple[list[str], list[str]]:
     return aligned([[row["site"] for row in _rows(run)] for run in group])
 
 
-def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], column: str, axis: str, logarithmic: bool) -> None:
+def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], column: str, logarithmic: bool) -> None:
     order, labels = _sites(runs)
     for place, run in enumerate(runs):
         rows = _rows(run)
@@ -90,5 +85,5 @@ def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], column: str, axi
         axes.set_xticks(range(len(order)), [middle(label, 20) for label in labels], rotation=90, fontsize=8.5)
     else:
         axes.set_xlabel(f"site, of {len(order)} in execution order")
-    axes.set_ylabel(axis)
-    scaled(axes.yaxis, logarithmic=logarithmic, shown=number)
+    axes.set_ylabel(QUANTITIES[column])
+    scaled(axes.yaxis, logarithmic=logarithmic, shown=tick)

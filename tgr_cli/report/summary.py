@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from tgr_cli.metrics.intervals import Estimate
-from tgr_cli.report.figure import Block
+from tgr_cli.report.figure import NONE, Block, Said
 from tgr_cli.report.measured import Run
-from tgr_cli.report.words import count, listed, number, percent, plural
+from tgr_cli.report.words import SPACE, count, listed, number, percent, plural
 
 STRUCK = {"neuron": "activations", "weight": "weights", "bias": "biases", "buffer": "buffers"}
-SAMPLINGS = {"list": "from a list"}
 
 
 def opening(dataset: str, runs: Sequence[Run]) -> str:
@@ -20,29 +19,29 @@ def opening(dataset: str, runs: Sequence[Run]) -> str:
     return f"{plural(len(runs), 'model')} on {dataset}{struck}: {names}.{against}"
 
 
-def sentences(runs: Sequence[Run]) -> list[str]:
-    """Return one sentence a run: accuracy, faults, and the network's rates with intervals."""
-    return [said for run in runs if (said := _sentence(run))]
+def sentences(runs: Sequence[Run]) -> list[Said]:
+    """Return what each run comes to: accuracy, faults, and the network's rates with intervals."""
+    return [Said(run.name, f"{'; '.join(parts)}.") for run in runs if (parts := _parts(run))]
 
 
-def _sentence(run: Run) -> str:
+def _parts(run: Run) -> list[str]:
     parts = []
     if run.golden:
         images = run.golden.table.num_rows
         parts.append(f"{percent(float(run.correct.mean()))} of {plural(images, 'image')} right without a fault")
     if run.network and run.faults:
         parts.append(
-            f"{_struck(run, run.faults.rows)} at "
-            f"{plural(len(run.sites), 'site')}; means over sites: SDC rate {_share(run.network.sdc_rate)}"
+            f"{_struck(run, run.faults.rows)} at {plural(len(run.sites), 'site')} give, as means over sites, an SDC "
+            f"rate of {_share(run.network.sdc_rate)}"
         )
         if any(row["non_finite"] for row in run.sites):
             parts.append(f"with non-finite outcomes {_share(run.network.failure_rate)}")
         if run.limited:
-            parts.append(f"mean dLoss {_nats(run.network.mean_dloss)}")
+            parts.append(f"a mean dLoss of {_nats(run.network.mean_dloss)}")
         worst = max(run.sites, key=lambda row: row["sdc_rate"])
         if worst["sdc_rate"]:
-            parts.append(f"the most SDCs at {worst['site']}, {percent(worst['sdc_rate'])}")
-    return f"{run.name}: {'; '.join(parts)}." if parts else ""
+            parts.append(f"the highest SDC rate is that of {worst['site']}, {percent(worst['sdc_rate'])}")
+    return parts
 
 
 def measured(runs: Sequence[Run]) -> Block:
@@ -76,7 +75,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         count(facts.get("params")),
     )
     if not sites or not run.faults:
-        return (*first, *["–"] * 10)
+        return (*first, *[NONE] * 10)
     campaign = run.campaign
     return (
         *first,
@@ -84,12 +83,12 @@ def _cells(run: Run) -> tuple[str, ...]:
         count(len(run.sites)),
         count(run.faults.rows),
         count(len(run.faults.images.image_id)),
-        f"{campaign.get('target', 'neuron')}: {campaign.get('targets', '–')}",
-        SAMPLINGS.get(campaign["sampling"], campaign["sampling"]),
+        f"{STRUCK[campaign.get('target', 'neuron')]} of {str(campaign.get('targets', NONE)).replace(',', ', ')}",
+        str(campaign.get("sampling")),
         str(campaign.get("limit")),
         str(campaign.get("label")),
         str(sites.provenance.seed),
-        f"{100 * run.confidence:g} %",
+        f"{100 * run.confidence:g}{SPACE}%",
     )
 
 

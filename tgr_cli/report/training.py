@@ -11,7 +11,7 @@ from tgr_cli.report.draw import scaled
 from tgr_cli.report.figure import Figure, Panel, Table
 from tgr_cli.report.measured import Run, alone, charts, key
 from tgr_cli.report.theme import Palette
-from tgr_cli.report.words import number, short_percent
+from tgr_cli.report.words import short_percent, tick
 
 CURVES = {"loss": ("train_loss", "val_loss", "loss (nats)"), "top1": ("train_top1", "val_top1", "top-1 accuracy")}
 
@@ -52,5 +52,5 @@ def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], what: str) -> No
         )
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    scaled(axes.yaxis, logarithmic=False, shown=short_percent if what == "top1" else number)
+    scaled(axes.yaxis, logarithmic=False, shown=short_percent if what == "top1" else tick)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -3,20 +3,27 @@
 import math
 from collections.abc import Sequence
 
+SPACE = "\u00a0"  # a number and its unit stay on one line
+
 
 def percent(share: float | None, digits: int = 2) -> str:
     """Return a share of 1 as text in percent, an en dash for none."""
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def short_percent(share: float) -> str:
-    """Return a share of 1 as a tick of an axis has it."""
-    return f"{100 * share:.6g} %"
+    """Return a share of 1 in percent with no more digits than it has, as on an axis."""
+    return f"{100 * share:.6g}{SPACE}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number with `digits` significant digits, an en dash for none."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+    return "–" if value is None or math.isnan(value) else f"{value:#.{digits}g}".rstrip(".")
+
+
+def tick(value: float) -> str:
+    """Return a number with no more digits than it has, as on an axis."""
+    return f"{value:.6g}"
 
 
 def count(value: int | None) -> str:

@@ -99,8 +99,8 @@ def _measured(folder: RunFolder, reporter: Reporter) -> Run:
         trained = None
     if injections and vulnerability_:
         campaign = injections.provenance.config
-        clusters = "image" if campaign.get("target", "neuron") == "neuron" else "fault"
-        faults = Faults.of(breakdown.Struck.read(injections.table, clusters), campaign["confidence"])
+        struck = breakdown.Struck.read(injections.table, results.clusters(campaign))
+        faults = Faults.of(struck, campaign["confidence"])
         network = summary.network(
             vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
         )
@@ -123,7 +123,7 @@ def _refuse_unlike(measured: Sequence[Run]) -> None:
 
 def _compared(
     workspace: Workspace, folders: Sequence[RunFolder], measured: Sequence[Run], reporter: Reporter
-) -> list[comparison.Row]:
+) -> Sequence[comparison.Row]:
     """Return the rows of `comparison` of every run with all it takes against the first: as stored, or computed."""
     able = [folder for folder, run in zip(folders, measured, strict=True) if run.golden and run.vulnerability]
     if not able or able[0] is not folders[0] or len(able) < 2:
@@ -174,9 +174,9 @@ def _sections(
     evaluated = _lacking(measured, "golden", "tgr evaluate")
     for key, title, figures, missing in (
         ("sites", "Vulnerability by site", vulnerability.figures(measured), injected),
-        ("bits", "Outcome by bit", bits.figures(measured), injected),
+        ("bits", "Bit position", bits.figures(measured), injected),
         ("ranges", "Value ranges", ranges.figures(measured), _lacking(measured, "ranges", "tgr profile-ranges")),
-        ("confidence", "Confidence: Top2Diff", confidence.figures(measured), [*evaluated, *injected]),
+        ("confidence", "Confidence", confidence.figures(measured), [*evaluated, *injected]),
         ("training", "Training", training.figures(measured), _lacking(measured, "training", "tgr train")),
     ):
         yield _section(key, title, list(figures), missing)

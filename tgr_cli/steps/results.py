@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -63,9 +63,14 @@ def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
     """Return the faults of INJECTIONS rows, with the clusters and strata of the campaign whose settings these are."""
     return summary.Faults.read(
         table,
-        clusters="image" if config.get("target", "neuron") == "neuron" else "fault",
+        clusters=clusters(config),
         strata="bit" if config.get("sampling") == "stratified" else "none",
     )
+
+
+def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
+    """Return which rows of a campaign with these settings are alike: see `summary.Faults`."""
+    return "image" if config.get("target", "neuron") == "neuron" else "fault"
 
 
 def beside(injections: Path) -> Path:

@@ -46,12 +46,8 @@ def test_a_flip_as_a_table() -> None:
     assert ran.code == 0
     (before,) = (line for line in ran.out.splitlines() if "before" in line)
     (after,) = (line for line in ran.out.splitlines() if "after" in line)
-    assert [cell.strip() for cell in before.strip("│ ").split("│")] == [
-        *("before", "-1.5", "0xbfc00000", "1", "01111111", "10000000000000000000000")
-    ]
-    assert [cell.strip() for cell in after.strip("│ ").split("│")] == [
-        *("after", "-1.0", "0xbf800000", "1", "01111111", "00000000000000000000000")
-    ]
+    assert before.split() == [*("before", "-1.5", "0xbfc00000", "1", "01111111", "10000000000000000000000")]
+    assert after.split() == [*("after", "-1.0", "0xbf800000", "1", "01111111", "00000000000000000000000")]
 
 
 def test_a_number_that_the_format_does_not_hold_is_told(call) -> None:  # type: ignore[no-untyped-def]

@@ -6,19 +6,21 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
+from tgr_cli.commands import grid
 from tgr_cli.errors import printable
 from tgr_cli.reporting import Reporter
 
 PIPED_WIDTH = 160
+MIN_BAR, MAX_BAR = 10, 24
 
 
 class RateColumn(ProgressColumn):
@@ -37,8 +39,10 @@ class Console(Reporter):
         # A file or pipe has no width: there tables are as wide as they need, up to a screen's worth.
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
         self._stdout = sys.stdout  # the session turns away whatever else is printed
-        self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
-        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._out = RichConsole(
+            file=sys.stdout, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty(), width=width
+        )
+        self._err = RichConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         self.written: list[Path] = []
         self.facts: dict[str, Any] = {}  # for the run records: what may differ between equal runs
         self._bars: Progress | None = None
@@ -81,22 +85,44 @@ class Console(Reporter):
         for path in paths:
             self.note(f"wrote {path}")
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table of ready-made cells: the first column to the left, the others to the right."""
-        table = Table(title=escape(printable(title)), title_justify="left", header_style="bold")
-        for position, column in enumerate(columns):
-            table.add_column(escape(printable(column)), justify="left" if position == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(printable(cell)) for cell in row))
-        self._out.print(table)
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        bars: tuple[str, Sequence[float]] | None = None,
+        head: int = 0,
+    ) -> None:
+        """Print a table of ready-made cells, laid out as `grid` says, with its first `head` columns kept together.
+
+        On a terminal, where there is room, also a bar for each row: `bars` gives what they show and the values. A wide
+        table that is printed in several parts has them beside the first.
+        """
+        cells = [[printable(cell) for cell in row] for row in rows]
+        width = self._out.width
+        parts = grid.lay_out([printable(column) for column in columns], cells, width, head)
+        room = min(width - len(parts[0].rule) - len(grid.GAP), MAX_BAR)
+        if bars and room >= MIN_BAR and self._out.is_terminal and self._out.encoding.startswith("utf"):
+            what, values = bars
+            parts[0] = parts[0].beside(what, grid.bars(values, room))
+        self._out.print(printable(title), style="bold", markup=False)
+        for part in parts:
+            for line in part.header:
+                self._out.print(line, style="bold", markup=False, soft_wrap=True)
+            for line in (part.rule, *chain.from_iterable(part.rows), ""):
+                self._out.print(line, markup=False, soft_wrap=True)
 
     def line(self, text: str) -> None:
         """Print one line of data."""
-        self._out.print(escape(printable(text)))
+        self._out.print(printable(text), markup=False)
+
+    def text(self, text: str) -> None:
+        """Print a text as it is, for another program or a document to read."""
+        self._stdout.write(text)
 
     def json(self, value: Any) -> None:
         """Print `value` as strict JSON; numbers that are not finite become null."""
-        self._stdout.write(json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.text(json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _strict(value: Any) -> Any:
@@ -110,8 +136,17 @@ def _strict(value: Any) -> Any:
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """Return a share of 1 as text in percent; the only place where percent exists."""
-    return "-" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+    """Return a share of 1 as text in percent, with its sign."""
+    shown = in_percent(share, digits)
+    return shown if shown == "-" else f"{shown} %"
+
+
+def in_percent(share: float | None, digits: int = 2, sign: str = "") -> str:
+    """Return a share of 1 in percent, for a column that says so; the only place where percent exists.
+
+    With "+" for `sign` a gain shows its own.
+    """
+    return "-" if share is None or math.isnan(share) else f"{100 * share:{sign}.{digits}f}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -122,11 +157,6 @@ def number(value: float | None, digits: int = 4) -> str:
 def count(value: int) -> str:
     """Return a whole number with thousands separated."""
     return f"{value:,}"
-
-
-def factor(value: float | None) -> str:
-    """Return an improvement factor, as in `2.87×`."""
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}×"
 
 
 def duration(seconds: float) -> str:

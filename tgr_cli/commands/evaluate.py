@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import count, number, percent
+from tgr_cli.commands.console import count, in_percent, number
 from tgr_cli.commands.session import session
 
 
@@ -61,12 +61,12 @@ def evaluate(
         return
     console.table(
         f"{loaded.run.name} ({loaded.origin})",
-        ("images", "top-1", "top-5", "mean loss", "mean Top2Diff of correct images"),
+        ("images", "top-1 (%)", "top-5 (%)", "mean loss (nats)", "mean Top2Diff of correct images"),
         [
             (
                 count(figures.images),
-                percent(figures.top1),
-                percent(figures.top5),
+                in_percent(figures.top1),
+                in_percent(figures.top5),
                 number(figures.loss),
                 number(figures.top2diff),
             )

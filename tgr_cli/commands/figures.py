@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tgr_cli.commands.console import Console, count, number, percent
+from tgr_cli.commands.console import Console, count, in_percent, number, percent
 
 if TYPE_CHECKING:
     from tgr_cli.metrics.summary import Gate
     from tgr_cli.steps.results import Written
+
+COLUMNS = (
+    *("site", "SDC rate (%)", "mean dLoss (nats)", "lower limit", "upper limit"),
+    *("op", "faults", "sdc", "non-finite", "masked", "benign"),
+)
 
 
 def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" = None, verified: int = 0) -> None:
@@ -30,19 +35,13 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
             }
         )
         return
-    columns = (
-        "site",
-        "op",
-        "faults",
-        "sdc",
-        "non-finite",
-        "masked",
-        "benign",
-        "SDC rate",
-        "mean dLoss (nats)",
-        "interval",
+    console.table(
+        f"{result.run}: {result.faults:,} faults",
+        COLUMNS,
+        [_cells(row) for row in result.sites],
+        ("mean dLoss", [row["mean_dloss"] or 0.0 for row in result.sites]),
+        head=5,
     )
-    console.table(f"{result.run}: {result.faults:,} faults", columns, [_cells(row) for row in result.sites])
     console.line(
         f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
         f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
@@ -70,10 +69,9 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     counts = (count(row[name]) for name in ("faults", "sdc", "non_finite", "masked", "benign"))
-    interval = f"{number(row['mean_dloss_low'], 3)} to {number(row['mean_dloss_high'], 3)}"
+    mean, low, high = (number(row[f"mean_dloss{end}"], 3) for end in ("", "_low", "_high"))
     mark = "" if row["reliable"] else "~"
-    rate, dloss = percent(row["sdc_rate"]), number(row["mean_dloss"])
-    return row["site"], row["op"], *counts, rate, dloss, mark + interval
+    return row["site"], in_percent(row["sdc_rate"]), mean, mark + low, high, row["op"], *counts
 
 
 def _with_interval(estimate: Any, shown: Callable[[float], str], *, mark: bool = False) -> str:

@@ -7,11 +7,12 @@ import typer
 
 from tgr_cli.commands import options
 from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.idle import refuse_idle
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard
 from tgr_cli.commands.session import session
 
-FAULTS, SAMPLING, ENGINE, CAMPAIGN, GATES = "Faults", "Sampling", "Engine", "Campaign", "Gates"
-GATE_FAILED = 3
+FAULTS, SAMPLING, ENGINE, CAMPAIGN = "Faults", "Sampling", "Engine", "Campaign"
 
 
 def inject(
@@ -203,6 +204,7 @@ def inject(
 
     with session(ctx) as console:
         config = options.configure(step.Config, locals())
+        refuse_idle(ctx)
         if replay is not None:
             print_replay(console, again.run(config, replay, console))
             return
@@ -225,6 +227,4 @@ def inject(
         print_shard(console, result)
         return
     print_campaign(console, result.written, gate=result.gate, verified=result.verified)
-    if result.gate is not None and result.gate.verdict != "passed":
-        typer.echo(f"tgr: gate {result.gate.verdict}: {result.gate.sentence}", err=True)
-        raise typer.Exit(GATE_FAILED)
+    refuse_unless_passed(result.gate)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import number, percent
+from tgr_cli.commands.console import in_percent, number
 from tgr_cli.commands.session import session
 
 SHOWN = 0.05  # the table has one row for each multiple of it; the artifact has all
@@ -56,11 +56,11 @@ def top2diff_sweep(
         chosen = [row for row in rows if abs(row["delta"] / SHOWN - round(row["delta"] / SHOWN)) < 1e-6] or rows
         console.table(
             f"{model}: what a threshold on Top2Diff costs and catches",
-            ("delta", "accuracy kept", "run again", "SDCs caught", "SDCs on images below delta"),
+            ("delta", "accuracy kept (%)", "run again (%)", "SDCs caught (%)", "SDCs on images below delta (%)"),
             [
                 (
                     number(row["delta"]),
-                    *(percent(row[c]) for c in ("accuracy", "overhead", "sdc_coverage", "sdc_coverage_golden")),
+                    *(in_percent(row[c]) for c in ("accuracy", "overhead", "sdc_coverage", "sdc_coverage_golden")),
                 )
                 for row in chosen
             ],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import Console, count, number, percent
+from tgr_cli.commands.console import Console, count, in_percent, number
 from tgr_cli.commands.session import session
 
 HEAD, RECIPE, DISTURB, OPTIM = "Head", "Recipe", "Against faults", "Training"
@@ -278,15 +278,15 @@ def train(
     last = result.epochs[-1]
     console.table(
         result.run.name,
-        ("parameters", "epochs", "train loss", "validation loss", "top-1", "top-5"),
+        ("parameters", "epochs", "train loss (nats)", "validation loss (nats)", "top-1 (%)", "top-5 (%)"),
         [
             (
                 count(result.card.params),
                 count(last.epoch),
                 number(last.train_loss),
                 number(last.val_loss),
-                percent(last.val_top1),
-                percent(last.val_top5),
+                in_percent(last.val_top1),
+                in_percent(last.val_top5),
             )
         ],
     )

@@ -174,8 +174,7 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
     """
     if max_sdc_rate is None and max_dloss is None:
         return None
-    ranked: tuple[Literal["passed", "undecided", "failed"], ...] = ("passed", "undecided", "failed")
-    worst, sentences = 0, []
+    gates = []
     for what, estimate, gate in (
         ("sdc + non_finite rate", figures.failure_rate, max_sdc_rate),
         ("mean dLoss", figures.mean_dloss, max_dloss),
@@ -184,18 +183,24 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
             continue
         interval = f"the network's {what} is {estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
         if estimate.high <= gate and what == "mean dLoss" and not estimate.reliable:
-            verdict, sentence = 1, f"{interval}, within the gate of {gate:g} but resting on too few contributions"
+            sentence = f"{interval}, within the gate of {gate:g} but resting on too few contributions"
+            gates.append(Gate("undecided", sentence))
         elif estimate.high <= gate:
-            verdict, sentence = 0, f"{interval}, within the gate of {gate:g}"
+            gates.append(Gate("passed", f"{interval}, within the gate of {gate:g}"))
         elif estimate.low > gate:
-            verdict, sentence = 2, f"{interval}, above the gate of {gate:g}"
+            gates.append(Gate("failed", f"{interval}, above the gate of {gate:g}"))
         elif math.isnan(estimate.high):
-            verdict, sentence = 1, f"the network's {what} has no interval to hold against the gate of {gate:g}"
+            sentence = f"the network's {what} has no interval to hold against the gate of {gate:g}"
+            gates.append(Gate("undecided", sentence))
         else:
-            verdict, sentence = 1, f"{interval}, an interval that straddles the gate of {gate:g}"
-        worst = max(worst, verdict)
-        sentences.append(sentence)
-    return Gate(ranked[worst], "; ".join(sentences))
+            gates.append(Gate("undecided", f"{interval}, an interval that straddles the gate of {gate:g}"))
+    return worst(gates)
+
+
+def worst(gates: Sequence[Gate]) -> Gate:
+    """Return one gate for several: the worst verdict, and all sentences."""
+    ranked = ("passed", "undecided", "failed")
+    return Gate(max((gate.verdict for gate in gates), key=ranked.index), "; ".join(gate.sentence for gate in gates))
 
 
 def _at_least_0(estimate: Estimate) -> Estimate:

@@ -8,7 +8,7 @@ import math
 from typing import Literal
 
 from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
-from tgr_cli.metrics.summary import Gate
+from tgr_cli.metrics.summary import Gate, Row
 
 Verdict = Literal["better", "worse", "not distinguishable", "rests on too little"]
 BETTER: Verdict = "better"
@@ -39,19 +39,20 @@ def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: f
     return BETTER if only_candidate > only_baseline else WORSE
 
 
-def gate_on_improvement(candidate: str, what: str, factor: Estimate, minimum: float) -> Gate:
-    """Return whether a candidate's factor is at least `minimum` with confidence.
+def gate_on_improvement(row: Row, figure: str, minimum: float) -> Gate:
+    """Return whether an improvement factor of a candidate, in a row of `comparison`, is `minimum` with confidence.
 
     The gate passes where the interval's lower limit is at least the minimum, fails where the upper limit is below it,
     and is undecided between, and where the factor has no interval or rests on too little to pass.
     """
-    if math.isnan(factor.low):
-        return Gate("undecided", f"{candidate} has no interval of {what} to hold against the gate of {minimum:g}")
-    interval = f"{candidate} improves {what} {factor.mean:.4g}× ({factor.low:.4g} to {factor.high:.4g})"
-    if factor.high < minimum:
+    candidate, factor, low, high = (row[name] for name in ("candidate", figure, f"{figure}_low", f"{figure}_high"))
+    if low is None:
+        return Gate("undecided", f"{candidate}'s improvement ({figure}) has no interval to hold against {minimum:g}")
+    interval = f"{candidate}'s improvement ({figure}) is {factor:.4g} ({low:.4g} to {high:.4g})"
+    if high < minimum:
         return Gate("failed", f"{interval}, below the gate of {minimum:g}")
-    if factor.low < minimum:
+    if low < minimum:
         return Gate("undecided", f"{interval}, an interval that straddles the gate of {minimum:g}")
-    if not factor.reliable:
-        return Gate("undecided", f"{interval}, above the gate of {minimum:g} but resting on too few contributions")
+    if not row[f"{figure}_reliable"]:
+        return Gate("undecided", f"{interval}, within the gate of {minimum:g} but resting on too few contributions")
     return Gate("passed", f"{interval}, within the gate of {minimum:g}")

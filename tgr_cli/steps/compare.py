@@ -5,7 +5,7 @@ classify correctly (`common`), so that neither is measured on easier images.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,24 @@ import numpy as np
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
-from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, VULNERABILITY
-from tgr_cli.artifacts.store import Artifact
+from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.data.datasets import DataSource
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.metrics import improvement, summary, verdict
-from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, codes
+from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure
 from tgr_cli.metrics.mcnemar import mcnemar
 from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import results, runs
-
-# What moves the faults a campaign draws, or how they are judged; how many there are only widens the intervals.
-CHOICES = {
-    "--limit": "limit",
-    "--targets": "targets",
-    "--label": "label",
-    "--all-images": "all_images",
-    "--images": "images",
-    "--engine": "engine",
-}
+from tgr_cli.steps import runs
+from tgr_cli.steps.measured import Measured, note_choices, open_run, refuse_incomparable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which runs: folders by name within the data set's folder, or by path."""
+    """Which runs: folders by name within the data set's folder, or by path; and the gate each candidate is to pass.
+
+    `min_improvement` is held against the factor called `gate_on`, on the images of each model's own campaign.
+    """
 
     baseline: str
     candidates: Sequence[str]
@@ -46,60 +39,26 @@ class Config:
     name: str | None = None
     workdir: Path = Path("runs")
     out: Path | None = None
+    min_improvement: float | None = None
+    gate_on: str = "overall"
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
+        if self.gate_on not in improvement.FACTORS:
+            raise TgrError(
+                f'there is no factor called "{self.gate_on}" to gate on; the factors are '
+                f"{', '.join(improvement.FACTORS)}.{did_you_mean(self.gate_on, improvement.FACTORS)}"
+            )
 
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path and its rows."""
+    """The artifact's path, its rows, and the verdict on the gate, if one was set."""
 
     path: Path
     rows: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A measured run: its name, its artifacts, and what is read from them once."""
-
-    name: str
-    golden: Artifact
-    injections: Artifact
-    vulnerability: Artifact
-    rows: list[dict[str, Any]]
-    faults: summary.Faults
-
-    @property
-    def correct_ids(self) -> np.ndarray:
-        return self.golden.column("image_id")[runs.correct(self.golden)]
-
-    @property
-    def right_by_id(self) -> np.ndarray:
-        """Which images are classified correctly, bool [N] in the order of their ids."""
-        return runs.correct(self.golden)[np.argsort(self.golden.column("image_id"))]
-
-    @property
-    def limit(self) -> str:
-        return str(self.injections.provenance.config.get("limit"))
-
-    @property
-    def target(self) -> str:
-        return str(self.injections.provenance.config.get("target", "neuron"))
-
-    @property
-    def last(self) -> tuple[str, ...]:
-        return tuple(self.injections.provenance.extra["last_sites"])
-
-    @property
-    def clusters(self) -> int:
-        """How many clusters the intervals rest on: images, or of faults in tensors the faults."""
-        return len(np.unique(codes(self.faults.cluster)))
-
-    @property
-    def faults_a_site(self) -> float:
-        return (len(self.faults) if self.target == "neuron" else self.clusters) / len(self.rows)
+    gate: summary.Gate | None
 
 
 @dataclass(frozen=True)
@@ -121,17 +80,17 @@ class _Figures:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Compare every candidate with the baseline, write the `comparison` artifact and return its rows."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    opened = [_open(runs.run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
+    opened = [open_run(runs.run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
     names = [measured.name for measured in opened]
     for name in names:
         if names.count(name) > 1:
             raise TgrError(f'two of the runs are called "{name}"; name each once, or rename the folder of one')
     baseline, *candidates = opened
     for candidate in candidates:
-        _refuse(baseline, candidate)
+        refuse_incomparable(baseline, candidate)
     path = store.prepare(config.out or workspace.comparison)
     for measured in opened:
-        _note_choices(measured, baseline, reporter)
+        note_choices(measured, baseline, reporter)
     compared = [row for candidate in candidates for row in _rows(baseline, candidate, reporter)]
     inputs = {
         f"{role} {measured.name}": getattr(measured, role).sha256
@@ -145,33 +104,31 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         {name: [row[name] for row in compared] for name in COMPARISON.arrow.names},
         store.provenance_for(COMPARISON, config=facts, classes=baseline.golden.provenance.classes, inputs=inputs),
     )
-    return Result(path, compared)
+    return Result(path, compared, _gate(config, compared))
 
 
 def rows(baseline: RunFolder, candidates: Sequence[RunFolder], reporter: Reporter = SILENT) -> list[dict[str, Any]]:
     """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time."""
-    first = _open(baseline)
-    _note_choices(first, first, reporter)
+    first = open_run(baseline)
+    note_choices(first, first, reporter)
     found = []
     for folder in candidates:
-        candidate = _open(folder)
-        _refuse(first, candidate)
-        _note_choices(candidate, first, reporter)
+        candidate = open_run(folder)
+        refuse_incomparable(first, candidate)
+        note_choices(candidate, first, reporter)
         found += _rows(first, candidate, reporter)
     return found
 
 
-def _refuse(baseline: _Run, candidate: _Run) -> None:
-    """Raise TgrError where two runs were measured on other images, or struck at other kinds of places."""
-    runs.refuse_other_images(baseline.golden, candidate.golden)
-    if candidate.target != baseline.target:
-        raise TgrError(
-            f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
-            f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
-        )
+def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate | None:
+    """Return whether all candidates pass; None where there is no gate."""
+    if config.min_improvement is None:
+        return None
+    own = [row for row in compared if row["images"] == "own"]
+    return summary.worst([verdict.gate_on_improvement(row, config.gate_on, config.min_improvement) for row in own])
 
 
-def _rows(baseline: _Run, candidate: _Run, reporter: Reporter) -> list[dict[str, Any]]:
+def _rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[dict[str, Any]]:
     found = []
     common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
     for images, ids in (("own", None), ("common", common)):
@@ -186,42 +143,7 @@ def _rows(baseline: _Run, candidate: _Run, reporter: Reporter) -> list[dict[str,
     return found
 
 
-def _open(folder: RunFolder) -> _Run:
-    _, golden = runs.read_golden(folder.golden)
-    injections = store.read(folder.injections, INJECTIONS)
-    vulnerability = store.read(folder.vulnerability, VULNERABILITY)
-    for artifact in (injections, vulnerability):
-        runs.refuse_other_model(golden, artifact)
-    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
-        raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
-    rows = vulnerability.table.to_pylist()
-    name = folder.path.resolve().name
-    return _Run(
-        name, golden, injections, vulnerability, rows, results.read(injections.table, injections.provenance.config)
-    )
-
-
-def _note_choices(measured: _Run, baseline: _Run, reporter: Reporter) -> None:
-    if measured.limit == "none":
-        reporter.note(
-            f"{measured.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
-            "rest on medians and SDC rates only"
-        )
-    for option, name in CHOICES.items():
-        ours, theirs = (run.injections.provenance.config.get(name) for run in (measured, baseline))
-        if ours != theirs:
-            reporter.note(f"{measured.name} was injected with {option} {ours}, {baseline.name} with {theirs}")
-    missing = set(measured.last) - {row["site"] for row in measured.rows}
-    if missing or not measured.last:
-        where = ", ".join(sorted(missing)) or "its last layer (see --targets)"
-        reporter.note(f"{measured.name} has no fault at {where}, so no figure of its last layer")
-    if measured.injections.provenance.config.get("sampling") == "list":
-        reporter.note(
-            f"{measured.name} was injected from a list of faults: its figures describe that list, not the model"
-        )
-
-
-def _figures(measured: _Run, image_ids: np.ndarray | None) -> _Figures | None:
+def _figures(measured: Measured, image_ids: np.ndarray | None) -> _Figures | None:
     """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none."""
     shown = runs.correct(measured.golden)
     top2diff_N = measured.golden.column("top2diff")
@@ -233,7 +155,7 @@ def _figures(measured: _Run, image_ids: np.ndarray | None) -> _Figures | None:
     return _Figures(measured.rows, faults, top2diff_N[np.isin(measured.golden.column("image_id"), image_ids)])
 
 
-def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:
+def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:
     sides = ((baseline, before), (candidate, after))
     divided, by = (improvement.figures(figures.rows, figures.faults, measured.last) for measured, figures in sides)
     factors = improvement.improvement(divided, by)
@@ -243,8 +165,8 @@ def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: 
         "baseline": baseline.name,
         "candidate": candidate.name,
         "images": images,
-        "params_delta": _params(candidate) - _params(baseline),
-        "macs_delta": _macs(candidate) - _macs(baseline),
+        "params_delta": candidate.params - baseline.params,
+        "macs_delta": candidate.macs - baseline.macs,
     }
     for name, factor in factors.items():
         limits = {name: factor.mean, f"{name}_low": factor.low, f"{name}_high": factor.high}
@@ -268,7 +190,7 @@ def _row(baseline: _Run, candidate: _Run, images: str, before: _Figures, after: 
     return row
 
 
-def _settled(name: str, divided: Figure, by: Figure, measured: tuple[_Run, _Run]) -> dict[str, int]:
+def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, Measured]) -> dict[str, int]:
     """Return the column that says how many faults a site, or else images, would settle this figure, if any would."""
     in_tensors = measured[0].target != "neuron"
     found = settling(divided, by, faults_are_clusters=in_tensors)
@@ -282,11 +204,3 @@ def _rounded_up(value: float) -> int:
     """Return the next larger whole number of at most two significant digits: a forecast knows no more."""
     unit = 10 ** max(math.floor(math.log10(value)) - 1, 0)
     return math.ceil(value / unit) * unit
-
-
-def _params(measured: _Run) -> int:
-    return int(measured.golden.provenance.extra["params"])
-
-
-def _macs(measured: _Run) -> int:
-    return int(measured.vulnerability.provenance.extra["macs"])

@@ -1,0 +1,52 @@
+"""Tables for documents: Markdown, and LaTeX in the manner of the package booktabs."""
+
+import re
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from tgr_cli.commands.grid import is_numbers
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"$\sim$",
+    "^": r"\textasciicircum{}",
+    "×": r"$\times$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"$|$",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
+MINUS = re.compile(r"(?<![^\s(])-(?=\d)")  # before a number; a dash within a name stays one
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the table in Markdown, numbers to the right; what Markdown would take for its own is escaped."""
+    table = [[re.sub(r"([\\|*_`<\[\]~])", r"\\\1", cell) for cell in row] for row in (columns, *rows)]
+    right = _right(rows)
+    widths = [max(3, *map(cell_len, cells)) for cells in zip(*table, strict=True)]
+    rule = ["-" * (width - 1) + ":" if is_right else "-" * width for width, is_right in zip(widths, right, strict=True)]
+    lines = []
+    for row in (table[0], rule, *table[1:]):
+        cells = []
+        for cell, width, is_right in zip(row, widths, right, strict=True):
+            fill = " " * (width - cell_len(cell))
+            cells.append(fill + cell if is_right else cell + fill)
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def latex(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the table as a LaTeX tabular with the rules of booktabs; what TeX would take for its own is escaped."""
+    head, *body = (" & ".join(map(_tex, row)) + r" \\" for row in (columns, *rows))
+    places = "".join("r" if is_right else "l" for is_right in _right(rows))
+    lines = [rf"\begin{{tabular}}{{{places}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _right(rows: Sequence[Sequence[str]]) -> list[bool]:
+    return [is_numbers(cells) for cells in zip(*rows, strict=True)]
+
+
+def _tex(cell: str) -> str:
+    return MINUS.sub("$-$", "".join(LATEX.get(letter, letter) for letter in cell))

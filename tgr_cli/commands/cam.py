@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import Console, number
+from tgr_cli.commands.console import count
 from tgr_cli.commands.session import session
 from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
     from tgr_cli.saliency.attention import Summary
-    from tgr_cli.steps.cam import Result
 
 MAPS = ("map_before", "map_after")
 
@@ -107,19 +106,16 @@ def cam(
         console.json({"saliency": result.path, "grid": result.grid, "models": models, "rows": rows})
         return
     for summary in result.summaries:
-        _print(console, result, summary)
-
-
-def _print(console: Console, result: "Result", summary: "Summary") -> None:
-    columns = ("image", "before", "probability", "after", "probability", "correlation", "shift (of diagonal)")
-    rows = [_cells(row, result.classes) for row in result.rows if row["model"] == summary.model]
-    console.table(f"{summary.model} at {summary.layer}: Ablation-CAM before and after the faults", columns, rows)
-    console.line(
-        f"mean correlation {number(summary.correlation, 3)} ({summary.correlated} of {summary.images} images), "
-        f"mean shift {number(summary.shift, 3)} ({summary.shifted} of {summary.images}), mean probability of the class "
-        f"{number(summary.explained_before, 3)} before and {number(summary.explained_after, 3)} after; of the images, "
-        f"{summary.correct} are right without faults, {summary.changed} change prediction, {summary.non_finite} end "
-        "not finite"
+        console.table(
+            f"{summary.model} at {summary.layer}: Ablation-CAM before and after the faults",
+            ("image", "before", "probability", "after", "probability", "correlation", "shift (of diagonal)"),
+            [_cells(row, result.classes) for row in result.rows if row["model"] == summary.model],
+        )
+    cells = [_means(summary) for summary in result.summaries]
+    console.table(
+        f"Over {result.summaries[0].images} images, which illustrate and measure nothing",
+        ("figure", *(summary.model for summary in result.summaries)),
+        [(meaning, *(column[meaning] for column in cells)) for meaning in cells[0]],
     )
 
 
@@ -128,9 +124,23 @@ def _cells(row: dict[str, Any], classes: tuple[str, ...]) -> tuple[str, ...]:
     return (
         row["image_id"],
         classes[row["prediction_before"]],
-        number(row["top1_before"], 3),
+        _fixed(row["top1_before"]),
         "not finite" if after is None else classes[after],
-        number(row["top1_after"], 3),
-        number(row["correlation"], 3),
-        number(row["shift"], 3),
+        *(_fixed(row[name]) for name in ("top1_after", "correlation", "shift")),
     )
+
+
+def _means(summary: "Summary") -> dict[str, str]:
+    return {
+        "mean correlation of the maps": f"{_fixed(summary.correlation)} ({summary.correlated} images)",
+        "mean shift, of the diagonal": f"{_fixed(summary.shift)} ({summary.shifted} images)",
+        "mean probability of the explained class, before": _fixed(summary.explained_before),
+        "mean probability of the explained class, after": _fixed(summary.explained_after),
+        "images right without the faults": count(summary.correct),
+        "images with another prediction after": count(summary.changed),
+        "images with logits not finite after": count(summary.non_finite),
+    }
+
+
+def _fixed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

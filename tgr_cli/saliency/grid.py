@@ -4,6 +4,7 @@ Suffixes: C channels, H W height and width.
 """
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 from tgr_cli.errors import printable
 
 CELL, GAP, TEXT = 2.1, 0.08, 0.5  # inches: a picture's side, the space between two, the words below
-HEAD, FOOT = 0.62, 0.85  # inches: models' names above, legend and caption below
+HEAD, LEGEND, LINE = 0.62, 0.42, 0.17  # inches: models' names above; the legend and a caption's line below
 SIDE = 256  # pixels that a picture has at least, so that small ones are not blurred
 INK, FAINT, CHANGED = "#1b1b1f", "#6b6b76", "#c1400a"
 HEAT = matplotlib.colormaps["inferno"]
@@ -40,7 +41,10 @@ def draw(
     """
     count = len(pictures[0])
     columns = 1 + 2 * len(pictures)
-    width, height = columns * (CELL + GAP) + GAP, HEAD + count * (CELL + TEXT) + FOOT
+    width = columns * (CELL + GAP) + GAP
+    lines = textwrap.wrap(caption, int(width * 16))
+    foot = LEGEND + LINE * len(lines) + GAP
+    height = HEAD + count * (CELL + TEXT) + foot
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
 
@@ -80,13 +84,15 @@ def draw(
                 write(middle, below, words, size=9, color=colour, weight="bold" if colour == CHANGED else "normal")
                 if when == "after" and row["map_after"] is not None:
                     write(middle, below + 0.16, _moved(row), size=7.5, color=FAINT)
-    ramp = figure.add_axes((GAP / width, (FOOT - 0.2) / height, CELL / 2 / width, 0.1 / height))
+    ramp = figure.add_axes((GAP / width, (foot - 0.2) / height, CELL / 2 / width, 0.1 / height))
     ramp.imshow(HEAT(np.linspace(0, 1, SIDE))[None], aspect="auto")
     ramp.set_axis_off()
-    write(CELL / 2 + 3 * GAP, height - FOOT + 0.2, "0 to 1: share of a map's highest value", size=8, ha="left")
-    lines = textwrap.fill(caption, int(width * 14))
-    write(GAP, height - FOOT + 0.42, lines, size=8, color=FAINT, ha="left", va="top", linespacing=1.4)
-    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+    write(CELL / 2 + 3 * GAP, height - foot + 0.18, "0 to 1: share of a map's highest value", size=8, ha="left")
+    for number, line in enumerate(lines):
+        write(GAP, height - foot + LEGEND + number * LINE, line, size=8, color=FAINT, ha="left", va="top")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a letter that the font lacks is drawn as a box
+        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
 
 
 def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str) -> None:
@@ -107,8 +113,8 @@ def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str
         return
     map_HW = np.asarray(values, np.float32).reshape(row["height"], row["width"])
     size = grey_HW.shape[::-1]
-    smooth_HW = np.clip(np.asarray(Image.fromarray(map_HW).resize(size, Image.Resampling.BICUBIC)), 0, 1)
-    opacity_HW1 = STRONGEST * np.sqrt(smooth_HW)[..., None]
+    smooth_HW = np.clip(np.asarray(Image.fromarray(map_HW).resize(size, Image.Resampling.BILINEAR)), 0, 1)
+    opacity_HW1 = STRONGEST * smooth_HW[..., None] ** 0.7
     axes.imshow(HEAT(smooth_HW)[..., :3] * opacity_HW1 + grey_HW[..., None] * (1 - opacity_HW1))
 
 
@@ -129,7 +135,7 @@ def _prediction(row: Mapping[str, Any], when: str, classes: Sequence[str]) -> tu
 
 
 def _moved(row: Mapping[str, Any]) -> str:
-    correlation, shift = ("-" if row[name] is None else f"{row[name]:.2f}" for name in ("correlation", "shift"))
+    correlation, shift = ("-" if row[name] is None else f"{row[name]:.3f}" for name in ("correlation", "shift"))
     return f"correlation {correlation}, shift {shift}"
 
 

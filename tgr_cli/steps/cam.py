@@ -139,7 +139,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     caption = (
         f"Ablation-CAM of {'the class predicted without faults' if config.label == 'golden' else 'the true class'}, "
         f"before and after {len(faults):,} random single-bit faults in the weights, all at once "
-        f"(range limit: {config.limit}, seed {config.seed})."
+        f"(range limit: {config.limit}, seed {config.seed}). Below a picture its class, below a map the prediction and "
+        "its probability."
     )
     with store.replacing(picture) as temporary:
         grid.draw(temporary, rows, pictures, images.classes, caption)

@@ -17,7 +17,7 @@ from tgr_cli.reporting import Reporter
 from tgr_cli.saliency.layer import Layer, find, work_after
 from tgr_cli.steps import runs
 
-MOSTLY = 0.5  # of the work after the layer: what follows it is then no mere reading of its maps
+MOSTLY = 0.5  # of the work: a layer with so much after it is not one that the class is read from
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def open_models(
 ) -> list[Explained]:
     """Return the models ready to be explained, each at the layer of this name, or its last one with maps.
 
-    Two of one name are told apart by their fingerprints. Raises TgrError for a model that torch.export cannot trace.
+    Two of one name are told apart by their fingerprints. Raises TgrError for a model that torch.export cannot trace,
+    and where the last layer with maps is one of the first of all.
     """
     opened = []
     for model in models:
@@ -96,24 +97,19 @@ def open_models(
         except ExportError as error:
             raise TgrError(f"{error}; maps need its graph, so rewrite its forward until it can be traced") from error
         found = find(network, layer)
-        _tell(folder.name, network, found, reporter)
+        if layer is None and work_after(network, found) > MOSTLY:
+            raise TgrError(
+                f"the last layer with maps of {folder.name} is {found.name}, and most of the work comes after it, on "
+                f"tokens without a place in the image; name another layer, or this one with --layer {found.name}"
+            )
+        channels, height, width = found.shape
+        reporter.note(f"{folder.name}: maps are taken at {found.name}, {channels:,} channels of {height}×{width}")
         opened.append(Explained(folder.name, loaded, folder, network, found))
     shared = {name for name, count in Counter(model.name for model in opened).items() if count > 1}
     return [
         replace(model, name=f"{model.name}-{model.loaded.fingerprint[:8]}") if model.name in shared else model
         for model in opened
     ]
-
-
-def _tell(name: str, network: Network, layer: Layer, reporter: Reporter) -> None:
-    channels, height, width = layer.shape
-    reporter.note(f"{name}: maps are taken at {layer.name}, {channels:,} channels of {height}×{width}")
-    share = work_after(network, layer)
-    if share > MOSTLY:
-        reporter.note(
-            f"{share:.2f} of the multiply-accumulates of {name} come after {layer.name} and mix its places: read its "
-            "maps with care, or name another layer with --layer"
-        )
 
 
 def choose(images: ImageSet, count: int, ids: Sequence[str], reporter: Reporter) -> ImageSet:

@@ -1,0 +1,145 @@
+"""Which layer is explained, and its map: against Ablation-CAM done by hand, one channel after the other."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from toys import ToyNet, toy_net
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.graph import Network
+from tgr_cli.models import weights
+from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.saliency.ablation import Explainer
+from tgr_cli.saliency.layer import find, work_after
+
+SHAPE = (1, 8, 8)
+
+
+class Residual(nn.Module):
+    """Two ways from `stem` to the logits: through `branch` and past it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.branch, self.fc = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, ablated: int | None = None, seen: list[Tensor] | None = None) -> Tensor:
+        past = self.stem(x)
+        maps = self.branch(past.relu())
+        if seen is not None:
+            seen.append(maps)
+        if ablated is not None:
+            maps = maps.index_fill(1, torch.tensor(ablated), 0)
+        return self.fc((past + maps).relu().mean(dim=(2, 3)))
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(1, 5, 2, stride=2), nn.LayerNorm(5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, ablated: int | None = None, seen: list[Tensor] | None = None) -> Tensor:
+        maps = self.norm(self.conv(x).permute(0, 2, 3, 1))
+        if seen is not None:
+            seen.append(maps.permute(0, 3, 1, 2))
+        if ablated is not None:
+            maps = maps.index_fill(3, torch.tensor(ablated), 0)
+        return self.fc(maps.mean(dim=(1, 2)))
+
+
+def made(make: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return make().eval().requires_grad_(False)
+
+
+def by_hand(model: nn.Module, x_1CHW: Tensor, label: int) -> np.ndarray:
+    """Return relu(Σ drop_k · map_k) on the scale of [0, 1], drop_k the class's drop with channel k at zero."""
+    seen: list[Tensor] = []
+    score = model(x_1CHW, seen=seen)[0, label]
+    maps_CHW = seen[0][0]
+    drop_C = torch.stack([score - model(x_1CHW, ablated=k)[0, label] for k in range(len(maps_CHW))])
+    map_HW = (drop_C[:, None, None] * maps_CHW).sum(0).relu()
+    return ((map_HW - map_HW.min()) / (map_HW.max() - map_HW.min()).clamp(min=1e-7)).numpy()
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 16])
+@pytest.mark.parametrize(("make", "name"), [(Residual, "branch"), (ChannelsLast, "norm")])
+def test_the_map_is_that_of_ablations_done_by_hand(make: Callable[[], nn.Module], name: str, batch_size: int) -> None:
+    model = made(make)
+    before = weights.fingerprint(model)
+    network = Network.capture(model, SHAPE, batch_size=batch_size)
+    explainer = Explainer(network, find(network, name))
+    assert explainer.layer.channels_last == (make is ChannelsLast)
+    x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
+    logits_C = model(x_1CHW)[0]
+    assert logits_C.min() < 0  # divided by such a score, as grad-cam does, its map would be upside down
+    seen = explainer.see(x_1CHW[0])
+    assert seen.logits_C.numpy() == pytest.approx(logits_C.numpy(), abs=1e-6)
+    for label in range(3):
+        map_HW = explainer.explain(seen, label)
+        assert map_HW.max() > 0.99 or not map_HW.any()
+        assert map_HW == pytest.approx(by_hand(model, x_1CHW, label), abs=1e-3)
+    assert weights.fingerprint(model) == before
+
+
+def test_a_faulty_inference_is_that_of_a_model_with_the_faulty_weights() -> None:
+    model, other = made(Residual), made(Residual)
+    other.branch.weight.mul_(-2)
+    network = Network.capture(model, SHAPE, batch_size=2)
+    explainer = Explainer(network, find(network, "branch"))
+    x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
+    seen = explainer.see(x_1CHW[0], {"branch.weight": other.branch.weight})
+    assert seen.logits_C.numpy() == pytest.approx(other(x_1CHW)[0].numpy(), abs=1e-6)
+    assert explainer.explain(seen, 1) == pytest.approx(by_hand(other, x_1CHW, 1), abs=1e-3)
+    assert explainer.see(x_1CHW[0]).logits_C.numpy() == pytest.approx(model(x_1CHW)[0].numpy(), abs=1e-6)
+
+
+def test_a_layer_that_moves_no_logit_has_a_map_of_zeros() -> None:
+    model = made(Residual)
+    model.fc.weight.zero_()
+    network = Network.capture(model, SHAPE, batch_size=2)
+    explainer = Explainer(network, find(network, "branch"))
+    assert not explainer.explain(explainer.see(torch.rand(SHAPE)), 0).any()
+
+
+def test_the_default_is_the_last_layer_with_maps_that_everything_goes_through() -> None:
+    def chosen(model: nn.Module) -> tuple[str, tuple[int, int, int]]:
+        found = find(Network.capture(model.eval().requires_grad_(False), SHAPE, batch_size=2))
+        return found.name, found.shape
+
+    assert chosen(toy_net()) == ("pool", (6, 2, 2))
+    assert chosen(TextGuidedClassifier(ToyNet(5), 3, 5)) == ("backbone.pool", (6, 2, 2))
+    assert chosen(made(ChannelsLast)) == ("norm", (5, 4, 4))
+    # Not branch, which half of it goes past, nor the relu in the residual's forward, which has the sum's name.
+    name, shape = chosen(made(Residual))
+    assert name.startswith("relu")
+    assert shape == (4, 8, 8)
+
+
+def test_a_layer_by_name() -> None:
+    network = Network.capture(TextGuidedClassifier(ToyNet(5), 3, 5).eval().requires_grad_(False), SHAPE, batch_size=2)
+    assert find(network, "conv2").name == find(network, "backbone.conv2").name == "backbone.conv2"
+    assert find(network, "conv2").shape == (6, 4, 4)
+    assert find(network, "pool").shape == (6, 2, 2)  # of its last call
+    assert 0 < work_after(network, find(network)) < 0.1 < 0.5 < work_after(network, find(network, "conv1")) < 1
+    with pytest.raises(TgrError, match=r'--layer "conv3" is no module that the images go through; name one of .*conv2'):
+        find(network, "conv3")
+    with pytest.raises(TgrError, match=r'--layer "fc" has the shape 5 for one image, where maps'):
+        find(network, "fc")
+
+
+def test_a_model_without_maps_is_told() -> None:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(64, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.relu(self.fc(x.flatten(1)))
+
+    with pytest.raises(TgrError, match="no layer with maps over the image"):
+        find(Network.capture(made(Flat), SHAPE, batch_size=2))

@@ -1,0 +1,74 @@
+"""Options of `tgr inject` that do nothing beside others, refused where they are typed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+from tgr_cli.errors import TgrError
+
+NUMBERS = ("sampling", "injections", "images_per_fault", "pilot", "max_injections")
+OF_A_CAMPAIGN = ("confidence", "verify", "shard", "restart", "max_sdc_rate", "max_dloss")
+Options = Mapping[str, Any]
+
+
+def _drawn(given: Options) -> bool:
+    """Return whether the faults are drawn here: what a stored plan was drawn by is held against the plan."""
+    return not (given["plan"] or given["faults"])
+
+
+RULES: tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...] = (
+    (
+        lambda given: given["replay"] is not None,
+        "beside --replay, which runs one stored fault again and writes nothing",
+        (*NUMBERS, *OF_A_CAMPAIGN, *("seed", "target_ci", "all_images", "exhaustive", "plan", "plan_only", "out")),
+    ),
+    (
+        lambda given: given["exhaustive"] is not None,
+        "beside --exhaustive, which strikes everything at the last site",
+        (*NUMBERS, "seed", "engine", "confidence", "restart"),
+    ),
+    (
+        lambda given: given["faults"] is not None,
+        "beside --faults, which lists what is struck",
+        (*NUMBERS, "all_images"),
+    ),
+    (lambda given: given["faults"] and not given["verify"], "beside --faults, since nothing is drawn", ("seed",)),
+    (lambda given: given["target_ci"] is not None, "beside --target-ci, which chooses the number", ("injections",)),
+    (lambda given: _drawn(given) and given["target_ci"] is None, "without --target-ci", ("max_injections",)),
+    (
+        lambda given: _drawn(given) and given["target_ci"] is None and given["sampling"] != "stratified",
+        "without --sampling stratified or --target-ci",
+        ("pilot",),
+    ),
+    (
+        lambda given: _drawn(given) and given["target"] == "neuron",
+        "where neurons are struck, each fault on one image",
+        ("images_per_fault",),
+    ),
+    (
+        lambda given: given["target"] != "neuron",
+        "where tensors are struck: it names operations whose neurons are",
+        ("targets",),
+    ),
+    (lambda given: given["limit"] == "none", "beside --limit none", ("ranges",)),
+    (
+        lambda given: given["plan_only"] and given["target_ci"] is None,
+        "beside --plan-only, which estimates nothing",
+        ("confidence",),
+    ),
+)
+
+
+def refuse_idle(ctx: typer.Context) -> None:
+    """Raise TgrError where an option is typed that does nothing beside another; those in tgr.toml may be idle."""
+    for holds, where, names in RULES:
+        if holds(ctx.params) and (idle := [name for name in names if _typed(ctx, name)]):
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in idle)
+            do, them = ("do", "them") if len(idle) > 1 else ("does", "it")
+            raise TgrError(f"{options} {do} nothing {where}; leave {them} out")
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

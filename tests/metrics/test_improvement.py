@@ -3,11 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tgr_cli.metrics.estimates import Draws, medians
 from tgr_cli.metrics.improvement import FACTORS, figures, improvement
 from tgr_cli.metrics.intervals import skewed_interval
 from tgr_cli.metrics.summary import Faults
+from tgr_cli.metrics.verdict import on_factor
 
 NAN = math.nan
 
@@ -98,6 +100,41 @@ def test_a_factor_is_as_reliable_as_its_weaker_side():
     assert found["overall"].reliable
     assert not found["sdc_overall"].reliable
     assert found["sdc_overall"].effective == pytest.approx(5)
+
+
+def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) -> Faults:
+    """600 faults at each of two sites on images of this hardness, which dLoss and the chance of an SDC go with.
+
+    The mean dLoss is `scale` times that of the hardness, the SDC rate a tenth of that.
+    """
+    image_N = random.integers(0, len(hardness_N), 1200)
+    size_N = scale * hardness_N[image_N]
+    return Faults(
+        site=np.repeat(np.array(["conv", "fc"], object), 600),
+        image_id=image_N,
+        cluster=image_N,
+        stratum=np.zeros(1200, np.int64),
+        outcome=np.where(random.random(1200) < 0.1 * size_N, "sdc", "benign"),
+        weight=np.ones(1200),
+        dloss=size_N * random.exponential(size=1200),
+    )
+
+
+@pytest.mark.parametrize("true", [1.0, 2.0])
+def test_a_known_factor_is_held_at_the_nominal_rate_and_equal_models_are_not_told_apart(true):
+    """Of 200 pairs of campaigns, 99 % intervals hold it in as many as 99 % coins would in all but 1 of 1,000 cases."""
+    random, held, said = np.random.default_rng(7), dict.fromkeys(("overall", "sdc_overall"), 0), []
+    rows, least = [row("conv"), row("fc")], stats.binom.ppf(0.001, 200, 0.99)
+    for _ in range(200):
+        hardness_N = random.gamma(2, 0.5, 150)  # another sample of images each time
+        sides = [figures(rows, campaign(random, hardness_N, scale), ["fc"]) for scale in (1.0, 1 / true)]
+        found = improvement(*sides)
+        for name in held:
+            held[name] += found[name].low <= true <= found[name].high
+        said.append(on_factor(found["overall"]))
+    assert all(count >= least for count in held.values()), held
+    wanted = "not distinguishable" if true == 1 else "better"
+    assert said.count(wanted) >= least, said
 
 
 def drawn(weights: list[float]) -> Draws:

@@ -1,11 +1,15 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from toys import write_toy_parquet
 from toys_artifacts import invoke, site, write_golden, write_injections
+from typer.testing import CliRunner
 
+from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.schemas import COMPARISON
@@ -293,3 +297,101 @@ def test_faults_in_neurons_are_not_compared_with_faults_in_tensors():
 def test_a_candidate_is_needed():
     with pytest.raises(TgrError, match="no candidate to compare with the baseline; name at least one run more"):
         Config(baseline="net-baseline", candidates=[])
+
+
+def measured(folder: Path, model: str, size: float, *, images_differ: bool = False) -> None:
+    """A run of one site, 40 images each struck twice: dLoss half of `size` and one and a half, every fault an SDC."""
+    names = [f"{number:02d}" for number in range(40)]
+    write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), run=folder.name, model=model)
+    struck = names + (names if images_differ else names[::-1])
+    dloss = [0.5 * size, 1.5 * size] * 40
+    write_injections(folder / "injections.parquet", [(FC, "s" * 80, struck, dloss)], model=model)
+
+
+def gated(*options: object) -> Any:
+    return invoke("compare", "net-baseline", "net-text-descriptions", "--dataset", "digits", "-q", *options)
+
+
+@pytest.mark.parametrize(
+    ("minimum", "code", "verdict", "said"),
+    [
+        (1.5, 0, "passed", ""),
+        (2, 3, "undecided", "tgr: gate undecided: net-text-descriptions's improvement (overall) is 2 ("),
+        (3, 3, "failed", "below the gate of 3\n"),
+    ],
+)
+def test_a_gate_sets_the_exit_code(minimum, code, verdict, said):
+    measured(BASELINE, "base", 2.0)
+    measured(TEXT, "text", 1.0, images_differ=True)
+    shown = gated("--min-improvement", minimum, "--json")
+    assert shown.exit_code == code
+    assert json.loads(shown.stdout)["gate"]["verdict"] == verdict
+    assert said in shown.stderr
+    assert (shown.stderr == "") is (verdict == "passed")
+
+
+def test_a_gate_is_on_the_factor_that_is_named_and_all_candidates_are_to_pass():
+    measured(BASELINE, "base", 2.0)
+    measured(TEXT, "text", 1.0)
+    measured(FOLDER / "net-cosine", "cosine", 4.0)
+    alone = gated("--min-improvement", 1, "--gate-on", "sdc_overall", "--json")
+    assert (alone.exit_code, json.loads(alone.stdout)["gate"]["verdict"]) == (0, "passed")
+    both = invoke(
+        *("compare", "net-baseline", "net-text-descriptions", "net-cosine"),
+        *("--dataset", "digits"),
+        *("--min-improvement", 1),
+    )
+    assert both.exit_code == 3
+    assert "tgr: gate failed: net-text-descriptions's improvement (overall) is 2" in both.stderr
+    with pytest.raises(TgrError, match=r'no factor called "overal" to gate on; .* Did you mean "overall"'):
+        gated("--gate-on", "overal")
+
+
+def test_the_table_of_candidates_goes_into_documents_alone():
+    measured(BASELINE, "base", 2.0)
+    measured(TEXT, "text", 1.0)
+    arguments = ("compare", "net-baseline", "net-text-descriptions", "--dataset", "digits")
+    told = invoke(*arguments, "--markdown")
+    assert told.stdout == (
+        "| candidate             | accuracy of the baseline (%) | accuracy (gain) (%) | parameters added | MACs added "
+        "|      last layer (×) |         overall (×) | Top2Diff of the baseline | Top2Diff | verdict on mean dLoss "
+        "| verdict on SDC rate |\n"
+        "| --------------------- | ---------------------------: | ------------------: | ---------------: | ---------: "
+        "| ------------------: | ------------------: | -----------------------: | -------: | --------------------- "
+        "| ------------------- |\n"
+        "| net-text-descriptions |                       100.00 |      100.00 (+0.00) |               +9 |         +0 "
+        "| 2.00 (2.00 to 2.00) | 2.00 (2.00 to 2.00) |                      0.5 |      0.5 | better                "
+        "| not distinguishable |\n"
+    )
+    assert "wrote runs/digits/comparison.parquet\nthe factors are of mean dLoss, with 99 % intervals" in told.stderr
+    assert invoke(*arguments, "--latex", "-q").stdout.splitlines()[4] == (
+        r"net-text-descriptions & 100.00 & 100.00 (+0.00) & +9 & +0 & 2.00 (2.00 to 2.00) & 2.00 (2.00 to 2.00) & 0.5 "
+        r"& 0.5 & better & not distinguishable \\"
+    )
+
+
+@pytest.mark.parametrize("formats", [("--json", "--latex"), ("--markdown", "--latex"), ("--json", "--markdown")])
+def test_one_format_at_once(formats):
+    shown = CliRunner().invoke(app, ["compare", "a", "b", *formats])
+    assert shown.exit_code == 2
+    assert "--json, --markdown and --latex exclude each other" in shown.stderr
+
+
+def test_two_campaigns_of_one_model_with_other_seeds_are_not_distinguishable(tmp_path):
+    """The toy on 120 images: weights, images and sites are the same, the faults are others."""
+    write_toy_parquet(tmp_path / "toy.parquet", 120)
+    model = ("--model", "toys:build_toy", "--weights", "none", "--crop", 8, "--mean", "0.5", "--std", "0.5")
+    data = ("--dataset", f"parquet:{tmp_path / 'toy.parquet'}", "--name", "toy")
+    for seed in (1, 2):
+        run_folder = Path(f"seed{seed}")
+        where = (*model, *data, "-q")
+        invoke("evaluate", *where, "--out", run_folder / "golden.parquet")
+        invoke("inject", *where, "--seed", seed, "--injections", 600, "--out", run_folder / "injections.parquet")
+    own = json.loads(invoke("compare", "seed1", "seed2", *data, "--json", "-q").stdout)["rows"][0]
+    assert own["accuracy_p"] == 1
+    assert own["overall"] != 1
+    for name in ("overall", "overall_by_macs"):
+        assert own[f"{name}_low"] < 1 < own[f"{name}_high"]
+        assert own[f"{name}_verdict"] == "not distinguishable"
+        settled = (own[f"{name}_settled_by_faults"], own[f"{name}_settled_by_images"])
+        assert sum(wanted is not None for wanted in settled) == 1

@@ -41,10 +41,21 @@ def settling(
         return None
     distance = value - low if value > 0 else high - value
     wanted = (value / distance) ** 2  # share of today's variance at which the limit that faces 1 reaches it
-    _, error_C = logarithm.totals()
-    total = float((error_C**2).sum())
-    alone = total if faults_are_clusters else min(float((logarithm.error**2).sum()), total)
-    shared = total - alone
-    if MOST_TIMES * (wanted * total - shared) >= alone:
-        return Settling(alone / (wanted * total - shared), "faults")
+    alone, shared = variance_parts(logarithm)
+    if faults_are_clusters:
+        alone, shared = alone + shared, 0.0
+    spare = wanted * (alone + shared) - shared
+    if MOST_TIMES * spare >= alone:
+        return Settling(alone / spare, "faults")
     return Settling(1 / wanted, "images")
+
+
+def variance_parts(figure: Figure) -> tuple[float, float]:
+    """Return what each draw adds to the variance alone, and what the draws of one cluster share, which is at least 0.
+
+    Draws of one cluster that make up for each other share less than nothing: the first is then the whole.
+    """
+    _, error_C = figure.totals()
+    total = float((error_C**2).sum())
+    alone = min(float((figure.error**2).sum()), total)
+    return alone, total - alone

@@ -1,0 +1,82 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tgr_cli.metrics.estimates import Draws, Figure, means
+from tgr_cli.metrics.settling import Settling, settling, variance_parts
+
+NAN = math.nan
+IMAGES = 40
+CERTAIN = Figure(1.0, np.ones(IMAGES), np.zeros(IMAGES), np.arange(IMAGES))  # a candidate whose figure has no error
+
+
+def undecided(errors: list[list[float]], share: float) -> Figure:
+    """A baseline with these errors at an image's draws, above 1 by √share of what its interval reaches."""
+    error = np.array(errors)
+    total = float((error.sum(axis=1) ** 2).sum())
+    reach = stats.t.ppf(0.995, IMAGES - 1) * math.sqrt(total * IMAGES / (IMAGES - 1))
+    value = math.exp(math.sqrt(share) * reach)
+    images = np.repeat(np.arange(IMAGES), error.shape[1])
+    return Figure(value, np.ones(error.size), value * error.ravel(), images)
+
+
+def both_signs(*errors: float) -> list[list[float]]:
+    """Errors of the draws of an image, with the other sign on every other image: they are not skewed."""
+    return [[sign * error for error in errors] for sign in (1e-3, -1e-3)] * (IMAGES // 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "share", "expected"),
+    [
+        # Draws alone: at a quarter of the variance, four times the faults.
+        ((1.0, 0.0), 0.25, Settling(4, "faults")),
+        # Each of two draws the same: half of the variance stays. Three quarters are left with twice the faults; half is
+        # never, and twice the images it takes.
+        ((1.0, 1.0), 0.75, Settling(2, "faults")),
+        ((1.0, 1.0), 0.5, Settling(2, "images")),
+        ((1.0, 1.0), 0.25, Settling(4, "images")),
+        # 200 times the faults would do, 1 / 0.5025 times the images are the shorter way.
+        ((1.0, 1.0), 0.5025, Settling(1 / 0.5025, "images")),
+        # Draws that make up for each other share nothing.
+        ((3.0, -1.0), 0.25, Settling(4, "faults")),
+    ],
+)
+def test_what_would_settle_a_factor_by_hand(errors, share, expected):
+    found = settling(undecided(both_signs(*errors), share), CERTAIN)
+    assert found.more == expected.more
+    assert found.times == pytest.approx(expected.times)
+    below = undecided(both_signs(*errors), share)
+    below = Figure(1 / below.value, below.contribution, below.error / below.value**2, below.cluster)
+    assert settling(below, CERTAIN).times == pytest.approx(expected.times)
+
+
+def test_faults_that_are_clusters_need_no_images():
+    assert settling(undecided(both_signs(1.0, 1.0), 0.25), CERTAIN, faults_are_clusters=True) == Settling(
+        pytest.approx(4), "faults"
+    )
+
+
+@pytest.mark.parametrize("value", [NAN, 0.0, 1.0, 100.0])
+def test_a_factor_that_is_missing_equal_or_decided_is_not_to_be_settled(value):
+    baseline = replace(undecided(both_signs(1.0, 0.0), 0.5), value=value)
+    assert settling(baseline, CERTAIN) is None
+
+
+def test_the_parts_of_the_variance_are_those_of_a_known_population():
+    """Values are an image's own, of variance 4, plus noise of variance 9; 600 draws fall on 100 images at random.
+
+    Alone: (4 + 9) / 600. Shared: 4 / 100 (Cochran 1977, chapter 10, of draws with replacement).
+    """
+    random, found = np.random.default_rng(5), []
+    for _ in range(400):
+        image_N = random.integers(0, 100, 600)
+        values_N = 10 + random.normal(0, 2, 100)[image_N] + random.normal(0, 3, 600)
+        zeros = np.zeros(600, np.int64)
+        figure = means(Draws(1, zeros, zeros, image_N, np.ones(600)), values_N).combined(np.ones(1))
+        found.append(variance_parts(figure))
+    alone, shared = np.mean(found, axis=0)
+    assert alone == pytest.approx(13 / 600, rel=0.02)
+    assert shared == pytest.approx(4 / 100, rel=0.05)

@@ -173,6 +173,7 @@ def _forward(result: str) -> Callable[[], object]:
 EVALUATE, PROFILE, INJECT = f"evaluate {TOY}", f"profile-ranges {TOY}", f"inject {TOY} --injections 2"
 TRAIN = "train --model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --epochs 1"
 SPOILT = f"{EVALUATE} --quiet --weights none".replace("toys:build_toy", "spoilt:build")
+LISTED = f"inject {TOY}"
 SPOILT_INJECT = SPOILT.replace("evaluate", "inject --label golden --injections 2")
 WITHOUT_SITES = """
 class build(nn.Module):
@@ -350,12 +351,12 @@ CASES = [
         _write("rows.txt", "\n".join(map(str, range(1, 11)))),
     ),
     # faults
-    Case("fault at no site", f"{INJECT} --faults faults.csv", ('"fcc"', 'Did you mean "fc"?'), _fault(site="fcc")),
-    Case("fault outside the site", f"{INJECT} --faults faults.csv", ("index [3]", "[3]"), _fault(index="3")),
-    Case("fault at no bit", f"{INJECT} --faults faults.csv", ("bit 32", "0 to 31"), _fault(bit="32")),
-    Case("fault in a huge bit", f"{INJECT} --faults faults.csv", ("bit 9", "0 to 31"), _fault(bit="9" * 30)),
-    Case("fault on no image", f"{INJECT} --faults faults.csv", ("toy/99.png",), _fault(image="toy/99.png")),
-    Case("no fault", f"{INJECT} --faults faults.csv", ("no fault",), _write("faults.csv", "site,index,bit,image_id\n")),
+    Case("fault at no site", f"{LISTED} --faults faults.csv", ('"fcc"', 'Did you mean "fc"?'), _fault(site="fcc")),
+    Case("fault outside the site", f"{LISTED} --faults faults.csv", ("index [3]", "[3]"), _fault(index="3")),
+    Case("fault at no bit", f"{LISTED} --faults faults.csv", ("bit 32", "0 to 31"), _fault(bit="32")),
+    Case("fault in a huge bit", f"{LISTED} --faults faults.csv", ("bit 9", "0 to 31"), _fault(bit="9" * 30)),
+    Case("fault on no image", f"{LISTED} --faults faults.csv", ("toy/99.png",), _fault(image="toy/99.png")),
+    Case("no fault", f"{LISTED} --faults faults.csv", ("no fault",), _write("faults.csv", "site,index,bit,image_id\n")),
     Case("row out of range to replay", f"inject {TOY} --replay 9", ("rows 0 to 8", "row 9")),
     Case("unknown engine", f"{INJECT} --engine ful", ("ful", 'Did you mean "full"?')),
     Case("unknown limit", f"{INJECT} --limit clip", ("clip", "clamp")),
@@ -401,7 +402,7 @@ CASES = [
         "wrong value in tgr.toml", TRAIN.replace(" --epochs 1", ""), ("--epochs",), _write("tgr.toml", "epochs = []"), 2
     ),
     Case("unknown command", "injekt", ("injekt", "tgr --help"), code=2),
-    Case("missing list of faults", f"{INJECT} --faults nowhere.csv", ("nowhere.csv", "does not exist")),
+    Case("missing list of faults", f"{LISTED} --faults nowhere.csv", ("nowhere.csv", "does not exist")),
     Case("unknown option", f"{INJECT} --fault 3", ("--fault", "--faults"), code=2),
     Case("missing option", "inject --dataset digits", ("--model", "tgr inject --help"), code=2),
     Case("missing argument", "compare", ("baseline", "tgr compare --help"), code=2),

@@ -23,10 +23,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
     A `.csv` file needs these columns, `index` written as `3 1 2`; anything else must be an `injections` artifact.
     """
-    if path.suffix != ".csv":
-        return store.read(path, INJECTIONS).table.select(COLUMNS).to_pylist()
     if not path.exists():
         raise TgrError(f"{path} does not exist; name a CSV file of faults or an injections artifact with --faults")
+    if path.suffix != ".csv":
+        return store.read(path, INJECTIONS).table.select(COLUMNS).to_pylist()
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

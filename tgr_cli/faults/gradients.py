@@ -54,6 +54,16 @@ class Route:
         return tuple(node for node in (self.inner, self.curve, self.joined, self.pool) if node is not None)
 
 
+def graph_of(network: AnyNetwork) -> Network:
+    """Return the network where gradients can be taken on it; raises TgrError where it is no graph."""
+    if not isinstance(network, Network):
+        raise TgrError(
+            "importance sampling needs the model as a graph, which torch.export cannot make of it; "
+            "use --sampling uniform"
+        )
+    return network
+
+
 class Gradients:
     """How the cross entropy leans on every site of a network, for some images at a time.
 
@@ -75,11 +85,7 @@ class Gradients:
         A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Beside it
         lie two graphs, and about as much again for what is drawn by. Raises TgrError for a network that is no graph.
         """
-        if not isinstance(network, Network):
-            raise TgrError(
-                "importance sampling needs the model as a graph, which torch.export cannot make of it; "
-                "use --sampling uniform"
-            )
+        network = graph_of(network)
         batch_size = max(1, min(network.batch_size, (memory - 2 * CAPTURING) // 2 // bytes_per_image(network)))
         if batch_size < network.batch_size:
             targets = sorted({site.op for site in network.sites})

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,13 @@ from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
 from tgr_cli.faults.sites import Site
-from tgr_cli.steps import plan, units
-from tgr_cli.steps.campaign import DRAWING, PRECISIONS, Config
+from tgr_cli.steps import identity, plan, units
+from tgr_cli.steps.campaign import DRAWING, PRECISIONS
 from tgr_cli.steps.plan import Planned
 from tgr_cli.steps.setup import Setup
 
@@ -32,7 +30,7 @@ def planned(setup: Setup, parts: Parts) -> Planned:
     """
     config, ours = setup.config, _identity(setup)
     about = parts.about() or {"campaign": ours, "plans": {}}
-    if differing := plan.differences(about["campaign"], ours):
+    if differing := identity.differences(about["campaign"], ours):
         raise TgrError(
             f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
             "or discard it with --restart"
@@ -44,8 +42,8 @@ def planned(setup: Setup, parts: Parts) -> Planned:
         with store.replacing(path) as temporary:
             shutil.copyfile(config.plan, temporary)
         return _sealed(parts, about, "plan", plan.read(path, setup))
-    if config.faults:
-        listed = _listed(setup)
+    if setup.listed is not None:
+        listed = _seen_by_engine(setup, setup.listed)
         setup.subject.reporter.note(f"the figures describe the faults that {config.faults} lists, not the model")
         return _write(setup, parts, about, "plan", listed)
     sites = _seen(setup)
@@ -64,18 +62,11 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     config = setup.config
     counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
     if config.sampling == "stratified":
-        bits = width(setup.subject.dtype)
-        stratified.refuse_few(config.max_injections if config.precision else config.injections, bits=bits)
-        if config.pilot < 2 * bits:
-            raise TgrError(
-                f"--pilot is {config.pilot}, too few for --sampling stratified, which needs 2 faults in each of {bits} "
-                f"bits; use at least {2 * bits}"
-            )
         return stratified.pilot(
             sites,
             setup.eligible_N,
             counts_S,
-            bits=bits,
+            bits=width(setup.subject.dtype),
             seed=seed,
             images_per_fault=config.images_per_fault,
         )
@@ -125,15 +116,10 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
 def _identity(setup: Setup) -> dict[str, Any]:
     """Return what must be equal for a campaign to go on with parts that were left, by dotted names."""
     config = setup.config
-    ours = plan.identity({"config": config.drawn, **setup.facts})
+    ours = identity.identity({"config": config.drawn, **setup.facts})
     if config.plan:
         ours = {name: value for name, value in ours.items() if name not in DRAWING}
-        named = store.read(config.plan, PLAN)
-        plan.refuse_other(config.plan, named, ours)
-        for field in fields(Config):
-            given, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
-            if field.name in DRAWING and given not in (named.provenance.config.get(field.name), field.default):
-                raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
+        identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # of these ranges, too
         ours["plan"] = sha256_file(config.plan)
     return {**ours, **config.running, "shard": config.shard, "plan_only": config.plan_only, **library_versions()}
 
@@ -157,17 +143,15 @@ def _sealed(parts: Parts, about: dict[str, Any], name: str, planned: Planned) ->
     return planned
 
 
-def _listed(setup: Setup) -> Plan:
+def _seen_by_engine(setup: Setup, listed: Plan) -> Plan:
     unseen, engine = set(setup.engine.unseen()), setup.engine
-    assert setup.config.faults is not None
-    listed = fault_list.read(setup.config.faults)
-    for number, fault in enumerate(listed):
-        if fault["site"] in unseen:
+    for number, place in zip(listed.number_F, listed.site_F, strict=True):
+        if (site := listed.sites[place].name) in unseen:
             raise TgrError(
-                f"fault {number} strikes {fault['site']}, which the {engine.name} engine cannot see; "
+                f"fault {number} strikes {site}, which the {engine.name} engine cannot see; "
                 "leave it out or use --engine full"
             )
-    return fault_list.plan(listed, setup.sites, setup.subject.images.ids, bits=width(setup.subject.dtype))
+    return listed
 
 
 def _seen(setup: Setup) -> list[Site]:

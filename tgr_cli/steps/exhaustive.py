@@ -7,7 +7,6 @@ import numpy as np
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
-from tgr_cli.errors import TgrError
 from tgr_cli.faults.exhaustive import LastSite
 from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import OUTCOMES, with_nulls
@@ -41,8 +40,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     output = store.prepare(config.out or subject.loaded.run.exhaustive)
     setup = Setup.of(config, subject)
     config, subject = setup.config, setup.subject
-    if not isinstance(setup.network, Network):
-        raise TgrError("--exhaustive needs the model's graph, and torch.export cannot trace the model; leave it out")
+    assert isinstance(setup.network, Network)  # refusals.py
     last = LastSite(setup.network, setup.limit)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts

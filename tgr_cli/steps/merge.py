@@ -14,7 +14,7 @@ from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import plan, results, units
+from tgr_cli.steps import identity, results, units
 
 OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond what the campaign does
 
@@ -35,7 +35,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     shards = [store.read(path, SHARD) for path in config.shards]
     first = shards[0]
     for other in shards[1:]:
-        if differing := plan.differences(_campaign(other), _campaign(first)):
+        if differing := identity.differences(_campaign(other), _campaign(first)):
             raise TgrError(
                 f"{other.path} is of another campaign than {first.path}: {differing}; merge shards of one plan, "
                 'as "tgr inject --plan-only" writes it'
@@ -53,7 +53,7 @@ def _campaign(shard: Artifact) -> dict[str, Any]:
     """Return what must be equal for shards to belong together, by dotted names."""
     facts = shard.provenance
     extra = {name: value for name, value in facts.extra.items() if name != "shard"}
-    return plan.flat({**facts.config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
+    return identity.flat({**facts.config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
 
 
 def _refuse_overlap(shards: Sequence[Artifact]) -> None:

@@ -1,11 +1,12 @@
 """Run one stored fault again, and say whether it comes out as it is stored."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign, fault_list
 from tgr_cli.faults.bits import width
@@ -15,6 +16,8 @@ from tgr_cli.steps import runs
 from tgr_cli.steps.campaign import Config
 from tgr_cli.steps.setup import Setup
 from tgr_cli.steps.subject import Subject
+
+OF_THE_CAMPAIGN = ("limit", "label", "target", "targets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
 
     Range limit, labels, target and targets are those of the stored campaign. Raises TgrError where the artifact has no
-    such row, is of another model or preprocessing, or was limited by other ranges.
+    such row, is of another model, preprocessing or setting, or was limited by other ranges.
     """
     subject = Subject.open(config, reporter)
     path = config.faults or subject.loaded.run.injections
@@ -50,18 +53,37 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
         )
     if differing := runs.otherwise_prepared(artifact, subject.facts):
         raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
-    stored_config = artifact.provenance.config
-    kept = {name: stored_config[name] for name in ("limit", "label", "target", "targets") if name in stored_config}
-    config = replace(config, **kept)
+    config = replace(config, **_as_it_was(config, artifact))
     stored = artifact.table.slice(row, 1).to_pylist()[0]
     ranges = config.ranges or subject.loaded.run.ranges
     if "ranges" in artifact.provenance.inputs and not ranges.exists():
         raise TgrError(f"{path} was limited by ranges that are no longer at {ranges}; name them with --ranges")
+    if stored["image_id"] not in subject.images.ids:
+        pool = f"that --images {config.images} takes; leave --images out"
+        if config.images is None:
+            pool = f"of {subject.images.dataset}; name the campaign's own with --dataset"
+        raise TgrError(
+            f'row {row} of {path} strikes the image "{stored["image_id"]}", none of the {len(subject.images)} {pool}'
+        )
     subject = subject.only(stored["image_id"])
-    setup = Setup.of(replace(config, faults=None, all_images=True), subject)
+    # Nothing is drawn, so no scheme has to suit the model.
+    setup = Setup.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
     columns = campaign.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
     return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})
+
+
+def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:
+    """Return the settings of the stored campaign that outcomes depend on; raises TgrError where others are given."""
+    kept = {name: value for name, value in artifact.provenance.config.items() if name in OF_THE_CAMPAIGN}
+    for field in fields(Config):
+        given = getattr(config, field.name)
+        if field.name in kept and given not in (kept[field.name], field.default):
+            raise TgrError(
+                f"--{field.name} is {given}, but {artifact.path} was run with {kept[field.name]}; "
+                f"leave --{field.name} out"
+            )
+    return kept

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
-from tgr_cli.errors import TgrError
+from tgr_cli.faults import fault_list
+from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
 from tgr_cli.faults.limits import RangeLimit
@@ -19,6 +20,7 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import with_nulls
 from tgr_cli.models.cost import widest_bytes
+from tgr_cli.steps import refusals
 from tgr_cli.steps.campaign import Config
 from tgr_cli.steps.limit import range_limit
 from tgr_cli.steps.subject import Subject
@@ -28,7 +30,10 @@ LARGEST_BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything a plan is drawn with and run by; `inputs` holds the SHA-256 of what was read, by role."""
+    """Everything a plan is drawn with and run by: `listed` holds faults that are given instead.
+
+    `inputs` holds the SHA-256 of what was read, by role.
+    """
 
     config: Config
     subject: Subject
@@ -37,17 +42,22 @@ class Setup:
     engine: Engine
     labels_N: np.ndarray
     eligible_N: np.ndarray
+    listed: Plan | None
     inputs: Mapping[str, str]
 
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "Setup":
         """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
-        if config.faults and not config.faults.exists():
-            raise TgrError(f"{config.faults} does not exist; name a CSV file of faults or an injections artifact")
+        rows = fault_list.read(config.faults) if config.faults else None
         if config.batch_size == 0:
             config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
             subject = replace(subject, settings=config)
         network = subject.network(config.targets)
+        refusals.refuse(config, subject, network, facts_of(config, subject, network))
+        listed = None
+        if rows is not None:
+            sites, ids = network.sites_of(config.target), subject.images.ids
+            listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype))
         limit, inputs = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )
@@ -66,6 +76,7 @@ class Setup:
             engine=engine,
             labels_N=labels_N,
             eligible_N=eligible_N,
+            listed=listed,
             inputs=inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
         )
 
@@ -77,21 +88,7 @@ class Setup:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what artifacts record of it, as fields of a provenance."""
-        images = self.subject.images
-        return {
-            "model": self.subject.loaded.fingerprint,
-            "classes": sha256_names(images.classes),
-            "inputs": dict(self.inputs),
-            "extra": self.subject.facts
-            | dict(self.network.facts)
-            | {
-                "pool": sha256_names(
-                    [f"{name} {label}" for name, label in zip(images.ids, images.labels, strict=True)]
-                ),
-                "macs": sum(site.macs for site in self.network.sites),
-                "last_sites": _last_sites(self.network, self.subject.loaded.head, self.config),
-            },
-        }
+        return {**facts_of(self.config, self.subject, self.network), "inputs": dict(self.inputs)}
 
     def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
         """Return the INJECTIONS rows of faults and what became of them (`campaign.run`'s columns), in their order."""
@@ -108,6 +105,23 @@ class Setup:
             }
         )
         return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:
+    """Return what artifacts record of a campaign beside what it read, as fields of a provenance."""
+    images = subject.images
+    return {
+        "model": subject.loaded.fingerprint,
+        "classes": sha256_names(images.classes),
+        "inputs": {},
+        "extra": subject.facts
+        | dict(network.facts)
+        | {
+            "pool": sha256_names([f"{name} {label}" for name, label in zip(images.ids, images.labels, strict=True)]),
+            "macs": sum(site.macs for site in network.sites),
+            "last_sites": _last_sites(network, subject.loaded.head, config),
+        },
+    }
 
 
 def _batch_size(subject: Subject, bytes_: int) -> int:

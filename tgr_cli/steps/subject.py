@@ -12,7 +12,6 @@ from torch import Tensor
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
-from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.metrics.outcomes import predictions
@@ -95,9 +94,7 @@ class Subject:
         }
 
     def only(self, image_id: str) -> "Subject":
-        """Return the same subject with one image in its pool; raises TgrError where the pool has no such image."""
-        if image_id not in self.images.ids:
-            raise TgrError(f'the data set has no image "{image_id}"; name the data set it comes from with --dataset')
+        """Return the same subject with one image in its pool."""
         return replace(self, images=self.images.take([self.images.ids.index(image_id)]))
 
     def batches(self, positions: Sequence[int] | None = None) -> Iterator[Tensor]:

@@ -21,6 +21,7 @@ from tgr_cli.faults.engines.rules import POINTWISE, Batch, rule_of
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Call, Network, Program, with_deaths
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
@@ -45,13 +46,17 @@ class Delta(Replay):
     channels_last: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        if network.dtype != torch.float32:
-            raise TgrError(f"the engine delta is for float32 networks, the model is {network.dtype}; use replay")
         super().__init__(model, network, limit, memory=memory)
         self.finished = self.doubted = 0
         self.rounding = 0.0
         self._paths: dict[Node, Program] = {}
         self.followed_rows = FollowedRows(self.golden)
+
+    @classmethod
+    def check(cls, network: AnyNetwork) -> None:
+        super().check(network)
+        if network.dtype != torch.float32:
+            raise TgrError(f"the engine delta is for float32 networks, the model is {network.dtype}; use replay")
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)

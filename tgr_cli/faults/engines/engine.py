@@ -57,16 +57,21 @@ class Engine(ABC):
     needs_graph: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, network: AnyNetwork, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        if self.needs_graph and not isinstance(network, Network):
-            raise TgrError(
-                f"the engine {self.name} needs the model's graph, and torch.export cannot trace the model; "
-                "use --engine full"
-            )
+        self.check(network)
         self.model = model
         self.network = network
         self.limit = limit
         self.memory = memory
         self._x_NCHW: Tensor | None = None
+
+    @classmethod
+    def check(cls, network: AnyNetwork) -> None:
+        """Raise TgrError for a network that this engine cannot run."""
+        if cls.needs_graph and not isinstance(network, Network):
+            raise TgrError(
+                f"the engine {cls.name} needs the model's graph, and torch.export cannot trace the model; "
+                "use --engine full"
+            )
 
     @property
     def bytes_per_image(self) -> int:

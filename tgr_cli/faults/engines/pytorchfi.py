@@ -24,6 +24,7 @@ from tgr_cli.faults.engines.engine import Engine, Struck
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -36,10 +37,6 @@ class PyTorchFI(Engine):
 
     def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, limit, memory=memory)
-        if network.dtype != torch.float32:
-            raise TgrError(f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use full")
-        if network.device.type not in ("cpu", "cuda"):
-            raise TgrError(f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use full")
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
@@ -50,6 +47,14 @@ class PyTorchFI(Engine):
         with _contained(network.device), torch.no_grad():
             self._tool = fault_injection(own, network.batch_size, list(network.input_shape), list(LAYERS))
         self._layers = self._numbers(paths)
+
+    @classmethod
+    def check(cls, network: AnyNetwork) -> None:
+        super().check(network)
+        if network.dtype != torch.float32:
+            raise TgrError(f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use full")
+        if network.device.type not in ("cpu", "cuda"):
+            raise TgrError(f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use full")
 
     def _numbers(self, paths: list[str]) -> dict[str, int]:
         """Return PyTorchFI's number for each site that it can strike: the position of its one hook call."""

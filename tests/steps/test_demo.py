@@ -19,7 +19,7 @@ def test_every_stage_is_a_command_and_every_step_of_the_method_is_there() -> Non
     commands = [stage.arguments[0] for stage in demo.stages(4096)]
     assert set(commands) <= set(COMMANDS)
     assert commands[:2] == ["describe", "embed"]
-    assert commands[-2:] == ["top2diff-sweep", "compare"]
+    assert commands[-3:] == ["top2diff-sweep", "compare", "report"]
     for command in ("train", "evaluate", "profile-ranges", "inject"):
         assert commands.count(command) == len(demo.HEADS)
 
@@ -44,4 +44,6 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path)
         golden = pd.read_parquet(tmp_path / "runs" / "digits" / run / "golden.parquet")
         assert (golden["label"] == golden["prediction"]).mean() > 0.9
     assert "baseline / candidate" in done.stdout
-    assert "Next, try:" in done.stdout
+    page = tmp_path / "runs" / "digits" / "report.html"
+    assert "Improvement over the baseline" in page.read_text()
+    assert "Open runs/digits/report.html, then try:" in done.stdout

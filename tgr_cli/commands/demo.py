@@ -29,7 +29,7 @@ def demo(
         if code := root.main(args=arguments, prog_name="tgr", standalone_mode=False, obj=shown):
             raise typer.Exit(code)  # interrupted
     folder = workdir / "digits"
-    console.line(f"\nEverything is under {folder}; nothing else was written. Next, try:")
+    console.line(f"\nEverything is under {folder}; nothing else was written. Open {folder / 'report.html'}, then try:")
     for arguments in (
         ["show", str(folder / step.RUNS["text"] / "vulnerability.parquet")],
         ["inject", "--model", step.MODEL, "--head", "text", "--replay", "0", *common],

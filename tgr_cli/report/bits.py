@@ -40,8 +40,8 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     yield Figure(
         "sdc-by-bit",
         "SDC rate by bit",
-        "Share of flips of each bit that change the prediction, with intervals. Faint, up to the edge of the plot: "
-        f"none was seen to, of the few flips that were drawn there. {how} {basis(struck)}",
+        "Share of flips of each bit that change the prediction, with intervals. Hollow: none was seen to, of the "
+        f"flips drawn there, which may be few; how high the rate can be is in the data. {how} {basis(struck)}",
         table,
         [
             Panel(key("sdc_by_bit", chart[-1].name), partial(_rates, runs=chart, top=top), alone(chart))
@@ -74,11 +74,18 @@ def _stacked(axes: Axes, colours: Palette, *, run: Run) -> None:
 def _rates(axes: Axes, colours: Palette, *, runs: Sequence[Run], top: float) -> None:
     for number, run in enumerate(runs):
         colour, shift = colours.models[number], (number - (len(runs) - 1) / 2) * 0.6 / len(runs)
-        for row in _of(run).bits:
-            x, faint = row["bit"] - shift, not row["sdc"]
-            axes.vlines(x, row["sdc_low"], row["sdc_high"], color=colour, linewidth=0.9, alpha=0.25 if faint else 0.8)
-            if not faint:
-                axes.plot(x, row["sdc"], marker=MARKS[number], markersize=3.5, color=colour)
+        seen = [row for row in _of(run).bits if row["sdc"]]
+        axes.vlines(
+            [row["bit"] - shift for row in seen],
+            [row["sdc_low"] for row in seen],
+            [row["sdc_high"] for row in seen],
+            color=colour,
+            linewidth=0.9,
+            alpha=0.8,
+        )
+        for rows, face in ((seen, colour), ([row for row in _of(run).bits if not row["sdc"]], colours.paper)):
+            x, y = [row["bit"] - shift for row in rows], [row["sdc"] for row in rows]
+            axes.plot(x, y, MARKS[number], color=colour, markersize=3.5, markerfacecolor=face, clip_on=False)
         axes.plot([], [], color=colour, marker=MARKS[number], linestyle="", label=run.name)
     _by_bit(axes, colours, [row["bit"] for run in runs for row in _of(run).bits])
     axes.set_ylim(0, top)

@@ -220,9 +220,7 @@ def _rerunning(runs: Sequence[Run]) -> Figure:
     said = []
     for run in runs:
         if found := cost(run):
-            said.append(
-                f"{run.name} catches {short_percent(TO_COVER)} of its SDCs by running {percent(found[1], 1)} again"
-            )
+            said.append(f"{run.name}: {short_percent(TO_COVER)} of SDCs caught at {percent(found[1], 1)} run again")
     return Figure(
         "coverage-against-overhead",
         "SDCs caught against inferences run again",

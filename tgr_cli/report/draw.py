@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -22,7 +23,7 @@ SUBDIVIDED: tuple[tuple[float, tuple[float, ...]], ...] = (  # ticks within a de
     (2.5, (1,)),
     (1.3, (1, 3)),
     (0.7, (1, 2, 5)),
-    (0.0, (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8)),
+    (0.0, (1, 1.5, 2, 3, 5, 7)),
 )
 SPREAD = 50  # from the smallest to the largest positive value: beyond it an axis is logarithmic
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -73,7 +74,7 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
                 columnspacing=1.2,
             )
         if kind == "svg":
-            canvas.savefig(written, format="svg", metadata=NO_METADATA)
+            FigureCanvasSVG(canvas).print_svg(written, metadata=NO_METADATA)  # savefig would draw twice
         else:
             if panel.title and len(labels) < 2:
                 canvas.suptitle(panel.title, fontsize=11)

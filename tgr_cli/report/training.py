@@ -23,7 +23,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
         return
     yield Figure(
         "training",
-        "Training",
+        "Loss and accuracy by epoch",
         "Loss and top-1 accuracy by epoch, of the evaluation images (solid) and of the training images while they were "
         "trained on (dashed), as training.parquet has them. Losses of models trained with other augmentation or label "
         "smoothing do not compare.",

@@ -18,7 +18,7 @@ from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.metrics import improvement, summary, verdict
-from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure
+from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, among
 from tgr_cli.metrics.mcnemar import mcnemar
 from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
@@ -149,10 +149,10 @@ def _figures(measured: Measured, image_ids: np.ndarray | None) -> _Figures | Non
     top2diff_N = measured.golden.column("top2diff")
     if image_ids is None:
         return _Figures(measured.rows, measured.faults, top2diff_N[shown])
-    faults = measured.faults.where(np.isin(measured.faults.image_id, image_ids))
+    faults = measured.faults.where(among(measured.faults.image_id, image_ids))
     if not {row["site"] for row in measured.rows} <= set(faults.site):
         return None
-    return _Figures(measured.rows, faults, top2diff_N[np.isin(measured.golden.column("image_id"), image_ids)])
+    return _Figures(measured.rows, faults, top2diff_N[among(measured.golden.column("image_id"), image_ids)])
 
 
 def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def stages(injections: int) -> tuple[Stage, ...]:
         ),
         Stage("How confident is each model, and what would re-running doubtful images catch?", ("top2diff-sweep",)),
         Stage("Is the text-guided head more resilient than the baseline's?", ("compare", *RUNS.values())),
+        Stage("Put all of it on one page.", ("report", *RUNS.values())),
     )
 
 

@@ -27,6 +27,7 @@ def campaign(images: int) -> SimpleNamespace:
         run="net",
         limited=True,
         faults=images,
+        rows=images,
         sites=[vulnerability_row(SITE, faults)],
         network=network([SITE], faults),
         injections=Path("injections.parquet"),

@@ -44,6 +44,9 @@ def test_a_weight_fault_is_one_fault_with_a_row_an_image(toy: list[str]) -> None
         ("fc.weight", "weight", 72, 72),
     ]
     assert told["verified"] == 40
+    assert (told["faults"], told["rows"]) == (3 * 20, 3 * 20 * 5)
+    outcomes = ("sdc", "non_finite", "masked", "benign")
+    assert [(row["faults"], sum(row[name] for name in outcomes)) for row in told["sites"]] == 3 * [(20, 100)]
     found, model = rows(), toy_net()
     assert len(found) == 3 * 20 * 5
     for number in range(0, len(found), 5):
@@ -145,8 +148,19 @@ def test_weight_faults_are_drawn_by_bit_after_a_pilot(toy: list[str]) -> None:
     drawn = ("--target", "weight", "--sampling", "stratified", "--pilot", 64, "--injections", 64)
     told = inject(toy, *drawn, "--images-per-fault", 2)
     found = rows()
-    assert told["faults"] == len(found) == 3 * 64 * 2
+    assert (told["faults"], told["rows"], len(found)) == (3 * 64, 3 * 64 * 2, 3 * 64 * 2)
     assert all(one["index"] == other["index"] for one, other in zip(found[::2], found[1::2], strict=True))
+
+
+def test_forecasts_shards_and_campaigns_count_faults_and_not_their_rows(toy: list[str]) -> None:
+    forecast = inject(toy, *WEIGHTS, "--plan-only")
+    assert (forecast["faults"], forecast["rows"]) == (60, 300)
+    shards = [inject(toy, *WEIGHTS, "--shard", f"{number}/2") for number in (1, 2)]
+    assert [shard["faults_in_all"] for shard in shards] == [60, 60]
+    assert sum(shard["rows"] for shard in shards) == 300
+    assert all(0 < shard["faults"] <= 60 for shard in shards)
+    told = invoke("inject", "--model", "toys:build_toy", *toy, *WEIGHTS)
+    assert "60 faults, each with a row for every image that it is tried on (300 in all, by outcome)" in told.stdout
 
 
 def test_the_tensors_of_a_model_are_listed() -> None:

@@ -26,6 +26,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
             {
                 "run": result.run,
                 "faults": result.faults,
+                "rows": result.rows,
                 "verified": verified,
                 "network": network,
                 "gate": gate and vars(gate),
@@ -36,7 +37,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         )
         return
     console.table(
-        f"{result.run}: {result.faults:,} faults",
+        f"{result.run}: {faults_of(result.faults, result.rows)}",
         COLUMNS,
         [_cells(row) for row in result.sites],
         ("mean dLoss", [row["mean_dloss"] or 0.0 for row in result.sites]),
@@ -65,6 +66,12 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         )
     if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
         console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
+
+
+def faults_of(faults: int, rows: int) -> str:
+    """Return a number of faults in words, with that of their rows where faults in tensors have several."""
+    tried = f", each with a row for every image that it is tried on ({rows:,} in all, by outcome)"
+    return f"{faults:,} faults{tried if rows != faults else ''}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ def print_forecast(console: Console, planned: "Forecast") -> None:
     if console.as_json:
         console.json(vars(planned))
         return
+    pilot = f", after a pilot of {planned.pilot:,}" if planned.pilot else ""
     console.line(
-        f"{planned.run}: {planned.faults:,} faults at {planned.sites:,} sites on {planned.images:,} images, in "
-        f"{planned.units:,} units{f', after a pilot of {planned.pilot:,}' if planned.pilot else ''}"
+        f"{planned.run}: {planned.faults:,} faults{_rows(planned)} at {planned.sites:,} sites on "
+        f"{planned.images:,} images, in {planned.units:,} units{pilot}"
     )
     console.line(f"about {duration(planned.seconds)} on this machine, and {size(planned.disk)} on disk while it runs")
 
@@ -30,9 +31,13 @@ def print_shard(console: Console, shard: "Shard") -> None:
         console.json(vars(shard))
         return
     console.line(
-        f"{shard.run}: {shard.faults:,} of {shard.faults_in_all:,} faults, in {shard.units:,} of "
+        f"{shard.run}: {shard.faults:,} of {shard.faults_in_all:,} faults{_rows(shard)}, in {shard.units:,} of "
         f'{shard.units_in_all:,} units; put all shards together with "tgr merge"'
     )
+
+
+def _rows(of: "Forecast | Shard") -> str:
+    return f" ({of.rows:,} rows)" if of.rows != of.faults else ""
 
 
 def print_replay(console: Console, replay: "Replay") -> None:

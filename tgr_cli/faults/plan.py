@@ -48,6 +48,11 @@ class Plan:
     def __len__(self) -> int:
         return len(self.number_F)
 
+    @property
+    def count(self) -> int:
+        """Return how many faults there are; those in parameters have an entry for each image."""
+        return len(self.by_fault()[0])
+
     def by_fault(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the first entry of each fault, [U], and which fault each entry is of, [F]."""
         _, first_U, fault_F = np.unique(

@@ -112,8 +112,10 @@ class Gate:
     sentence: str
 
 
-def vulnerability_row(facts: Row, faults: Faults, confidence: float = CONFIDENCE) -> dict[str, Any]:
-    """Return one row of `vulnerability` from the faults of one site.
+def vulnerability_row(
+    facts: Row, faults: Faults, confidence: float = CONFIDENCE, *, count: int | None = None
+) -> dict[str, Any]:
+    """Return one row of `vulnerability` from the faults of one site; there are `count` where each has several rows.
 
     `facts` gives site, op, per_image, neurons and macs. Mean dLoss is that of the finite outcomes; its lower limit is
     never below 0, as dLoss is not.
@@ -126,7 +128,7 @@ def vulnerability_row(facts: Row, faults: Faults, confidence: float = CONFIDENCE
     dloss = _at_least_0(faults.mean_dlosses(site).combined(alone).estimate(confidence))
     return {
         **{name: facts[name] for name in ("site", "op", "per_image", "neurons", "macs")},
-        "faults": len(faults),
+        "faults": len(faults) if count is None else count,
         "images": len(np.unique(codes(faults.image_id))),
         **counts,
         "sdc_rate": sdc.mean,

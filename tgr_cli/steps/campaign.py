@@ -30,6 +30,11 @@ RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does n
 AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
 
 
+def rows_are(target: str) -> str:
+    """Return what the rows of a plan are called: a fault in a tensor has one for each image."""
+    return "faults" if target == "neuron" else "rows of faults"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """What to strike, how, and how often.

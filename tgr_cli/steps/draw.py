@@ -53,7 +53,7 @@ def planned(setup: Setup, parts: Parts) -> Planned:
         first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
         found = units.run(setup, parts, first, first.units, stage="pilot")
         faults = _after(setup, sites, first.faults, found)
-        return _write(setup, parts, about, "plan", faults, pilot=len(first.faults))
+        return _write(setup, parts, about, "plan", faults, pilot=first.faults.count)
     faults = _draw(setup, sites, np.full(len(sites), config.injections), config.seed)
     return _write(setup, parts, about, "plan", faults)
 

@@ -23,12 +23,16 @@ SITES_TRIED, FAULTS_TRIED = 8, 64  # the rest of the sites are reckoned from tho
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """A stored plan, and what its campaign will take: seconds, and bytes on disk while it runs."""
+    """A stored plan, and what its campaign will take: seconds, and bytes on disk while it runs.
+
+    A fault in a tensor has a row for each image that it is to be tried on.
+    """
 
     run: str
     path: Path
     sites: int
     faults: int
+    rows: int
     pilot: int
     images: int
     units: int
@@ -51,7 +55,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
         run=subject.loaded.run.name,
         path=output,
         sites=len(np.unique(planned.faults.site_F)),
-        faults=len(planned.faults),
+        faults=planned.faults.count,
+        rows=len(planned.faults),
         pilot=planned.pilot,
         images=len(np.unique(planned.faults.image_F)),
         units=len(planned.units),

@@ -32,11 +32,12 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A finished part of a campaign: its artifact, and how many of the plan's faults and units it holds."""
+    """A finished part of a campaign: its artifact, and how many of the plan's faults, their rows and units it holds."""
 
     run: str
     path: Path
     faults: int
+    rows: int
     faults_in_all: int
     units: int
     units_in_all: int
@@ -74,8 +75,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
         return Shard(
             run=subject.loaded.run.name,
             path=output,
-            faults=len(table),
-            faults_in_all=len(planned.faults),
+            faults=planned.faults.take(table["row"].to_numpy()).count,
+            rows=len(table),
+            faults_in_all=planned.faults.count,
             units=len(wanted),
             units_in_all=len(planned.units),
             verified=verified,

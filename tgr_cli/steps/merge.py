@@ -15,6 +15,7 @@ from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import identity, results, units
+from tgr_cli.steps.campaign import rows_are
 
 OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond what the campaign does
 
@@ -69,7 +70,7 @@ def _missing(shards: Sequence[Artifact], found: int) -> str:
     extra = shards[0].provenance.extra
     have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
     (_, count), counts = next(iter(have)), {count for _, count in have}
-    lacking = f"{found:,} of {extra['rows']:,} faults are there"
+    lacking = f"{found:,} of {extra['rows']:,} {rows_are(shards[0].provenance.config['target'])} are there"
     if len(counts) == 1:
         absent = [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in have]
         lacking = f"{lacking}, shard{'s' if len(absent) > 1 else ''} {', '.join(absent)} missing"

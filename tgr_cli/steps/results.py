@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
@@ -14,16 +13,20 @@ from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.metrics import summary
 
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")  # of `injections`, what figures rest on
+
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """The artifacts of a campaign, the sites' rows and the network's figures.
 
+    A fault in a tensor has several of the `rows` of injections, one for each image that it was tried on.
     Where values were not `limited` to their range, a handful of faults carry every mean of dLoss: it is no figure.
     """
 
     run: str
     faults: int
+    rows: int
     injections: Path
     vulnerability: Path
     sites: list[dict[str, Any]]
@@ -37,11 +40,13 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     `facts` are fields of both provenances; of `extra`, `sites` holds the facts of each site in order.
     """
     struck = read(table, facts["config"])
-    present, confidence = set(np.unique(struck.site)), facts["config"]["confidence"]
+    numbers = table.group_by("site").aggregate([("fault", "count_distinct")])
+    faults = dict(zip(numbers["site"].to_pylist(), numbers["fault_count_distinct"].to_pylist(), strict=True))
+    confidence = facts["config"]["confidence"]
     rows = [
-        summary.vulnerability_row(site, struck.at(site["site"]), confidence)
+        summary.vulnerability_row(site, struck.at(site["site"]), confidence, count=faults[site["site"]])
         for site in facts["extra"]["sites"]
-        if site["site"] in present
+        if site["site"] in faults
     ]
     store.write(path, INJECTIONS, table, provenance_for(INJECTIONS, **facts))
     vulnerability = store.prepare(beside(path))
@@ -50,7 +55,8 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
     return Written(
         run=facts["extra"]["run"],
-        faults=table.num_rows,
+        faults=sum(faults.values()),
+        rows=table.num_rows,
         injections=path,
         vulnerability=vulnerability,
         sites=rows,

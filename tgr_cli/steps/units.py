@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.faults import campaign
+from tgr_cli.steps.campaign import rows_are
 from tgr_cli.steps.plan import Planned
 from tgr_cli.steps.setup import Setup
 
@@ -20,11 +21,12 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
     """
     reporter, faults = setup.subject.reporter, planned.faults
     rows = campaign.rows_of(planned.unit_F)
+    noun = rows_are(setup.config.target)
     total = sum(len(rows[unit]) for unit in wanted)
     finished = _finished(setup, parts, stage, {unit: rows[unit] for unit in wanted})
     hits, done = sum(map(_hits, finished.values())), sum(map(len, finished.values()))
     if finished:
-        reporter.note(f"{done:,} of {total:,} faults were finished before and are kept")
+        reporter.note(f"{done:,} of {total:,} {noun} were finished before and are kept")
     what = "injecting" if stage == "unit" else f"injecting the {stage}"
     reporter.progress(what, done, total)
     load, labels_N = setup.subject.load, setup.labels_N
@@ -38,7 +40,7 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
             reporter.progress(what, done, total, f"SDC rate {hits / done:.4f}")
     except KeyboardInterrupt:
         reporter.note(
-            f"{done:,} of {total:,} faults are finished and kept in {parts.folder}; the same command goes on from there"
+            f"{done:,} of {total:,} {noun} are finished and kept in {parts.folder}; the same command goes on from there"
         )
         raise
     tables = [

@@ -13,6 +13,7 @@ from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.commands import comparison
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.improvement import FACTORS
 from tgr_cli.metrics.intervals import skewed_interval
@@ -306,6 +307,10 @@ def measured(folder: Path, model: str, size: float, *, images_differ: bool = Fal
     struck = names + (names if images_differ else names[::-1])
     dloss = [0.5 * size, 1.5 * size] * 40
     write_injections(folder / "injections.parquet", [(FC, "s" * 80, struck, dloss)], model=model)
+
+
+def test_every_factor_has_a_name_in_words():
+    assert set(comparison.FACTORS) == set(FACTORS)
 
 
 def gated(*options: object) -> Any:

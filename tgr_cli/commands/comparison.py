@@ -9,11 +9,11 @@ Row = Mapping[str, Any]
 
 FLAGGED = "~"
 FACTORS = {
-    "last_layer": "mean dLoss, last layer (last site alone)",
-    "last_layer_by_neurons": "mean dLoss, last two layers by neurons",
-    "last_layer_by_macs": "mean dLoss, last two layers by MACs",
+    "last_layer": "mean dLoss, last layer (last site)",
+    "last_layer_by_neurons": "mean dLoss, last two by neurons",
+    "last_layer_by_macs": "mean dLoss, last two by MACs",
     "overall": "mean dLoss, mean over sites",
-    "overall_per_image": "mean dLoss, over sites that see the image",
+    "overall_per_image": "mean dLoss, sites seeing the image",
     "overall_by_macs": "mean dLoss, sum by MACs (V_CNN)",
     "sdc_last_layer": "SDC rate, last layer",
     "sdc_overall": "SDC rate, mean over sites",

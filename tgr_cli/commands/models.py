@@ -22,14 +22,14 @@ def models(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None
         console.json([asdict(row) for row in rows])
         return
     console.table(
-        "Models at 1000 classes, in millions of parameters and of multiply-accumulates",
-        ("model", "input", "params", "MACs", "text: params", "text: MACs"),
+        "Models at 1000 classes; text: what the text-guided head adds",
+        ("model", "input", "params (M)", "MACs (M)", "text: params (M)", "text: MACs (M)"),
         [
             (
                 row.name,
                 "×".join(map(str, row.input_size)),
                 f"{row.params / 1e6:.2f}",
-                f"{row.macs / 1e6:.1f}",
+                f"{row.macs / 1e6:,.1f}",
                 f"{row.text_params_delta / 1e6:+.2f}",
                 f"{row.text_macs_delta / 1e6:+.2f}",
             )

@@ -52,6 +52,6 @@ def profile_ranges(
         return
     console.table(
         f"{result.loaded.run.name}: ranges over {count(result.images)} images",
-        [name.replace("_", " ") for name in names],
+        [name.replace("99_", "99.").replace("_", " ") for name in names],
         [(site, *map(number, values)) for site, *values in rows],
     )

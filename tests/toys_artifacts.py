@@ -86,7 +86,7 @@ def write_injections(
     facts = {
         "model": model,
         "classes": CLASSES,
-        "config": {"limit": limit, "label": label, "sampling": "uniform", "target": target},
+        "config": {"limit": limit, "label": label, "sampling": "uniform", "target": target, "confidence": 0.99},
         "extra": {"macs": sum(facts["macs"] for facts, *_ in sites), "last_sites": [sites[-1][0]["site"]]}
         | dict(extra or {}),
     }

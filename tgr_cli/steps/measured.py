@@ -1,9 +1,11 @@
 """A measured run: its artifacts of fault-free inference and of a campaign, checked to belong together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
@@ -79,7 +81,7 @@ class Measured:
 def open_run(folder: RunFolder) -> Measured:
     """Return the run in a folder; raises TgrError where its artifacts are of different models, images or campaigns."""
     _, golden = runs.read_golden(folder.golden)
-    injections = store.read(folder.injections, INJECTIONS)
+    injections = store.read(folder.injections, INJECTIONS, columns=results.COLUMNS)
     vulnerability = store.read(folder.vulnerability, VULNERABILITY)
     for artifact in (injections, vulnerability):
         runs.refuse_other_model(golden, artifact)
@@ -87,9 +89,12 @@ def open_run(folder: RunFolder) -> Measured:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
     rows = vulnerability.table.to_pylist()
     name = folder.path.resolve().name
-    return Measured(
-        name, golden, injections, vulnerability, rows, results.read(injections.table, injections.provenance.config)
-    )
+    campaign = injections.provenance.config
+    faults = results.read(injections.table, campaign)
+    if results.clusters(campaign) == "image":  # told by number, as the same images have it in every run
+        order = pa.array(np.sort(golden.column("image_id")))
+        faults = replace(faults, cluster=pc.index_in(pa.array(faults.image_id), order).to_numpy())
+    return Measured(name, golden, injections, vulnerability, rows, faults)
 
 
 def refuse_incomparable(baseline: Measured, candidate: Measured) -> None:

@@ -5,9 +5,10 @@ number of faults. What the draws of one image share, the products of different d
 however often the same images are struck, and falls only with more images. Their sum is the variance that the interval
 rests on, Σ(Σe)² over clusters. Faults in tensors are clusters themselves, so there all of it falls with more faults.
 
-It assumes that the estimate holds, and that the interval keeps its shape. Drawn images are as good as new ones while
-some of the pool were not struck yet; where all are struck equally often, n times, the second part is too small by 1 / n
-at each site, as a draw has n - 1 others beside it.
+It assumes that the estimate holds, and that the interval keeps its shape. The limit that faces 1 is then about at 1:
+even where the estimate is the truth, the odds that the longer campaign decides are even. Drawn images are as good as
+new ones while some of the pool were not struck yet; where all are struck equally often, n times, the second part is too
+small by 1 / n at each site, as a draw has n - 1 others beside it.
 """
 
 from typing import Literal, NamedTuple

@@ -119,6 +119,7 @@ class Gradients:
             return self.network.shares(call, value.detach())[:count]
 
         leanings: dict[str, Leaning] = {}
+        pools: dict[Node, tuple[Tensor, Tensor]] = {}
         for call, route in self._routes.items():
             values_KN, inner_KN = rows(call, seen[call.node]), rows(call, seen[route.inner])
             if route.inner is self.network.output:
@@ -126,7 +127,9 @@ class Gradients:
                 continue
             pool = None
             if route.pool is not None:
-                pool = Pool(*(rows(call, value) for value in _competition(route, seen, gradients[route.pool])))
+                if route.pool not in pools:  # the maps that a pool joins share it
+                    pools[route.pool] = _competition(route, seen, gradients[route.pool])
+                pool = Pool(*(rows(call, _own(route, value)) for value in pools[route.pool]))
             gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
             leanings[call.site.name] = Bent(values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool)
         return leanings
@@ -256,7 +259,7 @@ def _window(pool: Node) -> tuple[Any, ...]:
 
 
 def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each neuron at a route's end, the mean of its windows' maxima and the sum of their gradients."""
+    """Return, for each neuron that a route's pool reads, the mean of its windows' maxima and the sum of their gradients."""
     assert route.pool is not None
     kernel, stride, padding, _, ceil_mode = _window(route.pool)
     with torch.enable_grad():
@@ -266,14 +269,17 @@ def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) ->
         torch.autograd.grad(sums, map_BCHW, value, retain_graph=True)[0]
         for value in (torch.ones_like(sums), seen[route.pool].detach(), gradient)
     )
-    if route.joined is not None:
-        maps, axis = cast(tuple[list[Node], int], (*route.joined.args, 0)[:2])
-        sizes = [one.meta["val"].shape[axis] for one in maps]
-        place = maps.index(route.end)
-        windows, maxima, gradients = (
-            value.narrow(axis, sum(sizes[:place]), sizes[place]) for value in (windows, maxima, gradients)
-        )
     return maxima / windows.clamp_min(1), gradients
+
+
+def _own(route: Route, joined: Tensor) -> Tensor:
+    """Return the part of a map that lies at a route's end, where its pool reads several that were joined."""
+    if route.joined is None:
+        return joined
+    maps, axis = cast(tuple[list[Node], int], (*route.joined.args, 0)[:2])
+    sizes = [one.meta["val"].shape[axis] for one in maps]
+    place = maps.index(route.end)
+    return joined.narrow(axis, sum(sizes[:place]), sizes[place])
 
 
 def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:

@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
         preprocessing=PreprocessingOptions(mean=options.mean, std=options.std),
         source=ModelSource(model=options.model, checkpoint=options.checkpoint),
         images=options.pool,
+        batch_size=64,
     )
     subject = Subject.open(config, SILENT)
     labels_N, eligible_N = subject.labels("true", everything=False)

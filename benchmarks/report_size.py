@@ -44,9 +44,8 @@ def main() -> None:
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f"{given.models} models × {given.sites} sites × {given.faults} faults: {seconds:.1f} s")
-        print(
-            f"at most {peak / 2**20:.2f} GiB, {before / 2**20:.2f} before it; page {result.path.stat().st_size / 1e6:.2f} MB"
-        )
+        print(f"at most {peak / 2**20:.2f} GiB, {before / 2**20:.2f} before it")
+        print(f"page {result.path.stat().st_size / 1e6:.2f} MB")
 
 
 def _write(run: RunFolder, number: int, sites: int, faults: int, images: int) -> None:

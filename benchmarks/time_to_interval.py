@@ -116,6 +116,7 @@ def pytorchfi_rate(options: argparse.Namespace) -> float:
         source=ModelSource(model=options.model, checkpoint=options.checkpoint),
         workdir=Path(options.workdir),
         images=64,
+        batch_size=64,
     )
     subject = Subject.open(config, SILENT)
     model, x_NCHW = subject.loaded.model, subject.load(np.arange(64))

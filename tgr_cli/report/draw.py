@@ -29,7 +29,7 @@ SPREAD = 50  # from the smallest to the largest positive value: beyond it an axi
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 IDENTIFIED = re.compile(r' id="([^"]*)"')
 POINTED_AT = re.compile(r'(?:url\(#|href="#)([^)"]+)')
-STRAY = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
+STRAY = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 SIZE = re.compile('<svg width="[^"]*" height="[^"]*"')
 NAMESPACES = re.compile(r' xmlns(?::\w+)?="[^"]*"')
 FONT = re.compile(r"'DejaVu Sans'(?:, [^;\"]*)?")

@@ -1,7 +1,7 @@
 """Print how long a campaign takes to a 99 % interval of ±5 % of the network's mean dLoss: tgr's, and PyTorchFI's.
 
 python benchmarks/time_to_interval.py INJECTIONS --model MODEL --checkpoint FILE --dataset parquet:FILE [--mean 0.5,…
---std 0.5,…] [--workdir runs] [--sites 12] [--threads 2]
+--std 0.5,…] [--workdir runs] [--sites 12] [--threads 2] [--campaign "--images 2000 --target-ci dloss=0.05"]
 
 INJECTIONS is the artifact of a campaign by importance, best at 4096 faults a site or more. Its weights w and losses d
 give both variances of a site's mean dLoss: that of a fault drawn uniformly, the mean of w·d² less the squared mean of
@@ -11,8 +11,8 @@ given n faults: its variance is the sum of theirs over S²·n. That gives the n 
 It is the interval over faults, which speaks of these very images. One that speaks of images like these also holds what
 the images differ in, and no number of faults brings it below that: the width that this alone gives is printed too.
 
-tgr's time is that of `tgr inject --injections n` from its start to its end, planning and fault-free runs included; the
-run must have its ranges. PyTorchFI's is n over its rate, its model re-used, at its best batch size, over --sites sites
+tgr's time is that of `tgr inject --injections n`, or with the options that --campaign gives instead, from its start to
+its end, planning and fault-free runs included; the run must have its ranges. PyTorchFI's is n over its rate, its model re-used, at its best batch size, over --sites sites
 evenly spread, a batch at each; its own deep copies, fault-free run and ranges are not charged to it.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--workdir", default="runs")
-    for name in ("mean", "std"):
+    for name in ("mean", "std", "campaign"):
         parser.add_argument(f"--{name}")
     for name, default in (("sites", 12), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -70,10 +70,12 @@ def main() -> None:
     rate = pytorchfi_rate(options)
     peer = needed["uniform"] * found["sites"] / rate
     print(f"  PyTorchFI, re-used: {rate:.1f} faults/s, {peer:,.0f} s ({peer / 3600:.1f} h)")
-    seconds, campaign = own_campaign(options, needed["importance"])
-    reached = variances(Faults.read(store.read(campaign, INJECTIONS).table))
-    width = Z99 * (reached["importance"] / needed["importance"]) ** 0.5 / reached["mean"]
-    print(f"  tgr inject --injections {needed['importance']}: {seconds:.0f} s, came to ±{width:.1%} over faults")
+    chosen = options.campaign or f"--injections {needed['importance']}"
+    seconds, campaign = own_campaign(options, chosen)
+    faults = Faults.read(store.read(campaign, INJECTIONS).table)
+    reached = variances(faults)
+    width = Z99 * reached["reached"] ** 0.5 / reached["mean"]
+    print(f"  tgr inject {chosen}: {seconds:.0f} s, {len(faults):,} faults, came to ±{width:.1%} over faults")
     print(f"  PyTorchFI's time over tgr's: {peer / seconds:.0f}")
 
 
@@ -81,29 +83,29 @@ KINDS = ("uniform", "importance")
 
 
 def variances(faults: Faults) -> dict[str, float]:
-    """Return the network's mean dLoss, its variance for one fault a site by each sampling, and that of images alone."""
+    """Return the network's mean dLoss and variances: for one fault a site by each sampling, as it is, of images alone."""
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
-    uniform = importance = mean = 0.0
+    uniform = importance = reached = mean = 0.0
     score_N = np.zeros(len(images))
-    noise = 0.0
     for site in sites:
         at_F = faults.site == site
         d_F, w_F, of_F = np.nan_to_num(faults.dloss[at_F]), faults.weight[at_F], image_F[at_F]
         site_mean = float((w_F * d_F).mean())
         uniform += float((w_F * d_F**2).mean()) - site_mean**2
         importance += float((w_F * d_F).var(ddof=1))
+        reached += float((w_F * d_F).var(ddof=1)) / at_F.sum()
         mean += site_mean
         score_N += np.bincount(of_F, w_F * d_F - site_mean, len(images)) / at_F.sum()
-        noise += float((w_F * d_F).var(ddof=1)) / at_F.sum()
     count = len(sites)
     # What the images' scores vary by beyond what independent faults would give is what the images differ in.
-    between = max(float((score_N**2).sum()) - noise, 0.0)
+    between = max(float((score_N**2).sum()) - reached, 0.0)
     return {
         "sites": count,
         "mean": mean / count,
         "uniform": uniform / count**2,
         "importance": importance / count**2,
+        "reached": reached / count**2,
         "images": between / count**2,
     }
 
@@ -134,13 +136,13 @@ def pytorchfi_rate(options: argparse.Namespace) -> float:
     return size * len(chosen) / spent
 
 
-def own_campaign(options: argparse.Namespace, injections: int) -> tuple[float, Path]:
-    """Return the wall time of `tgr inject` with so many faults a site, and its injections."""
+def own_campaign(options: argparse.Namespace, chosen: str) -> tuple[float, Path]:
+    """Return the wall time of `tgr inject` with the options `chosen`, and its injections."""
     out = Path(tempfile.mkdtemp()) / "injections.parquet"
     given: dict[str, Any] = {name: getattr(options, name) for name in ("model", "checkpoint", "dataset", "workdir")}
     given |= {name: value for name in ("mean", "std") if (value := getattr(options, name))}
-    given |= {"injections": injections, "seed": 1, "out": out}
-    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    given |= {"seed": 1, "out": out}
+    arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))] + chosen.split()
     start = time.perf_counter()
     command = [sys.executable, "-m", "tgr_cli", "inject", *arguments, "--json", "-q"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -12,8 +12,9 @@ It is the interval over faults, which speaks of these very images. One that spea
 the images differ in, and no number of faults brings it below that: the width that this alone gives is printed too.
 
 tgr's time is that of `tgr inject --injections n`, or with the options that --campaign gives instead, from its start to
-its end, planning and fault-free runs included; the run must have its ranges. PyTorchFI's is n over its rate, its model re-used, at its best batch size, over --sites sites
-evenly spread, a batch at each; its own deep copies, fault-free run and ranges are not charged to it.
+its end, planning and fault-free runs included; the run must have its ranges. PyTorchFI's is n over its rate, its model
+re-used, at its best batch size, over --sites sites evenly spread, a batch at each; its own deep copies, fault-free run
+and ranges are not charged to it.
 """
 
 import argparse
@@ -83,7 +84,7 @@ KINDS = ("uniform", "importance")
 
 
 def variances(faults: Faults) -> dict[str, float]:
-    """Return the network's mean dLoss and variances: for one fault a site by each sampling, as it is, of images alone."""
+    """Return the network's mean dLoss and variances: of a fault a site by each sampling, as it is, of images alone."""
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
     uniform = importance = reached = mean = 0.0

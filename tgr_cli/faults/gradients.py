@@ -259,7 +259,7 @@ def _window(pool: Node) -> tuple[Any, ...]:
 
 
 def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each neuron that a route's pool reads, the mean of its windows' maxima and the sum of their gradients."""
+    """Return, for each neuron a pool reads, the mean maximum of its windows and the sum of their gradients."""
     assert route.pool is not None
     kernel, stride, padding, _, ceil_mode = _window(route.pool)
     with torch.enable_grad():

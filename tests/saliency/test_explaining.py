@@ -98,6 +98,14 @@ def test_a_faulty_inference_is_that_of_a_model_with_the_faulty_weights() -> None
     assert explainer.see(x_1CHW[0]).logits_C.numpy() == pytest.approx(model(x_1CHW)[0].numpy(), abs=1e-6)
 
 
+def test_a_model_in_half_precision_is_explained_to_its_rounding() -> None:
+    x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
+    network = Network.capture(made(Residual).bfloat16(), SHAPE, batch_size=2)
+    explainer = Explainer(network, find(network, "branch"))
+    map_HW = explainer.explain(explainer.see(x_1CHW[0]), 1)
+    assert np.corrcoef(map_HW.ravel(), by_hand(made(Residual), x_1CHW, 1).ravel())[0, 1] > 0.9
+
+
 def test_a_layer_that_moves_no_logit_has_a_map_of_zeros() -> None:
     model = made(Residual)
     model.fc.weight.zero_()

@@ -11,7 +11,7 @@ from tgr_cli.commands.session import session
 from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
-    from tgr_cli.saliency.attention import Summary
+    from tgr_cli.steps.cam import Summary
 
 MAPS = ("map_before", "map_after")
 
@@ -76,7 +76,7 @@ def cam(
     head: o.Head = None,
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Channels a forward pass.", rich_help_panel=o.MODEL)] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Channels a forward pass.", rich_help_panel=o.MODEL)] = 8,
     device: o.Device = "cpu",
     workdir: o.Workdir = Path("runs"),
     out: o.Out = None,

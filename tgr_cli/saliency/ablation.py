@@ -58,7 +58,7 @@ class Explainer:
 
         A map without any variation is all 0; one of values that are not finite is not finite.
         """
-        maps_1CHW = self.layer.maps(seen.values[self.layer.node])[:1].clone()
+        maps_1CHW = self.layer.maps(seen.values[self.layer.node])[:1].float()  # numpy has no bfloat16
         score = float(seen.logits_C[class_index])
 
         def target(logits_C: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class _Rest(nn.Module):
         self._network, self._cut, self._program, self._values = network, layer, program, values
 
     def forward(self, maps_KCHW: Tensor) -> Tensor:
-        maps_BCHW = padded(self.layer(maps_KCHW), self._network.batch_size)
+        maps_BCHW = padded(self.layer(maps_KCHW), self._network.batch_size).to(self._network.dtype)
         values = evaluate(self._program, {**self._values, self._cut.node: self._cut.value(maps_BCHW)})
         return values[self._network.output][: len(maps_KCHW)]
 

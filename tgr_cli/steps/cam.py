@@ -23,6 +23,7 @@ from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.saliency import attention, strikes
+from tgr_cli.saliency.attention import Summary as Summary  # what the command prints
 from tgr_cli.saliency.strikes import Strikes
 from tgr_cli.steps.campaign import LABELS
 from tgr_cli.steps.explained import Explained, asked, choose, open_models
@@ -51,7 +52,7 @@ class Config:
     faults: int = 2000
     limit: str = "clamp"
     seed: int = 0
-    batch_size: int = 32
+    batch_size: int = 8
     device: str = "cpu"
     workdir: Path = Path("runs")
     out: Path | None = None
@@ -90,7 +91,7 @@ class Result:
     grid: Path
     rows: list[dict[str, Any]]
     classes: tuple[str, ...]
-    summaries: list[attention.Summary]
+    summaries: list[Summary]
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
@@ -164,7 +165,7 @@ def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes
         reporter.note(f"no fault is in tensors that only one model has, or has in another shape: {' and '.join(left)}")
 
 
-def _tell_what_is_missing(summaries: Sequence[attention.Summary], config: Config, reporter: Reporter) -> None:
+def _tell_what_is_missing(summaries: Sequence[Summary], config: Config, reporter: Reporter) -> None:
     for summary in summaries:
         if summary.non_finite:
             hint = "; hold struck weights to their tensor's range with --limit clamp" * (config.limit == "none")
@@ -185,7 +186,7 @@ def _provenance(
         model=models[0].loaded.fingerprint,
         classes=sha256_names(images.classes),
         extra={
-            "dataset": images.dataset,
+            "dataset": normalised(images.dataset),
             "used": images.used,
             "images": len(images),
             "models": [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.layout import Workspace, of_target, vulnerability_beside
 from tgr_cli.errors import TgrError
 
 
@@ -26,3 +26,13 @@ def test_runs_of_a_model_are_those_with_a_card(tmp_path: Path) -> None:
         (tmp_path / "d" / name / "model.json").write_text("{}")
     (tmp_path / "d" / "a-cosine").mkdir()
     assert [run.name for run in Workspace(tmp_path, "d").runs("a")] == ["a-baseline", "a-text-template"]
+
+
+def test_each_target_has_files_of_its_own() -> None:
+    run = Workspace(Path("runs"), "d").run("net", "baseline")
+    assert of_target(run.injections, "neuron") == run.injections
+    assert of_target(run.injections, "weight") == run.path / "injections-weight.parquet"
+    assert vulnerability_beside(run.injections) == run.vulnerability
+    assert vulnerability_beside(of_target(run.injections, "bias")) == of_target(run.vulnerability, "bias")
+    assert vulnerability_beside(Path("injections-1-of-2.parquet")) == Path("injections-1-of-2-vulnerability.parquet")
+    assert of_target(run.vulnerability, "buffer") in run.measurements

@@ -32,7 +32,7 @@ def inject(toy: list[str], *more: object, model: str = "toys:build_toy") -> dict
     return json.loads(invoke("inject", "--model", model, *toy, "--quiet", "--json", *more).stdout)
 
 
-def rows(path: Path = RUN / "injections.parquet") -> list[dict[str, Any]]:
+def rows(path: Path = RUN / "injections-weight.parquet") -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
 
 
@@ -57,25 +57,42 @@ def test_a_weight_fault_is_one_fault_with_a_row_an_image(toy: list[str]) -> None
         tensor = model.get_parameter(first["site"]).detach()
         assert first["value_before"] == float(tensor[tuple(first["index"])])
         assert abs(first["value_after"]) <= float(tensor.abs().max())
-    artifact = store.read(RUN / "injections.parquet", INJECTIONS)
+    artifact = store.read(RUN / "injections-weight.parquet", INJECTIONS)
     assert (artifact.provenance.config["target"], artifact.provenance.config["images_per_fault"]) == ("weight", 5)
     assert artifact.provenance.extra["last_sites"] == []
     assert not (RUN / "ranges.parquet").exists()  # a tensor's range is its own
 
 
+def test_a_campaign_leaves_that_of_another_target_alone(toy: list[str]) -> None:
+    inject(toy, "--sampling", "uniform", "--injections", 20)
+    neurons = {path.name: path.read_bytes() for path in RUN.glob("*.parquet")}
+    for number in (1, 2):
+        inject(toy, *WEIGHTS, "--shard", f"{number}/2")
+    shards = sorted(RUN.glob("injections-weight-*-of-2.parquet"))
+    merged = json.loads(invoke("merge", *shards, "--json").stdout)
+    names = ("injections-weight.parquet", "vulnerability-weight.parquet")
+    assert [merged["injections"], merged["vulnerability"]] == [str(RUN / name) for name in names]
+    weights = [(RUN / name).read_bytes() for name in names]
+    inject(toy, *WEIGHTS, "--plan-only")
+    assert (RUN / "plan-weight.parquet").exists()
+    inject(toy, *WEIGHTS)
+    assert [(RUN / name).read_bytes() for name in names] == weights
+    assert {name: (RUN / name).read_bytes() for name in neurons} == neurons
+
+
 def test_weight_faults_are_replayed_and_run_again_as_a_list(toy: list[str], tmp_path: Path) -> None:
     inject(toy, *WEIGHTS)
     for row in (0, 151):
-        assert inject(toy, "--replay", row)["agrees"] is True
+        assert inject(toy, "--target", "weight", "--replay", row)["agrees"] is True
     again = tmp_path / "again.parquet"
-    listed = ("--target", "weight", "--faults", RUN / "injections.parquet", "--engine", "full", "--out", again)
+    listed = ("--target", "weight", "--faults", RUN / "injections-weight.parquet", "--engine", "full", "--out", again)
     inject(toy, *listed)
     first, second = rows(), rows(again)
     for name in ("site", "index", "bit", "image_id", "value_before", "value_after", "outcome"):
         assert [row[name] for row in second] == [row[name] for row in first], name
     assert [row["fault"] for row in second] == list(np.repeat(np.arange(60), 5))
     with pytest.raises(TgrError, match=r'fault 0: the model has no site "conv1.weight"; "tgr sites" lists them'):
-        inject(toy, "--faults", RUN / "injections.parquet", "--out", again)
+        inject(toy, "--faults", RUN / "injections-weight.parquet", "--out", again)
 
 
 def test_a_tensor_of_one_number_has_an_index_without_axes(toy: list[str]) -> None:
@@ -87,13 +104,13 @@ def test_a_tensor_of_one_number_has_an_index_without_axes(toy: list[str]) -> Non
         "    model.fc.register_forward_hook(lambda fc, given, out: out * model.logit_scale)\n"
         "    return model\n"
     )
-    run, plan = RUNS / "scaled_toy-build-baseline" / "injections.parquet", Path("plan.parquet")
+    run, plan = RUNS / "scaled_toy-build-baseline" / "injections-weight.parquet", Path("plan.parquet")
     inject(toy, *WEIGHTS, "--plan-only", "--out", plan, model="scaled_toy:build")
     inject(toy, "--target", "weight", "--plan", plan, "--verify", 400, model="scaled_toy:build")
     scale = [row for row in rows(run) if row["site"] == "logit_scale"]
     assert len(scale) == 20 * 5
     assert all(row["index"] == [] and row["value_before"] == 1.5 for row in scale)
-    assert inject(toy, "--replay", len(rows(run)) - 1, model="scaled_toy:build")["agrees"] is True
+    assert inject(toy, "--target", "weight", "--replay", len(rows(run)) - 1, model="scaled_toy:build")["agrees"] is True
     Path("one.csv").write_text("site,index,bit,image_id\nlogit_scale,,31,toy/0.png\n")
     inject(toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", model="scaled_toy:build")
     assert [(row["index"], row["value_after"]) for row in rows(run)] == [([], -1.5)]
@@ -105,7 +122,7 @@ def test_a_csv_of_weight_faults(toy: list[str], tmp_path: Path) -> None:
         "site,index,bit,image_id\nfc.bias,1,31,toy/0.png\nfc.bias,1,31,toy/1.png\nconv1.bias,0,3,toy/0.png\n"
     )
     inject(toy, "--target", "bias", "--limit", "none", "--faults", file)
-    found = rows()
+    found = rows(RUN / "injections-bias.parquet")
     assert [(row["fault"], row["site"], row["image_id"]) for row in found] == [
         (0, "fc.bias", "toy/0.png"),
         (0, "fc.bias", "toy/1.png"),
@@ -195,7 +212,7 @@ def test_a_model_that_cannot_be_traced_is_hooked_and_the_artifact_says_so(toy: l
     assert {row["outcome"] for row in idle} <= {"masked"}
     assert inject(toy, "--replay", 3, model=model)["agrees"] is True
     inject(toy, *WEIGHTS, "--verify", 10, model=model)
-    assert len(rows(run / "injections.parquet")) == 5 * 20 * 5
+    assert len(rows(run / "injections-weight.parquet")) == 5 * 20 * 5
     with pytest.raises(TgrError, match=r"the engine replay needs the model's graph, and torch.export cannot trace"):
         inject(toy, "--engine", "replay", model=model)
     with pytest.raises(TgrError, match=r"--exhaustive needs the model's graph, and torch.export cannot trace"):
@@ -224,7 +241,8 @@ def test_half_precision_models_run_through_the_command_line(toy: list[str]) -> N
             10,
             model=f"{__name__}:half",
         )
-        found = rows(next(RUNS.glob("*half*")) / "injections.parquet")
+        name = "injections.parquet" if target == "neuron" else "injections-weight.parquet"
+        found = rows(next(RUNS.glob("*half*")) / name)
         assert {row["bit"] for row in found} <= set(range(16))
         values = np.array([row["value_before"] for row in found])
         assert (values == values.astype(np.float16)).all()

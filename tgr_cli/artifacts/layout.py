@@ -7,6 +7,7 @@ from pathlib import Path
 from tgr_cli.errors import TgrError
 
 INITS = ("random", "template", "descriptions")  # what class embeddings are made of: a part of names
+TENSORS = ("weight", "bias", "buffer")  # what campaigns strike beside neurons, in files of their own: a part of names
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -25,6 +26,19 @@ def slug(name: str) -> str:
 def text_embeddings(embeddings: Path) -> Path:
     """Return where the embeddings of single texts lie: beside the class embeddings that were made of them."""
     return embeddings.with_name(f"{embeddings.stem}-all.parquet")
+
+
+def of_target(path: Path, target: str) -> Path:
+    """Return where a campaign's file lies that strikes `target`: at `path` for neurons, else beside it, so named."""
+    return path if target == "neuron" else path.with_stem(f"{path.stem}-{target}")
+
+
+def vulnerability_beside(injections: Path) -> Path:
+    """Return where the `vulnerability` of these injections lies."""
+    whole, _, target = injections.stem.partition("-")
+    if whole == "injections" and (not target or target in TENSORS):
+        return injections.with_name(injections.name.replace("injections", "vulnerability"))
+    return injections.with_name(f"{injections.stem}-vulnerability.parquet")
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,8 @@ class RunFolder:
     @property
     def measurements(self) -> tuple[Path, ...]:
         """Return the artifacts that tell of one model's weights."""
-        return self.golden, self.ranges, self.injections, self.vulnerability, self.saliency
+        struck = tuple(of_target(self.vulnerability, target) for target in TENSORS)
+        return self.golden, self.ranges, self.injections, self.vulnerability, *struck, self.saliency
 
     def apart(self, fingerprint: str) -> "RunFolder":
         """Return the folder beside this one for a model of the same name with other weights."""

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tgr_cli.artifacts.layout import TENSORS
+
 OPS = ("conv", "linear", "matmul")
-PARAMETERS = ("weight", "bias", "buffer")
-TARGETS = ("neuron", *PARAMETERS)
+TARGETS = ("neuron", *TENSORS)
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Site:
 
     Of a call, `shape` is one image's share of the output, without the batch, and `macs` are the multiply-accumulates
     for one image. Where `per_image` is False, the output does not depend on the images and all of them share it. A
-    tensor (`op` is one of PARAMETERS) has its own shape, and the work of the calls that read it.
+    tensor (`op` is one of TENSORS) has its own shape, and the work of the calls that read it.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Site:
     @property
     def is_parameter(self) -> bool:
         """Return whether this is a tensor of the model, which a fault strikes for a whole inference."""
-        return self.op in PARAMETERS
+        return self.op in TENSORS
 
     @property
     def neurons(self) -> int:

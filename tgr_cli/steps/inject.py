@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.artifacts.store import provenance_for
@@ -52,7 +53,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     """
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or _default(config, subject), config.plan, config.faults, config.ranges)
-    with Parts.beside(output, results.beside(output), restart=config.restart) as parts:
+    with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:
         setup = Setup.of(config, subject)
         planned = draw.planned(setup, parts)
         number, count = config.part or (1, 1)
@@ -87,7 +88,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
 
 
 def _default(config: Config, subject: Subject) -> Path:
-    whole = subject.loaded.run.injections
+    whole = of_target(subject.loaded.run.injections, config.target)
     return whole.with_stem(f"{whole.stem}-{config.part[0]}-of-{config.part[1]}") if config.part else whole
 
 

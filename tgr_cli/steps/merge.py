@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.artifacts.store import Artifact
@@ -22,7 +23,7 @@ OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond wh
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The shards, and where the whole goes (None: `injections.parquet` beside the first)."""
+    """The shards, and where the whole goes (None: beside the first, under a campaign's own name)."""
 
     shards: tuple[Path, ...]
     out: Path | None = None
@@ -45,8 +46,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     table = units.in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
-    output = store.prepare(config.out or first.path.with_name("injections.parquet"), *config.shards)
-    with Parts.beside(output, results.beside(output)):  # not while a campaign is run to the same place
+    whole = of_target(first.path.with_name("injections.parquet"), first.provenance.config["target"])
+    output = store.prepare(config.out or whole, *config.shards)
+    with Parts.beside(output, vulnerability_beside(output)):  # not while a campaign is run to the same place
         return results.write(output, units.injections(table), _facts(shards, reporter))
 
 

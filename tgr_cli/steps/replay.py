@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import of_target
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
@@ -42,7 +43,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     such row, is of another model, preprocessing or setting, or was limited by other ranges.
     """
     subject = Subject.open(config, reporter)
-    path = config.faults or subject.loaded.run.injections
+    path = config.faults or of_target(subject.loaded.run.injections, config.target)
     artifact = store.read(path, INJECTIONS)
     if not 0 <= row < artifact.table.num_rows:
         raise TgrError(f"{path} has rows 0 to {artifact.table.num_rows - 1}, no row {row}; choose one of them")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
@@ -49,7 +50,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         if site["site"] in faults
     ]
     store.write(path, INJECTIONS, table, provenance_for(INJECTIONS, **facts))
-    vulnerability = store.prepare(beside(path))
+    vulnerability = store.prepare(vulnerability_beside(path))
     inputs = {"injections": sha256_file(path)}
     sites = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
@@ -77,10 +78,3 @@ def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
 def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
     """Return which rows of a campaign with these settings are alike: see `summary.Faults`."""
     return "image" if config.get("target", "neuron") == "neuron" else "fault"
-
-
-def beside(injections: Path) -> Path:
-    """Return where the `vulnerability` of these injections is written."""
-    if injections.name == "injections.parquet":
-        return injections.with_name("vulnerability.parquet")
-    return injections.with_name(f"{injections.stem}-vulnerability.parquet")

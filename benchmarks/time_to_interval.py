@@ -66,6 +66,9 @@ def main() -> None:
     print(f"{options.model}: mean dLoss of the network {found['mean']:.4g} nats over {found['sites']} sites")
     floor = Z99 * found["images"] ** 0.5 / found["mean"]
     print(f"  what the images differ in gives ±{floor:.1%}, at any number of faults")
+    gains = found["gains"]
+    print(f"  a fault by importance is worth {min(gains):.1f} uniform ones at the least of the sites,", end=" ")
+    print(f"{np.median(gains):.1f} in the median; below 7 at {sum(gain < 7 for gain in gains)}")
     for kind in KINDS:
         print(f"  {kind}: {needed[kind]:,} faults a site")
     rate = pytorchfi_rate(options)
@@ -83,19 +86,22 @@ def main() -> None:
 KINDS = ("uniform", "importance")
 
 
-def variances(faults: Faults) -> dict[str, float]:
+def variances(faults: Faults) -> dict[str, Any]:
     """Return the network's mean dLoss and variances: of a fault a site by each sampling, as it is, of images alone."""
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
     uniform = importance = reached = mean = 0.0
+    gains: list[float] = []
     score_N = np.zeros(len(images))
     for site in sites:
         at_F = faults.site == site
         d_F, w_F, of_F = np.nan_to_num(faults.dloss[at_F]), faults.weight[at_F], image_F[at_F]
         site_mean = float((w_F * d_F).mean())
-        uniform += float((w_F * d_F**2).mean()) - site_mean**2
-        importance += float((w_F * d_F).var(ddof=1))
-        reached += float((w_F * d_F).var(ddof=1)) / at_F.sum()
+        by_chance, by_importance = float((w_F * d_F**2).mean()) - site_mean**2, float((w_F * d_F).var(ddof=1))
+        gains.append(by_chance / by_importance)
+        uniform += by_chance
+        importance += by_importance
+        reached += by_importance / at_F.sum()
         mean += site_mean
         score_N += np.bincount(of_F, w_F * d_F - site_mean, len(images)) / at_F.sum()
     count = len(sites)
@@ -108,6 +114,7 @@ def variances(faults: Faults) -> dict[str, float]:
         "importance": importance / count**2,
         "reached": reached / count**2,
         "images": between / count**2,
+        "gains": gains,
     }
 
 

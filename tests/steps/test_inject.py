@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,10 @@ def test_equal_campaigns_give_equal_bytes_wherever_they_are_written(toy: list[st
     before = (RUN / "injections.parquet").read_bytes()
     inject(toy, "--injections", 20, "--out", tmp_path / "elsewhere" / "x.parquet", "--workers", 1)
     assert (tmp_path / "elsewhere" / "x.parquet").read_bytes() == before
+    (tmp_path / "moved").mkdir()
+    moved = shutil.move(tmp_path / "toy", tmp_path / "moved" / "toy")
+    inject([*toy, "--dataset", f"parquet:{moved}"], "--injections", 20, "--out", tmp_path / "y.parquet")
+    assert (tmp_path / "y.parquet").read_bytes() == before
     assert (tmp_path / "elsewhere" / "x-vulnerability.parquet").exists()
 
 

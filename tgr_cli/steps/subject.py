@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.provenance import normalised
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.faults import hooked
@@ -84,7 +85,7 @@ class Subject:
         """Return what artifacts record of the subject: run, data used, model's origin and size, preprocessing."""
         return {
             "run": self.loaded.run.name,
-            "dataset": self.images.dataset,
+            "dataset": normalised(self.images.dataset),
             "used": self.images.used,
             "images": len(self.images),
             "num_classes": self.loaded.num_classes,

@@ -227,7 +227,12 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         model=card.fingerprint,
         classes=sha256_names(classes),
         inputs=inputs,
-        extra={"run": target.name, "dataset": train_set.dataset, "train": train_set.used, "eval": eval_set.used},
+        extra={
+            "run": target.name,
+            "dataset": normalised(train_set.dataset),
+            "train": train_set.used,
+            "eval": eval_set.used,
+        },
     )
     weights.save(model, target.weights)
     columns = {name: [asdict(epoch)[name] for epoch in state.epochs] for name in TRAINING.arrow.names}

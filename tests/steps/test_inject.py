@@ -14,7 +14,9 @@ from toys_artifacts import invoke
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import hooked
 from tgr_cli.metrics.outcomes import OUTCOMES
+from tgr_cli.steps import subject
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
 
@@ -92,6 +94,20 @@ def test_values_are_held_to_the_range_of_their_site(toy: list[str]) -> None:
     assert any(not abs(row["value_flipped"]) <= bound[row["site"]] for row in rows)
     inside = [row for row in rows if abs(row["value_flipped"]) <= bound[row["site"]]]
     assert all(row["value_after"] == row["value_flipped"] for row in inside)
+
+
+def test_a_campaign_that_profiles_for_itself_loads_and_captures_its_model_once(
+    toy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    for module, name in ((subject, "load"), (hooked, "capture")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _real=real, _name=name, **k: calls.append(_name) or _real(*a, **k))
+    inject(toy, "--injections", 2, "--sampling", "uniform")
+    assert calls == ["load", "capture"]
+    own = (RUN / "ranges.parquet").read_bytes()
+    invoke("profile-ranges", *toy, "--images", 1024, "--batch-size", 8)
+    assert (RUN / "ranges.parquet").read_bytes() == own
 
 
 def test_a_row_replayed_comes_out_as_it_is_stored(toy: list[str]) -> None:

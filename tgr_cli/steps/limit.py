@@ -1,5 +1,6 @@
 """The range limit of a campaign: from the ranges named, else the run's, else profiled first; a tensor's from itself."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +30,7 @@ def range_limit(
         return RangeLimit.of_tensors(cast(LimitMode, mode), tensors), {}
     found = path or subject.loaded.run.ranges
     if path is None and not found.exists():
-        _profile(subject, targets)
+        _profile(subject, network, targets)
     artifact = store.read(found, RANGES)
     if artifact.provenance.model != subject.loaded.fingerprint:
         raise TgrError(
@@ -51,23 +52,22 @@ def range_limit(
     return RangeLimit(cast(LimitMode, mode), max_abs), {"ranges": artifact.sha256}
 
 
-def _profile(subject: Subject, targets: str) -> None:
+def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:
     settings = subject.settings
     subject.reporter.note(
         f"no ranges of {subject.loaded.run.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first; "
         '"tgr profile-ranges" takes them all'
     )
-    profile_ranges.run(
-        profile_ranges.Config(
-            data=settings.data,
-            preprocessing=settings.preprocessing,
-            source=settings.source,
-            images=PROFILED_IMAGES,
-            targets=targets,
-            batch_size=settings.batch_size,
-            workers=settings.workers,
-            device=settings.device,
-            workdir=settings.workdir,
-        ),
-        subject.reporter,
+    config = profile_ranges.Config(
+        data=settings.data,
+        preprocessing=settings.preprocessing,
+        source=settings.source,
+        images=PROFILED_IMAGES,
+        targets=targets,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        device=settings.device,
+        workdir=settings.workdir,
     )
+    images = profile_ranges.split(settings.data, subject.reporter).sample(PROFILED_IMAGES)
+    profile_ranges.of(config, replace(subject, settings=config, images=images), network)

@@ -50,8 +50,13 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Profile the model's sites on the train split, write the `ranges` artifact and return it."""
     subject = Subject.open(config, reporter, split(config.data, reporter))
+    return of(config, subject, subject.network(config.targets))
+
+
+def of(config: Config, subject: Subject, network: AnyNetwork) -> Result:
+    """Profile a subject whose pool is the images to profile on, write the `ranges` artifact and return it."""
     path = store.prepare(config.out or subject.loaded.run.ranges)
-    columns = profile(subject, subject.network(config.targets))
+    columns = profile(subject, network)
     provenance = store.provenance_for(
         RANGES,
         config=normalised(config),

@@ -9,6 +9,7 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
+from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.sites import Site, numbered
 
 CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -57,7 +58,7 @@ def find_calls(program: ExportedProgram, image: Node) -> list[Call]:
             continue
         if dependent.intersection(node.all_input_nodes):
             dependent.add(node)
-        kind = str(getattr(node.target, "_opname", ""))
+        kind = name_of(node)
         parameter = None
         if kind in CONVOLUTIONS:
             op, parameter = "conv", _parameter(node.args[1], owners)
@@ -87,7 +88,7 @@ def _transposed(node: Node, kind: str) -> bool:
 
 def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
     """Return the name of the parameter whose values `node` holds, whatever their layout; None where it holds others."""
-    while node.op == "call_function" and getattr(node.target, "_opname", "") in SAME_VALUES:
+    while node.op == "call_function" and name_of(node) in SAME_VALUES:
         node = node.args[0]
     return owners.get(node.name) if node.op == "placeholder" else None
 

@@ -3,7 +3,6 @@
 Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share.
 """
 
-import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,16 +20,13 @@ from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network, evaluate, with_deaths
 from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 
-NORM = "_native_batch_norm_legit_no_training"
 AFFINE = (
-    *(NORM, "getitem", "add", "sub", "mul", "div", "dropout", "clone", "alias", "_to_copy"),
+    *(BATCH_NORM, "getitem", *ARITHMETIC, "dropout", "clone", "alias", "_to_copy"),
     *("view", "_unsafe_view", "reshape"),
 )
-CURVES = (
-    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu"),
-    *("softplus", "mish", "clamp", "clamp_min"),
-)
+CURVES = (*POINTWISE, "softplus", "mish", "clamp_min")
 
 
 @dataclass(frozen=True)
@@ -224,8 +220,8 @@ def _route(start: Node, dependent: Collection[Node]) -> Route:
     inner = node = start
     while len(node.users) == 1:
         (user,) = node.users
-        name, value = _name(user), user.meta.get("val")
-        if name == NORM:
+        name, value = name_of(user), user.meta.get("val")
+        if name == BATCH_NORM:
             value = value[0]  # type: ignore[index]
         same = isinstance(value, Tensor) and value.numel() == start.meta["val"].numel()
         if name in CURVES and same and user.all_input_nodes == [node]:
@@ -236,17 +232,17 @@ def _route(start: Node, dependent: Collection[Node]) -> Route:
         if name == "div" and user.args[0] is not node:
             break
         node = user
-        inner = inner if name == NORM else node
+        inner = inner if name == BATCH_NORM else node
     return Route(inner, None, *_pooled(inner))
 
 
 def _pooled(end: Node) -> tuple[Node | None, Node | None]:
     """Return the node that joins the map `end` with others and the pool that reads it; None where there is none."""
     for user in end.users:
-        if _name(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
+        if name_of(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
             return None, user
     for user in end.users:
-        pool = _pooled(user)[1] if _name(user) == "cat" else None
+        pool = _pooled(user)[1] if name_of(user) == "cat" else None
         if pool is not None:
             return user, pool
     return None, None
@@ -286,7 +282,3 @@ def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:
     if curve is None:
         return None
     return lambda x: curve.target(x, *curve.args[1:], **curve.kwargs)  # type: ignore[operator]
-
-
-def _name(node: Node) -> str:
-    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))

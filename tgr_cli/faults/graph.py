@@ -3,10 +3,8 @@
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
 
-import io
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx.node import Node, map_arg
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.calls import SHAPE_ONLY, Call, divided, find_calls, possible_outers
-from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
+from tgr_cli.faults.export import export, inputs_of
+from tgr_cli.faults.network import AnyNetwork, Strikes
+from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.parameters import Parameter, find_parameters
 from tgr_cli.faults.sites import OPS, Site
 
-aten = torch.ops.aten
 Program = Sequence[tuple[Node, Sequence[Node]]]
-
-
-class ExportError(TgrError):
-    """torch.export cannot trace the model."""
 
 
 class Network(AnyNetwork):
@@ -47,7 +41,7 @@ class Network(AnyNetwork):
         dtype: torch.dtype,
     ) -> None:
         self.graph = program.graph
-        self.input, self.constants = _inputs(program)
+        self.input, self.constants = inputs_of(program)
         self.calls = {call.node: call for call in calls}
         self.sites = tuple(call.site for call in calls)
         self.parameter_sites = tuple(parameter.site for parameter in parameters)
@@ -85,8 +79,8 @@ class Network(AnyNetwork):
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         shape = (batch_size, *example_shape_CHW)
         example = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-        program = _export(model, example, decompose_attention="matmul" in targets)
-        image, constants = _inputs(program)
+        program = export(model, example, decompose_attention="matmul" in targets)
+        image, constants = inputs_of(program)
         every_call = find_calls(program, image)
         parameters = find_parameters(program, constants, every_call, batch_size)
         calls = [call for call in every_call if call.site.op in targets]
@@ -147,7 +141,7 @@ class Network(AnyNetwork):
         """Return the nodes whose values depend on any of `sources`, these included."""
         found = set(sources)
         for node in self.graph.nodes:
-            reads = node.op == "call_function" and getattr(node.target, "_opname", "") not in SHAPE_ONLY
+            reads = node.op == "call_function" and name_of(node) not in SHAPE_ONLY
             if reads and not found.isdisjoint(node.all_input_nodes):
                 found.add(node)
         return found
@@ -164,60 +158,6 @@ class Network(AnyNetwork):
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
         # The strides of the output choose the kernels that follow: the faulty run must have the golden one's.
         return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
-
-
-@contextmanager
-def without_fast_path() -> Iterator[None]:
-    """Keep nn.MultiheadAttention from its fused path, in which its linears are hidden."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def _export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> ExportedProgram:
-    table: dict[Any, Callable[..., Any]] = {}
-    if decompose_attention:
-        known = torch.export.default_decompositions()
-        fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
-        table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
-    try:
-        # What torch prints of a failure, the whole graph, is kept back: it raises as well.
-        with without_fast_path(), torch.no_grad(), redirect_stderr(io.StringIO()), sdpa_kernel(SDPBackend.MATH):
-            program = torch.export.export(model, (example,)).run_decompositions(table)
-    except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
-        words = " ".join(str(error).split())[:200]
-        raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
-    signature = program.graph_signature
-    if signature.buffers_to_mutate:
-        raise changing(next(iter(signature.buffers_to_mutate.values())))
-    outputs: Any = program.graph.output_node().args[0]
-    shapes = [tuple(node.meta["val"].shape) if isinstance(node, Node) else None for node in outputs]
-    if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
-        raise no_logits(shapes)
-    return program
-
-
-def _inputs(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
-    """Return the node of the images, and the values of all other inputs of the graph by their nodes."""
-    signature, placeholders = program.graph_signature, program.graph.find_nodes(op="placeholder")
-    state, constants = program.state_dict, program.constants
-    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    values: dict[Node, Any] = {}
-    images = []
-    for node in placeholders:
-        if node.name in names:
-            name = names[node.name]
-            value = state[name] if name in state else constants[name]  # non-persistent buffers are no state
-            values[node] = value.detach()
-        elif node.name in signature.inputs_to_lifted_tensor_constants:
-            values[node] = constants[signature.inputs_to_lifted_tensor_constants[node.name]]
-        else:
-            images.append(node)
-    (image,) = images
-    return image, values
 
 
 def with_deaths(nodes: Sequence[Node], keep: Collection[Node]) -> Program:

@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.graph import ExportError, Network, without_fast_path
+from tgr_cli.faults.export import ExportError, without_fast_path
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
 from tgr_cli.faults.parameters import kind_of
 from tgr_cli.faults.sites import Site

@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.faults.calls import CONVOLUTIONS, SHAPE_ONLY, Call
+from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.sites import Site
 
 
@@ -76,14 +77,14 @@ def ancestors(nodes: Iterable[Node]) -> set[Node]:
         node = open_nodes.pop()
         if node not in found:
             found.add(node)
-            if getattr(node.target, "_opname", "") not in SHAPE_ONLY:
+            if name_of(node) not in SHAPE_ONLY:
                 open_nodes.extend(node.all_input_nodes)
     return found
 
 
 def _operands(call: Call, values: Collection[Node]) -> list[Node]:
     """Return what a call reads besides its input: weight and bias, or a product's factors that no image moves."""
-    kind = str(getattr(call.node.target, "_opname", ""))
+    kind = name_of(call.node)
     inputs = call.node.all_input_nodes
     if kind == "linear" or kind in CONVOLUTIONS:
         inputs = [node for node in call.node.args[1:3] if isinstance(node, Node)]

@@ -9,7 +9,8 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data.datasets import ImageSet
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.faults.graph import ExportError, Network
+from tgr_cli.faults.export import ExportError
+from tgr_cli.faults.graph import Network
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.fx.node import Node
 
 from tgr_cli.faults.engines.golden import Part
-from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables, name
+from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables
 from tgr_cli.faults.graph import Program
+from tgr_cli.faults.operators import name_of
 
 LARGEST_SHARE = 0.5
 
@@ -40,7 +41,7 @@ def find_region(tables: Tables, path: Program, entry: Node) -> Region | None:
     last = {used: place for place, node in enumerate(nodes) for used in node.all_input_nodes}
     open_nodes, computes, exit_node = {entry}, False, None
     for place, node in enumerate(nodes):
-        computes |= name(node) not in LAYOUT
+        computes |= name_of(node) not in LAYOUT
         open_nodes = {value for value in (*open_nodes, node) if last.get(value, -1) > place}
         if computes and open_nodes == {node} and tables.tabular(node):
             exit_node = node

@@ -17,11 +17,12 @@ from tgr_cli.faults.engines.followed import FollowedRows
 from tgr_cli.faults.engines.golden import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
-from tgr_cli.faults.engines.rules import POINTWISE, Batch, rule_of
+from tgr_cli.faults.engines.rules import Batch, rule_of
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Call, Network, Program, with_deaths
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.operators import POINTWISE, name_of
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
@@ -151,7 +152,7 @@ class Delta(Replay):
             batch.changes[node] = change
             for name in dead:
                 batch.changes.pop(name, None)
-            if len(batch.changes) == 1 and getattr(node.target, "_opname", "") in THINNING:
+            if len(batch.changes) == 1 and name_of(node) in THINNING:
                 alive_K = change.alive()
                 if not alive_K.all():
                     left = alive_K.nonzero().flatten()

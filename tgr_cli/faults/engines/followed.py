@@ -11,8 +11,9 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.attention import Region, find_region, through
 from tgr_cli.faults.engines.golden import Golden
-from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables, is_map, name
+from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables, is_map
 from tgr_cli.faults.graph import Program
+from tgr_cli.faults.operators import name_of
 
 LARGEST_SHARE = 0.5
 
@@ -30,11 +31,11 @@ class FollowedRows:
         tables = self.tables
         if source not in self.golden.kept or not tables.tabular(source) or len(source.meta["val"].shape) < 3:
             return False
-        at_once = self.golden.kept[source].channels_last and path and name(path[0][0]) in LAYOUT
+        at_once = self.golden.kept[source].channels_last and path and name_of(path[0][0]) in LAYOUT
         if is_map(source) and not at_once:  # a map whose channels become tokens later is followed as a window
             return False
         for node, _ in path:
-            if name(node) in LAYOUT and tables.layout(node) is not None:
+            if name_of(node) in LAYOUT and tables.layout(node) is not None:
                 continue
             return tables.row_by_row(node) or self._region(source, path) is not None
         return True
@@ -107,7 +108,7 @@ class FollowedRows:
         tables = self.tables
         moved = {source: changes[source] for source in node.all_input_nodes if source in changes}
         layout = tables.layout(node)
-        if name(node) in LAYOUT and layout is not None:
+        if name_of(node) in LAYOUT and layout is not None:
             (rows,) = {id(rows): rows for rows in moved.values()}.values()
             return rows
         if not tables.row_by_row(node):

@@ -6,7 +6,6 @@ ReLU, a view) is computed from it where it is asked for, which more than halves 
 Suffixes: N images, B batch, F faults, C channels, H W height and width.
 """
 
-import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,17 +16,16 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
+from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.parameters import ancestors
 
-BATCH_NORM = "_native_batch_norm_legit_no_training"
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
 SIZED = (
     *(*RESHAPING, "broadcast_to", "repeat", "tile", "repeat_interleave", "arange", "full", "zeros", "ones", "empty"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace"),
 )
 CHEAP = (
-    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
-    *("add", "sub", "mul", "div", "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
+    *(*POINTWISE, *ARITHMETIC, "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
     *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
     *(BATCH_NORM, "split", "split_with_sizes", "slice", "select", "getitem"),
 )
@@ -37,10 +35,7 @@ ANY_BATCH = (  # take as many images as come; what they do with the first axis s
     *("einsum", "exp", "unbind"),
 )
 MAPPED = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # take feature maps and give them
-MAP_STAYS = (
-    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
-    *("add", "sub", "mul", "div", "neg", "dropout", "clone", "cat"),
-)
+MAP_STAYS = (*POINTWISE, *ARITHMETIC, "neg", "dropout", "clone", "cat")
 
 
 @dataclass(frozen=True)
@@ -161,7 +156,7 @@ class Golden:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
         of_images = [node for node in ordered if node in self.dependent]
-        reshaping = [node for node in of_images if _name(node) in RESHAPING]
+        reshaping = [node for node in of_images if name_of(node) in RESHAPING]
         flexible = all(self._any_batch(node) for node in of_images) and all(
             self.lies_first(node) for node in (*reshaping, *gathers, *self.dependent.intersection(sources))
         )
@@ -186,7 +181,7 @@ class Golden:
         several = isinstance(node.meta["val"], (tuple, list))
         fixed = [source for source in node.all_input_nodes if source not in self.dependent]
         return (
-            _name(node) in ANY_BATCH
+            name_of(node) in ANY_BATCH
             and (several or node in self._outers)
             and not any(self._may_hold_batch(source, node) for source in fixed)
         )
@@ -194,7 +189,7 @@ class Golden:
     def _may_hold_batch(self, node: Node, user: Node) -> bool:
         """Return whether a value that depends on no image could still be one share an image, as an expanded token."""
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
-        if _name(user) in ("add", "sub", "mul", "div") and len(shape) < len(user.meta["val"].shape):
+        if name_of(user) in ARITHMETIC and len(shape) < len(user.meta["val"].shape):
             return False  # the first axis, in which the images lie, is one that it has not
         if node.op != "call_function" or len(shape) == 0 or shape[0] % self.network.batch_size:
             return False
@@ -202,7 +197,7 @@ class Golden:
 
     def _may_say_batch(self, node: Node) -> bool:
         """Return whether an operation makes a value of given sizes, one of them a multiple of the batch size."""
-        if _name(node) not in SIZED:
+        if name_of(node) not in SIZED:
             return False
         sizes = [size for argument in node.args for size in (argument if isinstance(argument, list) else [argument])]
         return any(isinstance(size, int) and size > 0 and size % self.network.batch_size == 0 for size in sizes)
@@ -250,15 +245,15 @@ class Golden:
         nodes = [node for node in self._outers if getattr(node.meta["val"], "ndim", 0) == 4]
         for node in nodes:
             source = node.all_input_nodes[0] if node.all_input_nodes else None
-            normed = _name(node) == "getitem" and _name(cast(Node, source)) == BATCH_NORM
-            if _name(node) in MAPPED or normed:
+            normed = name_of(node) == "getitem" and name_of(cast(Node, source)) == BATCH_NORM
+            if name_of(node) in MAPPED or normed:
                 maps.update({node, *cast(Node, source).all_input_nodes[:1]} if normed else {node, cast(Node, source)})
-            elif _name(node) in MAP_STAYS and not maps.isdisjoint(node.all_input_nodes):
+            elif name_of(node) in MAP_STAYS and not maps.isdisjoint(node.all_input_nodes):
                 maps.add(node)
         return maps | {self.network.input}
 
     def _cheap(self, node: Node) -> bool:
-        return _name(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1
+        return name_of(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1
 
     def _keep(self, node: Node, value: Tensor, some: slice, count: int) -> None:
         kept = self.kept[node]
@@ -272,10 +267,6 @@ class Golden:
             self._values[node] = torch.empty(shape, dtype=value.dtype, device=value.device)
         length = some.stop - some.start
         self._values[node].narrow(axis, some.start, length).copy_(value.narrow(axis, 0, length))
-
-
-def _name(node: Node) -> str:
-    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
 
 
 def unflattened(elements_F: Tensor, shape_CHW: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,6 @@ A rule returns None where it does not apply or the change would fill most of the
 Suffixes: K faults, C channels, O output channels, H W height and width of the map, h w of the window.
 """
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +14,10 @@ from torch import Tensor
 from torch.fx.node import Node
 from torch.nn import functional
 
-from tgr_cli.faults.engines.golden import BATCH_NORM, Golden
+from tgr_cli.faults.engines.golden import Golden
 from tgr_cli.faults.engines.reach import Place, reach_through
 from tgr_cli.faults.engines.windows import Window, outside, read_window, united
+from tgr_cli.faults.operators import BATCH_NORM, POINTWISE, name_of
 
 aten = torch.ops.aten
 LARGEST_SHARE = 0.5
@@ -42,24 +42,17 @@ class Batch:
             if maps is None:
                 return None
             return read_window(maps, self.rows_K, window, place.top_K, place.left_K, (place.height, place.width))
-        if node.target is operator.getitem and _name(node.args[0]) == BATCH_NORM:
+        if name_of(node) == "getitem" and name_of(node.args[0]) == BATCH_NORM:
             inner = node.args[0]
             values, (scale, shift) = self.values(inner.args[0], window, place), scale_and_shift(self, inner, window)
             return None if values is None else values.mul_(scale).add_(shift)
-        if _name(node) in POINTWISE and node.args[0] in self.golden.dependent:
+        if name_of(node) in POINTWISE and node.args[0] in self.golden.dependent:
             values = self.values(node.args[0], window, place)
             return None if values is None else node.target(values, *node.args[1:], **node.kwargs)
         return None
 
 
 Rule = Callable[[Batch, Any], Window | None]  # of a node, whose arguments are whatever its operation takes
-POINTWISE = (
-    *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
-)
-
-
-def _name(node: Any) -> str:
-    return getattr(node.target, "_opname", "") if isinstance(node, Node) else ""
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -84,7 +77,7 @@ def _same(batch: Batch, node: Any) -> Window | None:
 
 
 def _item(batch: Batch, node: Any) -> Window | None:
-    return batch.changes[node.args[0]] if node.args[1] == 0 and _name(node.args[0]) == BATCH_NORM else None
+    return batch.changes[node.args[0]] if node.args[1] == 0 and name_of(node.args[0]) == BATCH_NORM else None
 
 
 def _batch_norm(batch: Batch, node: Any) -> Window | None:
@@ -121,7 +114,7 @@ def _pointwise(batch: Batch, node: Any) -> Window | None:
 
 
 def _add(batch: Batch, node: Any) -> Window | None:
-    sign = -1 if _name(node) == "sub" else 1
+    sign = -1 if name_of(node) == "sub" else 1
     if len(node.args) != 2 or node.kwargs:
         return None
     windows = []
@@ -220,7 +213,7 @@ def _mean(batch: Batch, node: Any) -> Window | None:
     """The mean over the whole map, of any of its forms; or adaptive pooling that leaves the map as it is."""
     window = batch.changes[node.args[0]]
     channels, height, width = window.map
-    if _name(node) == "mean":
+    if name_of(node) == "mean":
         if sorted(axis % 4 for axis in node.args[1]) != [2, 3] or node.args[0].meta["val"].ndim != 4:
             return None
     elif _pair(node.args[1]) == (height, width):
@@ -304,4 +297,4 @@ RULES: dict[str, Rule] = {
 
 def rule_of(node: Node) -> Rule | None:
     """Return the rule for a node's operation, None where there is none."""
-    return RULES.get("getitem" if node.target is operator.getitem else _name(node))
+    return RULES.get(name_of(node))

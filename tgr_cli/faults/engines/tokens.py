@@ -5,25 +5,21 @@ table of its places × channels. Suffixes: K faults, M changed rows of all fault
 C columns, m rows of another table that make up one row.
 """
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.node import Node, map_arg
 
 from tgr_cli.faults.engines.golden import Golden
+from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
 
 LAYOUT = (
     *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "permute", "transpose", "unsqueeze", "squeeze"),
     *("clone", "alias", "detach", "dropout", "roll", "pad", "slice", "select", "cat"),
 )
-ROW_BY_ROW = (
-    *("linear", "layer_norm", "add", "sub", "mul", "div", "relu", "hardtanh", "hardswish", "hardsigmoid"),
-    *("leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
-)
+ROW_BY_ROW = ("linear", "layer_norm", *ARITHMETIC, *POINTWISE)
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class Tables:
 
     def base(self, node: Node) -> Node | None:
         """Return the node that computes what `node` only lays out anew; None where there are several."""
-        if name(node) not in LAYOUT:
+        if name_of(node) not in LAYOUT:
             return node
         found = {self.base(source) for source in node.all_input_nodes}
         return found.pop() if len(found) == 1 else None
@@ -126,12 +122,12 @@ class Tables:
         if node is base:
             shape = node.meta["val"].shape
             return torch.arange(shape.numel()).view(shape)
-        if name(node) in ("clone", "alias", "detach", "dropout"):
+        if name_of(node) in ("clone", "alias", "detach", "dropout"):
             return self._elements(node.all_input_nodes[0], base)
-        if name(node) in ("view", "_unsafe_view", "reshape"):
+        if name_of(node) in ("view", "_unsafe_view", "reshape"):
             return self._elements(node.all_input_nodes[0], base).reshape(node.meta["val"].shape)
         args, kwargs = map_arg((node.args, node.kwargs), lambda source: self._elements(source, base))
-        if name(node) == "pad":
+        if name_of(node) == "pad":
             args = (*args[:2], "constant", -1)
         elements: Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
         return elements
@@ -149,7 +145,7 @@ class Tables:
         rows, columns = self.size(node)
         if node in self.golden.kept:
             return self.golden.table(node).view(-1, columns).index_select(0, image_M * rows + row_M)
-        if name(node) not in ROW_BY_ROW:
+        if name_of(node) not in ROW_BY_ROW:
             return None
         values_of = {}
         for source in self.sources(node):
@@ -165,21 +161,21 @@ class Tables:
 
     def row_by_row(self, node: Node) -> bool:
         """Return whether each row of a node's table is computed from the same row of each of its arguments' tables."""
-        if name(node) not in ROW_BY_ROW or self.layout(node) is None or is_map(node):
+        if name_of(node) not in ROW_BY_ROW or self.layout(node) is None or is_map(node):
             return False
         sources = self.sources(node)
         if any(self.layout(source) is None or self.size(source)[0] != self.size(node)[0] for source in sources):
             return False
-        if name(node) == "linear":
+        if name_of(node) == "linear":
             return sources == [node.args[0]]
-        if name(node) == "layer_norm":
+        if name_of(node) == "layer_norm":
             return sources == [node.args[0]] and len(node.args[1]) == 1  # type: ignore[arg-type]
         return all(source.meta["val"].shape == node.meta["val"].shape for source in sources)
 
     def compute(self, node: Node, values_of: dict[Node, Tensor], row_M: Tensor) -> Tensor:
         """Return the rows `row_M` of a node's table, [M, C], from the same rows of its arguments'."""
         fixed = self.golden.fixed
-        if name(node) in ("linear", "layer_norm"):
+        if name_of(node) in ("linear", "layer_norm"):
             args, kwargs = map_arg((node.args, node.kwargs), lambda source: values_of.get(source, fixed.get(source)))
         else:
             shape, (rows, columns) = node.meta["val"].shape, self.size(node)
@@ -226,12 +222,6 @@ class Tables:
         return keys_M.unique()
 
 
-def name(node: Any) -> str:
-    if not isinstance(node, Node):
-        return ""
-    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
-
-
 def is_map(node: Node) -> bool:
     """Return whether a node's value is a feature map, its channels before its places."""
-    return name(node) == "conv2d"
+    return name_of(node) == "conv2d"

@@ -1,0 +1,82 @@
+"""A model as a functional graph of ATen operations, by torch.export.
+
+Suffixes: B batch, C channels, H W height and width.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx.node import Node
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.network import changing, no_logits
+
+aten = torch.ops.aten
+
+
+class ExportError(TgrError):
+    """torch.export cannot trace the model."""
+
+
+@contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Keep nn.MultiheadAttention from its fused path, in which its linears are hidden."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> ExportedProgram:
+    """Return `model` as a functional graph for a batch of the shape of `example`.
+
+    Raises ExportError where torch.export cannot trace the model, TgrError where it changes a buffer or gives no logits.
+    """
+    table: dict[Any, Callable[..., Any]] = {}
+    if decompose_attention:
+        known = torch.export.default_decompositions()
+        fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
+        table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
+    try:
+        # What torch prints of a failure, the whole graph, is kept back: it raises as well.
+        with without_fast_path(), torch.no_grad(), redirect_stderr(io.StringIO()), sdpa_kernel(SDPBackend.MATH):
+            program = torch.export.export(model, (example,)).run_decompositions(table)
+    except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
+        words = " ".join(str(error).split())[:200]
+        raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
+    signature = program.graph_signature
+    if signature.buffers_to_mutate:
+        raise changing(next(iter(signature.buffers_to_mutate.values())))
+    outputs: Any = program.graph.output_node().args[0]
+    shapes = [tuple(node.meta["val"].shape) if isinstance(node, Node) else None for node in outputs]
+    if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
+        raise no_logits(shapes)
+    return program
+
+
+def inputs_of(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
+    """Return the node of the images, and the values of all other inputs of the graph by their nodes."""
+    signature, placeholders = program.graph_signature, program.graph.find_nodes(op="placeholder")
+    state, constants = program.state_dict, program.constants
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    values: dict[Node, Any] = {}
+    images = []
+    for node in placeholders:
+        if node.name in names:
+            name = names[node.name]
+            value = state[name] if name in state else constants[name]  # non-persistent buffers are no state
+            values[node] = value.detach()
+        elif node.name in signature.inputs_to_lifted_tensor_constants:
+            values[node] = constants[signature.inputs_to_lifted_tensor_constants[node.name]]
+        else:
+            images.append(node)
+    (image,) = images
+    return image, values

@@ -55,6 +55,8 @@ def write_injections(
     limit: str = "clamp",
     label: str = "true",
     target: str = "neuron",
+    sampling: str = "uniform",
+    bits: Sequence[int] | None = None,
     top2diff: Sequence[float | None] | None = None,
     golden_top2diff: Sequence[float] | None = None,
     extra: Mapping[str, object] | None = None,
@@ -79,6 +81,8 @@ def write_injections(
             }
             for name, cell in row.items():
                 columns[name].append(cell)
+    if bits is not None:
+        columns["bit"] = list(bits)
     if top2diff is not None:
         columns["faulty_top2diff"] = list(top2diff)
     if golden_top2diff is not None:
@@ -86,7 +90,7 @@ def write_injections(
     facts = {
         "model": model,
         "classes": CLASSES,
-        "config": {"limit": limit, "label": label, "sampling": "uniform", "target": target, "confidence": 0.99},
+        "config": {"limit": limit, "label": label, "sampling": sampling, "target": target, "confidence": 0.99},
         "extra": {"macs": sum(facts["macs"] for facts, *_ in sites), "last_sites": [sites[-1][0]["site"]]}
         | dict(extra or {}),
     }

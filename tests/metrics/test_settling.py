@@ -65,6 +65,12 @@ def test_a_factor_that_is_missing_equal_or_decided_is_not_to_be_settled(value):
     assert settling(baseline, CERTAIN) is None
 
 
+def test_figures_that_are_equal_but_for_rounding_are_not_to_be_settled():
+    """0.1 + 0.2 is 0.3 and one bit: what would settle that is more images than there are atoms."""
+    baseline = undecided(both_signs(1.0, 0.0), 0.0)
+    assert settling(replace(baseline, value=(0.1 + 0.2) / 0.3), CERTAIN) is None
+
+
 def test_the_parts_of_the_variance_are_those_of_a_known_population():
     """Values are an image's own, of variance 4, plus noise of variance 9; 600 draws fall on 100 images at random.
 

@@ -309,6 +309,40 @@ def measured(folder: Path, model: str, size: float, *, images_differ: bool = Fal
     write_injections(folder / "injections.parquet", [(FC, "s" * 80, struck, dloss)], model=model)
 
 
+def test_figures_that_differ_by_rounding_alone_fit_the_artifact() -> None:
+    """Seven sites of 40 faults with 88 SDCs on each side, elsewhere: the sums of the rates differ in their last bit."""
+    names = [f"{number:02d}" for number in range(40)]
+    for folder, model, hits in (
+        (BASELINE, "base", (24, 20, 16, 8, 12, 4, 4)),
+        (TEXT, "text", (12, 4, 12, 16, 4, 16, 24)),
+    ):
+        write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), run=folder.name, model=model)
+        struck, first = [], 20 * (model == "text")
+        for place, number in enumerate(hits):  # on other images each, so that many carry the rate
+            order = names[first:] + names[:first]
+            struck.append((site(f"s{place}"), "s" * number + "b" * (40 - number), order, [1.0] * 40))
+            first = (first + number) % 40
+        write_injections(folder / "injections.parquet", struck, model=model)
+    own, _, _ = compared()
+    assert 0 < abs(own["sdc_overall"] - 1) < 1e-12
+    assert own["sdc_overall_verdict"] == "not distinguishable"
+    assert own["sdc_overall_settled_by_faults"] is own["sdc_overall_settled_by_images"] is None
+
+
+def test_on_common_images_how_many_faults_struck_a_bit_is_left_to_chance() -> None:
+    """Bit 0 always costs 1 and bit 1 always 3: as many of each were drawn, so on all images nothing is uncertain."""
+    names = [f"{number:02d}" for number in range(80)]
+    for folder, model, wrong in ((BASELINE, "base", ()), (TEXT, "text", names[60:])):
+        write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), wrong, run=folder.name, model=model)
+        struck = [(FC, "b" * 60, names[:60] if wrong else names[20:], [1.0, 3.0] * 30)]
+        write_injections(folder / "injections.parquet", struck, model=model, sampling="stratified", bits=[0, 1] * 30)
+    own, common, _ = compared()
+    assert own["overall"] == own["overall_low"] == own["overall_high"] == 1
+    assert common["faults_baseline"] == 40
+    assert common["overall_low"] < 0.9
+    assert common["overall_high"] > 1.1
+
+
 def test_every_factor_has_a_name_in_words():
     assert set(comparison.FACTORS) == set(FACTORS)
 
@@ -349,7 +383,9 @@ def test_a_gate_is_on_the_factor_that_is_named_and_all_candidates_are_to_pass():
     assert both.exit_code == 3
     assert "tgr: gate failed: net-text-descriptions's improvement (overall) is 2" in both.stderr
     with pytest.raises(TgrError, match=r'no factor called "overal" to gate on; .* Did you mean "overall"'):
-        gated("--gate-on", "overal")
+        gated("--min-improvement", 1, "--gate-on", "overal")
+    with pytest.raises(TgrError, match="--gate-on overall names a factor without a gate; set one with --min-improve"):
+        gated("--gate-on", "overall")
 
 
 def test_the_table_of_candidates_goes_into_documents_alone():

@@ -25,8 +25,12 @@ def compare(
         ),
     ] = None,
     gate_on: Annotated[
-        str, typer.Option(help=f"The factor that is meant: {', '.join(FACTORS)}.", rich_help_panel=GATES)
-    ] = "overall",
+        str | None,
+        typer.Option(
+            help=f"The factor that --min-improvement is about: {', '.join(FACTORS)} (default: overall).",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
     dataset: o.Dataset = "imagenet",
     name: o.Name = None,
     workdir: o.Workdir = Path("runs"),

@@ -99,7 +99,9 @@ def factor(row: Row, name: str) -> str:
 
 
 def _plain(value: float) -> str:
-    """Return a number with two decimals, or with more where it would look as if it were 1."""
+    """Return a number with two decimals, or with more where it would look as if it were 1, or nearly 0."""
+    if 0 < value < 0.1:
+        return f"{value:.2g}"
     shown = (f"{value:.{digits}f}" for digits in range(2, 8))
     return next((text for text in shown if float(text) != 1), "1.00")
 

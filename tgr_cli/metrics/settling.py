@@ -17,6 +17,7 @@ from tgr_cli.metrics.estimates import Figure
 from tgr_cli.metrics.intervals import CONFIDENCE
 
 MOST_TIMES = 100  # as many times the faults; beyond that more images are the shorter way
+EQUAL = 1e-6  # of the way to the limit that faces 1: nearer to 1 than this is rounding, or beyond any plan
 
 
 class Settling(NamedTuple):
@@ -31,8 +32,8 @@ def settling(
 ) -> Settling | None:
     """Return what would bring 1 out of the interval of baseline / candidate, which now holds it, if the estimate holds.
 
-    None where nothing would, as the figures are equal, or one of them or the interval is missing; also where the
-    interval does not hold 1.
+    None where nothing would, as the figures are equal but for rounding, or one of them or the interval is missing; also
+    where the interval does not hold 1.
     """
     if not (baseline.value > 0 and candidate.value > 0):
         return None
@@ -41,6 +42,8 @@ def settling(
     if value == 0 or not low <= 0 <= high:
         return None
     distance = value - low if value > 0 else high - value
+    if abs(value) < EQUAL * distance:
+        return None
     wanted = (value / distance) ** 2  # share of today's variance at which the limit that faces 1 reaches it
     alone, shared = variance_parts(logarithm)
     if faults_are_clusters:

@@ -15,21 +15,22 @@ BETTER: Verdict = "better"
 WORSE: Verdict = "worse"
 NOT_DISTINGUISHABLE: Verdict = "not distinguishable"
 TOO_LITTLE: Verdict = "rests on too little"
+ROUNDING = 1e-6  # by which a limit must leave 1 out: one fault's dLoss in float32 knows no more
 
 
 def on_factor(factor: Estimate) -> Verdict | None:
     """Return what an improvement factor baseline / candidate says of the candidate; None where there is no factor.
 
-    Better where its interval lies above 1, worse where it lies below, not distinguishable where it holds 1. An interval
-    that is missing, or flagged unreliable, gives no such verdict whichever side it lies on.
+    Better where its interval lies above 1, worse where it lies below, both by more than rounding, else not
+    distinguishable. An interval that is missing, or flagged unreliable, gives no such verdict whichever side it is on.
     """
     if math.isnan(factor.mean):
         return None
     if not factor.reliable:
         return TOO_LITTLE
-    if factor.low > 1:
+    if factor.low > 1 + ROUNDING:
         return BETTER
-    return WORSE if factor.high < 1 else NOT_DISTINGUISHABLE
+    return WORSE if factor.high < 1 - ROUNDING else NOT_DISTINGUISHABLE
 
 
 def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: float = CONFIDENCE) -> Verdict:

@@ -6,7 +6,7 @@ classify correctly (`common`), so that neither is measured on easier images.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from tgr_cli.steps.measured import Measured, note_choices, open_run, refuse_inco
 class Config:
     """Which runs: folders by name within the data set's folder, or by path; and the gate each candidate is to pass.
 
-    `min_improvement` is held against the factor called `gate_on`, on the images of each model's own campaign.
+    `min_improvement` is held against the factor called `gate_on`, `overall` for None, on the images of each model's own
+    campaign.
     """
 
     baseline: str
@@ -40,12 +41,14 @@ class Config:
     workdir: Path = Path("runs")
     out: Path | None = None
     min_improvement: float | None = None
-    gate_on: str = "overall"
+    gate_on: str | None = None
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
-        if self.gate_on not in improvement.FACTORS:
+        if self.gate_on is not None and self.min_improvement is None:
+            raise TgrError(f"--gate-on {self.gate_on} names a factor without a gate; set one with --min-improvement")
+        if self.gate_on not in (None, *improvement.FACTORS):
             raise TgrError(
                 f'there is no factor called "{self.gate_on}" to gate on; the factors are '
                 f"{', '.join(improvement.FACTORS)}.{did_you_mean(self.gate_on, improvement.FACTORS)}"
@@ -125,7 +128,8 @@ def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate
     if config.min_improvement is None:
         return None
     own = [row for row in compared if row["images"] == "own"]
-    return summary.worst([verdict.gate_on_improvement(row, config.gate_on, config.min_improvement) for row in own])
+    figure = config.gate_on or "overall"
+    return summary.worst([verdict.gate_on_improvement(row, figure, config.min_improvement) for row in own])
 
 
 def _rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[dict[str, Any]]:
@@ -144,12 +148,16 @@ def _rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[d
 
 
 def _figures(measured: Measured, image_ids: np.ndarray | None) -> _Figures | None:
-    """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none."""
+    """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none.
+
+    How many of a stratum's faults fell on some of the images was not fixed beforehand, so these are told apart no more.
+    """
     shown = runs.correct(measured.golden)
     top2diff_N = measured.golden.column("top2diff")
     if image_ids is None:
         return _Figures(measured.rows, measured.faults, top2diff_N[shown])
     faults = measured.faults.where(among(measured.faults.image_id, image_ids))
+    faults = replace(faults, stratum=np.zeros_like(faults.stratum))
     if not {row["site"] for row in measured.rows} <= set(faults.site):
         return None
     return _Figures(measured.rows, faults, top2diff_N[among(measured.golden.column("image_id"), image_ids)])

@@ -16,6 +16,12 @@ def test_markdown_is_aligned_and_escapes_what_it_would_read_as_its_own():
     )
 
 
+def test_a_cell_stays_in_its_line_and_tells_a_terminal_nothing():
+    rows = [["net\n\x1b[31mred", "1"]]
+    assert markdown(["name", "n"], rows).splitlines()[2] == "| net \\\\x1b\\[31mred |   1 |"
+    assert latex(["name", "n"], rows).splitlines()[4] == r"net \textbackslash{}x1b[31mred & 1 \\"
+
+
 def test_latex_has_the_rules_of_booktabs_and_escapes_what_tex_would_read_as_its_own():
     assert latex(COLUMNS, ROWS) == (
         "\\begin{tabular}{lrrl}\n"

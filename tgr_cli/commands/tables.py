@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from tgr_cli.commands.grid import is_numbers
+from tgr_cli.errors import printable
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -22,7 +23,7 @@ MINUS = re.compile(r"(?<![^\s(])-(?=\d)")  # before a number; a dash within a na
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return the table in Markdown, numbers to the right; what Markdown would take for its own is escaped."""
-    table = [[re.sub(r"([\\|*_`<\[\]~])", r"\\\1", cell) for cell in row] for row in (columns, *rows)]
+    table = [[re.sub(r"([\\|*_`<\[\]~])", r"\\\1", _line(cell)) for cell in row] for row in (columns, *rows)]
     right = _right(rows)
     widths = [max(3, *map(cell_len, cells)) for cells in zip(*table, strict=True)]
     rule = ["-" * (width - 1) + ":" if is_right else "-" * width for width, is_right in zip(widths, right, strict=True)]
@@ -48,5 +49,10 @@ def _right(rows: Sequence[Sequence[str]]) -> list[bool]:
     return [is_numbers(cells) for cells in zip(*rows, strict=True)]
 
 
+def _line(cell: str) -> str:
+    """Return a cell without a line's end, which would end its row, and with other control characters written out."""
+    return printable(" ".join(cell.split()))
+
+
 def _tex(cell: str) -> str:
-    return MINUS.sub("$-$", "".join(LATEX.get(letter, letter) for letter in cell))
+    return MINUS.sub("$-$", "".join(LATEX.get(letter, letter) for letter in _line(cell)))

@@ -228,7 +228,8 @@ def test_names_that_are_formulas_or_commands_are_drawn_as_they_are() -> None:
         ("first --limit clam", '--limit is "clam"; use one of clamp, zero, none. Did you mean "clamp"'),
         ("first --label gold", '--label is "gold"; use one of true, golden. Did you mean "golden"'),
         ("first --faults 100000", "--faults is 100,000, but the weights have 10,368 bits"),
-        ("first --out maps.png", "--out maps.png names the artifact"),
+        ("first --out maps.PNG", "--out maps.PNG names the artifact"),
+        ("first runs/toy/first", r"both models are first-\w{8}, of the same weights; name one, or another beside it"),
         ("--model toys_choosing:build --weights none", "maps need its graph, so rewrite its forward"),
     ],
 )

@@ -74,7 +74,7 @@ class Config:
             raise TgrError("--images and --image-id both choose the images; leave one out")
         if self.count > MOST_IMAGES:
             raise TgrError(f"{self.count:,} images make a grid that cannot be read; use at most {MOST_IMAGES}")
-        if self.out is not None and self.out.suffix == ".png":
+        if self.out is not None and self.out.suffix.lower() == ".png":
             raise TgrError(f"--out {self.out} names the artifact, and the grid lies beside it; end it in .parquet")
 
     @property
@@ -118,6 +118,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         device=config.device,
         reporter=reporter,
     )
+    if len({model.name for model in models}) < len(models):
+        raise TgrError(f"both models are {models[0].name}, of the same weights; name one, or another beside it")
     path = store.prepare(config.out or (workspace if len(models) > 1 else models[0].folder).saliency)
     picture = store.prepare(path.with_suffix(".png"))
     networks = [model.network for model in models]

@@ -1,6 +1,7 @@
 """Which layer is explained, and its map: against Ablation-CAM done by hand, one channel after the other."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from toys import ToyNet, toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
-from tgr_cli.models import weights
 from tgr_cli.models.classifier import TextGuidedClassifier
 from tgr_cli.saliency.ablation import Explainer
 from tgr_cli.saliency.layer import find, work_after
@@ -56,6 +56,16 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
         return make().eval().requires_grad_(False)
 
 
+@cache
+def captured(make: Callable[[], nn.Module], batch_size: int = 3) -> Network:
+    """Return the network of a model; tests share it, as nothing changes it."""
+    return Network.capture(made(make), SHAPE, batch_size=batch_size)
+
+
+def guided() -> TextGuidedClassifier:
+    return TextGuidedClassifier(ToyNet(5), 3, 5)
+
+
 def by_hand(model: nn.Module, x_1CHW: Tensor, label: int) -> np.ndarray:
     """Return relu(Σ drop_k · map_k) on the scale of [0, 1], drop_k the class's drop with channel k at zero."""
     seen: list[Tensor] = []
@@ -66,12 +76,13 @@ def by_hand(model: nn.Module, x_1CHW: Tensor, label: int) -> np.ndarray:
     return ((map_HW - map_HW.min()) / (map_HW.max() - map_HW.min()).clamp(min=1e-7)).numpy()
 
 
-@pytest.mark.parametrize("batch_size", [2, 3, 16])
-@pytest.mark.parametrize(("make", "name"), [(Residual, "branch"), (ChannelsLast, "norm")])
+@pytest.mark.parametrize(
+    ("make", "name", "batch_size"),  # channels: 4 and 5, of which the batches take some, then the rest, or all
+    [(Residual, "branch", 3), (Residual, "branch", 16), (ChannelsLast, "norm", 2)],
+)
 def test_the_map_is_that_of_ablations_done_by_hand(make: Callable[[], nn.Module], name: str, batch_size: int) -> None:
-    model = made(make)
-    before = weights.fingerprint(model)
-    network = Network.capture(model, SHAPE, batch_size=batch_size)
+    network, model = captured(make, batch_size), made(make)
+    before = {name: tensor.clone() for name, tensor in network.parameters.items()}
     explainer = Explainer(network, find(network, name))
     assert explainer.layer.channels_last == (make is ChannelsLast)
     x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
@@ -83,13 +94,15 @@ def test_the_map_is_that_of_ablations_done_by_hand(make: Callable[[], nn.Module]
         map_HW = explainer.explain(seen, label)
         assert map_HW.max() > 0.99 or not map_HW.any()
         assert map_HW == pytest.approx(by_hand(model, x_1CHW, label), abs=1e-3)
-    assert weights.fingerprint(model) == before
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(network.parameters[name], tensor)
+        assert torch.equal(before[name], tensor)
 
 
 def test_a_faulty_inference_is_that_of_a_model_with_the_faulty_weights() -> None:
     model, other = made(Residual), made(Residual)
     other.branch.weight.mul_(-2)
-    network = Network.capture(model, SHAPE, batch_size=2)
+    network = captured(Residual)
     explainer = Explainer(network, find(network, "branch"))
     x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
     seen = explainer.see(x_1CHW[0], {"branch.weight": other.branch.weight})
@@ -107,29 +120,29 @@ def test_a_model_in_half_precision_is_explained_to_its_rounding() -> None:
 
 
 def test_a_layer_that_moves_no_logit_has_a_map_of_zeros() -> None:
-    model = made(Residual)
-    model.fc.weight.zero_()
-    network = Network.capture(model, SHAPE, batch_size=2)
+    network = captured(Residual)
     explainer = Explainer(network, find(network, "branch"))
-    assert not explainer.explain(explainer.see(torch.rand(SHAPE)), 0).any()
+    x_CHW = torch.rand(SHAPE, generator=torch.Generator().manual_seed(2))
+    assert explainer.explain(explainer.see(x_CHW), 0).any()
+    assert not explainer.explain(explainer.see(x_CHW, {"fc.weight": torch.zeros(3, 4)}), 0).any()
 
 
 def test_the_default_is_the_last_layer_with_maps_that_everything_goes_through() -> None:
-    def chosen(model: nn.Module) -> tuple[str, tuple[int, int, int]]:
-        found = find(Network.capture(model.eval().requires_grad_(False), SHAPE, batch_size=2))
+    def chosen(make: Callable[[], nn.Module], batch_size: int = 3) -> tuple[str, tuple[int, int, int]]:
+        found = find(captured(make, batch_size))
         return found.name, found.shape
 
-    assert chosen(toy_net()) == ("pool", (6, 2, 2))
-    assert chosen(TextGuidedClassifier(ToyNet(5), 3, 5)) == ("backbone.pool", (6, 2, 2))
-    assert chosen(made(ChannelsLast)) == ("norm", (5, 4, 4))
+    assert chosen(toy_net) == ("pool", (6, 2, 2))
+    assert chosen(guided) == ("backbone.pool", (6, 2, 2))
+    assert chosen(ChannelsLast, 2) == ("norm", (5, 4, 4))
     # Not branch, which half of it goes past, nor the relu in the residual's forward, which has the sum's name.
-    name, shape = chosen(made(Residual))
+    name, shape = chosen(Residual)
     assert name.startswith("relu")
     assert shape == (4, 8, 8)
 
 
 def test_a_layer_by_name() -> None:
-    network = Network.capture(TextGuidedClassifier(ToyNet(5), 3, 5).eval().requires_grad_(False), SHAPE, batch_size=2)
+    network = captured(guided)
     assert find(network, "conv2").name == find(network, "backbone.conv2").name == "backbone.conv2"
     assert find(network, "conv2").shape == (6, 4, 4)
     assert find(network, "pool").shape == (6, 2, 2)  # of its last call

@@ -1,5 +1,8 @@
 """Random faults in the weights of one model, and the same ones in those of two."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,18 @@ from tgr_cli.saliency import strikes
 
 SHAPE = (1, 8, 8)
 WEIGHTS = {"conv1.weight": 36, "conv2.weight": 216, "fc.weight": 72}
+
+
+@cache
+def captured(make: Callable[[], torch.nn.Module]) -> Network:
+    """Return the network of a model; tests share it, as nothing changes it."""
+    return network(make())
+
+
+def guided() -> TextGuidedClassifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TextGuidedClassifier(ToyNet(5), 3, 5)
 
 
 def network(model: torch.nn.Module) -> Network:
@@ -47,7 +62,7 @@ def test_all_bits_can_be_struck_and_no_more() -> None:
 
 
 def test_exactly_the_drawn_bits_flip_and_the_model_stays_as_it_was() -> None:
-    net = network(toy_net())
+    net = captured(toy_net)
     drawn = strikes.draw(WEIGHTS, 3000, width=32, seed=1)
     before = {name: integers(net.parameters[name]).copy() for name in WEIGHTS}
     faulty = strikes.struck(net, drawn, "none")
@@ -64,7 +79,7 @@ def test_exactly_the_drawn_bits_flip_and_the_model_stays_as_it_was() -> None:
 
 
 def test_the_clamp_holds_struck_weights_to_their_tensor_and_touches_no_other() -> None:
-    net = network(toy_net())
+    net = captured(toy_net)
     drawn = strikes.draw(WEIGHTS, 500, width=32, seed=1)
     free, held = (strikes.struck(net, drawn, limit) for limit in ("none", "clamp"))
     assert not all(tensor.isfinite().all() and tensor.abs().max() < 1e6 for tensor in free.values())
@@ -76,9 +91,7 @@ def test_the_clamp_holds_struck_weights_to_their_tensor_and_touches_no_other() -
 
 
 def test_a_baseline_and_a_text_guided_model_get_the_same_faults_where_their_weights_correspond() -> None:
-    torch.manual_seed(0)
-    guided = TextGuidedClassifier(ToyNet(5), 3, 5)
-    nets = network(toy_net()), network(guided)
+    nets = captured(toy_net), captured(guided)
     sizes = strikes.common(nets)
     assert sizes == {"conv1.weight": 36, "conv2.weight": 216}  # not fc: 3 outputs here, 5 there
     drawn = strikes.draw(sizes, 200, width=32, seed=0)
@@ -101,6 +114,6 @@ def test_models_without_a_common_weight_are_refused() -> None:
             return self.own(x.flatten(1))
 
     with pytest.raises(TgrError, match="no weight tensor of the same name and shape"):
-        strikes.common((network(toy_net()), network(Other())))
+        strikes.common((captured(toy_net), network(Other())))
     with pytest.raises(TgrError, match=r"compute in torch.float32 and torch.bfloat16"):
-        strikes.common((network(toy_net()), network(toy_net().bfloat16())))
+        strikes.common((captured(toy_net), network(toy_net().bfloat16())))

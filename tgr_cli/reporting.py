@@ -15,3 +15,11 @@ class Reporter:
 
 
 SILENT = Reporter()
+
+
+def plain_factor(value: float) -> str:
+    """Return an improvement factor with two decimals, or with more where it would look as if it were 1, or nearly 0."""
+    if 0 < value < 0.1:
+        return f"{value:.2g}"
+    shown = (f"{value:.{digits}f}" for digits in range(2, 8))
+    return next((text for text in shown if float(text) != 1), "1.00")

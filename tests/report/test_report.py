@@ -246,6 +246,14 @@ def test_of_many_models_each_stands_beside_the_first() -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.pictures)
 
 
+def test_a_place_for_pictures_that_is_none_is_told_before_the_page_is_written() -> None:
+    make(BASELINE, model="base")
+    Path("plots").write_text("in the way")
+    with pytest.raises(TgrError, match="--png is plots, which cannot be a folder"):
+        run(Config(runs=[BASELINE], dataset="digits", png=Path("plots")))
+    assert not Path("runs/digits/report.html").exists()
+
+
 def test_the_command_tells_where_the_page_is_and_how_it_was_made() -> None:
     both()
     done = invoke("report", BASELINE, TEXT, "--dataset", "digits", "--out", "out/page.html")

@@ -191,7 +191,7 @@ def test_the_command_prints_the_tables_and_the_json():
         "75.00 (+0.00)",
         "+350",
         "rests on too little",
-        "Accuracy: not distinguishable; net-text-descriptions alone is right on 1 images, net-baseline alone on 1",
+        "Accuracy: not distinguishable; images that net-text-descriptions alone gets right: 1, net-baseline alone: 1",
         "~ marks intervals that rest on too little",
     ):
         assert words in shown.stdout

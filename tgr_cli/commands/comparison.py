@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tgr_cli.commands.console import Console, count, in_percent, number
+from tgr_cli.reporting import plain_factor
 
 Row = Mapping[str, Any]
 
@@ -93,17 +94,10 @@ def factor(row: Row, name: str) -> str:
     if row[name] is None:
         return "-"
     if row[f"{name}_low"] is None:
-        return _plain(row[name])
+        return plain_factor(row[name])
     mark = "" if row[f"{name}_reliable"] else FLAGGED
-    return f"{mark}{_plain(row[name])} ({_plain(row[f'{name}_low'])} to {_plain(row[f'{name}_high'])})"
-
-
-def _plain(value: float) -> str:
-    """Return a number with two decimals, or with more where it would look as if it were 1, or nearly 0."""
-    if 0 < value < 0.1:
-        return f"{value:.2g}"
-    shown = (f"{value:.{digits}f}" for digits in range(2, 8))
-    return next((text for text in shown if float(text) != 1), "1.00")
+    middle, low, high = (plain_factor(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
+    return f"{mark}{middle} ({low} to {high})"
 
 
 def is_flagged(row: Row, names: Sequence[str] = tuple(FACTORS)) -> bool:
@@ -122,8 +116,8 @@ def _print_factors(console: Console, candidate: str, rows: Sequence[Row]) -> Non
 
 def _accuracy(row: Row) -> str:
     return (
-        f"Accuracy: {row['accuracy_verdict']}; {row['candidate']} alone is right on "
-        f"{count(row['only_candidate_correct'])} images, {row['baseline']} alone on "
+        f"Accuracy: {row['accuracy_verdict']}; images that {row['candidate']} alone gets right: "
+        f"{count(row['only_candidate_correct'])}, {row['baseline']} alone: "
         f"{count(row['only_baseline_correct'])} (McNemar's p = {number(row['accuracy_p'], 2)})."
     )
 

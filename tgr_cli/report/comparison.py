@@ -15,6 +15,7 @@ from tgr_cli.report.figure import Block, Figure, Panel, Said, Table
 from tgr_cli.report.measured import key
 from tgr_cli.report.theme import Palette
 from tgr_cli.report.words import SPACE, count, factor, number, percent
+from tgr_cli.reporting import plain_factor
 
 Row = Mapping[str, Any]  # a row of `comparison`
 FIGURES = {
@@ -147,4 +148,4 @@ def _with_interval(row: Row, name: str) -> str:
     mark = marks.get(row[f"{name}_verdict"], "")
     if row[f"{name}_low"] is None:
         return f"{mark} {factor(row[name])}".strip()
-    return f"{mark} {factor(row[name])} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+    return f"{mark} {factor(row[name])} ({plain_factor(row[f'{name}_low'])} to {plain_factor(row[f'{name}_high'])})"

@@ -133,7 +133,8 @@ def _by_image(runs: Sequence[Run]) -> Figure:
         f"{points} means of {BINS} lots of images, equal in number and sorted by Top2Diff without a fault. An image's "
         "SDC rate is over all faults that struck it, each by its sampling weight, sites alike; where weights differ it "
         f"can pass 100 % by chance. {basis(runs)} The axis of sure models is stretched towards 1. "
-        f"Spearman's ρ with its interval (Bonett and Wright 2000): {said}.",
+        f"Spearman's ρ with its interval over images (Bonett and Wright 2000): {said}. Where an image has few faults "
+        "its rate is uncertain, which pulls ρ towards 0.",
         Table(("model", *columns), rows),
         [
             Panel(key("sdc_by_image", run.name), partial(_draw_images, run=run, place=min(n, 3), points=few), run.name)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from tgr_cli.reporting import plain_factor
+
 SPACE = "\u00a0"  # a number and its unit stay on one line
 
 
@@ -33,7 +35,7 @@ def count(value: int | None) -> str:
 
 def factor(value: float | None) -> str:
     """Return an improvement factor, as in `2.87×`, an en dash for none."""
-    return "–" if value is None or math.isnan(value) else f"{value:.2f}×"
+    return "–" if value is None or math.isnan(value) else f"{plain_factor(value)}×"
 
 
 def plural(amount: int, one: str, many: str = "") -> str:

@@ -96,7 +96,10 @@ def open_models(
             shape = loaded.preprocessing.input_shape
             network = Network.capture(loaded.model, shape, batch_size=batch_size, device=device)
         except ExportError as error:
-            raise TgrError(f"{error}; maps need its graph, so rewrite its forward until it can be traced") from error
+            raise TgrError(
+                f"{error}; maps need its graph: check that it takes images of {'×'.join(map(str, shape))} (--resize, "
+                "--crop), else rewrite its forward until it can be traced"
+            ) from error
         found = find(network, layer)
         if layer is None and work_after(network, found) > MOSTLY:
             raise TgrError(

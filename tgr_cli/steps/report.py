@@ -59,6 +59,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     path = store.prepare(config.out or workspace.report)
     if path.suffix == ".parquet":
         raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
+    if config.png:
+        _prepare_folder(config.png)
     measured: list[Run] = []
     for done, folder in enumerate(folders):
         reporter.progress("runs read", done, len(folders))
@@ -225,6 +227,14 @@ def _made(path: Path, workspace: Workspace) -> lineage.Made:
     inside = path.is_relative_to(workspace.path)
     name = path.relative_to(workspace.path) if inside else Path(path.parent.resolve().name) / path.name
     return lineage.Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Make the folder of pictures; raises TgrError where that cannot be, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TgrError(f"--png is {folder}, which cannot be a folder ({error.strerror}); name another") from error
 
 
 def _pictures(folder: Path, made: page.Page, reporter: Reporter) -> list[Path]:

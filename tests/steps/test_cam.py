@@ -252,7 +252,7 @@ def test_names_that_are_formulas_or_commands_are_drawn_as_they_are() -> None:
         ("first --faults 100000", "--faults is 100,000, but the weights have 10,368 bits"),
         ("first --out maps.PNG", "--out maps.PNG names the artifact"),
         ("first runs/toy/first", r"both models are first-\w{8}, of the same weights; name one, or another beside it"),
-        ("--model toys_choosing:build --weights none", "maps need its graph, so rewrite its forward"),
+        ("--model toys_choosing:build --weights none", "maps need its graph: check that it takes images of"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(arguments: str, sentence: str) -> None:

@@ -1,11 +1,12 @@
 """`tgr train`: a classifier with a baseline, cosine or text-initialised head."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tgr_cli.commands import options as o
+from tgr_cli.commands import recipe_output
 from tgr_cli.commands.console import Console, count, in_percent, number
 from tgr_cli.commands.session import session
 
@@ -257,7 +258,7 @@ def train(
 
     config = o.configure(step.Config, locals())
     if print_recipe:
-        _print(Console(quiet=quiet, as_json=json), config.resolved())
+        recipe_output.print_recipe(Console(quiet=quiet, as_json=json), config.resolved())
         return
     with session(ctx) as console:
         result = step.run(config, console)
@@ -290,22 +291,3 @@ def train(
             )
         ],
     )
-
-
-def _print(console: Console, resolved: Any) -> None:
-    from dataclasses import asdict
-
-    values = asdict(resolved.recipe)
-    if console.as_json:
-        console.json({"recipe": resolved.name, "values": values, "from": resolved.origins})
-        return
-    for note in resolved.notes:
-        console.note(note)
-    rows = [(name.replace("_", "-"), _text(value), resolved.origins[name]) for name, value in values.items()]
-    console.table(f"recipe {resolved.name}", ("field", "value", "from"), rows)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tgr_cli.artifacts.provenance import Provenance
+from tgr_cli.artifacts.provenance import Provenance, flat
 from tgr_cli.errors import TgrError
 
 
@@ -34,17 +34,6 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Return what differs between two identities, as "limit clamp, but none"; "" where nothing does."""
     names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     return ", ".join(f"{name} {_short(theirs.get(name))}, but {_short(ours.get(name))}" for name in names)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
 
 
 def _short(value: Any) -> str:

@@ -11,18 +11,16 @@ from tgr_cli import seeding
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
-from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
+from tgr_cli.artifacts.schemas import TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions, training
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
-from tgr_cli.models.classifier import text_guided
 from tgr_cli.models.loading import override, try_out, usable_device
 from tgr_cli.models.source import HEADS
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import golden
-from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
+from tgr_cli.steps import beginning, golden
 from tgr_cli.training import distributed, recipes
 from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch
 from tgr_cli.training.distributed import Group
@@ -151,7 +149,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     target = named if config.out is None else RunFolder(config.out)
     by_recipe = replace(config.preprocessing, **{name: getattr(recipe, name) for name in PREPARATION})
     pre = override(config.model, zoo.default_preprocessing(config.model), by_recipe)
-    model, embedding_dim, inputs = _build(config, workspace, classes)
+    model, embedding_dim, inputs = beginning.build(config, workspace, classes)
     if weights.dtype(model) != torch.float32:
         raise TgrError(
             f"{config.model} computes in {weights.dtype(model)}, which is too coarse or too slow to train; "
@@ -241,48 +239,6 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     card.write(target.card)
     target.checkpoint.unlink(missing_ok=True)
     return result
-
-
-def _build(config: Config, workspace: Workspace, classes: tuple[str, ...]) -> tuple[nn.Module, int | None, dict]:
-    """Return the untrained model, its E, and the SHA-256 of each artifact that went into it."""
-    if config.head == "baseline":
-        return zoo.build(config.model, len(classes), seed=config.seed), None, {}
-    if config.head == "cosine":
-        embeddings_CE = torch.from_numpy(
-            random_embeddings(len(classes), config.embedding_dim or RANDOM_DIM, config.seed)
-        )
-        inputs: dict[str, str] = {}
-    else:
-        embeddings_CE, inputs = _read_embeddings(config, workspace, classes)
-    model = text_guided(config.model, embeddings_CE, seed=config.seed)
-    return model, embeddings_CE.shape[1], inputs
-
-
-def _read_embeddings(
-    config: Config, workspace: Workspace, classes: tuple[str, ...]
-) -> tuple[torch.Tensor, dict[str, str]]:
-    init = config.effective_init
-    assert init is not None
-    command = f"tgr embed --dataset {config.data.dataset} --init {init}"
-    artifact = store.read(config.embeddings or workspace.embeddings(init), EMBEDDINGS, made_by=command)
-    found = artifact.provenance.extra.get("init")
-    if found != init:
-        raise TgrError(
-            f"{artifact.path} holds embeddings of --init {found}, where --init {init} is asked for; name the "
-            f'initialisation they are, or run "{command}"'
-        )
-    if artifact.provenance.classes != sha256_names(classes):
-        theirs = artifact.table["class_name"].to_pylist()
-        raise TgrError(
-            f"{artifact.path} embeds {_list(theirs)}, the data set has {_list(classes)}; "
-            f'run "{command}" again for these classes'
-        )
-    return torch.from_numpy(np.stack(artifact.column("embedding"))), {"embeddings": artifact.sha256}
-
-
-def _list(names: tuple[str, ...] | list[str]) -> str:
-    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return f"{len(names)} classes ({shown})"
 
 
 def _rows(config: Config, available: int) -> np.ndarray:

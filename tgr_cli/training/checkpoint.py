@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import flat
 from tgr_cli.errors import TgrError
 
 VERSION = 2
@@ -90,7 +91,7 @@ class Checkpoint:
         """Write the state, whole or not at all; `processes` holds every process's `State.own`, by rank."""
         content = {
             "version": VERSION,
-            "identity": _flat(self.identity),
+            "identity": flat(self.identity),
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
@@ -123,7 +124,7 @@ class Checkpoint:
             raise TgrError(
                 f"{self.path} has version {version}, this tgr reads {VERSION}; train from the start without --resume"
             )
-        differing = _differences(identity, _flat(self.identity))
+        differing = _differences(identity, flat(self.identity))
         if differing:
             raise TgrError(
                 f"{self.path} was begun with {differing}; resume it with the same options, "
@@ -141,16 +142,6 @@ class Checkpoint:
         own = content["processes"][rank]
         state.sums.copy_(own["sums"])
         state.generators = own["generators"]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

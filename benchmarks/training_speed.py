@@ -36,7 +36,7 @@ CASES = (  # model, pixels, images, batch
     ("resnet18", 224, 32, 8),
     ("resnet20", 32, 1024, 128),
 )
-AGAINST_FAULTS = (("lenet5", 32, 4096, 128), ("lenet5_wide", 32, 1024, 128), ("resnet20", 32, 512, 128))
+AGAINST_FAULTS = (("lenet5", 32, 16384, 128), ("lenet5_wide", 32, 4096, 128), ("resnet20", 32, 1024, 128))
 
 
 def main() -> None:

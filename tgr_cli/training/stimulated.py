@@ -226,7 +226,9 @@ def strike_(values: Tensor, table: Tensor) -> None:
         return
     flat_N = values.as_strided((count,), (1,))
     lowest, highest = torch.aminmax(flat_N)
+    # On an accelerator the limit stays a tensor: for a look at its value the device would have to wait.
     largest = torch.maximum(highest, -lowest)
+    limit: Any = largest.item() if device.type == "cpu" else largest
     together = 8 // values.element_size()  # neighbours that share a draw
     step = CHUNK * torch.get_num_threads() if device.type == "cpu" else count
     draw = _words(device)
@@ -238,10 +240,7 @@ def strike_(values: Tensor, table: Tensor) -> None:
         rows_D[:draws] = draw(-(-draws // 4)).view(torch.uint16)[:draws]
         torch.index_select(table, 0, rows_D[:draws], out=drawn_D[:draws])
         part_N.view(integer).bitwise_xor_(drawn_D.view(integer)[: len(part_N)])
-        # The limit stays a tensor: for a look at its value an accelerator would have to wait.
-        part_N.nan_to_num_(nan=torch.finfo(values.dtype).max)
-        torch.minimum(part_N, largest, out=part_N)
-        torch.maximum(part_N, -largest, out=part_N)
+        part_N.nan_to_num_(nan=torch.finfo(values.dtype).max).clamp_(-limit, limit)
 
 
 def _words(device: torch.device) -> Callable[[int], Tensor]:

@@ -33,7 +33,7 @@ from tgr_cli.training.recipe import Recipe
 from tgr_cli.training.stimulated import Disturbance
 
 CASES = (  # model, pixels, images, batch
-    ("resnet18", 224, 32, 8),
+    ("resnet18", 224, 96, 8),
     ("resnet20", 32, 1024, 128),
 )
 AGAINST_FAULTS = (("lenet5", 32, 16384, 128), ("lenet5_wide", 32, 4096, 128), ("resnet20", 32, 1024, 128))

@@ -87,7 +87,7 @@ def test_the_table_holds_the_bits_alike_and_the_probability_to_half_a_step(bits:
     assert abs((table != 0).double().mean().item() - probability) <= 0.5 * len(bits) / 2**16 + 1e-12
 
 
-@pytest.mark.parametrize(("dtype", "together"), [(torch.float32, 2), (torch.bfloat16, 4)])
+@pytest.mark.parametrize(("dtype", "together"), [(torch.float32, 4), (torch.bfloat16, 8)])
 def test_neighbours_share_a_draw_and_nothing_else(dtype: torch.dtype, together: int) -> None:
     stimulation = Stimulation(probability=0.2)
     masks = stimulation.masks(dtype)

@@ -18,6 +18,7 @@ from tgr_cli.training.layers import matching, never_called
 
 INTEGERS = {16: torch.int16, 32: torch.int32}
 DRAWS = 2**16
+WORD = torch.complex128  # the widest type that torch gathers, 16 bytes; only ever seen through integers
 CHUNK = 2**16  # elements at a time in each thread: what they need stays in a core's cache
 
 
@@ -65,14 +66,15 @@ class Stimulation:
         return masks.to(INTEGERS[width])  # 2³¹ becomes the negative number with the same bits
 
     def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return 2¹⁶ integers of 64 bits, each of which holds the masks of as many neighbours as fit into it.
+        """Return 2¹⁶ words of 16 bytes, each of which holds the masks of as many neighbours as fit into it.
 
         Each neighbour meets every mask equally often, in an order of its own: one draw serves all of them.
         """
         masks = self.masks(dtype)
         shuffled = torch.Generator().manual_seed(0)
-        columns = [masks[torch.randperm(DRAWS, generator=shuffled)] for _ in range(8 // masks.element_size())]
-        return torch.stack(columns, 1).view(torch.int64).flatten().to(device)
+        together = WORD.itemsize // masks.element_size()
+        columns = [masks[torch.randperm(DRAWS, generator=shuffled)] for _ in range(together)]
+        return torch.stack(columns, 1).view(WORD).flatten().to(device)
 
 
 def _numbers(text: str) -> list[int]:
@@ -229,7 +231,7 @@ def strike_(values: Tensor, table: Tensor) -> None:
     # On an accelerator the limit stays a tensor: for a look at its value the device would have to wait.
     largest = torch.maximum(highest, -lowest)
     limit: Any = largest.item() if device.type == "cpu" else largest
-    together = 8 // values.element_size()  # neighbours that share a draw
+    together = WORD.itemsize // values.element_size()  # neighbours that share a draw
     step = CHUNK * torch.get_num_threads() if device.type == "cpu" else count
     draw = _words(device)
     rows_D = torch.empty(-(-min(step, count) // together), dtype=torch.int32, device=device)

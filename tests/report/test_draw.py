@@ -52,3 +52,15 @@ def test_long_names_lose_their_middle(text: str, short: str) -> None:
 
 def test_a_table_keeps_every_digit() -> None:
     assert Table(("a", "b"), [(0.1 + 0.2, None), ("x,y", 1)]).csv() == 'a,b\n0.30000000000000004,\n"x,y",1\n'
+
+
+def test_a_line_without_points_leaves_the_plot_its_room() -> None:
+    def with_an_empty_line(axes, colours) -> None:
+        _draw(axes, colours)
+        axes.plot([], [], "<", clip_on=False)
+
+    frames = [
+        re.findall(r'd="M ([^"]*)"', svg(Panel("key", draw, height=800), "p0", ""))[1]
+        for draw in (_draw, with_an_empty_line)
+    ]
+    assert frames[0] == frames[1]

@@ -232,6 +232,28 @@ def test_without_a_range_limit_there_is_no_mean_dloss() -> None:
     assert "Without a range limit a handful of faults carry every mean dLoss" in shown.text
 
 
+def test_outcomes_that_no_factor_counts_are_counted_in_words() -> None:
+    shown = page(both())
+    assert f"so no factor counts them: 2 of {BASELINE} and 2 of {TEXT}." in shown.text
+
+
+def test_models_with_other_sites_have_a_column_each() -> None:
+    make(BASELINE, model="base")
+    make("other", model="other", head="head")  # conv and head, of backbone.conv
+    result = run(Config(runs=[BASELINE, "other"], dataset="digits"))
+    assert 'style="--across:' not in result.path.read_text(encoding="utf-8")  # their sites correspond
+
+    names = ("one", "two")
+    for name in names:
+        folder = FOLDER / name
+        make(name, model=name)
+        ranges = {c: [1.5, 20.25] for c in RANGES.arrow.names} | {"site": [f"{name}.conv", f"{name}.fc"]}
+        facts = {"model": name, "classes": store.describe(folder / "golden.parquet")[1].classes}
+        extra = {"images": 60, "used": "the train split of toys"}
+        store.write(folder / "ranges.parquet", RANGES, ranges, store.provenance_for(RANGES, **facts, extra=extra))
+    assert 'style="--across: 2"' in run(Config(runs=names, dataset="digits")).path.read_text(encoding="utf-8")
+
+
 def test_of_many_models_each_stands_beside_the_first() -> None:
     names = [f"net{number}" for number in range(5)]
     for number, name in enumerate(names):

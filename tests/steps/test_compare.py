@@ -300,6 +300,11 @@ def test_a_candidate_is_needed():
         Config(baseline="net-baseline", candidates=[])
 
 
+def test_a_gate_that_nothing_could_pass_or_fail_is_refused():
+    with pytest.raises(TgrError, match="--min-improvement is nan; it must be a factor of 0 or more"):
+        Config(baseline="net-baseline", candidates=["other"], min_improvement=float("nan"))
+
+
 def measured(folder: Path, model: str, size: float, *, images_differ: bool = False) -> None:
     """A run of one site, 40 images each struck twice: dLoss half of `size` and one and a half, every fault an SDC."""
     names = [f"{number:02d}" for number in range(40)]

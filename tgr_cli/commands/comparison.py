@@ -85,6 +85,8 @@ def print_comparison(console: Console, rows: Sequence[Row]) -> None:
                 for name, meaning in GROUNDS.items()
             ],
         )
+    if any(row["non_finite_baseline"] or row["non_finite_candidate"] for row in rows):
+        console.line("Non-finite outcomes are neither SDCs nor in a mean dLoss: no factor counts them.")
     if any(is_flagged(row) for row in rows):
         console.line(f"{FLAGGED} marks intervals that rest on too little: inject more faults, or on more images")
 

@@ -14,7 +14,7 @@ from tgr_cli.report.draw import level, middle, scaled
 from tgr_cli.report.figure import Block, Figure, Panel, Said, Table
 from tgr_cli.report.measured import key
 from tgr_cli.report.theme import Palette
-from tgr_cli.report.words import SPACE, count, factor, number, percent
+from tgr_cli.report.words import SPACE, count, factor, listed, number, percent
 from tgr_cli.reporting import plain_factor
 
 Row = Mapping[str, Any]  # a row of `comparison`
@@ -62,7 +62,7 @@ def table(rows: Sequence[Row]) -> Block:
         cells,
         "Against the baseline. Factors are baseline / model, above 1 where the model is better, with intervals over "
         "faults and images: trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests "
-        "on too little. Top2Diff is the mean over images classified correctly.",
+        f"on too little. Top2Diff is the mean over images classified correctly.{_left_out(rows)}",
     )
 
 
@@ -112,6 +112,17 @@ def _draw(axes: Axes, colours: Palette, *, rows: Sequence[Row], name: str) -> No
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("baseline / model")
     scaled(axes.xaxis, logarithmic=True, shown=lambda value: f"{value:g}×")
+
+
+def _left_out(rows: Sequence[Row]) -> str:
+    """Return how many outcomes no factor counts, as a sentence to follow others; nothing where there are none."""
+    own = _own(rows)
+    by_run = {row["baseline"]: row["non_finite_baseline"] for row in own}
+    by_run |= {row["candidate"]: row["non_finite_candidate"] for row in own}
+    if not any(by_run.values()):
+        return ""
+    counts = listed([f"{count(total)} of {run}" for run, total in by_run.items()])
+    return f" Outcomes that are not finite are neither SDCs nor in a mean dLoss, so no factor counts them: {counts}."
 
 
 def _own(rows: Sequence[Row]) -> list[Row]:

@@ -63,6 +63,8 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
         canvas = Canvas(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         axes = canvas.add_subplot()
         panel.draw(axes, colours)
+        for line in axes.lines:  # one without a point lies in the corner for the layout, unless it is clipped
+            line.set_in_layout(np.size(line.get_xdata()) > 0)
         handles, labels = axes.get_legend_handles_labels()
         if len(labels) > 1:
             short = sum(len(label) + 6 for label in labels) < LINE

@@ -53,13 +53,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one title and caption, and the rows they show."""
+    """Panels under one title and caption, and the rows they show.
+
+    `across`: how many panels make a row where there is room for it (None: as many as fit).
+    """
 
     key: str
     title: str
     caption: str
     table: Table
     panels: Sequence[Panel]
+    across: int | None = None
 
 
 @dataclass(frozen=True)

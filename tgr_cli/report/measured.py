@@ -1,6 +1,6 @@
 """What the report knows of one run: its artifacts, and what its faults come to, read once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -100,6 +100,12 @@ def charts(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
         return
     for other in runs[1:]:
         yield runs[0], other
+
+
+def across(plotted: Iterable[tuple[Any, tuple[Run, ...]]]) -> int | None:
+    """Return how many panels make a row so that each shows one quantity, of plots of a quantity and some runs."""
+    groups = len({group for _, group in plotted})
+    return groups if 2 <= groups <= 3 else None
 
 
 def basis(runs: Sequence[Run]) -> str:

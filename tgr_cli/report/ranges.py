@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.report.draw import middle, scaled, spread_out
 from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import Run, alone, charts, key
+from tgr_cli.report.measured import Run, across, alone, charts, key
 from tgr_cli.report.sites import aligned, keys, side_by_side
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import listed, tick
@@ -44,6 +44,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
             )
             for column, group in plotted
         ],
+        across=across(plotted),
     )
 
 

@@ -48,6 +48,8 @@ class Config:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
         if self.gate_on is not None and self.min_improvement is None:
             raise TgrError(f"--gate-on {self.gate_on} names a factor without a gate; set one with --min-improvement")
+        if self.min_improvement is not None and not self.min_improvement >= 0:  # which NaN is not either
+            raise TgrError(f"--min-improvement is {self.min_improvement:g}; it must be a factor of 0 or more")
         if self.gate_on not in (None, *improvement.FACTORS):
             raise TgrError(
                 f'there is no factor called "{self.gate_on}" to gate on; the factors are '

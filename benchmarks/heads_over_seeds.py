@@ -1,10 +1,10 @@
 """Print, as Markdown, what each head gains over the baseline's, seed by seed, and how far trainings differ.
 
-python benchmarks/heads_over_seeds.py MODEL HEAD… --dataset NAME --seeds 0 1 2 [--workdir runs]
+python benchmarks/heads_over_seeds.py MODEL HEAD… --dataset NAME --seeds 0 1 2 [--against HEAD] [--workdir runs]
 
 HEAD is the end of a run's name: cosine, text-template, text-descriptions. Reads the runs `MODEL-HEAD[-sSEED]` and
 `MODEL-baseline[-sSEED]` that `tgr train`, `evaluate` and `inject` wrote, and compares each with the baseline of its
-seed as `tgr compare` does. A factor's interval is over faults and images of one training; the spread over seeds stands
+seed, or with another head in its place, as `tgr compare` does. A factor's interval is over faults and images of one training; the spread over seeds stands
 beside it, as the geometric mean of the seeds' factors with the smallest and the largest.
 """
 
@@ -35,11 +35,12 @@ def main() -> None:
     parser.add_argument("heads", nargs="+")
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--against", default="baseline")
     parser.add_argument("--workdir", type=Path, default=Path("runs"))
     options = parser.parse_args()
     rows = {head: [compared(options, head, seed) for seed in options.seeds] for head in options.heads}
     first = next(iter(rows.values()))
-    print("| figure | baseline |", " | ".join(options.heads), "|\n|---|---|" + "---|" * len(rows))
+    print(f"| figure | {options.against} |", " | ".join(options.heads), "|\n|---|---|" + "---|" * len(rows))
     for name, meaning in SHARES.items():
         cells = [spread([row[f"{name}_baseline"] for row in first])]
         cells += [spread([row[f"{name}_candidate"] for row in of]) for of in rows.values()]
@@ -49,10 +50,10 @@ def main() -> None:
 
 
 def compared(options: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
-    """Return the row of `comparison` of a head against the baseline of the same seed, on each model's own images."""
+    """Return the row of `comparison` of a head against the other one of the same seed, on each model's own images."""
     end = f"-s{seed}" if seed else ""
     config = compare.Config(
-        baseline=f"{options.model}-baseline{end}",
+        baseline=f"{options.model}-{options.against}{end}",
         candidates=[f"{options.model}-{head}{end}"],
         dataset=options.dataset,
         workdir=options.workdir,

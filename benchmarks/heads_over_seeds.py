@@ -4,8 +4,9 @@ python benchmarks/heads_over_seeds.py MODEL HEAD… --dataset NAME --seeds 0 1 2
 
 HEAD is the end of a run's name: cosine, text-template, text-descriptions. Reads the runs `MODEL-HEAD[-sSEED]` and
 `MODEL-baseline[-sSEED]` that `tgr train`, `evaluate` and `inject` wrote, and compares each with the baseline of its
-seed, or with another head in its place, as `tgr compare` does. A factor's interval is over faults and images of one training; the spread over seeds stands
-beside it, as the geometric mean of the seeds' factors with the smallest and the largest.
+seed, or with another head in its place, as `tgr compare` does. A factor's interval is over faults and images of one
+training; the spread over seeds stands beside it, as the geometric mean of the seeds' factors with the smallest and the
+largest.
 """
 
 import argparse

@@ -308,6 +308,11 @@ def test_training_begins_from_a_checkpoint_and_freezes_what_is_asked() -> None:
         (("--stimulated-bits", "3"), "--stimulated-sites and --stimulated-bits have no meaning without --stimulated"),
         (("--stimulated", 2), r"--stimulated is 2; it must be in \(0, 1\]"),
         (("--stimulated", 0.2, "--stimulated-sites", "conv9"), '--stimulated-sites names "conv9", which is no convolu'),
+        (
+            ("--stimulated", 0.2, "--freeze-backbone"),
+            "--stimulated has no effect on conv1, which --freeze-backbone keeps as it is without faults; leave out one",
+        ),
+        (("--dropout", 0.2, "--dropout-sites", "fc,conv2", "--freeze-backbone"), "--dropout has no effect on conv2"),
         (("--freeze-head", "--freeze-backbone"), "leave nothing to train; leave out one of them"),
         (("--recipe", "resnets"), '--recipe "resnets" is unknown'),
     ],

@@ -204,3 +204,28 @@ def test_a_damaged_checkpoint_is_refused(images: ImageSet, tmp_path: Path, conte
     (tmp_path / "c.pt").write_bytes(content)
     with pytest.raises(TgrError, match=r"c.pt is damaged and cannot be read; train from the start by leaving out --"):
         loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=True, reporter=SILENT)
+
+
+def test_a_checkpoint_of_a_model_that_was_built_otherwise_is_refused(images: ImageSet, tmp_path: Path) -> None:
+    saved = Checkpoint(tmp_path / "c.pt", {})
+    loop(images, recipe()).run(network(), saved, resume=False, reporter=SILENT)
+    with pytest.raises(TgrError, match=r"c.pt does not fit the model that is trained now, although its options are"):
+        loop(images, recipe()).run(toy_net(), saved, resume=True, reporter=SILENT)
+
+
+def test_a_checkpoint_that_is_a_tensor_is_refused(images: ImageSet, tmp_path: Path) -> None:
+    torch.save(torch.zeros(2), tmp_path / "c.pt")
+    with pytest.raises(TgrError, match=r"c.pt is damaged and cannot be read"):
+        loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=True, reporter=SILENT)
+
+
+def test_batch_norm_without_a_variance_ends_in_a_sentence(images: ImageSet, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 3))
+    with pytest.raises(TgrError, match=r"single value for a channel in a batch of 1; give a --batch-size of 2 or more"):
+        loop(images, recipe(batch_size=1)).run(model, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+
+
+def test_more_processes_than_images_are_refused(images: ImageSet, tmp_path: Path) -> None:
+    alone = replace(loop(images, recipe()), rows=np.arange(1), group=Group(0, 2, torch.device("cpu")))
+    with pytest.raises(TgrError, match="1 training images are too few for 2 processes, each of which needs one"):
+        alone.run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)

@@ -67,6 +67,8 @@ def test_decay_leaves_the_logit_scale_alone(name: str) -> None:
         ({"weight_decay": -1.0}, "--weight-decay is -1; it must be 0 or more"),
         ({"gamma": 0.0}, r"--gamma is 0; it must be in \(0, 1\]"),
         ({"step_size": 0}, "--step-size is 0; it must be 1 or more"),
+        ({"mixup": 1e-300}, "--mixup is 1e-300; it must be 0, or from 1e-6 to 1e6"),
+        ({"cutmix": math.nan}, "--cutmix is nan; it must be 0, or from 1e-6 to 1e6"),
         ({"warmup_epochs": -1}, "--warmup-epochs is -1; it must be 0 or more"),
         ({"lr": 0.1, "min_lr": 0.2}, r"--min-lr is 0.2; it must be in \[0, --lr\]"),
     ],

@@ -112,3 +112,40 @@ def test_unknown_names_end_in_a_sentence() -> None:
         recipes.resolve("resnets", "resnet18", "imagenet", {})
     with pytest.raises(TgrError, match=r"no recipe is known for googlenet on imagenet; name one with --recipe \(alex"):
         recipes.resolve("auto", "googlenet", "imagenet", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gamma": 0.5}, '--gamma has no meaning for --schedule cosine; use "--schedule step" or leave it out'),
+        ({"step_size": 5, "schedule": "constant"}, "--step-size has no meaning for --schedule constant"),
+        ({"min_lr": 0.01, "schedule": "step"}, 'no meaning for --schedule step; use "--schedule cosine"'),
+        ({"momentum": 0.5, "optimizer": "adamw"}, '--momentum has no meaning for --optimizer adamw; use "--optimizer'),
+        ({"ema_every": 8}, "--ema-every has no meaning without --ema-decay"),
+    ],
+)
+def test_what_the_recipe_makes_no_use_of_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TgrError, match=message):
+        recipes.resolve("none", "resnet18", "imagenet", given)
+
+
+def test_options_that_the_recipe_makes_use_of_are_taken() -> None:
+    given = {"schedule": "step", "gamma": 0.5, "step_size": 5, "momentum": 0.5, "ema_decay": 0.9, "ema_every": 8}
+    found = recipes.resolve("none", "resnet18", "imagenet", given).recipe
+    assert {name: getattr(found, name) for name in given} == given
+
+
+def test_the_lowest_rate_scales_alone_where_the_rate_is_given_and_says_that() -> None:
+    found = recipes.resolve("maxvit", "maxvit_t", "imagenet", {"lr": 0.5, "batch_size": 1024}, processes=2, cuda=True)
+    assert (found.recipe.lr, found.recipe.min_lr) == (0.5, pytest.approx(5e-6))
+    assert found.notes == (
+        "the lowest learning rate of the recipe maxvit is for 4,096 images a step; scaled linearly to 2,048, it is "
+        "5e-06; set it with --min-lr",
+    )
+
+
+def test_batch_norm_over_all_processes_is_for_cuda_and_this_is_said() -> None:
+    found = recipes.resolve("none", "resnet18", "imagenet", {"sync_bn": True}, processes=2)
+    assert (found.recipe.sync_bn, found.origins["sync_bn"]) == (False, "device")
+    assert found.notes == ("batch norm takes the images of each process for themselves: --sync-bn is for CUDA devices",)
+    assert recipes.resolve("none", "resnet18", "imagenet", {"sync_bn": True}, processes=2, cuda=True).recipe.sync_bn

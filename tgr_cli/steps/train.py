@@ -162,7 +162,8 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}
     frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
     try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
-    for sentence in config.disturbance.out_of_reach(model, torch.zeros(1, *pre.input_shape, device=group.device)):
+    one_1CHW = torch.zeros(1, *pre.input_shape, device=group.device)
+    for sentence in config.disturbance.out_of_reach(model, one_1CHW, frozen):
         reporter.note(sentence)
     if group.first:
         for path in (target.training, target.weights, target.card, target.best):

@@ -111,12 +111,13 @@ class Checkpoint:
     def restore(self, state: State, rank: int = 0) -> None:
         """Load what was saved into the `state` of process `rank`.
 
-        Raises TgrError where the file is damaged, and where it belongs to another training, naming what differs.
+        Raises TgrError where the file is damaged, where it belongs to another training, naming what differs, and where
+        the model was built in another way since.
         """
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             version, identity = content["version"], content["identity"]
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError) as error:
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError) as error:
             raise TgrError(
                 f"{self.path} is damaged and cannot be read; train from the start by leaving out --resume"
             ) from error
@@ -130,6 +131,16 @@ class Checkpoint:
                 f"{self.path} was begun with {differing}; resume it with the same options, "
                 "or train from the start by leaving out --resume"
             )
+        try:
+            self._load(state, content, rank)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise TgrError(
+                f"{self.path} does not fit the model that is trained now, although its options are the same; build the "
+                "model as it was, or train from the start by leaving out --resume"
+            ) from error
+
+    @staticmethod
+    def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.load_state_dict(content["schedule"])

@@ -77,9 +77,15 @@ class Loop:
     def run(self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter) -> State:
         """Train `model` in place and return what came of it; how far it is stays in `checkpoint`.
 
-        Raises TgrError where the loss is no number any more, and what `Checkpoint.restore` raises.
+        Raises TgrError where the loss is no number any more, where there are too few images for the processes or for
+        batch norm, and what `Checkpoint.restore` raises.
         """
         device, recipe = self.group.device, self.recipe
+        if len(self.rows) < self.group.world:
+            raise TgrError(
+                f"{len(self.rows)} training images are too few for {self.group.world} processes, each of which needs "
+                "one; give more images or fewer processes"
+            )
         # Convolutions run faster with the channels innermost, on CPUs (oneDNN) as on tensor cores.
         model.to(device).to(memory_format=torch.channels_last)
         if recipe.sync_bn and self.group.world > 1 and device.type == "cuda":
@@ -216,7 +222,7 @@ class Loop:
         images, targets = (x_BCHW, labels_B) if mix is None else mix(x_BCHW, labels_B)
         amp = AMP.get(self.recipe.amp)
         with torch.autocast(self.group.device.type, dtype=amp, enabled=amp is not None):
-            logits_BC = network(images)
+            logits_BC = _logits(network, images)
             loss = functional.cross_entropy(logits_BC, targets, label_smoothing=self.recipe.label_smoothing)
         state.optimizer.zero_grad()
         state.scaler.scale(loss if share_of_step == 1 else loss * share_of_step).backward()
@@ -246,6 +252,19 @@ class Loop:
         if self.group.first:
             checkpoint.save(state, processes)
         state.saved = (len(state.epochs), state.step)
+
+
+def _logits(network: nn.Module, x_BCHW: Tensor) -> Tensor:
+    """Return the logits; raises TgrError where batch norm is given a single value."""
+    try:
+        return network(x_BCHW)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TgrError(
+            f"the model's batch norm has a single value for a channel in a batch of {len(x_BCHW)}; "
+            "give a --batch-size of 2 or more in each process, and as many images, or a larger --crop"
+        ) from error
 
 
 def _kept(epochs: int, step: int) -> str:

@@ -59,7 +59,7 @@ class Recipe:
         one_of("--amp", self.amp, PRECISIONS)
         if self.interpolation is not None:
             one_of("--interpolation", self.interpolation, INTERPOLATIONS)
-        # Written so that NaN fails too.
+        # Written so that NaN fails too; outside 1e-6 to 1e6 float32 has no beta distribution for mixing.
         checks = {
             "--epochs": (self.epochs, self.epochs >= 1, "1 or more"),
             "--batch-size": (self.batch_size, self.batch_size >= 1, "1 or more"),
@@ -72,8 +72,8 @@ class Recipe:
             "--min-lr": (self.min_lr, 0 <= self.min_lr <= self.lr, "in [0, --lr]"),
             "--clip-grad-norm": (self.clip_grad_norm, 0 <= self.clip_grad_norm < float("inf"), "0 or more"),
             "--label-smoothing": (self.label_smoothing, 0 <= self.label_smoothing < 1, "in [0, 1)"),
-            "--mixup": (self.mixup, 0 <= self.mixup < float("inf"), "0 or more"),
-            "--cutmix": (self.cutmix, 0 <= self.cutmix < float("inf"), "0 or more"),
+            "--mixup": (self.mixup, self.mixup == 0 or 1e-6 <= self.mixup <= 1e6, "0, or from 1e-6 to 1e6"),
+            "--cutmix": (self.cutmix, self.cutmix == 0 or 1e-6 <= self.cutmix <= 1e6, "0, or from 1e-6 to 1e6"),
             "--random-erasing": (self.random_erasing, 0 <= self.random_erasing <= 1, "in [0, 1]"),
             "--repeats": (self.repeats, self.repeats >= 1, "1 or more"),
             "--ema-decay": (self.ema_decay, 0 <= self.ema_decay < 1, "in [0, 1)"),

@@ -12,6 +12,12 @@ from tgr_cli.training.recipe import Recipe
 
 FILE = Path(__file__).with_name("recipes.toml")
 AUTO, NONE = "auto", "none"
+BELONGS_TO = {  # a field → the field, and its value, that makes use of it
+    "momentum": ("optimizer", "sgd"),
+    "step_size": ("schedule", "step"),
+    "gamma": ("schedule", "step"),
+    "min_lr": ("schedule", "cosine"),
+}
 
 
 @cache
@@ -70,7 +76,8 @@ def resolve(
     """Return the recipe `wanted` (auto: by model and data set) with the values that the user has `given` in it.
 
     Unless the user gives them, `lr` and `min_lr` scale linearly with the images a step of all processes together, and
-    a recipe's mixed precision is for CUDA alone. Raises TgrError for a name or a value without meaning.
+    a recipe's mixed precision is for CUDA alone; so is batch norm over the images of all processes. Raises TgrError for
+    a name or a value without meaning, and for one that the rest of the recipe makes no use of.
     """
     name = automatic(model, dataset) if wanted == AUTO else wanted
     base = named(name)
@@ -84,14 +91,31 @@ def resolve(
         values |= {key: values[key] * total / base.lr_batch for key in scaled}
         origins |= dict.fromkeys(scaled, "scaling")
         if scaled:
+            what, key = ("learning rate", "lr") if "lr" in scaled else ("lowest learning rate", "min_lr")
             notes.append(
-                f"the learning rate of the recipe {name} is for {base.lr_batch:,} images a step; scaled linearly to "
-                f"{total:,}, it is {values['lr']:g}; set it with --lr"
+                f"the {what} of the recipe {name} is for {base.lr_batch:,} images a step; scaled linearly to "
+                f"{total:,}, it is {values[key]:g}; set it with --{key.replace('_', '-')}"
             )
     if values["lr_batch"] is not None:
         values["lr_batch"], origins["lr_batch"] = total, "scaling" if total != base.lr_batch else "recipe"
     if values["amp"] != "none" and "amp" not in given and not cuda:
         notes.append(f"the recipe {name} computes in {values['amp']} on CUDA devices; here it is float32 (see --amp)")
         values["amp"], origins["amp"] = "none", "device"
+    if values["sync_bn"] and processes > 1 and not cuda:
+        notes.append("batch norm takes the images of each process for themselves: --sync-bn is for CUDA devices")
+        values["sync_bn"], origins["sync_bn"] = False, "device"
     recipe = replace(base, **values)
+    _refuse_without_effect(recipe, given)
     return Resolved(name=name, recipe=recipe, origins=origins, notes=tuple(notes))
+
+
+def _refuse_without_effect(recipe: Recipe, given: Mapping[str, Any]) -> None:
+    """Raise TgrError where the user has given what the rest of the recipe makes no use of."""
+    for field, (chosen, wanted) in BELONGS_TO.items():
+        if field in given and (found := getattr(recipe, chosen)) != wanted:
+            raise TgrError(
+                f'--{field.replace("_", "-")} has no meaning for --{chosen} {found}; use "--{chosen} {wanted}" or '
+                "leave it out"
+            )
+    if "ema_every" in given and not recipe.ema_decay:
+        raise TgrError("--ema-every has no meaning without --ema-decay; give the average's decay or leave it out")

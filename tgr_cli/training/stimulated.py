@@ -4,7 +4,7 @@
 Legend: N elements of a layer's output, D draws.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -120,10 +120,11 @@ class Disturbance:
             return None
         return Stimulation(probability=self.stimulated, sites=self.stimulated_sites, bits=self.stimulated_bits)
 
-    def out_of_reach(self, model: nn.Module, x_BCHW: Tensor) -> list[str]:
+    def out_of_reach(self, model: nn.Module, x_BCHW: Tensor, frozen: Sequence[str] = ()) -> list[str]:
         """Return a sentence for each option some of whose layers `model`, in evaluation mode, never calls on `x_BCHW`.
 
-        Raises TgrError where an option reaches none of its layers, and where a pattern names no layer.
+        Raises TgrError where an option reaches none of its layers, where a pattern names no layer, and where one of its
+        layers is `frozen`: kept in evaluation mode, in which nothing is disturbed.
         """
         sentences = []
         for option, given, sites in (
@@ -133,6 +134,12 @@ class Disturbance:
             if given is None:
                 continue
             chosen = matching(model, sites, f"{option}-sites")
+            kept = [name for name in chosen if name in frozen]
+            if kept:
+                raise TgrError(
+                    f"{option} has no effect on {kept[0]}, which --freeze-backbone keeps as it is without faults; "
+                    f"leave out one of them, or name the layer of the logits alone with {option}-sites"
+                )
             missed = never_called(model, chosen, x_BCHW)
             named = f"{', '.join(missed[:4])}{', …' if len(missed) > 4 else ''}"
             if len(missed) == len(chosen):

@@ -156,6 +156,16 @@ def test_a_site_that_no_common_image_struck_leaves_out_the_common_row_and_says_s
     assert "some site was struck on none of the 2 images" in notes.said[0]
 
 
+def test_without_an_image_that_both_get_right_there_is_no_common_row_and_that_is_said():
+    baseline()
+    text()
+    write_golden(TEXT / "golden.parquet", dict.fromkeys("abcd", 0.5), "abcd", run=TEXT.name, model="text")
+    notes = Notes()
+    result = run(CONFIG, notes)
+    assert [(row["images"], row["correct_candidate"]) for row in result.rows] == [("own", 0)]
+    assert any("on none of the 0 images that it and net-baseline both get right" in said for said in notes.said)
+
+
 def test_choices_that_differ_are_told():
     baseline()
     text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])], label="golden")

@@ -192,4 +192,5 @@ def codes(names_N: np.ndarray) -> np.ndarray:
 
 def among(names_N: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return which names are among the chosen ones, bool [N]; numpy's isin compares names pair by pair."""
-    return pc.is_in(pa.array(names_N), pa.array(chosen)).to_numpy(zero_copy_only=False)
+    names = pa.array(names_N)
+    return pc.is_in(names, pa.array(chosen, names.type)).to_numpy(zero_copy_only=False)

@@ -1,8 +1,11 @@
 """The one exception of this package, and the words its messages share."""
 
 import difflib
+import re
 from collections.abc import Iterable
-from unicodedata import category
+
+# Control characters but the newline, those that turn the direction of what follows, and lone surrogates.
+UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TgrError(Exception):
@@ -21,6 +24,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """Return `text` with control characters but the newline written out: foreign names may hold a terminal's commands.
 
-    Lone surrogates, which stand for bytes that are no UTF-8 and cannot be printed, are written out too.
+    Written out too: what turns the direction of the text after it, and lone surrogates, which stand for bytes that are
+    no UTF-8 and cannot be printed.
     """
-    return "".join(c if c == "\n" or category(c) not in ("Cc", "Cs") else ascii(c)[1:-1] for c in text)
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)

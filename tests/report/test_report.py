@@ -202,6 +202,36 @@ def test_names_cannot_leave_their_place() -> None:
     assert {row["model"] for row in shown.csv["vulnerability.csv"]} == {hostile, TEXT}
 
 
+def test_names_that_a_page_cannot_show_are_written_out_and_stay_whole_in_the_data() -> None:
+    strange = "\a\x1b[31m\t\u202e模型" + "n" * 220
+    make(strange, model="base")
+    for spared in ("ranges", "training"):
+        (FOLDER / strange / f"{spared}.parquet").unlink()
+    result = run(Config(runs=[strange], dataset="digits", png=Path("plots")))
+    text = result.path.read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", text)
+    assert r"\x07\x1b[31m\t\u202e模型nnn" in Page(text).text
+    assert {row["model"] for row in Page(text).csv["sdc-by-bit.csv"]} == {strange}
+    assert all(path.exists() for path in result.pictures)
+    assert len(set(result.pictures)) == len(result.pictures) > 4
+
+
+def test_figures_that_there_are_none_of_are_said_so() -> None:
+    make(BASELINE, model="base")
+    make("gone", model="gone")
+    folder = FOLDER / "gone"
+    write_injections(folder / "injections.parquet", [(site("fc"), "nnnn", "abcd", [None] * 4)], model="gone")
+    (folder / "ranges.parquet").unlink()
+    shown = page(Config(runs=[BASELINE, "gone"], dataset="digits"))
+    assert "there is no mean dLoss, as no outcome at some site is finite" in shown.text
+    assert "– no factor, as one of the figures is 0 or missing" in shown.text
+
+    write_injections(folder / "injections.parquet", [(site("fc"), "b", "a", [0.5])], model="gone")
+    shown = page(Config(runs=["gone"], dataset="digits"))
+    assert "a mean dLoss of 0.500 nats, which rests on too little" in shown.text
+    assert "None" not in shown.text
+
+
 def test_what_is_missing_is_named_with_the_command_that_makes_it() -> None:
     config = both()
     for name, files in ((TEXT, ("ranges", "training")), (BASELINE, ("training",))):

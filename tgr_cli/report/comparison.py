@@ -11,7 +11,7 @@ from tgr_cli.metrics.improvement import MEDIANS
 from tgr_cli.metrics.intervals import CONFIDENCE
 from tgr_cli.metrics.verdict import BETTER, NOT_DISTINGUISHABLE, TOO_LITTLE, WORSE
 from tgr_cli.report.draw import level, middle, scaled
-from tgr_cli.report.figure import Block, Figure, Panel, Said, Table
+from tgr_cli.report.figure import NONE, Block, Figure, Panel, Said, Table
 from tgr_cli.report.measured import key
 from tgr_cli.report.theme import Palette
 from tgr_cli.report.words import SPACE, count, factor, listed, number, percent
@@ -62,7 +62,7 @@ def table(rows: Sequence[Row]) -> Block:
         cells,
         "Against the baseline. Factors are baseline / model, above 1 where the model is better, with intervals over "
         "faults and images: trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests "
-        f"on too little. Top2Diff is the mean over images classified correctly.{_left_out(rows)}",
+        f"on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly.{_left_out(rows)}",
     )
 
 
@@ -125,6 +125,11 @@ def _left_out(rows: Sequence[Row]) -> str:
     return f" Outcomes that are not finite are neither SDCs nor in a mean dLoss, so no factor counts them: {counts}."
 
 
+def _without_factor(rows: Sequence[Row]) -> str:
+    none = any(row[name] is None for row in _own(rows) for name in _main(rows))
+    return f", {NONE} no factor, as one of the figures is 0 or missing" if none else ""
+
+
 def _own(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["images"] == "own"]
 
@@ -150,7 +155,7 @@ def _verdict(row: Row, name: str) -> str:
         said += f" ({factor(row[f'{name}_low'])} to {factor(row[f'{name}_high'])})"
     for what, unit in (("faults", "faults a site"), ("images", "images")):
         if settled := row[f"{name}_settled_by_{what}"]:
-            said += f", which about {count(settled)} {unit} would settle"
+            said += f", which about {count(settled)} {unit} might settle"
     return said
 
 

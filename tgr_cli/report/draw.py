@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 
 import matplotlib
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from tgr_cli.errors import printable
 from tgr_cli.report.figure import Panel
 from tgr_cli.report.theme import LIGHT, STAND_INS, Palette, settings, themed
 
@@ -59,7 +61,9 @@ def png(panel: Panel) -> bytes:
 
 def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
     written = io.BytesIO()
-    with matplotlib.rc_context(settings(colours, salt)):
+    with matplotlib.rc_context(settings(colours, salt)), warnings.catch_warnings():
+        # A letter that the font lacks is a box in a PNG; in an SVG the browser has fonts of its own.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         canvas = Canvas(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         axes = canvas.add_subplot()
         panel.draw(axes, colours)
@@ -79,13 +83,14 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
             FigureCanvasSVG(canvas).print_svg(written, metadata=NO_METADATA)  # savefig would draw twice
         else:
             if panel.title and len(labels) < 2:
-                canvas.suptitle(panel.title, fontsize=11)
+                canvas.suptitle(middle(panel.title, LINE), fontsize=11)
             canvas.savefig(written, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
     return written.getvalue()
 
 
 def middle(text: str, most: int) -> str:
-    """Return `text` with its middle left out where it has more than `most` characters."""
+    """Return `text` on one line, control characters written out, its middle left out beyond `most` characters."""
+    text = printable(" ".join(text.split()))
     if len(text) <= most:
         return text
     head = (most - 1) // 2

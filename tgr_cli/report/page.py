@@ -9,11 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tgr_cli import __version__
+from tgr_cli.errors import printable
 from tgr_cli.report import draw
 from tgr_cli.report.figure import Figure, Panel, Section
 from tgr_cli.report.theme import DARK, LIGHT
 
 TEMPLATE = "template.html.j2"
+NAME_LENGTH = 120  # of a picture's file: file systems take 255 bytes, a temporary name's ending included
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Page:
         taken: dict[str, int] = {}
         for figure in self.figures():
             for panel in figure.panels:
-                taken[panel.key] = taken.get(panel.key, 0) + 1
-                yield (panel.key if taken[panel.key] == 1 else f"{panel.key}-{taken[panel.key]}"), panel
+                name = panel.key[:NAME_LENGTH]
+                taken[name] = taken.get(name, 0) + 1
+                yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), panel
 
 
 def html(page: Page) -> str:
@@ -48,10 +51,11 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
     )
     number = count()
-    return environment.get_template(TEMPLATE).render(
+    rendered = environment.get_template(TEMPLATE).render(
         page=page,
         svg=lambda panel, figure: Markup(draw.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())),
         light=Markup(LIGHT.variables()),
         dark=Markup(DARK.variables()),
         version=__version__,
     )
+    return printable(rendered)  # names may hold what a browser does not show, or what turns the words after it

@@ -1,5 +1,6 @@
 """The report's first page in words: what was measured, on what, and how each model fared."""
 
+import math
 from collections.abc import Sequence
 
 from tgr_cli.metrics.intervals import Estimate
@@ -37,7 +38,7 @@ def _parts(run: Run) -> list[str]:
         if any(row["non_finite"] for row in run.sites):
             parts.append(f"with non-finite outcomes {_share(run.network.failure_rate)}")
         if run.limited:
-            parts.append(f"a mean dLoss of {_nats(run.network.mean_dloss)}")
+            parts.append(_mean_dloss(run.network.mean_dloss))
         worst = max(run.sites, key=lambda row: row["sdc_rate"])
         if worst["sdc_rate"]:
             parts.append(f"the highest SDC rate is that of {worst['site']}, {percent(worst['sdc_rate'])}")
@@ -87,7 +88,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         str(campaign.get("sampling")),
         str(campaign.get("limit")),
         str(campaign.get("label")),
-        str(sites.provenance.seed),
+        NONE if sites.provenance.seed is None else str(sites.provenance.seed),
         f"{100 * run.confidence:g}{SPACE}%",
     )
 
@@ -96,9 +97,12 @@ def _share(estimate: Estimate) -> str:
     return f"{percent(estimate.mean)} ({percent(estimate.low)} to {percent(estimate.high)})"
 
 
-def _nats(estimate: Estimate) -> str:
+def _mean_dloss(estimate: Estimate) -> str:
+    if math.isnan(estimate.mean):
+        return "there is no mean dLoss, as no outcome at some site is finite"
+    limits = "" if math.isnan(estimate.low) else f" ({number(estimate.low)} to {number(estimate.high)})"
     flag = "" if estimate.reliable else ", which rests on too little"
-    return f"{number(estimate.mean)} nats ({number(estimate.low)} to {number(estimate.high)}){flag}"
+    return f"a mean dLoss of {number(estimate.mean)} nats{limits}{flag}"
 
 
 def _struck(run: Run, rows: int) -> str:

@@ -232,6 +232,23 @@ def test_figures_that_there_are_none_of_are_said_so() -> None:
     assert "None" not in shown.text
 
 
+@pytest.mark.parametrize(("shift", "stretched"), [(0.0, False), (0.6, True)])
+def test_a_stretched_axis_is_told_where_there_is_one(shift: float, stretched: bool) -> None:
+    make(BASELINE, model="base", wrong="e", shift=shift)
+    folder, top2diff = FOLDER / BASELINE, 0.35 + shift
+    write_injections(
+        folder / "injections.parquet",
+        [(site("fc"), "sb", "ab", [1, 1])],
+        model="base",
+        **{"golden_top2diff": [top2diff + 0.01] * 2},
+    )
+    for spared in ("ranges", "training"):
+        (folder / f"{spared}.parquet").unlink()
+    text = page(Config(runs=[BASELINE], dataset="digits")).text
+    assert ("is stretched towards 1" in text) == stretched
+    assert ("0.999" in text) == stretched
+
+
 def test_what_is_missing_is_named_with_the_command_that_makes_it() -> None:
     config = both()
     for name, files in ((TEXT, ("ranges", "training")), (BASELINE, ("training",))):

@@ -62,7 +62,8 @@ def table(rows: Sequence[Row]) -> Block:
         cells,
         "Against the baseline. Factors are baseline / model, above 1 where the model is better, with intervals over "
         "faults and images: trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests "
-        f"on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly.{_left_out(rows)}",
+        f"on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly."
+        f"{_left_out(rows)}",
     )
 
 

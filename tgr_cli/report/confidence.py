@@ -127,12 +127,13 @@ def _by_image(runs: Sequence[Run]) -> Figure:
     columns = ("image_id", "top2diff", "rows", "sdc_rate") if few else ("images", "top2diff", "rows", "sdc_rate")
     said = "; ".join(f"{run.name} {_coefficient(run)} over {_faults(run).correlation.images:,} images" for run in runs)
     points = "Dots are images, the line" if few else "The line shows"
+    stretched = "The axis of sure models is stretched towards 1. " if any(map(_is_sure, runs)) else ""
     return Figure(
         "sdc-by-image",
         "SDC rate of an image against its Top2Diff",
         f"{points} means of {BINS} lots of images, equal in number and sorted by Top2Diff without a fault. An image's "
         "SDC rate is over all faults that struck it, each by its sampling weight, sites alike; where weights differ it "
-        f"can pass 100 % by chance. {basis(runs)} The axis of sure models is stretched towards 1. "
+        f"can pass 100 % by chance. {basis(runs)} {stretched}"
         f"Spearman's ρ with its interval over images (Bonett and Wright 2000): {said}. Where an image has few faults "
         "its rate is uncertain, which pulls ρ towards 0.",
         Table(("model", *columns), rows),
@@ -148,6 +149,10 @@ def _coefficient(run: Run) -> str:
     if np.isnan(found.coefficient):
         return "none, as one side does not vary"
     return f"{found.coefficient:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
+
+
+def _is_sure(run: Run) -> bool:
+    return bool(np.median(_faults(run).images.top2diff) > SURE)
 
 
 def _binned(run: Run) -> list[tuple[int, float, int, float]]:
@@ -167,7 +172,7 @@ def _binned(run: Run) -> list[tuple[int, float, int, float]]:
 
 def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: bool) -> None:
     images, colour = _faults(run).images, colours.models[place]
-    stretched = bool(np.median(images.top2diff) > SURE)
+    stretched = _is_sure(run)
     if points:
         axes.plot(
             _placed(images.top2diff, stretched),

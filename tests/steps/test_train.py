@@ -264,6 +264,18 @@ def test_a_recipe_is_trained_by_and_recorded() -> None:
     assert weights.read_state_dict(run.best).keys() == weights.read_state_dict(run.weights).keys()
 
 
+def test_a_training_that_is_interrupted_leaves_the_whole_run_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(*QUICK).exit_code == 0
+    run = run_folder("toys-build_toy-baseline")
+    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    assert {run.best.name, run.weights.name, run.card.name} < before.keys()
+
+    monkeypatch.setattr("tgr_cli.training.checkpoint.Checkpoint.save", Mock(side_effect=KeyboardInterrupt))
+    assert train(*QUICK, "--seed", 0, "--lr", 0.01).exit_code == 130
+    assert {name: (run.path / name).read_bytes() for name in before} == before
+    assert run.best_so_far.exists()
+
+
 @pytest.mark.parametrize("disturbance", [("--dropout", 0.3), ("--stimulated", 0.2, "--stimulated-sites", "conv*")])
 def test_training_against_faults_is_resumed_to_the_same_weights(
     disturbance: tuple[object, ...], monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def best_so_far(self) -> Path:
+        """Return where a training keeps those of its best epoch until it ends."""
+        return self.path / "best.unfinished.safetensors"
+
+    @property
     def training(self) -> Path:
         return self.path / "training.parquet"
 

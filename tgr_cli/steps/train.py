@@ -192,7 +192,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         rows=_rows(config, len(train_set)),
         transform=training(pre, recipe.augment, recipe.random_erasing),
         validate=lambda model: _validate(model, mine, pre, config, resolved, group, reporter),
-        keep=lambda model: weights.save(model, target.best),
+        keep=lambda model: weights.save(model, target.best_so_far),
         recipe=recipe,
         seed=config.seed,
         workers=config.workers,
@@ -233,6 +233,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
             "eval": eval_set.used,
         },
     )
+    target.best_so_far.replace(target.best)
     weights.save(model, target.weights)
     columns = {name: [asdict(epoch)[name] for epoch in state.epochs] for name in TRAINING.arrow.names}
     store.write(target.training, TRAINING, columns, provenance)

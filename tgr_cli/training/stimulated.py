@@ -237,9 +237,9 @@ def strike_(values: Tensor, table: Tensor) -> None:
     lowest, highest = torch.aminmax(flat_N)
     # As integers, numbers without their sign are in the order of their values, and NaN comes after all of them. On an
     # accelerator the limit stays a tensor: for a look at it the device would have to wait.
-    largest = torch.maximum(highest, -lowest).view(integer)
-    limit = largest.item() if device.type == "cpu" else largest
     unsigned = torch.iinfo(integer).max
+    largest = torch.maximum(highest, -lowest).view(integer) & unsigned
+    limit = largest.item() if device.type == "cpu" else largest
     together = WORD.itemsize // values.element_size()  # neighbours that share a draw
     step = CHUNK * torch.get_num_threads() if device.type == "cpu" else count
     draw = _words(device)

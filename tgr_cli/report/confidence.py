@@ -234,7 +234,7 @@ def _rerunning(runs: Sequence[Run]) -> Figure:
         "Across: share of all images below it without a fault, the overhead. Up: share of SDCs below it with the "
         "fault, as a check on every output sees it (sites alike, faults by their sampling weight). Marks: thresholds "
         f"{listed([f'{delta:g}' for delta in MARKED])}. Dotted: what re-running at random would catch. "
-        f"{basis(runs)}{' ' if said else ''}{'; '.join(said)}{'.' if said else ''}",
+        f"{basis(runs, intervals=False)}{' ' if said else ''}{'; '.join(said)}{'.' if said else ''}",
         Table(("model", "delta", "overhead", "sdc_coverage", "sdc_coverage_golden"), rows),
         [
             Panel(key("coverage_against_overhead", chart[-1].name), partial(_draw_rerun, runs=chart), alone(chart), 300)

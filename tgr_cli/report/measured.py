@@ -108,16 +108,16 @@ def across(plotted: Iterable[tuple[Any, tuple[Run, ...]]]) -> int | None:
     return groups if 2 <= groups <= 3 else None
 
 
-def basis(runs: Sequence[Run]) -> str:
-    """Return the sentence that says what figures of these injected runs rest on."""
+def basis(runs: Sequence[Run], *, intervals: bool = True) -> str:
+    """Return the sentence that says what figures of these injected runs rest on, and their intervals if they have any."""
     faults = [run.faults for run in runs if run.faults]
     samplings = listed(list(dict.fromkeys(SAMPLINGS.get(s, f"{s} sampling") for s in _settings(runs, "sampling"))))
     levels = listed([f"{100 * level:g}{SPACE}%" for level in sorted({run.confidence for run in runs})])
     in_tensors = any(target != "neuron" for target in _settings(runs, "target"))
     return (
         f"{_span([each.rows for each in faults])} {'rows of faults' if in_tensors else 'faults'} a model on "
-        f"{_span([len(each.images.image_id) for each in faults])} images, {samplings}; intervals at {levels}, "
-        f"clustered by {'fault' if in_tensors else 'image'}."
+        f"{_span([len(each.images.image_id) for each in faults])} images, {samplings}"
+        + (f"; intervals at {levels}, clustered by {'fault' if in_tensors else 'image'}." if intervals else ".")
     )
 
 

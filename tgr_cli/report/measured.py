@@ -109,7 +109,7 @@ def across(plotted: Iterable[tuple[Any, tuple[Run, ...]]]) -> int | None:
 
 
 def basis(runs: Sequence[Run], *, intervals: bool = True) -> str:
-    """Return the sentence that says what figures of these injected runs rest on, and their intervals if they have any."""
+    """Return the sentence that says what figures of these injected runs rest on, and their `intervals` if any."""
     faults = [run.faults for run in runs if run.faults]
     samplings = listed(list(dict.fromkeys(SAMPLINGS.get(s, f"{s} sampling") for s in _settings(runs, "sampling"))))
     levels = listed([f"{100 * level:g}{SPACE}%" for level in sorted({run.confidence for run in runs})])

@@ -7,8 +7,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +21,7 @@ from tgr_cli.data.datasets import ImageSet, batches
 from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
+from tgr_cli.training import generators
 from tgr_cli.training.averaging import averaged
 from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch, State
 from tgr_cli.training.distributed import Group
@@ -130,7 +130,8 @@ class Loop:
         order = without_lone_rest(order, self.total, self.group.world)
         if self.group.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.group.device)
-        with _torch_seed(_integer(self.seed, "layers", number, self.group.rank), state, self.group.device):
+        seed = _integer(self.seed, "layers", number, self.group.rank)
+        with generators.seeded(seed, state.generators, self.group.device):
             self._train(network, state, order, checkpoint, reporter)
         loss, correct = (float(value) for value in self.group.total(state.sums))
         cost = Cost(
@@ -202,7 +203,7 @@ class Loop:
             seen = min(state.step * self.total, len(order))
             reporter.progress("training", (number - 1) * len(order) + seen, self.recipe.epochs * len(order))
             if self.checkpoint_every is not None and state.step % self.checkpoint_every == 0 and state.step < steps:
-                state.generators, state.seconds = _generators(device), time.perf_counter() - started
+                state.generators, state.seconds = generators.states(device), time.perf_counter() - started
                 self._save(state, checkpoint)
         self._check(state, number)  # on an accelerator this waits for the last step, which belongs to the time
         state.seconds = time.perf_counter() - started
@@ -276,26 +277,6 @@ def _kept(epochs: int, step: int) -> str:
 
 def _integer(seed: int, what: str, *numbers: int) -> int:
     return int(seeding.words(seed, what, *numbers, count=1)[0, 0] >> np.uint64(1))
-
-
-def _generators(device: torch.device) -> list[Tensor]:
-    """Return the states of the generators that layers and mixing draw from."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
-@contextmanager
-def _torch_seed(seed: int, state: State, device: torch.device) -> Iterator[None]:
-    """Seed those generators, or set them to where `state` says they were, and put them back at the end."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            torch.cuda.manual_seed(seed)
-        if state.generators is not None:
-            torch.set_rng_state(state.generators[0])
-            if on_cuda:
-                torch.cuda.set_rng_state(state.generators[1], device)
-        yield
 
 
 def _peak_bytes(device: torch.device) -> int:

@@ -48,7 +48,7 @@ def main() -> None:
 def step(name: str, head: str, model: nn.Module) -> None:
     """Take the step and print what came of it."""
     # One epoch of one step; a warm-up would leave out the rate that the recipe is about.
-    given = {"batch_size": IMAGES, "epochs": 1, "warmup_epochs": 0, "ema_every": 1}
+    given = {"batch_size": IMAGES, "epochs": 1, "warmup_epochs": 0}
     found = recipes.resolve("auto", name, "imagenet", given)
     recipe = found.recipe
     options = PreprocessingOptions(resize=recipe.resize, crop=recipe.crop, interpolation=recipe.interpolation)

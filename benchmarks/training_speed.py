@@ -1,6 +1,6 @@
 """Print images a second of tgr's training loop against a bare one, and of training against faults against plain one.
 
-python benchmarks/training_speed.py [--threads 2] [--rounds 7] [--device cpu]
+python benchmarks/training_speed.py [--threads 2] [--rounds 7] [--device cpu] [--only bare | faults]
 
 The bare loop has the same model, data, loader and optimiser, and nothing else: no sums, no checks, no progress.
 Synthetic images; an epoch of each in turn, so that whatever else the machine does falls on both. Ratios are medians
@@ -44,13 +44,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", choices=("bare", "faults"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.device}, {options.threads} threads, {options.rounds} rounds")
-    for model, size, images, batch in CASES:
+    for model, size, images, batch in CASES if options.only != "faults" else ():
         case = Case(model, size, images, batch, torch.device(options.device))
         compare(f"{model}, {size} pixels, bare and tgr", case.bare, case.tgr, options.rounds)
-    for model, size, images, batch in AGAINST_FAULTS:
+    for model, size, images, batch in AGAINST_FAULTS if options.only != "bare" else ():
         case = Case(model, size, images, batch, torch.device(options.device))
         compare(f"{model}, plain and stimulated at 0.2", case.tgr, partial(case.tgr, 0.2), options.rounds)
 

@@ -3,12 +3,9 @@
 Shapes: B images in a batch, C channels, H×W pixels.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from operator import index
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,111 +16,13 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tv
 
 from tgr_cli import seeding
+from tgr_cli.data.preprocessing import AUGMENTATIONS, MODES, Preprocessing
+from tgr_cli.data.preprocessing import PreprocessingOptions as PreprocessingOptions
 from tgr_cli.errors import TgrError, did_you_mean
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-AUGMENTATIONS = ("none", "flip", "crop", "imagenet", "trivial")
 RESIZED = ("imagenet", "trivial")  # those that begin with a random resized crop
-MODES = {1: "L", 3: "RGB"}
 LARGEST = 2**27  # pixels after resizing
 PADDING = 4  # pixels on each side before a random crop, as He et al. (CVPR 2016) train on CIFAR
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How a picture becomes a network's input; part of the model card.
-
-    `resize` is the shorter side in pixels before the crop (None: as it is), `crop` the side of the input in pixels,
-    `mean` and `std` are per channel on the scale [0, 1].
-    """
-
-    resize: int | None
-    crop: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bilinear"
-    channels: int = 3
-
-    def __post_init__(self) -> None:
-        if self.channels not in MODES:
-            raise TgrError(f"images with {self.channels} channels are not supported; use 1 (grey) or 3 (RGB)")
-        if self.crop < 1 or (self.resize is not None and self.resize < self.crop):
-            raise TgrError(
-                f"a crop of {self.crop} pixels does not fit into images resized to {self.resize}; "
-                "give --resize and --crop so that 1 ≤ crop ≤ resize"
-            )
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != self.channels:
-                raise TgrError(f"--{name} has {len(values)} values for {self.channels} channels; give one a channel")
-            if not all(math.isfinite(value) and (value > 0 or name == "mean") for value in values):
-                raise TgrError(
-                    f"--{name} is {_text(values)}, which cannot normalise; give finite numbers, --std above 0"
-                )
-        if self.interpolation not in INTERPOLATIONS:
-            raise TgrError(
-                f'interpolation "{self.interpolation}" is unknown; use {", ".join(INTERPOLATIONS)}.'
-                + did_you_mean(self.interpolation, INTERPOLATIONS)
-            )
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Return the shape of one input, (channels, height, width)."""
-        return self.channels, self.crop, self.crop
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as JSON can hold them."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def from_json(cls, values: Any) -> "Preprocessing":
-        """Return what `to_json` wrote; raises TgrError where a field is missing, unknown or of another type."""
-        names = {field.name for field in fields(cls)}
-        if not isinstance(values, Mapping) or set(values) != names:
-            raise TgrError(f"the preprocessing is {values!r}, where {', '.join(sorted(names))} are expected")
-        try:
-            return cls(
-                resize=None if values["resize"] is None else index(values["resize"]),
-                crop=index(values["crop"]),
-                mean=tuple(float(value) for value in values["mean"]),
-                std=tuple(float(value) for value in values["std"]),
-                interpolation=str(values["interpolation"]),
-                channels=index(values["channels"]),
-            )
-        except (TypeError, ValueError) as error:
-            raise TgrError(f"the preprocessing is {dict(values)!r}, whose values are of another type") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreprocessingOptions:
-    """What the user gives to replace parts of a model's preprocessing; None keeps the model's."""
-
-    resize: int | None = None
-    crop: int | None = None
-    mean: str | None = None
-    std: str | None = None
-    interpolation: str | None = None
-
-    def override(self, pre: Preprocessing) -> Preprocessing:
-        """Return `pre` with the given parts replaced; raises TgrError for values that do not fit together."""
-        return Preprocessing(
-            resize=pre.resize if self.resize is None else self.resize,
-            crop=pre.crop if self.crop is None else self.crop,
-            mean=pre.mean if self.mean is None else _numbers("mean", self.mean),
-            std=pre.std if self.std is None else _numbers("std", self.std),
-            interpolation=pre.interpolation if self.interpolation is None else self.interpolation,
-            channels=pre.channels,
-        )
-
-
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise TgrError(f'--{name} is "{text}", not numbers; write them as 0.485,0.456,0.406') from error
-
-
-def _text(values: tuple[float, ...]) -> str:
-    return ",".join(f"{value:g}" for value in values)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,12 @@ thing.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
-
-LimitMode = Literal["clamp", "zero", "none"]
-MODES: tuple[LimitMode, ...] = get_args(LimitMode)
+from tgr_cli.faults.choices import MODES, LimitMode
 
 
 @dataclass(frozen=True)

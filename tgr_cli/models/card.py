@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts import store
-from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
 
 KINDS: dict[str, tuple[type, ...]] = {

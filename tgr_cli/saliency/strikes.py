@@ -14,7 +14,8 @@ from torch import Tensor
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import bits
-from tgr_cli.faults.limits import LimitMode, RangeLimit
+from tgr_cli.faults.choices import LimitMode
+from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.saliency.layer import PREFIX

@@ -18,7 +18,7 @@ from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults import bits
-from tgr_cli.faults.limits import MODES
+from tgr_cli.faults.choices import MODES
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter

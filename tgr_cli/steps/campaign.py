@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts.provenance import normalised
-from tgr_cli.data.datasets import DataSource
-from tgr_cli.data.transforms import PreprocessingOptions
+from tgr_cli.data.preprocessing import PreprocessingOptions
+from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.faults.engines import ENGINES, memory
-from tgr_cli.faults.limits import MODES
+from tgr_cli.faults import choices
 from tgr_cli.faults.sampling import SCHEMES
 from tgr_cli.faults.sites import TARGETS
 from tgr_cli.models.source import ModelSource
@@ -80,9 +79,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for value, name, known in (
-            (self.limit, "--limit", MODES),
+            (self.limit, "--limit", choices.MODES),
             (self.label, "--label", LABELS),
-            (self.engine, "--engine", tuple(ENGINES)),
+            (self.engine, "--engine", choices.ENGINES),
             (self.sampling, "--sampling", SCHEMES),
             (self.target, "--target", TARGETS),
         ):
@@ -93,7 +92,7 @@ class Config:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
-        memory.parsed(self.memory)
+        choices.parsed(self.memory)
         if not 0 < self.confidence < 1:
             raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
         self._check_together()

@@ -7,7 +7,8 @@ from typing import cast
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.limits import LimitMode, RangeLimit
+from tgr_cli.faults.choices import LimitMode
+from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.steps import profile_ranges, runs
 from tgr_cli.steps.subject import Subject

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from tgr_cli.data.transforms import AUGMENTATIONS, INTERPOLATIONS
+from tgr_cli.data.preprocessing import AUGMENTATIONS, INTERPOLATIONS
 from tgr_cli.errors import TgrError, did_you_mean
 
 OPTIMIZERS = ("sgd", "adamw")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tgr_cli.artifacts.layout import Workspace, of_target, vulnerability_beside
+from tgr_cli.artifacts.layout import Workspace, of_target, variant_name, vulnerability_beside
 from tgr_cli.errors import TgrError
 
 
@@ -12,6 +12,24 @@ def test_run_folders_name_model_head_initialisation_and_seed() -> None:
     space = Workspace(Path("runs"), "digits")
     assert space.run("resnet18", "baseline").path == Path("runs/digits/resnet18-baseline")
     assert space.run("timm:a/b", "text", "descriptions", 3).path == Path("runs/digits/timm-a-b-text-descriptions-s3")
+
+
+def test_a_variant_ends_the_name_of_a_run_folder() -> None:
+    space = Workspace(Path("runs"), "digits")
+    assert space.run("lenet5", "baseline", variant="dropout-0.2").name == "lenet5-baseline-dropout-0.2"
+    assert space.run("lenet5", "text", "template", 2, "lr0.1").name == "lenet5-text-template-s2-lr0.1"
+
+
+@pytest.mark.parametrize("name", ["s3", "s12-wide", "template", "random-x", "0a1b2c3d", "x-deadbeef"])
+def test_a_variant_is_no_other_part_of_the_name(name: str) -> None:
+    with pytest.raises(TgrError, match=rf'--variant "{name}" reads as another part of a run\'s name'):
+        variant_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "caf\udce9", "é", "-x", "a b", "x\n"])
+def test_a_variant_can_name_a_folder(name: str) -> None:
+    with pytest.raises(TgrError, match=r"(?s)--variant .* cannot name a folder"):
+        variant_name(name)
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", "", ".hidden", "-x"])

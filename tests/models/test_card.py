@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_field_of_another_kind_is_refused(tmp_path: Path, change: dict[str, ob
         ModelCard.read(path)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_variant_is_kept_and_older_cards_have_none(tmp_path: Path) -> None:
+    path = replace(CARD, variant="dropout").write(tmp_path / "model.json")
+    assert ModelCard.read(path).variant == "dropout"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(values | {"variant": 3}))
+    with pytest.raises(TgrError, match='has "variant" as int'):
+        ModelCard.read(path)
+    del values["variant"]
+    path.write_text(json.dumps(values))
+    assert ModelCard.read(path) == CARD
 
 
 @pytest.mark.parametrize("text", ["", "{", "\ud800", "[1, 2]", "{}"])

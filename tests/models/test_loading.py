@@ -47,9 +47,9 @@ def loaded(
     )
 
 
-def trained(head: str = "baseline", init: str | None = None, seed: int = 0) -> RunFolder:
+def trained(head: str = "baseline", init: str | None = None, seed: int = 0, variant: str | None = None) -> RunFolder:
     """Put a model into the workspace as `tgr train` does."""
-    run = SHOPS.run("digits_cnn", head, init, seed)
+    run = SHOPS.run("digits_cnn", head, init, seed, variant)
     if head == "baseline":
         model = zoo.build("digits_cnn", 3, seed=seed)
     else:
@@ -66,6 +66,7 @@ def trained(head: str = "baseline", init: str | None = None, seed: int = 0) -> R
         seed=seed,
         fingerprint=weights.fingerprint(model),
         params=weights.parameters(model),
+        variant=variant,
     )
     card.write(run.card)
     return run
@@ -100,15 +101,34 @@ def test_several_trained_models_are_told_apart_by_head_init_and_seed() -> None:
     for run in (("baseline",), ("text", "template"), ("text", "descriptions"), ("text", "descriptions", 2)):
         trained(*run)
     names = "digits_cnn-baseline, digits_cnn-text-descriptions, digits_cnn-text-descriptions-s2, digits_cnn-text-tem"
-    with pytest.raises(TgrError, match=rf"holds {names}plate; say which with --head, --init or --train-seed"):
+    with pytest.raises(TgrError, match=rf"holds {names}plate; say which with --head, --init, --train-seed or"):
         loaded()
     with pytest.raises(TgrError, match=r"holds digits_cnn-text-descriptions, digits_cnn-text-descriptions-s2; say"):
         loaded(head="text", init="descriptions")
     assert loaded(head="baseline").run.name == "digits_cnn-baseline"
     assert loaded(init="template").run.name == "digits_cnn-text-template"
     assert loaded(head="text", train_seed=2).run.name == "digits_cnn-text-descriptions-s2"
-    with pytest.raises(TgrError, match="and none has the --head, --init and --train-seed given"):
+    with pytest.raises(TgrError, match="and none has the --head, --init, --train-seed and --variant given"):
         loaded(head="cosine")
+
+
+def test_a_variant_is_taken_by_its_name_alone() -> None:
+    trained(variant="dropout")
+    with pytest.raises(TgrError, match="holds digits_cnn-baseline-dropout, and none has"):
+        loaded()
+    trained(), trained(variant="lr-0.1"), trained("text", "template", 2, "dropout")
+    assert loaded().run.name == "digits_cnn-baseline"
+    assert loaded(variant="lr-0.1").run.name == "digits_cnn-baseline-lr-0.1"
+    assert loaded(variant="dropout", head="text").run.name == "digits_cnn-text-template-s2-dropout"
+    with pytest.raises(TgrError, match=r"holds digits_cnn-baseline-dropout, digits_cnn-text-template-s2-dropout; say"):
+        loaded(variant="dropout")
+    weights_of = SHOPS.run("digits_cnn", "baseline", variant="dropout").weights
+    assert loaded(checkpoint=weights_of).run.name == "digits_cnn-baseline-dropout"
+    assert loaded(model="resnet20", weights="none", variant="wide").run.name == "resnet20-baseline-wide"
+    with pytest.raises(
+        TgrError, match=r"holds no trained resnet18 with --variant wide; run \"tgr train --model resnet18"
+    ):
+        loaded(model="resnet18", variant="wide")
 
 
 @pytest.mark.parametrize("head", ["baseline", "text"])

@@ -135,6 +135,24 @@ def test_a_seed_has_its_own_run_and_a_limit_draws_by_it() -> None:
     assert (drawn != step._rows(_config(seed=5, images=8), 60)).any()
 
 
+def test_variants_lie_apart_and_the_other_commands_find_them() -> None:
+    assert train(*QUICK, "--variant", "dropout", "--dropout", 0.5).exit_code == 0
+    assert train(*QUICK).exit_code == 0
+    assert ModelCard.read(run_folder("toys-build_toy-baseline-dropout").card).variant == "dropout"
+    found = {}
+    for variant in ((), ("--variant", "dropout")):
+        done = tgr("evaluate", "--dataset", "parquet:toy", *TOY, *variant, "--json")
+        tgr("inject", "--dataset", "parquet:toy", *TOY, *variant, "--injections", 8, "--sampling", "uniform")
+        found[json.loads(done.stdout)["run"]] = json.loads(done.stdout)["loss"]
+    assert found.keys() == {"toys-build_toy-baseline", "toys-build_toy-baseline-dropout"}
+    assert len(set(found.values())) == 2
+    compared = tgr("compare", *found, "--dataset", "parquet:toy")
+    assert compared.exit_code == 0
+    assert "toys-build_toy-baseline-dropout" in compared.stdout
+    with pytest.raises(TgrError, match='--variant "s3" reads as another part'):
+        raise train(*QUICK, "--variant", "s3").exception  # type: ignore[misc]
+
+
 def _config(**values: object) -> step.Config:
     return step.Config(
         data=step.DataSource(dataset="parquet:toy"),

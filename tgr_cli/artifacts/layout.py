@@ -18,6 +18,22 @@ def safe_name(name: str, what: str) -> str:
     return name
 
 
+def variant_name(name: str) -> str:
+    """Return `name` where it can end the name of a run's folder; raises TgrError otherwise.
+
+    It must not read as another part of that name: an initialisation, a seed (`s3`), or the eight hexadecimal digits
+    of a model whose measurements are kept apart.
+    """
+    safe_name(name, "--variant")
+    first, last = name.split("-")[0], name.split("-")[-1]
+    if first in INITS or re.fullmatch(r"s\d+", first) or re.fullmatch("[0-9a-f]{8}", last):
+        raise TgrError(
+            f'--variant "{name}" reads as another part of a run\'s name (an initialisation, a seed as in s3, or a '
+            "fingerprint); choose another word, as dropout or lr0.01"
+        )
+    return name
+
+
 def slug(name: str) -> str:
     """Return a name for files made of `name`: whatever a file name cannot hold becomes "-"."""
     return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
@@ -43,7 +59,7 @@ def vulnerability_beside(injections: Path) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one model's run: `<model>-<head>[-<init>][-s<seed>]`."""
+    """The folder of one model's run: `<model>-<head>[-<init>][-s<seed>][-<variant>]`."""
 
     path: Path
 
@@ -154,10 +170,12 @@ class Workspace:
         """Return where maps of two models side by side lie; those of one alone lie in its run folder."""
         return self.path / "saliency.parquet"
 
-    def run(self, model: str, head: str, init: str | None = None, seed: int = 0) -> RunFolder:
+    def run(
+        self, model: str, head: str, init: str | None = None, seed: int = 0, variant: str | None = None
+    ) -> RunFolder:
         """Return the run folder of a model with this head; seed 0 is not named."""
-        parts = [slug(model), head, *([init] if init else []), *([f"s{seed}"] if seed else [])]
-        return RunFolder(self.path / "-".join(parts))
+        parts = [slug(model), head, init, f"s{seed}" if seed else None, variant]
+        return RunFolder(self.path / "-".join(part for part in parts if part))
 
     def runs(self, model: str) -> list[RunFolder]:
         """Return the run folders that hold a trained model of this name, sorted by name."""

@@ -76,6 +76,7 @@ def cam(
     head: o.Head = None,
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
+    variant: o.Variant = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Channels a forward pass.", rich_help_panel=o.MODEL)] = 8,
     device: o.Device = "cpu",
     workdir: o.Workdir = Path("runs"),
@@ -91,7 +92,14 @@ def cam(
     from tgr_cli.models.source import ModelSource
     from tgr_cli.steps import cam as step
 
-    of_model = {"checkpoint": checkpoint, "weights": weights, "head": head, "init": init, "train-seed": train_seed}
+    of_model = {
+        "checkpoint": checkpoint,
+        "weights": weights,
+        "head": head,
+        "init": init,
+        "train-seed": train_seed,
+        "variant": variant,
+    }
     stray = next((option for option, value in of_model.items() if value is not None), None)
     if model is None and stray is not None:
         raise TgrError(f"--{stray} says which weights of --model, and a run folder has its own; leave one out")

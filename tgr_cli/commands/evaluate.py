@@ -30,6 +30,7 @@ def evaluate(
     head: o.Head = None,
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
+    variant: o.Variant = None,
     batch_size: o.BatchSize = 64,
     workers: o.Workers = 0,
     device: o.Device = "cpu",

@@ -166,6 +166,7 @@ def inject(
     head: options.Head = None,
     init: options.Init = None,
     train_seed: options.TrainSeed = None,
+    variant: options.Variant = None,
     images: options.Images = None,
     data_root: options.DataRoot = None,
     download: options.Download = False,

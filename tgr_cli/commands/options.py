@@ -107,6 +107,12 @@ TrainSeed = Annotated[
     int | None,
     typer.Option(min=0, help="Seed the run was trained with, where there are several.", rich_help_panel=MODEL),
 ]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        help='Name of the run that "tgr train --variant" gave it (default: the run without one).', rich_help_panel=MODEL
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images a forward pass.", rich_help_panel=MODEL)]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load images.", rich_help_panel=DATA)]

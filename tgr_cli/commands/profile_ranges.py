@@ -30,6 +30,7 @@ def profile_ranges(
     head: o.Head = None,
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
+    variant: o.Variant = None,
     targets: o.Targets = "conv,linear",
     batch_size: o.BatchSize = 64,
     workers: o.Workers = 0,

@@ -209,6 +209,15 @@ def train(
         ),
     ] = False,
     seed: o.Seed = 0,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep this run apart from others of the same model, head and seed: its folder's name ends in NAME; "
+            "the other commands find it with --variant NAME.",
+            metavar="NAME",
+            rich_help_panel=OPTIM,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from this training's checkpoint.", rich_help_panel=OPTIM),

@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "fingerprint": (str,),
     "params": (int,),
 }
+ADDED: dict[str, tuple[type, ...]] = {"variant": (str, type(None))}  # cards of tgr 0.1 lack these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class ModelCard:
     seed: int
     fingerprint: str
     params: int
+    variant: str | None = None
 
     def write(self, path: Path) -> Path:
         """Write the card as JSON, whole or not at all, and return the path."""
@@ -52,7 +54,7 @@ class ModelCard:
         except (OSError, ValueError) as error:
             raise TgrError(f'{path} is not readable JSON; write it again with "tgr train"') from error
         _check(path, values)
-        known = {name: values[name] for name in KINDS}
+        known = {name: values[name] for name in {**KINDS, **ADDED} if name in values}
         try:
             prepared = Preprocessing.from_json(values["preprocessing"])
         except TgrError as error:
@@ -61,10 +63,10 @@ class ModelCard:
 
 
 def _check(path: Path, values: Any) -> None:
-    for name, kinds in KINDS.items():
-        if not isinstance(values, dict) or name not in values:
+    for name, kinds in {**KINDS, **ADDED}.items():
+        if not isinstance(values, dict) or (name not in values and name in KINDS):
             raise TgrError(f'{path} lacks "{name}"; write it again with "tgr train"')
-        if not isinstance(values[name], kinds) or isinstance(values[name], bool):
+        if name in values and (not isinstance(values[name], kinds) or isinstance(values[name], bool)):
             found = type(values[name]).__name__
             raise TgrError(f'{path} has "{name}" as {found}; write it again with "tgr train"')
     if not all(isinstance(name, str) for name in values["classes"]) or len(values["classes"]) != values["num_classes"]:

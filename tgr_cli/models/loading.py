@@ -117,16 +117,18 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
             model=zoo.build(source.model, len(classes)),
             preprocessing=zoo.default_preprocessing(source.model),
             origin="random weights",
-            run=workspace.run(source.model, "baseline"),
+            run=workspace.run(source.model, "baseline", variant=source.variant),
         )
     if source.weights is None:
         run = trained_run(source, workspace)
         if run is not None:
             return _from_run(source, run, classes)
-        if source.head not in (None, "baseline"):
+        asked = [f"--head {source.head}"] * (source.head not in (None, "baseline"))
+        asked += [f"--variant {source.variant}"] * (source.variant is not None)
+        if asked:
             raise TgrError(
-                f"{workspace.path} holds no trained {source.model} with --head {source.head}; run "
-                f'"tgr train --model {source.model} --head {source.head}" first, or give --checkpoint FILE'
+                f"{workspace.path} holds no trained {source.model} with {' '.join(asked)}; run "
+                f'"tgr train --model {source.model} {" ".join(asked)}" first, or give --checkpoint FILE'
             )
     return _from_library(source, workspace, classes, reporter)
 
@@ -146,7 +148,7 @@ def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str,
         model=model,
         preprocessing=prepared,
         origin=f"the library's weights {offered.tag}",
-        run=workspace.run(source.model, "baseline"),
+        run=workspace.run(source.model, "baseline", variant=source.variant),
     )
 
 
@@ -165,16 +167,18 @@ def _from_checkpoint(
         )
     model = network(source.model, state, classes, workspace.dataset, what)
     head, init, seed = source.head or ("text" if guided else "baseline"), source.init, source.train_seed or 0
+    variant = source.variant
     prepared = zoo.default_preprocessing(source.model)
     card = _card_beside(path, model, reporter)
     if card is not None:
         _check_classes(what, card, classes)
         head, init, seed, prepared = card.head, card.init, card.seed, card.preprocessing
+        variant = source.variant or card.variant
     return _Found(
         model=model,
         preprocessing=prepared,
         origin="a checkpoint",
-        run=workspace.run(source.model, head, init, seed),
+        run=workspace.run(source.model, head, init, seed, variant),
         head=head,
         init=init,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace
+from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
 from tgr_cli.errors import TgrError
 from tgr_cli.models.card import ModelCard
 from tgr_cli.reporting import Reporter
@@ -15,7 +15,10 @@ HEADS = ("baseline", "cosine", "text")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """What the user says of a model: its name, and where its weights come from."""
+    """What the user says of a model: its name, and where its weights come from.
+
+    `variant`: the name that `tgr train --variant` gave the run; None for the run without one.
+    """
 
     model: str
     checkpoint: Path | None = None
@@ -23,8 +26,11 @@ class ModelSource:
     head: str | None = None
     init: str | None = None
     train_seed: int | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
+        if self.variant is not None:
+            variant_name(self.variant)
         if self.head is not None and self.head not in HEADS:
             raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
         if self.init is not None and self.init not in INITS:
@@ -43,7 +49,8 @@ class ModelSource:
 def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
     """Return the folder of the one trained model that `source` can mean, None where the workspace has none at all.
 
-    Raises TgrError where several are left, or none after --head, --init and --train-seed.
+    Without --variant that is a run without one, so that a variant never takes its place unasked. Raises TgrError where
+    several are left, or none after --head, --init, --train-seed and --variant.
     """
     cards = {run: ModelCard.read(run.card) for run in workspace.runs(source.model)}
     cards = {run: card for run, card in cards.items() if card.model == source.model}
@@ -52,16 +59,17 @@ def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
         run
         for run, card in cards.items()
         if all(value is None or getattr(card, name) == value for name, value in wanted.items())
+        and card.variant == source.variant
     ]
     if len(left) == 1 or not cards:
         return left[0] if left else None
     names = ", ".join(run.name for run in left or cards)
     if not left:
         raise TgrError(
-            f"{workspace.path} holds {names}, and none has the --head, --init and --train-seed given; "
-            "train it first or name one of these"
+            f"{workspace.path} holds {names}, and none has the --head, --init, --train-seed and --variant given (a run "
+            "with a variant is taken only by its --variant); train it first or name one of these"
         )
-    raise TgrError(f"{workspace.path} holds {names}; say which with --head, --init or --train-seed")
+    raise TgrError(f"{workspace.path} holds {names}; say which with --head, --init, --train-seed or --variant")
 
 
 def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolder:

@@ -54,8 +54,8 @@ def asked(
     if against is None:
         return (first,)
     if Path(against).is_file():
-        other = replace(source, checkpoint=Path(against), weights=None, head=None, init=None, train_seed=None)
-        return first, Asked(other, workspace)
+        own = replace(source, weights=None, head=None, init=None, train_seed=None, variant=None)
+        return first, Asked(replace(own, checkpoint=Path(against)), workspace)
     return first, _of_run(workspace, against)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tgr_cli import seeding
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
 from tgr_cli.artifacts.provenance import normalised, sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
@@ -40,10 +40,10 @@ NO_PART_OF_THE_MODEL = {"resume", "checkpoint_every", "overrides", "preprocessin
 class Config:
     """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
-    `recipe` names a recipe, `overrides` replaces parts of it. `images`: as many training images drawn by the seed, all
-    where None. `checkpoint`: weights to begin from instead of random ones; `freeze_…`: what stays as it begins.
-    `checkpoint_every`: steps between checkpoints within an epoch. `out`: another folder for the run. Raises
-    TgrError for a value without meaning.
+    `variant` ends the name of the run's folder. `recipe` names a recipe, `overrides` replaces parts of it. `images`: as
+    many training images drawn by the seed, all where None. `checkpoint`: weights to begin from instead of random ones;
+    `freeze_…`: what stays as it begins. `checkpoint_every`: steps between checkpoints within an epoch. `out`: another
+    folder for the run. Raises TgrError for a value without meaning.
     """
 
     data: DataSource
@@ -54,6 +54,7 @@ class Config:
     recipe: str = recipes.NONE
     head: str = "baseline"
     init: str | None = None
+    variant: str | None = None
     embeddings: Path | None = None
     embedding_dim: int | None = None
     images: int | None = None
@@ -70,6 +71,8 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.variant is not None:
+            variant_name(self.variant)
         one_of("--head", self.head, HEADS)
         if self.init is not None:
             one_of("--init", self.init, INITS)
@@ -145,7 +148,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     for note in resolved.notes:
         reporter.note(note)
     workspace = Workspace(config.workdir, config.data.folder)
-    named = workspace.run(config.model, config.head, config.effective_init, config.seed)
+    named = workspace.run(config.model, config.head, config.effective_init, config.seed, config.variant)
     target = named if config.out is None else RunFolder(config.out)
     by_recipe = replace(config.preprocessing, **{name: getattr(recipe, name) for name in PREPARATION})
     pre = override(config.model, zoo.default_preprocessing(config.model), by_recipe)
@@ -215,6 +218,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         seed=config.seed,
         fingerprint=weights.fingerprint(model),
         params=weights.parameters(model),
+        variant=config.variant,
     )
     result = Result(target, card, state.epochs, state.costs, group.first)
     if not group.first:

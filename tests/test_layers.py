@@ -11,7 +11,7 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"errors", "reporting", "seeding", "artifacts"}
+BASE = {"errors", "naming", "reporting", "seeding", "artifacts"}
 MAY_IMPORT = {
     "app": {"commands", "errors"},
     "commands": BASE | {"steps", "commands", "data", "models", "faults", "text", "metrics"},
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},
     "artifacts": {"artifacts", "errors"},
+    "naming": set(),
     "seeding": set(),
     "reporting": set(),
     "errors": set(),

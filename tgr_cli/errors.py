@@ -2,7 +2,9 @@
 
 import difflib
 import re
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 # Control characters but the newline, those that turn the direction of what follows, and lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -28,3 +30,22 @@ def printable(text: str) -> str:
     no UTF-8 and cannot be printed.
     """
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def found_at(path: Path) -> str:
+    """Return what is found where a file or folder was expected: "does not exist", "is a folder", "is a device" …"""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached ({getattr(error, 'strerror', None) or 'no valid path'})"
+    kinds = {
+        stat.S_ISREG: "a file",
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a named pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return f"is {next((what for fits, what in kinds.items() if fits(mode)), 'neither a file nor a folder')}"

@@ -128,26 +128,28 @@ def test_flat_imagefolder_is_for_evaluation(tmp_path: Path) -> None:
 
 def test_replaced_splits_keep_the_data_sets_classes(tmp_path: Path) -> None:
     source = DataSource(dataset="mnist", eval_data=write_toy_parquet(tmp_path / "t.parquet"))
-    with pytest.raises(TgrError, match=r"^--eval-data .*t.parquet has 3 classes where mnist has 10; give another$"):
+    words = r'^--eval-data .*t.parquet holds the classes "dot", "bar", "ring", which are no classes of mnist; name each'
+    with pytest.raises(TgrError, match=words):
         open_split(source, "eval")
     digits = write_folders(tmp_path / "digits", {str(n): 1 for n in range(10)})
     images = open_split(DataSource(dataset="mnist", eval_data=digits), "eval")
     assert (images.classes[9], images.labels.tolist()) == ("nine", list(range(10)))
-    assert images.used == "--eval-data digits (labels by sorted folder)"
+    assert images.used == "--eval-data digits (labels by folder number)"
     clothes = write_folders(tmp_path / "clothes", {"Bag": 1, "Ankle_boot": 1})
     images = open_split(DataSource(dataset="fashion_mnist", eval_data=clothes), "eval")
     assert (images.ids, images.labels.tolist()) == (("Ankle_boot/0.png", "Bag/0.png"), [9, 8])
     assert images.used == "--eval-data clothes (labels by folder name)"
     some = write_folders(tmp_path / "some", {"Bag": 1, "hat": 1})
-    with pytest.raises(TgrError, match="holds 2 folders for 10 classes, and their names are not the classes'"):
+    with pytest.raises(
+        TgrError, match='holds the folder "hat", which is no class of fashion_mnist; name each folder after one of'
+    ):
         open_split(DataSource(dataset="fashion_mnist", eval_data=some), "eval")
 
 
-@pytest.mark.parametrize("classes", ["b\na", "b\nc"])
-def test_replacement_with_a_class_at_another_place_is_refused(tmp_path: Path, png: bytes, classes: str) -> None:
+def test_replacement_with_a_class_at_another_place_is_refused(tmp_path: Path, png: bytes) -> None:
     ours = write(tmp_path / "ours.parquet", image=[png], label=[0], classes="a\nb")
-    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[0], classes=classes)
-    with pytest.raises(TgrError, match=r'has the class "b" as 0, parquet:.* has it as 1; write it with the classes in'):
+    theirs = write(tmp_path / "theirs.parquet", image=[png], label=[0], classes="b\nc")
+    with pytest.raises(TgrError, match=r'theirs.parquet holds the class "c", which is no class of parquet:.*ours'):
         open_split(DataSource(dataset=f"parquet:{ours}", eval_data=theirs), "eval")
 
 
@@ -204,7 +206,7 @@ BAD_PARQUET: dict[str, tuple[dict[str, Any], str]] = {
     "foreign": ({"x": [1]}, r"bad.parquet has no column image; a data set of images has the columns image"),
     "no label": ({"image": [PNG]}, "bad.parquet has no column label;"),
     "text": ({"image": ["a.png"], "label": [0]}, "bad.parquet has the column image as string;"),
-    "float": ({"image": [PNG], "label": [0.5]}, "bad.parquet has the column label as double;"),
+    "float": ({"image": [PNG], "label": [0.5]}, "bad.parquet has the label 0.5 in row 0, which is no label;"),
     "null": ({"image": [PNG, None], "label": [0, 1]}, "bad.parquet has no image in row 1; fill it in or remove"),
     "range": ({"image": [PNG, PNG], "label": [0, 2]}, "image bad/1 of bad.parquet has label 2, where 0 to 1 are"),
     "negative": ({"image": [PNG], "label": [-1]}, "image bad/0 of bad.parquet has label -1, where 0 to 1 are"),
@@ -234,16 +236,18 @@ def test_damaged_or_missing_files(tmp_path: Path, png: bytes) -> None:
     holed = bytearray(whole)
     holed[4:2000] = bytes(1996)
     cut.write_bytes(holed)
-    with pytest.raises(TgrError, match=r"cut.parquet is damaged and cannot be read; get it again"):
+    with pytest.raises(TgrError, match=r"cut.parquet is damaged and cannot be read \(.*\); get it again"):
         open_split(DataSource(dataset=f"parquet:{cut}"), "eval")
     with pytest.raises(TgrError, match=r"nowhere does not exist; name a Parquet file, or a folder"):
         open_split(DataSource(dataset=f"parquet:{tmp_path / 'nowhere'}"), "eval")
-    with pytest.raises(TgrError, match=r"nowhere is not a folder; name one that holds train/ and val/"):
+    with pytest.raises(TgrError, match=r"nowhere does not exist; name a folder that holds train/ and val/"):
         open_split(DataSource(dataset=f"imagefolder:{tmp_path / 'nowhere'}"), "eval")
     with pytest.raises(TgrError, match=r"--eval-data nowhere does not exist; name a Parquet file or a folder"):
         open_split(DataSource(dataset="digits", eval_data=Path("nowhere")), "eval")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TgrError, match=r"empty holds no train\*.parquet, val\*.parquet or test\*.parquet; name such"):
+    with pytest.raises(
+        TgrError, match=r"empty holds no .parquet file; name a Parquet file, or a folder with such files in it"
+    ):
         open_split(DataSource(dataset=f"parquet:{tmp_path / 'empty'}"), "eval")
     with pytest.raises(TgrError, match="empty holds no folders; a folder of images for each class is expected"):
         open_split(DataSource(dataset=f"imagefolder:{tmp_path / 'empty'}"), "eval")

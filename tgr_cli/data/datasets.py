@@ -1,27 +1,29 @@
 """The splits of data sets by name or path: which pictures are trained on, which evaluated."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from tgr_cli.data import folder, named, parquet
+import numpy as np
+
+from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_files
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.data.loading import batches
 from tgr_cli.data.source import (
     DEFAULT_ROOT,
-    FOLDERS,
     NAMED,
     PARQUET,
+    Classes,
     DataSource,
     class_names,
-    known_names,
+    classes,
     only_one,
-    split_folder,
 )
-from tgr_cli.errors import TgrError
+from tgr_cli.data.split_names import WORDS
+from tgr_cli.errors import TgrError, found_at
+from tgr_cli.naming import listed
+from tgr_cli.reporting import SILENT, Reporter
 
 __all__ = [
     "DEFAULT_ROOT",
-    "FOLDERS",
     "NAMED",
     "PARQUET",
     "DataSource",
@@ -33,99 +35,154 @@ __all__ = [
 ]
 
 
-def open_split(source: DataSource, split: Split) -> ImageSet:
+def open_split(source: DataSource, split: Split, reporter: Reporter = SILENT) -> ImageSet:
     """Return the training or evaluation split, no picture decoded yet.
 
-    Raises TgrError where it is missing (saying where it was looked for and how to get it), empty, damaged, or has a
-    label out of range.
+    What was taken for what, and what is left out, is told to `reporter`. Raises TgrError where the split is missing
+    (saying where it was looked for and how to get it), empty, damaged, or has a label out of range.
     """
-    names = class_names(source)
-    replacement = source.train_data if split == "train" else source.eval_data
-    if replacement is not None:
-        return _replacement(source, split, replacement, names)
+    found = classes(source)
+    if split == "eval":  # once, where both splits are opened
+        for note in found.notes:
+            reporter.note(note)
+    images = _open(source, split, found, reporter)
+    _tell_absent(images, reporter)
+    return images
+
+
+def _tell_absent(images: ImageSet, reporter: Reporter) -> None:
+    """Tell of the classes that the split has no image of."""
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    have, absent = np.flatnonzero(counts), np.flatnonzero(counts == 0)
+    if absent.size:
+        fewer = f"none of {listed(images.classes[label] for label in absent)}"
+        if len(have) < len(absent):
+            fewer = f"{listed(images.classes[label] for label in have)}; they keep their labels among all"
+        reporter.note(f"{images.used} has images of {len(have):,} of {len(images.classes):,} classes: {fewer}")
+
+
+def _open(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
+    if (source.train_data if split == "train" else source.eval_data) is not None:
+        return _replacement(source, split, found, reporter)
     if source.path is None:
-        return named.read(source.dataset, split, source.root, download=source.download, names=names)
-    if source.dataset.startswith(PARQUET):
-        return _parquet_split(source.path, source, split, names)
-    return _folder_split(source.path, source, split, names)
+        return named.read(
+            source.dataset,
+            split,
+            source.root,
+            download=source.download,
+            names=found.names,
+            callings=found.callings,
+            reporter=reporter,
+        )
+    return (_parquet_split if source.dataset.startswith(PARQUET) else _folder_split)(source, split, found, reporter)
 
 
-def _replacement(source: DataSource, split: Split, path: Path, names: tuple[str, ...]) -> ImageSet:
+def _replacement(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
     """Return what --train-data or --eval-data names, its classes matched with the data set's."""
-    option = "--train-data" if split == "train" else "--eval-data"
-    if not path.exists():
-        raise TgrError(f"{option} {path} does not exist; name a Parquet file or a folder with one folder a class")
-    known = known_names(source) or names
-    used = f"{option} {path.name}"
-    if path.is_dir():
-        labels, labelled = _folder_labels(path, known, option)
-        return folder.read(path, source.dataset, split, names, labels, f"{used} ({labelled})")
-    found = parquet.classes(path) or known
-    if len(found) != len(known):
-        raise TgrError(
-            f"{option} {path} has {len(found)} classes where {source.dataset} has {len(known)}; give another"
-        )
-    # Names of another kind (wnids for ImageNet's) are taken by position; one name at two places means other classes.
-    ours = {_comparable(name): label for label, name in enumerate(known)}
-    for label, name in enumerate(found):
-        place = ours.get(_comparable(name), label)
-        if place != label and _comparable(known[label]) != _comparable(name):
+    option, path = f"--{split}-data", source.train_data if split == "train" else source.eval_data
+    assert path is not None
+    if not path.is_file() and not path.is_dir():
+        raise TgrError(f"{option} {path} {found_at(path)}; name a Parquet file or a folder with one folder a class")
+    if path.is_file() or _holds_parquet(path):
+        tables = parquet_files.of(path)
+        parts = [tables.alone] if tables.alone else tables.tables(split)
+        if len(parts) != 1:
             raise TgrError(
-                f'{option} {path} has the class "{name}" as {label}, {source.dataset} has it as {place}; '
-                "write it with the classes in that order"
+                f"{option} {path} holds {len(parts)} tables that could be the {_word(split)} split; name one file"
             )
-    return parquet.read([path], source.dataset, split, names, used)
-
-
-def _folder_labels(path: Path, known: tuple[str, ...], option: str) -> tuple[dict[str, int], str]:
-    """Return each class folder's label, by its name where all are classes' names, else by position; and which."""
-    found = folder.classes(path)
-    by_name = {_comparable(name): label for label, name in enumerate(known)}
-    if all(_comparable(name) in by_name for name in found):
-        return {name: by_name[_comparable(name)] for name in found}, "labels by folder name"
-    if len(found) != len(known):
+        return _table(source, split, found, parts[0], f"{option} {path.name}", reporter, where=f"{option} {path}")
+    layout = folder_layout.of(path)
+    for note in layout.notes:
+        reporter.note(f"{option} {note}")
+    inside = layout.folders(split)
+    if len(inside) > 1 or (layout.splits and not inside):
         raise TgrError(
-            f"{option} {path} holds {len(found)} folders for {len(known)} classes, and their names are not the "
-            "classes'; name every folder after its class, or give one for each class in sorted order"
+            f"{option} {path} holds {listed(part.name for part in layout.splits)}, and "
+            f"{'several' if inside else 'none'} of them could be {_word(split)}; name the one that is meant"
         )
-    return {name: label for label, name in enumerate(found)}, "labels by sorted folder"
+    place = inside[0] if inside else layout.base
+    used = f"{option} {path.name}" + (f"/{place.relative_to(path).as_posix()}" if place != path else "")
+    return folder.read_matched(place, source.dataset, split, found.names, found.callings, used, reporter, tell_how=True)
 
 
-def _comparable(name: str) -> str:
-    return name.replace("_", " ").casefold()
+def _holds_parquet(path: Path) -> bool:
+    return any(entry.suffix.lower() in parquet_files.SUFFIXES for entry in path.iterdir())
 
 
-def _folder_split(path: Path, source: DataSource, split: Split, names: tuple[str, ...]) -> ImageSet:
-    known = known_names(source)
-    assert known is not None
-    labels = {name: label for label, name in enumerate(known)}
-    part = split_folder(path, split)
-    if part is not None:
-        return folder.read(part, source.dataset, split, names, labels, f"{path.resolve().name}/{part.name}")
-    if split == "eval" and split_folder(path, "train") is None:
-        return folder.read(path, source.dataset, split, names, labels, path.resolve().name)
-    raise _no_split(source, split, path, [f"{word}/" for word in FOLDERS[split]])
+def _word(split: Split) -> str:
+    return "training" if split == "train" else "evaluation"
 
 
-def _parquet_split(path: Path, source: DataSource, split: Split, names: tuple[str, ...]) -> ImageSet:
-    if path.is_file():
+def _folder_split(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
+    path = source.path
+    assert path is not None
+    layout = folder_layout.of(path)
+    inside = layout.folders(split)
+    place = only_one(path, split, inside, [str(part) for part in inside])
+    if place is None and (split == "train" or layout.splits):
+        raise _no_split(source, split, [f"{word}/" for word in WORDS[split]])
+    place = place or layout.base
+    below = place.relative_to(path).as_posix()
+    used = path.resolve().name if below == "." else f"{path.resolve().name}/{below}"
+    return folder.read_matched(place, source.dataset, split, found.names, found.callings, used, reporter)
+
+
+def _parquet_split(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
+    path = source.path
+    assert path is not None
+    files = parquet_files.of(path)
+    if files.alone:
         if split == "eval":
-            return parquet.read([path], source.dataset, split, names, path.name)
-        raise _no_split(source, split, path, ["train*.parquet beside it"])
-    groups = [files for word in FOLDERS[split] if (files := sorted(path.glob(f"{word}*.parquet")))]
-    if not groups:
-        raise _no_split(source, split, path, [f"{word}*.parquet" for word in FOLDERS[split]])
-    only_one(path, [files[0] for files in groups])
-    return parquet.read(groups[0], source.dataset, split, names, _listed(groups[0]))
+            return _table(source, split, found, files.alone, _names(files.alone), reporter)
+        raise _no_split(source, split, ["train*.parquet beside it"])
+    tables = files.tables(split)
+    if not tables:
+        raise _no_split(source, split, [f"{word}*.parquet" for word in WORDS[split]])
+    only_one(path, split, [parts[0] for parts in tables], [str(parts[0]) for parts in tables])
+    for note in files.notes:
+        reporter.note(note)
+    return _table(source, split, found, tables[0], _names(tables[0]), reporter)
 
 
-def _listed(paths: Iterable[Path]) -> str:
-    return ", ".join(path.name for path in paths)
+def _table(
+    source: DataSource,
+    split: Split,
+    found: Classes,
+    parts: parquet_files.Parts,
+    used: str,
+    reporter: Reporter,
+    where: str = "",
+) -> ImageSet:
+    """Return a table's pictures, with its own classes, if it names some, matched to the data set's."""
+    own = parquet.own_classes(parts)
+    if own is None:
+        return parquet.read(parts, source.dataset, split, found.names, used, reporter=reporter)
+    matched = labels.match(
+        own.names, found.callings, where=where or str(parts[0]), dataset=source.dataset, what="class"
+    )
+    if matched.note:
+        reporter.note(matched.note)
+    same = matched.labels == tuple(range(len(found.names)))
+    if own.declared and not same:
+        reporter.note(f"{used}: its classes are those of {source.dataset} by name, in another order")
+    return parquet.read(
+        parts,
+        source.dataset,
+        split,
+        found.names,
+        used,
+        own=own.names,
+        labels=None if same else matched.labels,
+        reporter=reporter,
+    )
 
 
-def _no_split(source: DataSource, split: Split, path: Path, expected: list[str]) -> TgrError:
-    word = "training" if split == "train" else "evaluation"
+def _names(parts: parquet_files.Parts) -> str:
+    return ", ".join(part.name for part in parts)
+
+
+def _no_split(source: DataSource, split: Split, expected: list[str]) -> TgrError:
     return TgrError(
-        f"{source.dataset} has no {word} split ({' or '.join(expected)} was looked for in {path}); "
+        f"{source.dataset} has no {_word(split)} split ({' or '.join(expected)} was looked for in {source.path}); "
         f"name one with --{split}-data"
     )

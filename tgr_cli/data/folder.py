@@ -1,13 +1,21 @@
 """Pictures in folders, one folder a class."""
 
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tgr_cli.data.images import ImageSet, Split, checked, decode
+from tgr_cli.data import folder_layout
+from tgr_cli.data import labels as label_rule
+from tgr_cli.data.images import ImageSet, Split, checked, decode, is_picture
 from tgr_cli.errors import TgrError
+from tgr_cli.naming import composed, is_number
+from tgr_cli.reporting import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -21,36 +29,103 @@ class ImageFiles:
 
 
 def classes(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted; raises TgrError where there is none."""
-    if not folder.is_dir():
-        raise TgrError(f"{folder} is not a folder; name one that holds a folder of images for each class")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise TgrError(f"{folder} holds no folders; a folder of images for each class is expected")
-    return tuple(names)
+    """Return the names of the class folders, in composed letters: sorted, numbers by their value.
+
+    Raises TgrError where there is none, or two have one name.
+    """
+    names = sorted_names([entry.name for entry in folder_layout.class_folders(folder)])
+    for first, second in pairwise(names):
+        if first == second or (is_number(first) and is_number(second) and int(first) == int(second)):
+            raise TgrError(f'{folder} holds two folders for one class, "{first}" and "{second}"; merge them')
+    return names
+
+
+def sorted_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names in composed letters, sorted: by value where all are numbers, else as text."""
+    found = [composed(name) for name in names]
+    return tuple(sorted(found, key=int if all(map(is_number, found)) else str))
 
 
 def read(
-    folder: Path, dataset: str, split: Split, names: tuple[str, ...], labels: dict[str, int], used: str
+    folder: Path,
+    dataset: str,
+    split: Split,
+    names: tuple[str, ...],
+    labels: Mapping[str, int],
+    used: str,
+    reporter: Reporter = SILENT,
 ) -> ImageSet:
-    """Return the pictures below `folder` as a split, in sorted order; ids are the paths within `folder`.
+    """Return the pictures below `folder` as a split, class by class as sorted; ids are the paths within `folder`.
 
-    `labels` gives each class folder's label. Raises TgrError for a folder without one, and where there is no picture.
+    `labels` gives each class folder's label. The files that are left out, as they are no pictures that can be opened,
+    are told. Raises TgrError for a folder without a label, and where there is no picture.
     """
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset  # slow to import, and not needed for names
-
-    for found in classes(folder):
-        if found not in labels:
-            raise TgrError(f'{folder} holds the folder "{found}", which is no class of {dataset}; rename or remove it')
-    samples = make_dataset(str(folder), class_to_idx=labels, extensions=IMG_EXTENSIONS, allow_empty=True)
+    by_name = {composed(entry.name): entry for entry in folder_layout.class_folders(folder)}
+    paths: list[str] = []
+    of_class: list[int] = []
+    left_out = Counter[str]()
+    for name in classes(folder):
+        if name not in labels:
+            raise TgrError(f'{folder} holds the folder "{name}", which is no class of {dataset}; rename or remove it')
+        for file in (file for files in folder_layout.walk(by_name[name]) for file in files):
+            if is_picture(file.name) and file.is_file():
+                paths.append(file.path)
+                of_class.append(labels[name])
+            else:
+                suffix = os.path.splitext(file.name)[1].lower() or "without a suffix"
+                left_out[suffix if file.is_file() else f"{suffix} (no regular file, or a broken link)"] += 1
+    outside = sum(is_picture(entry.name) for entry in folder.iterdir() if not entry.is_dir())
+    if left_out or outside:
+        reporter.note(_left_out(used, len(paths), left_out, outside))
+    if not paths and left_out:
+        raise TgrError(
+            f"{used} holds no image that can be opened, but {_kinds(left_out)}; convert them, to PNG for instance"
+        )
     return checked(
         ImageSet(
             dataset=dataset,
             split=split,
             classes=names,
-            ids=tuple(Path(path).relative_to(folder).as_posix() for path, _ in samples),
-            labels=np.array([label for _, label in samples], dtype=np.int64),
+            ids=tuple(composed(Path(path).relative_to(folder).as_posix()) for path in paths),
+            labels=np.array(of_class, dtype=np.int64),
             used=used,
-            read=ImageFiles(tuple(path for path, _ in samples)),
+            read=ImageFiles(tuple(paths)),
         )
     )
+
+
+def read_matched(
+    folder: Path,
+    dataset: str,
+    split: Split,
+    names: tuple[str, ...],
+    callings: Sequence[Sequence[str]],
+    used: str,
+    reporter: Reporter = SILENT,
+    *,
+    tell_how: bool = False,
+) -> ImageSet:
+    """Return the pictures below `folder` as a split, its class folders matched to the classes (`labels.match`).
+
+    With `tell_how`, `ImageSet.used` says how they were matched.
+    """
+    found = classes(folder)
+    matched = label_rule.match(found, callings, where=str(folder), dataset=dataset)
+    if matched.note:
+        reporter.note(matched.note)
+    labels = dict(zip(found, matched.labels, strict=True))
+    return read(folder, dataset, split, names, labels, f"{used} ({matched.how})" if tell_how else used, reporter)
+
+
+def _left_out(used: str, read: int, left_out: Counter[str], outside: int) -> str:
+    total = read + left_out.total() + outside
+    told = f"{used}: {left_out.total() + outside:,} of {total:,} files are left out:"
+    if left_out:
+        told += f" {_kinds(left_out)}, which cannot be opened as pictures"
+    if outside:
+        told += f"{';' if left_out else ''} {outside:,} beside the class folders, without a class"
+    return told
+
+
+def _kinds(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(left_out.items(), key=lambda item: -item[1]))

@@ -1,9 +1,10 @@
 """A split's pictures: what every kind of data set becomes."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 Split = Literal["train", "eval"]
 
 # Named, because opening any file Pillow knows would let a foreign one start Ghostscript (EPS) or read others (FITS, …).
-FORMATS = ("PNG", "JPEG", "WEBP", "PPM", "BMP", "GIF", "TIFF")
+# Formats without a signature (TGA, PCX) are not among them: a damaged file could pass for one.
+FORMATS = ("PNG", "JPEG", "WEBP", "PPM", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF", "QOI")
+FLOATING = ".pfm"  # a PPM of floating point values: depth maps and the like, no pictures
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -53,7 +56,7 @@ class ImageSet:
             ) from error
         except UnidentifiedImageError as error:
             raise TgrError(
-                f"image {self.ids[index]} of {self.used} is none of {', '.join(FORMATS)}; mend or remove it"
+                f"image {self.ids[index]} of {self.used} is none of {', '.join(readable())}; mend or remove it"
             ) from error
         except Exception as error:  # Pillow's readers raise whatever a foreign file drives them to
             raise TgrError(
@@ -92,11 +95,7 @@ def checked(images: ImageSet) -> ImageSet:
     assert images.labels.dtype == np.int64
     wrong = np.flatnonzero((images.labels < 0) | (images.labels >= len(images.classes)))
     if wrong.size:
-        row = int(wrong[0])
-        raise TgrError(
-            f"image {images.ids[row]} of {images.used} has label {images.labels[row]}, "
-            f"where 0 to {len(images.classes) - 1} are expected; check the labels or the class names"
-        )
+        raise out_of_range(images.ids[int(wrong[0])], images.used, images.labels[wrong], len(images.classes))
     if len(set(images.ids)) < len(images.ids):
         raise TgrError(
             f"{images.used} holds the image id {_first_twice(images.ids)} twice; give every image its own path"
@@ -108,14 +107,47 @@ def checked(images: ImageSet) -> ImageSet:
     return images
 
 
+def out_of_range(image: str, used: str, wrong: np.ndarray, classes: int) -> TgrError:
+    """Return the error for labels that no class has, int64 [W], the first of them that of `image`."""
+    kept_back = "; -1 stands for no label, as in test splits whose labels are kept back" if (wrong == -1).all() else ""
+    return TgrError(
+        f"image {image} of {used} has label {wrong[0]}, where 0 to {classes - 1} are expected; "
+        f"check the labels or the class names{kept_back}"
+    )
+
+
 def _first_twice(ids: Sequence[str]) -> str:
     seen: set[str] = set()
     return next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
+@cache
+def readable() -> tuple[str, ...]:
+    """Return those of FORMATS that this build of Pillow reads."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """Return the suffixes of the picture files that can be opened, in lower case: ".png", ".jpeg", ".tif" …"""
+    kinds = readable()
+    # An .mpo is a JPEG with further pictures behind the first.
+    found = {suffix for suffix, kind in Image.registered_extensions().items() if kind in (*kinds, "MPO")}
+    return frozenset(found - {FLOATING})
+
+
+def is_picture(file: str) -> bool:
+    """Return whether a file is a picture by the suffix of its name; hidden files, as ._1.png, are none."""
+    return not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes()
+
+
 def decode(source: BinaryIO | str) -> Image.Image:
-    """Return the picture in an open file or at a path, if it is in one of FORMATS."""
-    with Image.open(source, formats=FORMATS) as image:
+    """Return the picture in an open file or at a path, the first of several, if it is in one of FORMATS.
+
+    It is not turned by its EXIF orientation, as torchvision's readers do not turn it either.
+    """
+    with Image.open(source, formats=readable()) as image:
         return plain(image)
 
 

@@ -3,7 +3,7 @@
 import socket
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tgr_cli.data import folder
+from tgr_cli.data import folder, folder_layout
 from tgr_cli.data.images import ImageSet, Split, checked
 from tgr_cli.errors import TgrError
+from tgr_cli.reporting import SILENT, Reporter
 
 DOWNLOAD_TIMEOUT = 30  # seconds without an answer
-IMAGENET_CLASSES = 1000
+# Its own copy's folder in the root: by name, as torchvision's users have it, and as its archive on Kaggle unpacks.
+IMAGENET_FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", "imagenet-1k", "imagenet1k", "ILSVRC/Data/CLS-LOC")
 DIGITS_SHARE_FOR_EVALUATION = 0.2
 
 
@@ -85,6 +87,21 @@ def _imagenet_names() -> tuple[str, ...]:
     return tuple(module.IMAGENET_CLASSNAMES)
 
 
+def imagenet_wnids() -> tuple[str, ...]:
+    """Return the WordNet ids of ImageNet's classes, sorted as its labels are: timm's list, from its file alone."""
+    package = find_spec("timm")
+    assert package is not None
+    assert package.submodule_search_locations
+    file = Path(package.submodule_search_locations[0]) / "data" / "_info" / "imagenet_synsets.txt"
+    return tuple(file.read_text(encoding="utf-8").split())
+
+
+def callings(name: str) -> tuple[tuple[str, ...], ...]:
+    """Return all names that each class of a named data set goes by: ImageNet's have their WordNet ids too."""
+    names = class_names(name)
+    return tuple(zip(names, imagenet_wnids(), strict=True)) if name == "imagenet" else tuple((n,) for n in names)
+
+
 def class_count(name: str) -> int:
     """Return the number of classes of a named data set."""
     return len(class_names(name))
@@ -95,7 +112,8 @@ def place(name: str, root: Path) -> Path | None:
     if name == "digits":
         return None
     if name == "imagenet":
-        return root if not (root / "imagenet").is_dir() and (root / "val").is_dir() else root / "imagenet"
+        there = [root / folder for folder in IMAGENET_FOLDERS if (root / folder).is_dir()]
+        return there[0] if there else root if folder_layout.called(root, "val") else root / IMAGENET_FOLDERS[0]
     return root / READERS[name].folder
 
 
@@ -108,12 +126,24 @@ def how_to_get(name: str) -> str:
     return "--download"
 
 
-def read(name: str, split: Split, root: Path, *, download: bool, names: tuple[str, ...]) -> ImageSet:
-    """Return a split of a named data set; raises TgrError where it is missing, damaged or cannot be downloaded."""
+def read(
+    name: str,
+    split: Split,
+    root: Path,
+    *,
+    download: bool,
+    names: tuple[str, ...],
+    callings: Sequence[Sequence[str]],
+    reporter: Reporter = SILENT,
+) -> ImageSet:
+    """Return a split of a named data set; raises TgrError where it is missing, damaged or cannot be downloaded.
+
+    `names` is what the classes are called, `callings` every name each goes by (for folders of one's own).
+    """
     if name == "digits":
         return _digits(split, names)
     if name == "imagenet":
-        return _imagenet(split, root, download, names)
+        return _imagenet(split, root, download, names, callings, reporter)
     reader = READERS[name]
     looked_for = root / reader.folder
     if not download and not looked_for.is_dir():
@@ -196,24 +226,37 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-def _imagenet(split: Split, root: Path, download: bool, names: tuple[str, ...]) -> ImageSet:
+def imagenet_split(split: Split, root: Path) -> list[Path]:
+    """Return the folders that may be this split of ImageNet: none where it is missing. Its test set has no labels."""
     base = place("imagenet", root)
     assert base is not None
-    word = "train" if split == "train" else "val"
-    if not (base / word).is_dir():
+    return folder_layout.called(base, "train" if split == "train" else "val")
+
+
+def _imagenet(
+    split: Split,
+    root: Path,
+    download: bool,
+    names: tuple[str, ...],
+    callings: Sequence[Sequence[str]],
+    reporter: Reporter,
+) -> ImageSet:
+    base, word = place("imagenet", root), "train" if split == "train" else "val"
+    assert base is not None
+    found = imagenet_split(split, root)
+    if not found:
         wish = "imagenet cannot be downloaded by a program and" if download else "imagenet"
         raise TgrError(
             f"{wish} was looked for at {base / word} and is not there; put a folder of images for each of its 1,000 "
             "classes (n01440764, …) there, or name its root with --data-root or TGR_DATA"
         )
-    wnids = folder.classes(base / word)
-    if len(wnids) != IMAGENET_CLASSES:
+    if len(found) > 1:
         raise TgrError(
-            f"{base / word} holds {len(wnids)} folders where imagenet has {IMAGENET_CLASSES:,} classes; "
-            f"complete it, or use --dataset imagefolder:{base}"
+            f"{base} holds {' and '.join(part.name for part in found)}, and either could be imagenet's {word} split; "
+            f"choose with --{split}-data"
         )
-    labels = {wnid: label for label, wnid in enumerate(wnids)}
-    return folder.read(base / word, "imagenet", split, names, labels, f"the {word} split of imagenet")
+    used = f"the {word} split of imagenet"
+    return folder.read_matched(found[0], "imagenet", split, names, callings, used, reporter)
 
 
 def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:

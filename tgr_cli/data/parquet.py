@@ -10,10 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from tgr_cli.data.images import ImageSet, Split, checked, decode
-from tgr_cli.errors import TgrError
+from tgr_cli.data import hub_metadata, parquet_columns
+from tgr_cli.data.folder import sorted_names
+from tgr_cli.data.images import ImageSet, Split, checked, decode, out_of_range
+from tgr_cli.data.parquet_columns import Columns
+from tgr_cli.errors import TgrError, found_at
+from tgr_cli.naming import composed
+from tgr_cli.reporting import SILENT, Reporter
 
-COLUMNS = "image (encoded bytes), label (signed integer)"
+# What Arrow raises for foreign files: damage, text that is no UTF-8, sizes beyond the memory or any machine word.
+UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -26,73 +32,177 @@ class EncodedImages:
         return decode(io.BytesIO(self.column[row].as_py()))
 
 
-def classes(path: Path) -> tuple[str, ...] | None:
-    """Return the class names in the file's metadata, None where it has none; no picture is read.
+@dataclass(frozen=True)
+class PixelRows:
+    """Row number → the picture made of a row's lists: grey [H][W], or colours [H][W][C] or [C][H][W], C = 1, 3 or 4."""
 
-    Raises TgrError where the file is missing, damaged, or not a data set of pictures.
+    column: pa.ChunkedArray
+
+    def __call__(self, row: int) -> Image.Image:
+        pixels = np.array(self.column[row].as_py())  # raises ValueError where the lists differ in length
+        if pixels.size == 0 or pixels.min() < 0 or pixels.max() > 255:
+            raise ValueError("its pixels are not whole numbers from 0 to 255")
+        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
+            pixels = np.moveaxis(pixels, 0, 2)
+        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
+            raise ValueError(f"its pixels have the shape {pixels.shape}, where 1, 3 or 4 channels are expected")
+        return Image.fromarray(pixels.astype(np.uint8).squeeze(2) if pixels.shape[2:] == (1,) else _bytes(pixels))
+
+
+def _bytes(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels.astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class OwnClasses:
+    """The class names a table brings: `declared` in its metadata, else the texts of its labels, sorted."""
+
+    names: tuple[str, ...]
+    declared: bool
+
+
+def own_classes(parts: Sequence[Path]) -> OwnClasses | None:
+    """Return the class names that a table in these files brings, None where its labels are numbers without names.
+
+    No picture is read. Raises TgrError where a file is missing, damaged, or not a data set of pictures, and where the
+    files declare different classes.
     """
-    names = (_schema(path).metadata or {}).get(b"classes")
-    return tuple(names.decode(errors="replace").strip("\n").split("\n")) if names else None
+    declared: dict[Path, tuple[str, ...] | None] = {}
+    texts: set[str] = set()
+    for part in parts:
+        schema = _schema(part)
+        columns = parquet_columns.find(part, schema)
+        declared[part] = hub_metadata.class_names(part, schema.metadata or {}, columns.label)
+        if declared[part] is None and _is_textual(schema, columns):
+            column = _read(part, [columns.label]).column(columns.label)
+            texts |= set(map(composed, parquet_columns.texts(part, column, columns.label)))
+    demand_equal(declared)
+    if (names := declared[parts[0]]) is not None:
+        return OwnClasses(names, declared=True)
+    return OwnClasses(sorted_names(sorted(texts)), declared=False) if texts else None
 
 
-def read(paths: Sequence[Path], dataset: str, split: Split, names: tuple[str, ...], used: str) -> ImageSet:
+def demand_equal(classes: dict[Path, tuple[str, ...] | None]) -> None:
+    """Raise TgrError where two files name different classes, or in another order."""
+    first = next(iter(classes))
+    for path, names in classes.items():
+        if _composed(names) != _composed(classes[first]):
+            raise TgrError(f"{path} and {first} name different classes; give one data set's files only")
+
+
+def _composed(names: tuple[str, ...] | None) -> list[str] | None:
+    return None if names is None else [composed(name) for name in names]
+
+
+def read(
+    paths: Sequence[Path],
+    dataset: str,
+    split: Split,
+    names: tuple[str, ...],
+    used: str,
+    *,
+    own: Sequence[str] | None = None,
+    labels: Sequence[int] | None = None,
+    reporter: Reporter = SILENT,
+) -> ImageSet:
     """Return the rows of the files, one after the other, as a split; ids are `path`, else `<file stem>/<row>`.
 
+    `labels` has the label in the data set of each of the table's `own` classes; None takes its numbers as they are.
     Raises TgrError where a file is damaged or of another layout, or its rows are unsound.
     """
-    tables = [_table(path) for path in paths]
-    images = pa.chunked_array([chunk for table in tables for chunk in table.column("image").chunks], pa.large_binary())
+    tables = [_Table.of(path) for path in paths]
+    kinds = {table.images.type for table in tables}
+    if len(kinds) > 1:
+        raise TgrError(f"{used} has pictures of different types in its files ({' and '.join(sorted(map(str, kinds)))})")
+    images = pa.chunked_array([chunk for table in tables for chunk in table.images.chunks], kinds.pop())
+    reader = PixelRows(images) if parquet_columns.is_pixels(images.type) else EncodedImages(images)
+    columns = {(table.columns.image, table.columns.label) for table in tables}
+    if columns != {("image", "label")}:
+        told = " and ".join(sorted({f'"{image}" and "{label}"' for image, label in columns}))
+        reporter.note(f"{used}: pictures and labels are read from the columns {told}")
     return checked(
         ImageSet(
             dataset=dataset,
             split=split,
             classes=names,
-            ids=tuple(name for table in tables for name in table.column("path").to_pylist()),
-            labels=np.concatenate([table.column("label").to_numpy() for table in tables]),
+            ids=tuple(name for table in tables for name in table.ids),
+            labels=np.concatenate([_labels(table, own, labels) for table in tables]),
             used=used,
-            read=EncodedImages(images),
+            read=reader,
         )
     )
 
 
+def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | None) -> np.ndarray:
+    """Return the labels in the data set, int64 [N]; a label without a class of its own stays what it is."""
+    found = table.labels
+    if isinstance(found, list):
+        assert own is not None
+        number = {composed(name): place for place, name in enumerate(own)}
+        strange = next((row for row, name in enumerate(found) if composed(name) not in number), None)
+        if strange is not None:
+            raise TgrError(f'{table.path} has the label "{found[strange]}" in row {strange}, which is no class of it')
+        found = np.array([number[composed(name)] for name in found], np.int64)
+    if labels is None:
+        return found
+    inside = (found >= 0) & (found < len(labels))
+    if not inside.all():
+        raise out_of_range(table.ids[int(np.argmin(inside))], table.path.name, found[~inside], len(labels))
+    return np.asarray(labels, np.int64)[found]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One file's columns, brought to the types that are worked with."""
+
+    path: Path
+    columns: Columns
+    images: pa.ChunkedArray
+    labels: np.ndarray | list[str]
+    ids: list[str]
+
+    @classmethod
+    def of(cls, path: Path) -> "_Table":
+        columns = parquet_columns.find(path, _schema(path))
+        wanted = [name for name in (columns.image, columns.label, columns.path) if name is not None]
+        table = _read(path, wanted)
+        ids = [f"{path.stem}/{row}" for row in range(len(table))]
+        if columns.path is not None:
+            ids = parquet_columns.texts(path, table.column(columns.path), columns.path)
+        try:
+            images = parquet_columns.images(path, table.column(columns.image), columns.image)
+            labels = parquet_columns.labels(path, table.column(columns.label), columns.label)
+        except UNREADABLE as error:
+            raise _damaged(path, error) from error
+        return cls(path, columns, images, labels, ids)
+
+
+def _is_textual(schema: pa.Schema, columns: Columns) -> bool:
+    return parquet_columns.is_text(parquet_columns.plain_type(schema.field(columns.label).type))
+
+
 def _schema(path: Path) -> pa.Schema:
     if not path.is_file():
-        raise TgrError(f"{path} is not a file; name a Parquet file with the columns {COLUMNS}")
+        raise TgrError(f"{path} {found_at(path)}; name a Parquet file with the columns {parquet_columns.EXPECTED}")
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
+        "".join(schema.names).encode()
+    except UNREADABLE as error:
         raise TgrError(f"{path} is not a whole Parquet file (truncated, or another format); get it again") from error
-    kinds = {"image": _is_bytes, "label": pa.types.is_signed_integer, "path": _is_text}
-    for column, fits in kinds.items():
-        if column not in schema.names:
-            if column == "path":
-                continue
-            raise TgrError(f"{path} has no column {column}; a data set of images has the columns {COLUMNS}")
-        found = schema.field(column).type
-        if not fits(found):
-            raise TgrError(f"{path} has the column {column} as {found}; a data set of images has the columns {COLUMNS}")
     return schema
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _table(path: Path) -> pa.Table:
-    """Return the file's columns image (large binary), label (int64) and path (string), without a null."""
-    columns = [name for name in ("image", "label", "path") if name in _schema(path).names]
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    """Return these columns of a file, checked to their last byte: offsets, indices and text."""
     try:
-        table = pq.read_table(path, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise TgrError(f"{path} is damaged and cannot be read; get it again") from error
-    for column in columns:
-        if table.column(column).null_count:
-            row = table.column(column).is_null().index(True).as_py()
-            raise TgrError(f"{path} has no {column} in row {row}; fill it in or remove the row")
-    if "path" not in columns:
-        table = table.append_column("path", pa.array([f"{path.stem}/{row}" for row in range(len(table))], pa.string()))
-    return table.cast(pa.schema([("image", pa.large_binary()), ("label", pa.int64()), ("path", pa.string())]))
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns)
+        table.validate(full=True)
+    except UNREADABLE as error:
+        raise _damaged(path, error) from error
+    return table
+
+
+def _damaged(path: Path, error: Exception) -> TgrError:
+    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return TgrError(f"{path} is damaged and cannot be read ({reason}); get it again, or write it again")

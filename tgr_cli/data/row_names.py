@@ -1,12 +1,12 @@
 """Which rows of a stored matrix belong to a data set's classes: by number, or by what the rows are called."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from tgr_cli.data import named
+from tgr_cli.data.named import imagenet_wnids
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.naming import Spellings
 
 
 def by_number(file: Path, rows: int, classes: int) -> list[int]:
@@ -31,7 +31,7 @@ def by_number(file: Path, rows: int, classes: int) -> list[int]:
 
 
 def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
-    """Return the row of each class, found by its name; upper case and underscores make no difference.
+    """Return the row of each class, found by its name; its spelling makes no difference (`naming.comparable`).
 
     `row_names` is a data set whose classes the rows are (imagenet: by name or wnid), or a text file with one name a
     line. Raises TgrError where it is neither, counts differ, or a class is no row's name or that of several.
@@ -39,19 +39,18 @@ def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
     called = _called(row_names)
     if len(called) != rows:
         raise TgrError(f"--row-names {row_names} names {len(called)} rows, the matrix has {rows}; name every row")
-    found: dict[str, list[int]] = defaultdict(list)
-    for row, names in enumerate(called):
-        for name in {_comparable(name) for name in names}:
-            found[name].append(row)
-    missing = [name for name in classes if _comparable(name) not in found]
+    known = Spellings((name, row) for row, names in enumerate(called) for name in names)
+    found = [known.places(name) for name in classes]
+    missing = [name for name, at in zip(classes, found, strict=True) if not at]
     if missing:
         more = f" and {len(missing) - 1} more classes are" if len(missing) > 1 else " is"
         raise TgrError(f'"{missing[0]}"{more} no row\'s name by --row-names {row_names}; pick rows with --rows FILE')
-    for name in classes:
-        if len(found[_comparable(name)]) > 1:
-            both = " and ".join(map(str, found[_comparable(name)]))
-            raise TgrError(f'"{name}" is the name of rows {both}; pick rows by number with --rows FILE')
-    return [found[_comparable(name)][0] for name in classes]
+    for name, at in zip(classes, found, strict=True):
+        if len(at) > 1:
+            raise TgrError(
+                f'"{name}" is the name of rows {" and ".join(map(str, at))}; pick rows by number with --rows FILE'
+            )
+    return [at[0] for at in found]
 
 
 def _called(row_names: str) -> list[tuple[str, ...]]:
@@ -68,21 +67,8 @@ def _called(row_names: str) -> list[tuple[str, ...]]:
     return [(line.strip(),) for line in _lines(Path(row_names), "class name")]
 
 
-def imagenet_wnids() -> tuple[str, ...]:
-    """Return the WordNet ids of ImageNet's classes, sorted as its labels are: timm's list, from its file alone."""
-    package = find_spec("timm")
-    assert package is not None
-    assert package.submodule_search_locations
-    file = Path(package.submodule_search_locations[0]) / "data" / "_info" / "imagenet_synsets.txt"
-    return tuple(file.read_text(encoding="utf-8").split())
-
-
 def _lines(file: Path, what: str) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TgrError(f"{file} cannot be read as text; write one {what} a line") from error
-
-
-def _comparable(name: str) -> str:
-    return name.replace("_", " ").casefold()

@@ -1,17 +1,19 @@
 """Which data set is meant, and what its classes are called: no picture is touched, and torch is not loaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.artifacts.layout import slug
-from tgr_cli.data import folder, named, parquet
+from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_files
 from tgr_cli.data.images import Split
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.naming import Spellings, composed
+from tgr_cli.reporting import SILENT, Reporter
 
 NAMED = named.NAMES
 DEFAULT_ROOT = Path("data")
 IMAGEFOLDER, PARQUET = "imagefolder:", "parquet:"
-FOLDERS = {"train": ("train",), "eval": ("val", "test")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,76 +63,126 @@ class DataSource:
         return self.dataset if self.path is None else slug(self.path.resolve().name.removesuffix(".parquet"))
 
 
-def class_names(source: DataSource) -> tuple[str, ...]:
-    """Return the names of the classes in the order of the labels; no picture is read.
+@dataclass(frozen=True)
+class Classes:
+    """A data set's classes in the order of their labels.
+
+    `names` is what they are called, `callings` every name that each goes by, `notes` what to tell of their order.
+    """
+
+    names: tuple[str, ...]
+    callings: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def class_names(source: DataSource, reporter: Reporter = SILENT) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the labels; no picture is read. Raises as `classes`."""
+    found = classes(source)
+    for note in found.notes:
+        reporter.note(note)
+    return found.names
+
+
+def classes(source: DataSource) -> Classes:
+    """Return the classes of a data set; no picture is read.
 
     Raises TgrError where a data set given by its path is missing or names no classes, or `source.class_names` does
     not fit.
     """
-    known = known_names(source)
-    if source.class_names is None:
-        if known is None:
-            raise TgrError(
-                f'{source.dataset} names no classes in its metadata "classes"; give them with --class-names FILE'
-            )
-        return known
-    try:
-        lines = source.class_names.read_text(encoding="utf-8").strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    given = None if source.class_names is None else _names_in(source.class_names)
+    if source.path is not None and source.dataset.startswith(IMAGEFOLDER):
+        return _of_folders(source.path, source, given)
+    if source.path is None:
+        return _renamed(source, named.class_names(source.dataset), named.callings(source.dataset), given)
+    brought = _of_tables(source.path)
+    if brought is not None and brought.declared:
+        return _renamed(source, brought.names, [(name,) for name in brought.names], given)
+    if given is not None:
+        return Classes(given, tuple((name,) for name in given))
+    if brought is None:
         raise TgrError(
-            f"--class-names {source.class_names} cannot be read as text; give a file with one class name a line"
-        ) from error
-    names = tuple(line.strip() for line in lines)
-    if not names:
-        raise TgrError(f"{source.class_names} is empty; give one class name a line")
-    if not all(names):
-        raise TgrError(f"{source.class_names} has an empty line {names.index('') + 1}; give one class name a line")
-    if known is not None and len(names) != len(known):
+            f'{source.dataset} names no classes in its metadata "classes"; give them with --class-names FILE'
+        )
+    note = f"{source.path.name}: the classes are the {len(brought.names):,} different labels, sorted"
+    return Classes(brought.names, tuple((name,) for name in brought.names), (note,))
+
+
+def _renamed(
+    source: DataSource, known: tuple[str, ...], callings: Sequence[tuple[str, ...]], given: tuple[str, ...] | None
+) -> Classes:
+    """Return classes whose labels are fixed, called as `given` says, a name for each."""
+    if given is None:
+        return Classes(known, tuple(callings))
+    if len(given) != len(known):
         raise TgrError(
-            f"{source.class_names} has {len(names)} names where {source.dataset} has {len(known)} classes; "
+            f"{source.class_names} has {len(given)} names where {source.dataset} has {len(known)} classes; "
             "give one class name a line"
         )
+    spelt = Spellings((name, label) for label, names in enumerate(callings) for name in names)
+    for label, name in enumerate(given):
+        at = spelt.places(name)
+        if at and label not in at:
+            raise TgrError(
+                f'{source.class_names} has "{name}" in line {label + 1}, but {source.dataset} has it as class {at[0]}, '
+                f"line {at[0] + 1}; write the names in the order of the labels"
+            )
+    return Classes(given, tuple((name, *names) for name, names in zip(given, callings, strict=True)))
+
+
+def _of_folders(path: Path, source: DataSource, given: tuple[str, ...] | None) -> Classes:
+    """Return the classes of class folders: the folders' own, or those `given` with the folders matched to them."""
+    layout = folder_layout.of(path)
+    places = layout.folders("train") or layout.folders("eval") or [layout.base]
+    found = folder.classes(places[0])
+    for other in places[1:]:
+        if folder.classes(other) != found:
+            raise TgrError(f"{places[0]} and {other} hold folders of different classes; give one data set's folders")
+    if given is None:
+        note = labels.own_order(found, source.path.name if source.path else "")
+        return Classes(found, tuple((name,) for name in found), (*layout.notes, *([note] if note else [])))
+    of_given = [(name,) for name in given]
+    matched = labels.match(found, of_given, where=str(places[0]), dataset=f"--class-names {source.class_names}")
+    folder_of = dict(zip(matched.labels, found, strict=True))
+    callings = tuple((name, folder_of[label]) if label in folder_of else (name,) for label, name in enumerate(given))
+    return Classes(given, callings, (*layout.notes, *([matched.note] if matched.note else [])))
+
+
+def _of_tables(path: Path) -> parquet.OwnClasses | None:
+    """Return the classes that a Parquet data set brings: those its tables declare alike, else all texts in them."""
+    found = {parts[0]: parquet.own_classes(parts) for parts in parquet_files.of(path).every()}
+    texts = [own.names for own in found.values() if own is not None and not own.declared]
+    if not texts:
+        parquet.demand_equal({part: None if own is None else own.names for part, own in found.items()})
+        return next(iter(found.values()))
+    declared = next((own for own in found.values() if own is not None and own.declared), None)
+    return declared or parquet.OwnClasses(folder.sorted_names(sorted(set().union(*texts))), declared=False)
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").strip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TgrError(
+            f"--class-names {file} cannot be read as text; give a file with one class name a line"
+        ) from error
+    names = tuple(composed(line.strip()) for line in lines)
+    if not names:
+        raise TgrError(f"{file} is empty; give one class name a line")
+    if not all(names):
+        raise TgrError(f"{file} has an empty line {names.index('') + 1}; give one class name a line")
     return names
 
 
-def known_names(source: DataSource) -> tuple[str, ...] | None:
-    """Return the names the data set itself gives its classes, None for Parquet files that name none."""
-    if source.path is None:
-        return named.class_names(source.dataset)
-    if source.dataset.startswith(IMAGEFOLDER):
-        return folder.classes(split_folder(source.path, "train") or split_folder(source.path, "eval") or source.path)
-    found = {path: parquet.classes(path) for path in _parquet_files(source.path)}
-    first = next(iter(found))
-    for path, names in found.items():
-        if names != found[first]:
-            raise TgrError(f"{path} and {first} name different classes; give one data set's files only")
-    return found[first]
+def only_one(path: Path, split: Split, found: Sequence[Path], instead: Sequence[str]) -> Path | None:
+    """Return the one place found in `path` for a split, None for none.
 
-
-def split_folder(path: Path, split: Split) -> Path | None:
-    """Return the subfolder that holds a split, None where there is none; raises TgrError where two could."""
-    if not path.is_dir():
-        raise TgrError(f"{path} is not a folder; name one that holds train/ and val/, or a folder of images a class")
-    return only_one(path, [path / word for word in FOLDERS[split] if (path / word).is_dir()])
-
-
-def only_one(path: Path, found: list[Path]) -> Path | None:
-    """Return the one place found in `path` for a split, None for none; raises TgrError where there are two."""
+    Raises TgrError where there are several; `instead` says what to give --train-data or --eval-data for each.
+    """
     if len(found) > 1:
-        both = " and ".join(sorted(part.name for part in found))
-        raise TgrError(f"{path} holds both {both}, and either could be evaluated; choose with --eval-data")
-    return found[0] if found else None
-
-
-def _parquet_files(path: Path) -> list[Path]:
-    """Return the file, or the folder's files that belong to a split."""
-    if path.is_file():
-        return [path]
-    found = [file for words in FOLDERS.values() for word in words for file in sorted(path.glob(f"{word}*.parquet"))]
-    if not found:
+        names = sorted(part.relative_to(path).as_posix() for part in found)
+        could = "trained on" if split == "train" else "evaluated"
         raise TgrError(
-            f"{path} holds no train*.parquet, val*.parquet or test*.parquet; name such a folder, or one Parquet file"
-            if path.is_dir()
-            else f"{path} does not exist; name a Parquet file, or a folder with train*.parquet and val*.parquet in it"
+            f"{path} holds both {' and '.join(names)}, and either could be {could}; choose with --{split}-data, "
+            f"as --{split}-data {instead[0]}"
         )
-    return found
+    return found[0] if found else None

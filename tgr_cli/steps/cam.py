@@ -108,7 +108,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     wanted = asked(workspace, config.runs, config.source, config.against)
     for each in wanted:
         zoo.entry(each.source.model)  # a name that does not exist is told before anything is looked for
-    images = choose(open_split(config.data, "eval"), config.count, config.image_id, reporter)
+    images = choose(open_split(config.data, "eval", reporter), config.count, config.image_id, reporter)
     models = open_models(
         wanted,
         images.classes,

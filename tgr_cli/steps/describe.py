@@ -91,7 +91,7 @@ def estimate(config: Config) -> Estimate | None:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Write the descriptions of a data set's classes and return them; no image is needed."""
-    classes = class_names(config.data)
+    classes = class_names(config.data, reporter)
     if config.from_file:
         imported = Imported(config.from_file)
         described = tuple(sorted(imported.describe(classes, reporter)))

@@ -126,7 +126,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Write one unit row a class, with `keep_all` one a text as well, and return a summary."""
     if config.clip is not None:
         clip_weights.demand_a_source(*config.clip)
-    classes = class_names(config.data)
+    classes = class_names(config.data, reporter)
     path = store.prepare(config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init))
     rows = _rows(config, classes, reporter)
     texts_C = [len(of_class) for of_class in rows.texts]

@@ -9,7 +9,8 @@ import torch
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import RANGES
-from tgr_cli.data.datasets import FOLDERS, PARQUET, DataSource, ImageSet, open_split
+from tgr_cli.data.datasets import DataSource, ImageSet, open_split
+from tgr_cli.data.missing import has_split
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.network import AnyNetwork
@@ -69,18 +70,12 @@ def of(config: Config, subject: Subject, network: AnyNetwork) -> Result:
 
 
 def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
-    """Return the images to profile on: the train split, or a lone file's or flat folder's only one."""
-    path = data.path
-    if path is None or data.train_data is not None or not _alone(path, data):
-        return open_split(data, "train")
-    reporter.note(f"{path.name} has no train split: profiling on its evaluation images; --train-data names others")
-    return open_split(data, "eval")
-
-
-def _alone(path: Path, data: DataSource) -> bool:
-    if data.dataset.startswith(PARQUET):
-        return path.is_file()
-    return not any((path / word).is_dir() for words in FOLDERS.values() for word in words)
+    """Return the images to profile on: the train split, or the evaluation images where there is no train split."""
+    if has_split(data, "train") or not has_split(data, "eval"):
+        return open_split(data, "train", reporter)
+    name = data.dataset if data.path is None else data.path.name
+    reporter.note(f"{name} has no train split: profiling on its evaluation images; --train-data names others")
+    return open_split(data, "eval", reporter)
 
 
 def profile(subject: Subject, network: AnyNetwork) -> dict[str, list[Any]]:

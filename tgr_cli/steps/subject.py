@@ -62,7 +62,7 @@ class Subject:
         """
         zoo.entry(settings.source.model)  # a name that does not exist is told before anything is looked for
         if images is None:
-            images = open_split(settings.data, "eval")
+            images = open_split(settings.data, "eval", reporter)
         if settings.images is not None:
             images = images.sample(settings.images)
         loaded = load(

@@ -136,7 +136,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _run(config: Config, group: Group, reporter: Reporter) -> Result:
-    train_set, eval_set = open_split(config.data, "train"), open_split(config.data, "eval")
+    train_set = open_split(config.data, "train", reporter)
+    eval_set = open_split(config.data, "eval", reporter)
     classes = train_set.classes
     if eval_set.classes != classes:
         raise TgrError(

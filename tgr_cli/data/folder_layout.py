@@ -1,0 +1,185 @@
+"""Where a folder of pictures keeps its splits and class folders; no picture is opened."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tgr_cli.data import split_names
+from tgr_cli.data.images import Split, is_picture
+from tgr_cli.data.split_names import Word
+from tgr_cli.errors import TgrError, found_at
+from tgr_cli.naming import listed
+
+# Made by file managers and archivers. They hold copies and thumbnails that are no pictures of the data set.
+_JUNK = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"))
+# Folders that accompany data sets. They are no classes where they hold no picture.
+_BESIDE = frozenset(("annotation", "annotations", "labels", "metadata", "meta", "doc", "docs", "csv", "xml", "json"))
+_DEEPEST = 4  # wrapping folders, as in pets/pets/images/train
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds: the splits' folders by their word; none where it holds class folders itself.
+
+    `base` is the folder itself, or the one that it wraps (`pets/pets`). `notes` say what was taken and left out.
+    """
+
+    base: Path
+    splits: dict[Path, Word]
+    notes: tuple[str, ...] = ()
+
+    def folders(self, split: Split) -> list[Path]:
+        """Return the folders that may be this split: several where the choice is the user's."""
+        return [folder for folder, word in self.splits.items() if word in split_names.WORDS[split]]
+
+
+class _Folder:
+    """A folder's visible content."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def folders(self) -> list[Path]:
+        found = [Path(entry.path) for entry in _visible(self.path) if entry.is_dir()]
+        return sorted(entry for entry in found if entry.name.casefold() not in _BESIDE or holds_pictures(entry))
+
+    @cached_property
+    def pictures(self) -> bool:
+        """Whether pictures lie in the folder itself."""
+        return any(is_picture(entry.name) and not entry.is_dir() for entry in _visible(self.path))
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders that stand for classes, sorted by name; hidden ones and those beside the data are none.
+
+    Raises TgrError where `folder` is none, or holds no class folder.
+    """
+    _demand_folder(folder)
+    found = _Folder(folder).folders
+    if not found:
+        if _Folder(folder).pictures:
+            raise TgrError(
+                f"{folder} holds pictures but no folders; sort them into a folder for each class{_sorting(folder)}"
+            )
+        raise TgrError(f"{folder} holds no folders; a folder of images for each class is expected")
+    return found
+
+
+def of(path: Path) -> Layout:
+    """Return the layout of a folder of pictures.
+
+    A split's folder holds class folders, a class's folder holds pictures. Raises TgrError where `path` is no folder,
+    where it could be read in both ways, and where splits hold pictures without class folders.
+    """
+    _demand_folder(path)
+    return _layout(path, _DEEPEST) or Layout(path, {})
+
+
+def called(base: Path, word: Word) -> list[Path]:
+    """Return the subfolders of `base` that are called after this split; none where `base` is no folder."""
+    if not base.is_dir():
+        return []
+    folders = [Path(entry.path) for entry in _visible(base) if entry.is_dir()]
+    words = split_names.of_folders(folder.name for folder in folders)
+    return sorted(folder for folder in folders if words.get(folder.name) == word)
+
+
+def _layout(path: Path, depth: int) -> Layout | None:
+    """Return the layout, None where the folder holds neither splits nor several class folders."""
+    here = _Folder(path)
+    words = split_names.of_folders(folder.name for folder in here.folders)
+    named = {folder: words[folder.name] for folder in here.folders if folder.name in words}
+    splits = {folder: word for folder, word in named.items() if _Folder(folder).folders}
+    if not splits and named and all(not _Folder(folder).pictures for folder in here.folders):
+        splits = named  # empty folders: whoever opens one of them says so
+    if splits:
+        return _with_splits(path, splits, [folder for folder in here.folders if folder not in splits])
+    _refuse_flat_splits(path, named, len(here.folders))
+    if len(here.folders) == 1 and not here.pictures and depth and not _Folder(here.folders[0]).pictures:
+        inner = _layout(here.folders[0], depth - 1)
+        if inner is not None:
+            return Layout(inner.base, inner.splits, inner.notes or (f"{path} wraps {inner.base}, which is read",))
+    notes = tuple(f'{path}: "{folder.name}" is taken as a class, as it holds pictures itself' for folder in named)
+    return Layout(path, {}, notes) if len(here.folders) > 1 else None
+
+
+def _with_splits(path: Path, splits: dict[Path, Word], others: list[Path]) -> Layout:
+    left_out = [folder for folder in others if holds_pictures(folder)]
+    unlike = {"train" if word == "train" else "eval" for word in splits.values()}
+    if len(unlike) == 1 and any(split_names.of_file(folder.name) is None for folder in left_out):
+        one = next(iter(splits))
+        raise TgrError(
+            f'{path} holds "{one.name}", which reads as a split, beside {listed(folder.name for folder in left_out)}: '
+            f'rename "{one.name}" if it is a class, or move the others away if it is a split'
+        )
+    notes = []
+    if not {"train", "val", "test"}.issuperset(folder.name for folder in splits):
+        notes.append(f"{path}: {', '.join(folder.name for folder in splits)} are taken as splits")
+    if left_out:
+        notes.append(f"{path}: {listed(folder.name for folder in left_out)} is neither and left out")
+    inner = {}
+    for folder, word in splits.items():
+        layout = _layout(folder, _DEEPEST) if len(_Folder(folder).folders) == 1 else None
+        inner[layout.base if layout is not None and not layout.splits else folder] = word
+    return Layout(path, inner, tuple(notes))
+
+
+def _refuse_flat_splits(path: Path, named: dict[Path, Word], folders: int) -> None:
+    """Raise TgrError where folders called after splits hold pictures and must not become classes of those names."""
+    kinds = {"train" if word == "train" else "eval" for word in named.values()}
+    if named and (len(kinds) == 2 or len(named) == folders):
+        one = next(iter(named))
+        raise TgrError(
+            f"{path} holds {listed(folder.name for folder in named)} with pictures but no class folders in "
+            f"{'them' if len(named) > 1 else 'it'}; sort the pictures into a folder for each class, "
+            f"as {one.name}/cat/1.png{_sorting(one)}"
+        )
+
+
+def walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+    """Yield the visible files, sorted, of `folder` and each folder below it, in the order of their paths.
+
+    Links are followed; a folder that leads back to one above it is not entered again.
+    """
+    found = []
+    pending = [(str(folder), frozenset[str]())]
+    while pending:
+        path, above = pending.pop()
+        real = os.path.realpath(path)
+        if real in above:
+            continue
+        visible = _visible(path)
+        found.append((path, sorted((e for e in visible if not e.is_dir()), key=lambda entry: entry.name)))
+        pending += [(entry.path, above | {real}) for entry in visible if entry.is_dir()]
+    yield from (files for _, files in sorted(found, key=lambda item: item[0]))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Return whether a picture lies anywhere below `folder`."""
+    return any(is_picture(file.name) for files in walk(folder) for file in files)
+
+
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in _JUNK]
+    except OSError as error:
+        raise TgrError(f"{folder} cannot be read ({error.strerror}); mend its permissions or leave it out") from error
+
+
+def _demand_folder(path: Path) -> None:
+    if not path.is_dir():
+        raise TgrError(f"{path} {found_at(path)}; name a folder that holds train/ and val/, or a folder a class")
+
+
+def _sorting(folder: Path) -> str:
+    """Return how ImageNet's validation pictures, which come unsorted, are sorted; "" for other pictures."""
+    if any(entry.name.startswith("ILSVRC2012_val_") for entry in folder.iterdir()):
+        return (
+            ": torchvision.datasets.ImageNet(FOLDER, split='val') sorts ILSVRC2012_img_val.tar beside "
+            "ILSVRC2012_devkit_t12.tar.gz so"
+        )
+    return ""

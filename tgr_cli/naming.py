@@ -1,0 +1,47 @@
+"""How names are compared: composed letters, upper case, and what stands between the words make no difference."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+SHOWN = 5  # names in a message; the rest are counted
+
+
+def composed(name: str) -> str:
+    """Return `name` with each letter and its accents as one character (NFC): file systems store both forms."""
+    return unicodedata.normalize("NFC", name)
+
+
+def comparable(name: str) -> str:
+    """Return the form in which two spellings of a name are equal: "Ankle_boot" and "ankle boot", "007" and "7"."""
+    words = re.sub(r"[\s_-]+", " ", composed(name).casefold()).strip()
+    return composed((words.lstrip("0") or "0") if is_number(words) else words)
+
+
+def is_number(name: str) -> bool:
+    """Return whether a name is written with the digits 0 to 9 alone."""
+    return name.isascii() and name.isdigit()
+
+
+class Spellings:
+    """Places by name: a name's own spelling first, else the places whose names differ in spelling alone."""
+
+    def __init__(self, names: Iterable[tuple[str, int]]) -> None:
+        self._exact: dict[str, set[int]] = defaultdict(set)
+        self._alike: dict[str, set[int]] = defaultdict(set)
+        for name, place in names:
+            self._exact[composed(name)].add(place)
+            self._alike[comparable(name)].add(place)
+
+    def places(self, name: str) -> list[int]:
+        """Return where `name` stands, in order: no place, one, or several that it may mean."""
+        found = self._exact.get(composed(name)) or self._alike.get(comparable(name))
+        return sorted(found) if found else []
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a list for a message, long ones cut: "a, b, c, d, e and 3 more"."""
+    every = list(names)
+    more = f" and {len(every) - SHOWN:,} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more

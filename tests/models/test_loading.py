@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -316,3 +317,63 @@ def test_a_folder_without_a_trained_model_is_that_of_the_first_one_measured_ther
     assert loaded(checkpoint=Path("1.pt")).run != run
     run.golden.write_bytes(b"damaged")
     assert loaded(checkpoint=Path("1.pt")).run == run
+
+
+RETURNED = """
+import torch
+from torch import nn
+
+def net(num_classes=3):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+
+def with_weights():
+    model = net()
+    model.load_state_dict(torch.load("own.pth", weights_only=True))
+    return model
+
+def new_head():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Linear(32, 3))
+    model[1].load_state_dict(dict(weight=torch.ones(32, 64), bias=torch.zeros(32)))
+    return model
+
+instance = net()
+class Network(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 3))
+
+def needs(width, num_classes):
+    return net()
+"""
+GREY = PreprocessingOptions(mean="0.5", std="0.5", resize=8, crop=8)
+
+
+@pytest.fixture
+def returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("returned.py").write_text(RETURNED, encoding="utf-8")
+    torch.save({"1.weight": torch.full((3, 64), 0.5), "1.bias": torch.zeros(3)}, "own.pth")
+    monkeypatch.delitem(sys.modules, "returned", raising=False)
+
+
+@pytest.mark.usefixtures("returned")
+@pytest.mark.parametrize("weights_", [None, "none"])
+@pytest.mark.parametrize("name", ["with_weights", "instance"])
+def test_a_function_that_loads_its_weights_is_taken_as_it_is(name: str, weights_: str | None) -> None:
+    notes = Notes()
+    found = loaded(model=f"returned:{name}", weights=weights_, options=GREY, reporter=notes)
+    assert found.origin == "as its function returns it"
+    assert notes.said == [f"returned:{name} is taken with the weights that its function returns"]
+    assert name == "instance" or float(found.model[1].weight[0, 0]) == 0.5
+
+
+@pytest.mark.usefixtures("returned")
+def test_weights_are_called_random_only_where_they_are() -> None:
+    notes = Notes()
+    assert loaded(model="returned:net", weights="none", options=GREY, reporter=notes).origin == "random weights"
+    assert "random weights (--weights none)" in notes.said[0]
+    with pytest.raises(TgrError, match=r"returned:Network returns a network with random weights \(1.weight, 1.bias"):
+        loaded(model="returned:Network", options=GREY)
+    notes = Notes()
+    loaded(model="returned:new_head", options=GREY, reporter=notes)
+    assert "a network in which 2.weight, 2.bias are random" in notes.said[0]
+    with pytest.raises(TgrError, match="cannot be called without width; name a function that takes num_classes or"):
+        loaded(model="returned:needs", options=GREY)

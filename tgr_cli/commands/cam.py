@@ -72,6 +72,7 @@ def cam(
     std: o.Std = None,
     interpolation: o.Interpolation = None,
     checkpoint: o.Checkpoint = None,
+    checkpoint_key: o.CheckpointKey = None,
     weights: o.Weights = None,
     head: o.Head = None,
     init: o.Init = None,
@@ -94,6 +95,7 @@ def cam(
 
     of_model = {
         "checkpoint": checkpoint,
+        "checkpoint-key": checkpoint_key,
         "weights": weights,
         "head": head,
         "init": init,

@@ -162,6 +162,7 @@ def inject(
         typer.Option(min=0, help="Exit with 3 unless the network's mean dLoss is below this.", rich_help_panel=GATES),
     ] = None,
     checkpoint: options.Checkpoint = None,
+    checkpoint_key: options.CheckpointKey = None,
     weights: options.Weights = None,
     head: options.Head = None,
     init: options.Init = None,

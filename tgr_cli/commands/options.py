@@ -88,6 +88,13 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(help="Weights to load: safetensors, or a state dict saved by torch.", rich_help_panel=MODEL),
 ]
+CheckpointKey = Annotated[
+    str | None,
+    typer.Option(
+        help='Which weights of a checkpoint that holds several, as "state_dict_ema" (default: the averaged ones).',
+        rich_help_panel=MODEL,
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(

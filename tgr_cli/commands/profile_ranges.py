@@ -26,6 +26,7 @@ def profile_ranges(
     std: o.Std = None,
     interpolation: o.Interpolation = None,
     checkpoint: o.Checkpoint = None,
+    checkpoint_key: o.CheckpointKey = None,
     weights: o.Weights = None,
     head: o.Head = None,
     init: o.Init = None,

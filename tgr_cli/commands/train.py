@@ -196,6 +196,7 @@ def train(
         Path | None,
         typer.Option(help="Begin from these weights of the same model and head.", rich_help_panel=OPTIM),
     ] = None,
+    checkpoint_key: o.CheckpointKey = None,
     freeze_head: Annotated[
         bool,
         typer.Option("--freeze-head", help="Keep the layer of the logits as it begins.", rich_help_panel=OPTIM),

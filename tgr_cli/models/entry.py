@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from torch import nn
 
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -37,6 +39,13 @@ class Entry(ABC):
     @abstractmethod
     def offer(self, tag: str) -> Pretrained:
         """Return what the library offers under `tag` (DEFAULT: its own choice); raises TgrError where it has none."""
+
+    def as_published(self, checkpoint: Path, model: nn.Module, reporter: Reporter) -> Preprocessing:
+        """Return how images are prepared for `model`, which has the weights of the file `checkpoint`.
+
+        Where the file is one that the library publishes, the model is brought to what the library makes of it.
+        """
+        return self.preprocessing()
 
     @abstractmethod
     def fetch(self, offered: Pretrained) -> nn.Module:

@@ -1,44 +1,198 @@
-"""From a state dict to the network it belongs to, text-guided or not."""
+"""From a checkpoint to the network it belongs to, text-guided or not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.models import weights, zoo
+from tgr_cli.models import choosing, published, weights, zoo
+from tgr_cli.models.checkpoint import Checkpoint, Entry
 from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.models.fitting import TOP, Fit, Own, fits
+from tgr_cli.reporting import SILENT, Reporter
+
+SHOWN = 3  # names of what was left aside
+RENAMED = 8  # of the prefixes and dicts of a file, those under which older names are looked for
 
 
-def is_text_guided(state: dict[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a text-guided classifier."""
-    return {"head.weight", "logit_scale"} <= state.keys() and any(name.startswith("backbone.") for name in state)
+@dataclass(frozen=True)
+class Restored:
+    """A network with the weights of a checkpoint, and the key that they had in it."""
 
-
-def network(name: str, state: dict[str, Tensor], classes: tuple[str, ...], dataset: str, what: str) -> nn.Module:
-    """Return the model `name` with the weights of `state`, text-guided where the state is.
-
-    `what` names the weights, `dataset` the classes in errors. Raises TgrError where they do not fit the model, or were
-    made for another number of classes.
-    """
     model: nn.Module
-    if is_text_guided(state):
-        num_classes, dim = state["head.weight"].shape
-        model = TextGuidedClassifier(zoo.build(name, dim), num_classes, dim)
+    key: str
+
+    @property
+    def guided(self) -> bool:
+        """Return whether it is a text-guided classifier."""
+        return isinstance(self.model, TextGuidedClassifier)
+
+
+def network(
+    name: str,
+    checkpoint: Checkpoint,
+    classes: tuple[str, ...],
+    dataset: str,
+    *,
+    key: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Restored:
+    """Return the model `name` with the weights of a checkpoint, text-guided where they are.
+
+    `dataset` names the classes in errors, `key` the weights where there are several. Raises TgrError where they do not
+    fit the model, or were made for another number of classes.
+    """
+    matrix = _matrix(checkpoint)
+    if matrix is None:
+        model: nn.Module = zoo.build(name, len(classes))
     else:
-        model = zoo.build(name, len(classes))
-        num_classes = _outputs(model, state, len(classes))
+        num_classes, dim = matrix.shape
+        _check(checkpoint, num_classes, classes, dataset)
+        model = TextGuidedClassifier(zoo.build(name, dim), num_classes, dim)
+    own = Own(model)
+    chosen = choosing.choose(checkpoint, fits(checkpoint, own), key, reporter)
+    if not chosen.whole:
+        _check(checkpoint, _outputs(own, chosen, len(classes)), classes, dataset)
+    return _restored(model, own, checkpoint, chosen, reporter)
+
+
+def restore(
+    model: nn.Module, checkpoint: Checkpoint, *, key: str | None = None, reporter: Reporter = SILENT
+) -> Restored:
+    """Return `model`, or a copy that older weights changed, with the checkpoint's weights; raises TgrError as above."""
+    own = Own(model)
+    chosen = choosing.choose(checkpoint, fits(checkpoint, own), key, reporter)
+    return _restored(model, own, checkpoint, chosen, reporter)
+
+
+def is_text_guided(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint holds a text-guided classifier."""
+    return _matrix(checkpoint) is not None
+
+
+def _matrix(checkpoint: Checkpoint) -> Tensor | None:
+    """Return the class embeddings of a text-guided classifier under any prefix, None where there are none."""
+    by_parts = {entry.plain: entry.tensor for entry in checkpoint.entries}
+    backbones = {parts[:at] for parts in by_parts for at, part in enumerate(parts) if part == "backbone"}
+    for parts in by_parts:
+        matrix = by_parts.get((*parts[:-1], "head", "weight"))
+        if parts[-1] == "logit_scale" and matrix is not None and matrix.ndim == 2 and parts[:-1] in backbones:
+            return matrix
+    return None
+
+
+def _check(checkpoint: Checkpoint, num_classes: int, classes: tuple[str, ...], dataset: str) -> None:
     if num_classes != len(classes):
         raise TgrError(
-            f'{what} has {num_classes:,} classes, the data set "{dataset}" has {len(classes):,}; '
+            f'{checkpoint.what} has {num_classes:,} classes, the data set "{dataset}" has {len(classes):,}; '
             "name the data set it was trained for"
         )
-    weights.load_state(model, state, what)
-    return model
 
 
-def _outputs(model: nn.Module, state: dict[str, Tensor], expected: int) -> int:
+def _outputs(own: Own, chosen: Fit, expected: int) -> int:
     """Return another number of classes where that alone explains every difference in shape, else `expected`."""
-    own = model.state_dict()
-    differing = [(own[name].shape, state[name].shape) for name in own.keys() & state.keys()]
-    differing = [(mine, theirs) for mine, theirs in differing if mine != theirs]
+    differing = [(own.tensors[name].shape, chosen.entries[name].tensor.shape) for name in chosen.wrong]
     found = {theirs[0] if theirs and (expected, *theirs[1:]) == tuple(mine) else None for mine, theirs in differing}
     number = next(iter(found), None)
     return number if number is not None and len(found) == 1 else expected
+
+
+def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> Restored:
+    if chosen.whole:
+        weights.load(model, chosen.state)
+        _tell(checkpoint, chosen, reporter)
+        return Restored(model, chosen.key)
+    by_holder: Counter[tuple[str, ...]] = Counter(entry.holder for entry in checkpoint.entries)
+    for prefix in dict.fromkeys([chosen.prefix, *(holder for holder, _ in by_holder.most_common(RENAMED))]):
+        older = _older(model, own, checkpoint, prefix)
+        if older is not None:
+            reporter.note(
+                f"{checkpoint.what} has names or parts that the model has not ({_unlike(checkpoint, prefix, own)}): "
+                "its library's own rules rename them or leave them out"
+            )
+            return older
+    raise TgrError(_complaint(checkpoint, own, chosen))
+
+
+def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Restored | None:
+    """Return the network with the weights under a prefix by its library's rules for old files, None where none fit."""
+    state = {name: entry.tensor for name, entry in _below(checkpoint, prefix).items()}
+    key = ".".join(prefix) or TOP
+    today = published.renamed(model, state) if state else None
+    if today is not None:
+        entries = tuple(
+            Entry(tuple(name.split(".")), value, ()) for name, value in today.items() if isinstance(value, Tensor)
+        )
+        fit = fits(Checkpoint(checkpoint.path, entries), own)[0]
+        if fit.whole and not fit.prefix:
+            weights.load(model, fit.state)
+            return Restored(model, key)
+    fresh = published.converted(model, state, _versions(checkpoint, prefix)) if state else None
+    return None if fresh is None else Restored(fresh, key)
+
+
+def _below(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> dict[str, Entry]:
+    """Return the checkpoint's tensors under a prefix by the rest of their names."""
+    at = len(prefix)
+    return {".".join(entry.plain[at:]): entry for entry in checkpoint.entries if entry.plain[:at] == prefix}
+
+
+def _unlike(checkpoint: Checkpoint, prefix: tuple[str, ...], own: Own) -> str:
+    names = [name for name in _below(checkpoint, prefix) if name not in own.tensors]
+    return f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN:,} more' if len(names) > SHOWN else ''}"
+
+
+def _versions(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Return the versions of the modules under a prefix, by their names below it; None where the file keeps none."""
+    for at in range(len(prefix), -1, -1):
+        if (kept := checkpoint.versions.get(prefix[:at])) is not None:
+            inner = ".".join(prefix[at:])
+            below = f"{inner}." if inner else ""
+            return {
+                name.removeprefix(inner).removeprefix("."): version
+                for name, version in kept.items()
+                if isinstance(name, str) and f"{name}.".startswith(below)
+            }
+    return None
+
+
+def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
+    """Return what keeps the nearest weights of the checkpoint from fitting the model."""
+    what = checkpoint.what if nearest.key == TOP else f'{checkpoint.what} (its "{nearest.key}")'
+    complaints = []
+    if nearest.missing:
+        complaints.append(f"lacks {nearest.missing[0]}{_more(nearest.missing)}")
+    if nearest.unexpected:
+        complaints.append(f"has {nearest.unexpected[0]}{_more(nearest.unexpected)}, which the model has not")
+    if nearest.wrong:
+        name = nearest.wrong[0]
+        theirs, mine = weights.describe(nearest.entries[name].tensor), weights.describe(own.tensors[name])
+        complaints.append(f"has {name} as {theirs} where the model has {mine}{_more(nearest.wrong)}")
+    found = (
+        f"; of the model's {len(own.tensors):,} tensors it names {len(nearest.entries):,}" if nearest.missing else ""
+    )
+    return f"{what} does not fit the model: it {'; it '.join(complaints)}{found}; check --model"
+
+
+def _tell(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> None:
+    """Say which part of a file was taken, where it is not the whole file under the model's own names."""
+    taken = {id(entry) for entry in chosen.entries.values()}
+    aside = [entry for entry in checkpoint.entries if id(entry) not in taken]
+    wrapped = [e for name, e in chosen.entries.items() if e.name != name]
+    if not aside and not wrapped:
+        return
+    parts = [f"{len(taken):,} tensors are the model's"]
+    if wrapped:
+        name = next(name for name, e in chosen.entries.items() if e.name != name)
+        parts.append(f"named there as {chosen.entries[name].name} for {name}")
+    if aside:
+        first = ", ".join(entry.name for entry in aside[:SHOWN])
+        parts.append(f"{len(aside):,} others are left aside ({first}{', …' if len(aside) > SHOWN else ''})")
+    reporter.note(f"{checkpoint.what}: {', '.join(parts)}")
+
+
+def _more(names: tuple[str, ...]) -> str:
+    return f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""

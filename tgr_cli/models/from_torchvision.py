@@ -1,16 +1,20 @@
 """Torchvision's classification models."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
+from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.entry import IMAGENET, Entry, Pretrained
 from tgr_cli.models.fetching import fetching
+from tgr_cli.reporting import Reporter
 
 # Their auxiliary heads answer in training only, and give the loss a second and a third term.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
@@ -40,6 +44,27 @@ class Torchvision(Entry):
         tags = [weights for weights in get_model_weights(self.name) if "SWAG" not in weights.name]
         return _preprocessing(tags[0]) if tags else IMAGENET
 
+    def as_published(self, checkpoint: Path, model: nn.Module, reporter: Reporter) -> Preprocessing:
+        """Return the preprocessing of the published weights in `checkpoint`, else the architecture's own.
+
+        torchvision names its files by the beginning of their SHA-256. GoogLeNet and Inception were trained by others on
+        inputs in [-1, 1]: for their published weights, and no others, the network shifts its input itself.
+        """
+        shifts = self.name in WITH_AUXILIARY_HEADS
+        tag = _published(self.name, checkpoint)
+        if tag is not None:
+            if shifts:
+                getattr(model, "backbone", model).transform_input = True
+            reporter.note(f"{checkpoint} is torchvision's {tag.name} of {self.name}: images are prepared as for these")
+            return _preprocessing(tag)
+        if shifts:
+            reporter.note(
+                f"a file does not say whether {self.name} was trained with transform_input, which torchvision sets for "
+                "its own published weights alone; it is off, and if it was on in training, --mean 0.5,0.5,0.5 --std "
+                "0.5,0.5,0.5 is the same"
+            )
+        return self.preprocessing()
+
     def offer(self, tag: str) -> Pretrained:
         offered = get_model_weights(self.name)
         tags = [weights.name for weights in offered]
@@ -59,6 +84,16 @@ class Torchvision(Entry):
     def fetch(self, offered: Pretrained) -> nn.Module:
         with fetching(f"torchvision's weights {offered.tag} of {self.name}"):
             return get_model(self.name, weights=offered.tag, progress=False)
+
+
+def _published(name: str, checkpoint: Path) -> torchvision.models.WeightsEnum | None:
+    """Return the weights that torchvision publishes as this very file; None where it publishes no such file."""
+    digest = sha256_file(checkpoint)
+    for weights in get_model_weights(name):
+        named = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
+        if named is not None and digest.startswith(named[1]):
+            return weights
+    return None
 
 
 def _preprocessing(weights: torchvision.models.WeightsEnum) -> Preprocessing:

@@ -17,6 +17,9 @@ from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.entry import IMAGENET, WithoutPretrained
 
+Parameter = inspect.Parameter
+POSITIONAL_OR_NAMED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
 
 @final
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ class UserFunction(WithoutPretrained):
         with _current_folder_importable():
             function = self._function()
             try:
-                parameters = inspect.signature(function).parameters
-                takes = "num_classes" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-                model = function(num_classes=num_classes) if takes else function()
+                if isinstance(function, nn.Module):
+                    model: Any = function
+                elif self._takes_num_classes(function):
+                    model = function(num_classes=num_classes)
+                else:
+                    model = function()
             except (Exception, SystemExit) as error:
                 raise TgrError(
                     f"--model {self.path} failed when called ({_brief(error)}); mend the function"
@@ -47,6 +53,25 @@ class UserFunction(WithoutPretrained):
 
     def preprocessing(self) -> Preprocessing:
         return IMAGENET
+
+    def takes_num_classes(self) -> bool:
+        """Return whether the function is told the number of classes."""
+        with _current_folder_importable():
+            return self._takes_num_classes(self._function())
+
+    def _takes_num_classes(self, function: Callable[..., Any]) -> bool:
+        """Return whether a function takes `num_classes`; raises TgrError where it needs arguments beside that."""
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):  # written in C, or with a signature of its own
+            return False
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind in POSITIONAL_OR_NAMED]
+        if others := [name for name in needed if name != "num_classes"]:
+            raise TgrError(
+                f"--model {self.path} cannot be called without {', '.join(others)}; name a function that takes "
+                "num_classes or nothing, which calls this one"
+            )
+        return any(p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters)
 
     def _function(self) -> Callable[..., Any]:
         module_name, _, name = self.path.partition(":")

@@ -1,24 +1,32 @@
 """From what the user says of a model to the model itself, ready to be measured."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
-from tgr_cli.models import weights, zoo
+from tgr_cli.models import as_returned, weights, zoo
 from tgr_cli.models.card import ModelCard
+from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
 from tgr_cli.models.source import ModelSource, own_folder, trained_run
+from tgr_cli.models.trial import try_out
 from tgr_cli.reporting import SILENT, Reporter
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode whose parameters need no gradient, and what is known of it."""
+    """A model in evaluation mode whose parameters need no gradient, and what is known of it.
+
+    `facts` are for the metadata of artifacts: which of a checkpoint's weights it has, what it does to its input.
+    """
 
     model: nn.Module
     name: str
@@ -30,6 +38,7 @@ class LoadedModel:
     params: int
     origin: str
     run: RunFolder
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,7 @@ class _Found:
     run: RunFolder
     head: str = "baseline"
     init: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(
@@ -68,7 +78,9 @@ def load(
             f"nothing says how images are prepared for {source.model}: taking resize 256, crop 224 and ImageNet's "
             "mean and deviation; change them with --resize, --crop, --mean and --std"
         )
-    model = found.model.to(where).eval().requires_grad_(False)
+    model = found.model.to(where).eval()
+    for parameter in model.parameters():  # a scripted module has no requires_grad_ of its own
+        parameter.requires_grad_(False)
     try_out(source.model, model, prepared, len(classes), where)
     fingerprint = weights.fingerprint(model)
     return LoadedModel(
@@ -82,7 +94,14 @@ def load(
         params=weights.parameters(model),
         origin=found.origin,
         run=own_folder(found.run, fingerprint, reporter),
+        facts={**found.facts, **_input_facts(model)},
     )
+
+
+def _input_facts(model: nn.Module) -> dict[str, Any]:
+    """Return whether the network shifts the normalisation of its input, where its class can (GoogLeNet, Inception)."""
+    shifts = getattr(getattr(model, "backbone", model), "transform_input", None)
+    return {"transform_input": shifts} if isinstance(shifts, bool) else {}
 
 
 def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
@@ -112,13 +131,7 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
     if source.checkpoint is not None:
         return _from_checkpoint(source, source.checkpoint, workspace, classes, reporter)
     if source.weights == "none":
-        reporter.note(f"{source.model} has random weights (--weights none); take no accuracy from it")
-        return _Found(
-            model=zoo.build(source.model, len(classes)),
-            preprocessing=zoo.default_preprocessing(source.model),
-            origin="random weights",
-            run=workspace.run(source.model, "baseline", variant=source.variant),
-        )
+        return _built(source, workspace, classes, reporter)
     if source.weights is None:
         run = trained_run(source, workspace)
         if run is not None:
@@ -130,7 +143,20 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
                 f"{workspace.path} holds no trained {source.model} with {' '.join(asked)}; run "
                 f'"tgr train --model {source.model} {" ".join(asked)}" first, or give --checkpoint FILE'
             )
+        if isinstance(zoo.entry(source.model), zoo.UserFunction):
+            return _built(source, workspace, classes, reporter)
     return _from_library(source, workspace, classes, reporter)
+
+
+def _built(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
+    """Return the model as it is built: random weights, or those that a user's own function loads into it."""
+    model, origin = as_returned.build(source, len(classes), reporter)
+    return _Found(
+        model=model,
+        preprocessing=zoo.default_preprocessing(source.model),
+        origin=origin,
+        run=workspace.run(source.model, "baseline", variant=source.variant),
+    )
 
 
 def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
@@ -155,9 +181,9 @@ def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str,
 def _from_checkpoint(
     source: ModelSource, path: Path, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter
 ) -> _Found:
-    state = weights.read_state_dict(path)
-    what = f"the checkpoint {path}"
-    guided = is_text_guided(state)
+    checkpoint = Checkpoint.read(path)
+    what = checkpoint.what
+    guided = is_text_guided(checkpoint)
     if guided and source.head == "baseline":
         raise TgrError(f"{what} holds a text-guided classifier, where --head baseline asks for none; leave out --head")
     if not guided and source.head in ("cosine", "text"):
@@ -165,10 +191,13 @@ def _from_checkpoint(
             f"{what} holds a baseline (no head.weight and logit_scale), where --head {source.head} asks for a "
             "text-guided classifier; leave out --head"
         )
-    model = network(source.model, state, classes, workspace.dataset, what)
+    restored = network(
+        source.model, checkpoint, classes, workspace.dataset, key=source.checkpoint_key, reporter=reporter
+    )
+    model = restored.model
     head, init, seed = source.head or ("text" if guided else "baseline"), source.init, source.train_seed or 0
     variant = source.variant
-    prepared = zoo.default_preprocessing(source.model)
+    prepared = zoo.entry(source.model).as_published(path, model, reporter)
     card = _card_beside(path, model, reporter)
     if card is not None:
         _check_classes(what, card, classes)
@@ -181,6 +210,7 @@ def _from_checkpoint(
         run=workspace.run(source.model, head, init, seed, variant),
         head=head,
         init=init,
+        facts={} if restored.key == TOP else {"checkpoint_key": restored.key},
     )
 
 
@@ -199,7 +229,7 @@ def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard 
 def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> _Found:
     card = ModelCard.read(run.card)
     _check_classes(f"the trained model {run.name}", card, classes)
-    model = network(source.model, weights.read_state_dict(run.weights), classes, run.path.parent.name, str(run.weights))
+    model = network(source.model, Checkpoint.read(run.weights), classes, run.path.parent.name).model
     weights.check_finite(model, str(run.weights))
     if weights.fingerprint(model) != card.fingerprint:
         raise TgrError(
@@ -228,38 +258,3 @@ def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None
                 f'{what} was trained with class {index} named "{mine}", the data set names it "{theirs}"; name the '
                 "data set it was trained for, or its names with --class-names"
             )
-
-
-def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
-    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image.
-
-    Or where it makes other ones each time: then no difference could be put down to a fault.
-    """
-    if not isinstance(zoo.entry(name), zoo.UserFunction):
-        return
-    x_1CHW = torch.rand(1, *prepared.input_shape, generator=torch.Generator().manual_seed(0))
-    x_1CHW = x_1CHW.to(device, weights.dtype(model))
-    try:
-        with torch.no_grad():
-            logits_1C, again_1C = model(x_1CHW.clone()), model(x_1CHW.clone())
-    except Exception as error:
-        raise TgrError(
-            f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
-            f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
-            "with --resize, --crop, --mean and --std"
-        ) from error
-    if not isinstance(logits_1C, Tensor):
-        raise TgrError(
-            f"--model {name} answers an image with a {type(logits_1C).__name__}, where logits of shape "
-            f"(1, {num_classes}) are expected; let its forward return the logits alone"
-        )
-    if tuple(logits_1C.shape) != (1, num_classes):
-        raise TgrError(
-            f"--model {name} answers one image with {tuple(logits_1C.shape)}, where logits of shape (1, {num_classes}) "
-            "are expected; let it take num_classes"
-        )
-    if not torch.equal(logits_1C.nan_to_num(), again_1C.nan_to_num()):
-        raise TgrError(
-            f"--model {name} answers the same image differently each time in evaluation mode; take the randomness (a "
-            "dropout that stays on?) out of its forward"
-        )

@@ -17,11 +17,13 @@ HEADS = ("baseline", "cosine", "text")
 class ModelSource:
     """What the user says of a model: its name, and where its weights come from.
 
-    `variant`: the name that `tgr train --variant` gave the run; None for the run without one.
+    `checkpoint_key` names the weights in a checkpoint that holds several, as "state_dict_ema". `variant`: the name that
+    `tgr train --variant` gave the run; None for the run without one.
     """
 
     model: str
     checkpoint: Path | None = None
+    checkpoint_key: str | None = None
     weights: str | None = None
     head: str | None = None
     init: str | None = None
@@ -39,6 +41,8 @@ class ModelSource:
             raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
         if self.checkpoint is not None and self.weights is not None:
             raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
+        if self.checkpoint_key is not None and self.checkpoint is None:
+            raise TgrError(f'--checkpoint-key "{self.checkpoint_key}" names no file; give --checkpoint FILE')
         if self.weights is not None and self.head not in (None, "baseline"):
             raise TgrError(
                 f'--weights loads a baseline, which has no {self.head} head; train one with "tgr train --head '

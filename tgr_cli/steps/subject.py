@@ -92,6 +92,7 @@ class Subject:
             "params": self.loaded.params,
             "origin": self.loaded.origin,
             "preprocessing": self.loaded.preprocessing.to_json(),
+            **self.loaded.facts,
         }
 
     def only(self, image_id: str) -> "Subject":

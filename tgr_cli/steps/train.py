@@ -15,10 +15,13 @@ from tgr_cli.artifacts.schemas import TRAINING
 from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions, training
 from tgr_cli.errors import TgrError
+from tgr_cli.models import checkpoint as checkpoints
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.card import ModelCard
-from tgr_cli.models.loading import override, try_out, usable_device
+from tgr_cli.models.from_state import restore
+from tgr_cli.models.loading import override, usable_device
 from tgr_cli.models.source import HEADS
+from tgr_cli.models.trial import try_out
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import beginning, golden
 from tgr_cli.training import distributed, recipes
@@ -63,6 +66,7 @@ class Config:
     device: str = "cpu"
     compile: bool = False
     checkpoint: Path | None = None
+    checkpoint_key: str | None = None
     freeze_head: bool = False
     freeze_backbone: bool = False
     checkpoint_every: int | None = None
@@ -78,6 +82,8 @@ class Config:
             one_of("--init", self.init, INITS)
             if self.head != "text":
                 raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        if self.checkpoint_key is not None and self.checkpoint is None:
+            raise TgrError(f'--checkpoint-key "{self.checkpoint_key}" names no file; give --checkpoint FILE')
         if self.freeze_head and self.freeze_backbone:
             raise TgrError("--freeze-head and --freeze-backbone leave nothing to train; leave out one of them")
         if self.embeddings is not None and self.head != "text":
@@ -160,9 +166,9 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
             "build it in torch.float32"
         )
     if config.checkpoint is not None:
-        what = f"the checkpoint {config.checkpoint}"
-        weights.load_state(model, weights.read_state_dict(config.checkpoint), what)
-        weights.check_finite(model, what)
+        stored = checkpoints.Checkpoint.read(config.checkpoint)
+        model = restore(model, stored, key=config.checkpoint_key, reporter=reporter).model
+        weights.check_finite(model, stored.what)
         inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}
     frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
     try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)

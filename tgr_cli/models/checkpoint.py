@@ -1,0 +1,88 @@
+"""A checkpoint as one flat list of tensors, however deep its training script wrapped them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tgr_cli.errors import TgrError
+from tgr_cli.models import checkpoint_file
+
+DEEPEST = 12  # levels of dicts and lists that are looked into
+MOST = 1_000_000  # tensors and other values that are looked at
+
+# What torch puts between a module and its parameters' names when it compiles, parallelises, shards or averages.
+WRAPPERS = frozenset({"_orig_mod", "module", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor of a checkpoint: its name from the file's top, and the dict that holds it, both as parts of a path."""
+
+    parts: tuple[str, ...]
+    tensor: Tensor
+    holder: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.parts)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """Return the name's parts without those of wrappers."""
+        return tuple(part for part in self.parts if part not in WRAPPERS)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint file, and the versions that torch keeps of the modules, by the dict they stand in."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+    versions: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Checkpoint":
+        """Return the tensors of a file; raises TgrError where it is missing, damaged, has none, or wants unpickling."""
+        content = checkpoint_file.read(path)
+        versions: dict[tuple[str, ...], Mapping[str, Any]] = {}
+        entries = tuple(_walk(path, content, versions))
+        if not entries:
+            raise TgrError(f"the checkpoint {path} holds no tensors; a state dict (names and tensors) is expected")
+        return cls(path, entries, versions)
+
+    @property
+    def what(self) -> str:
+        """Return the words for it in messages."""
+        return f"the checkpoint {self.path}"
+
+
+def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str, Any]]) -> Iterator[Entry]:
+    """Give every named tensor once, level by level; what holds itself is entered once."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    seen, looked_at = {id(content)}, 0
+    for _ in range(DEEPEST):
+        below: list[tuple[tuple[str, ...], Any]] = []
+        for parts, holder in level:
+            if isinstance(metadata := getattr(holder, "_metadata", None), Mapping):
+                versions[parts] = metadata
+            for key, value in _items(holder):
+                if (looked_at := looked_at + 1) > MOST:
+                    raise TgrError(f"the checkpoint {path} holds over {MOST:,} values; save the state dict alone")
+                own = (*parts, *key.split("."))
+                if isinstance(value, Tensor):
+                    yield Entry(own, value, parts)
+                elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+                    seen.add(id(value))
+                    below.append((own, value))
+        level = below
+
+
+def _items(holder: Any) -> Iterator[tuple[str, Any]]:
+    """Give the named values of a dict; of a list, those by number. Keys that are no strings name no weights."""
+    if isinstance(holder, Mapping):
+        yield from ((key, value) for key, value in holder.items() if isinstance(key, str))
+    elif isinstance(holder, Sequence) and not isinstance(holder, str | bytes):
+        yield from ((str(number), value) for number, value in enumerate(holder))

@@ -1,0 +1,128 @@
+"""Checkpoint files as they lie on disk: safetensors, or what torch saved, read without running anything in them."""
+
+import argparse
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from tgr_cli.errors import TgrError, printable
+
+LARGER = 4  # a zip's parts may take this many times the file; torch itself does not compress
+
+
+class _Ignored:
+    """Stands for an object of a training script that holds no weights; whatever it was made of is dropped."""
+
+    def __new__(cls, *_: object) -> "_Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+class _IgnoredDict:
+    """Stands for a kind of dict that holds no weights; its items are kept in a plain one."""
+
+    def __new__(cls, *_: object) -> Any:
+        return {}
+
+
+# Plain data that training scripts keep beside the weights: best accuracies, paths, hyperparameters. The real classes
+# are never called: the stand-ins above are.
+INERT: dict[str, type] = {
+    **{
+        f"numpy.{core}.multiarray.{name}": _Ignored for core in ("core", "_core") for name in ("scalar", "_reconstruct")
+    },
+    **dict.fromkeys(("numpy.dtype", "numpy.ndarray", "datetime.datetime", "datetime.timedelta"), _Ignored),
+    **{
+        f"{module}.{kind}Path": _Ignored
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "Windows", "")
+    },
+    **{
+        f"{module}.AttributeDict": _IgnoredDict
+        for module in (
+            "pytorch_lightning.utilities.parsing",
+            "lightning_fabric.utilities.data",
+            "lightning.fabric.utilities.data",
+        )
+    },
+}
+
+
+def read(path: Path) -> Any:
+    """Return the content of a checkpoint, tensors on the CPU: a dict of tensors, or whatever torch.save was given.
+
+    The format is told by the content. Raises TgrError where the file is missing, damaged, or wants to be unpickled.
+    """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise TgrError(f"the checkpoint {path} {found}; name a safetensors file or a state dict saved by torch")
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise TgrError(f"the checkpoint {path} cannot be read ({error.strerror}); check its permissions") from error
+    if start[8:] == b"{":
+        return _read_safetensors(path)
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        return read_torch(path, f"the checkpoint {path}")
+    raise TgrError(f"the checkpoint {path} is neither a safetensors file nor a state dict saved by torch")
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # damage surfaces as errors of safetensors, of torch and of the machine's memory
+        if not isinstance(error, SafetensorError | OSError | ValueError | KeyError | MemoryError | RuntimeError):
+            raise
+        raise TgrError(f"the checkpoint {path} is not a whole safetensors file; copy or write it again") from error
+
+
+def read_torch(path: Path, what: str) -> Any:
+    """Return what torch.save wrote to `path`, weights only; `what` names the file in errors.
+
+    Raises TgrError where the file is damaged, or holds objects that only code of others could bring back.
+    """
+    _refuse_bomb(path, what)
+    stand_ins: list[Any] = [(kind, name) for name, kind in INERT.items()]
+    try:
+        # Training scripts keep their arguments in the checkpoint; a Namespace is plain data.
+        with torch.serialization.safe_globals([argparse.Namespace, *stand_ins]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused below, in our words
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wants = re.search(r"GLOBAL (\S+)", str(error))
+        if wants is None:
+            raise TgrError(
+                f"{what} is damaged, or a pickle that torch did not write and tgr does not open; write its state dict "
+                "with torch.save or as safetensors"
+            ) from error
+        raise TgrError(
+            f"{what} wants to unpickle {printable(wants[1])}, which could run foreign code; save its state_dict() "
+            "alone, best as safetensors: where you trust the file, load it with torch.load(FILE, weights_only=False) "
+            "and give its state dict to safetensors.torch.save_file"
+        ) from error
+    except Exception as error:  # torch checks a damaged file nowhere: any of its lines may fail on it
+        raise TgrError(f"{what} is truncated or no state dict saved by torch; copy or write it again") from error
+
+
+def _refuse_bomb(path: Path, what: str) -> None:
+    """Raise TgrError for a zip whose parts are much larger than the file: they would fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            whole = sum(part.file_size for part in parts.infolist())
+    except Exception:  # no zip, or a damaged one, which torch will tell of
+        return
+    if whole > LARGER * path.stat().st_size + 2**20:
+        raise TgrError(
+            f"{what} unpacks to {whole:,} bytes from {path.stat().st_size:,}, which torch.save does not write; "
+            "write it again with torch.save"
+        )

@@ -1,0 +1,178 @@
+"""Which tensors of a checkpoint are a model's: those whose names, under one prefix, are the model's own.
+
+Training scripts wrap state dicts in dicts, and modules in modules; both only put something before the names. So the
+prefix is not looked up in a list: every one under which the file has names of the model is tried.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.models.checkpoint import WRAPPERS, Checkpoint, Entry
+
+COUNTER = "num_batches_tracked"  # counts batches in training; old checkpoints lack it
+# What profilers (thop) and weight averaging leave in a state dict beside the weights.
+LEFTOVERS = frozenset({"total_ops", "total_params", "n_averaged", COUNTER})
+TRIED = 64  # prefixes, those with most names of the model first
+TOP = "top"
+
+Parts = tuple[str, ...]
+Named = dict[Parts, Entry]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The tensors of a checkpoint under one prefix, by the model's names, and how they differ from the model's.
+
+    `missing` are names of the model that the file lacks, `unexpected` names of the file that the model lacks, `wrong`
+    names of another shape or kind of number. `leftovers` tensors belong to the prefix and mean nothing to the model;
+    `averages`: one of them counts the steps that the weights are averaged over.
+    """
+
+    prefix: Parts
+    entries: Mapping[str, Entry]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    wrong: tuple[str, ...]
+    leftovers: int = 0
+    averages: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Return whether these are all of the model's tensors, and no others."""
+        return not (self.missing or self.unexpected or self.wrong)
+
+    @property
+    def distance(self) -> int:
+        """Return in how many names the file differs from the model."""
+        return len(self.missing) + len(self.unexpected) + len(self.wrong)
+
+    @property
+    def key(self) -> str:
+        """Return the prefix as a user names it."""
+        return ".".join(self.prefix) or TOP
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors by the model's names."""
+        return {name: entry.tensor for name, entry in self.entries.items()}
+
+    def equals(self, other: "Fit") -> bool:
+        """Return whether the other fit has the same tensors, value for value."""
+        mine, theirs = self.state, other.state
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+class Own:
+    """A model's tensors by name, and by the parts of the name without those of wrappers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        state = model.state_dict()
+        self.tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        self.computed = {name: value for name, value in model.named_buffers() if name not in state}
+        self.by_parts = {_plain(name): name for name in self.tensors}
+        self.wrappers_matter = len(self.by_parts) < len(self.tensors)  # they tell tensors of this model apart
+        if self.wrappers_matter:
+            self.by_parts = {tuple(name.split(".")): name for name in self.tensors}
+
+    @cached_property
+    def spellings(self) -> list[dict[Parts, str]]:
+        """Return the names as they are, and without the first parts that all of them share.
+
+        A function may return a network inside a module of its own, and the file may hold the bare network's weights.
+        """
+        found = [self.by_parts]
+        while found[-1] and len({parts[0] for parts in found[-1]}) == 1 and all(len(parts) > 2 for parts in found[-1]):
+            found.append({parts[1:]: name for parts, name in found[-1].items()})
+        return found
+
+    def named(self, entries: Sequence[Entry]) -> Named:
+        """Return the tensors of a checkpoint by the parts that are compared with the model's names.
+
+        Wrappers' names count only where they tell tensors apart, of the model or of the checkpoint.
+        """
+        by_plain = {entry.plain: entry for entry in entries}
+        matter = self.wrappers_matter or len(by_plain) < len(entries)
+        return {entry.parts: entry for entry in entries} if matter else by_plain
+
+    def differs(self, name: str, tensor: Tensor) -> bool:
+        """Return whether `tensor` cannot be the model's tensor of this name: another shape or kind of number."""
+        mine = self.tensors[name]
+        return (
+            mine.shape != tensor.shape or mine.is_floating_point() != tensor.is_floating_point() or not usable(tensor)
+        )
+
+
+def usable(tensor: Tensor) -> bool:
+    """Return whether a tensor holds its values itself, as dense real numbers."""
+    dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
+    return dense and not tensor.is_meta and type(tensor) in (Tensor, nn.Parameter)
+
+
+def fits(checkpoint: Checkpoint, own: Own) -> list[Fit]:
+    """Return what each prefix of the checkpoint's names gives, the best first; not empty."""
+    named = own.named(checkpoint.entries)
+    found: list[Fit] = []
+    for spelling in own.spellings:
+        votes = Counter(parts[:at] for parts in named for at in range(len(parts)) if parts[at:] in spelling)
+        prefixes = [prefix for prefix, _ in votes.most_common(TRIED)] or [()]
+        found += [_fit(named, own, spelling, prefix) for prefix in prefixes]
+        found = _without_others(found)
+        if any(fit.whole for fit in found):
+            break
+    return sorted(found, key=lambda fit: (not fit.whole, -len(fit.entries), fit.distance))
+
+
+def _fit(named: Named, own: Own, spelling: Mapping[Parts, str], prefix: Parts) -> Fit:
+    under = {parts[len(prefix) :]: entry for parts, entry in named.items() if parts[: len(prefix)] == prefix}
+    taken = {spelling[parts]: entry for parts, entry in under.items() if parts in spelling}
+    if prefix:  # a part that was not wrapped, as a head beside a parallel backbone
+        bare = {spelling[parts]: entry for parts, entry in named.items() if parts in spelling}
+        taken = {**bare, **taken} if _complete(taken, bare, own) else taken
+    holders = {entry.holder for entry in taken.values()}
+    others = [(parts, e) for parts, e in under.items() if parts not in spelling and e.holder in holders]
+    leftovers = [entry for parts, entry in others if _means_nothing(parts, entry, own)]
+    left = {id(entry) for entry in leftovers}
+    return Fit(
+        prefix=prefix,
+        entries={name: taken[name] for name in own.tensors if name in taken},
+        missing=tuple(name for name in own.tensors if name not in taken and not name.endswith(COUNTER)),
+        unexpected=tuple(entry.name for _, entry in others if id(entry) not in left),
+        wrong=tuple(name for name, entry in taken.items() if own.differs(name, entry.tensor)),
+        leftovers=len(leftovers),
+        averages=any(entry.parts[-1] == "n_averaged" for entry in leftovers),
+    )
+
+
+def _complete(taken: Mapping[str, Entry], bare: Mapping[str, Entry], own: Own) -> bool:
+    """Return whether names without the prefix are just those that are missing with it."""
+    missing = {name for name in own.tensors if name not in taken}
+    return len(bare) < len(taken) and bare.keys() <= missing
+
+
+def _means_nothing(parts: Parts, entry: Entry, own: Own) -> bool:
+    """Return whether a tensor that is none of the model's can be left out without changing what the model computes."""
+    if parts[-1] in LEFTOVERS:
+        return True
+    computed = own.computed.get(".".join(parts))
+    return (
+        computed is not None
+        and usable(entry.tensor)
+        and computed.shape == entry.tensor.shape
+        and bool((computed == entry.tensor).all())
+    )
+
+
+def _without_others(found: list[Fit]) -> list[Fit]:
+    """Return the fits without the names that are another whole fit's: weights kept twice in one dict."""
+    whole = {id(entry) for fit in found if fit.whole for entry in fit.entries.values()}
+    names = {entry.name for fit in found for entry in fit.entries.values() if id(entry) in whole}
+    return [replace(fit, unexpected=tuple(name for name in fit.unexpected if name not in names)) for fit in found]
+
+
+def _plain(name: str) -> Parts:
+    return tuple(part for part in name.split(".") if part not in WRAPPERS)

@@ -1,0 +1,105 @@
+"""A user's own network tried on random images before any work: it must answer one row of logits an image.
+
+Suffixes: B batch, C classes or channels, H W height and width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.errors import TgrError
+from tgr_cli.models import weights, zoo
+
+
+def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
+    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image.
+
+    Or where it makes other ones each time: then no difference could be put down to a fault. A model that changes its
+    input is given copies from here on.
+    """
+    if not isinstance(zoo.entry(name), zoo.UserFunction):
+        return
+    if any(module.training for module in model.modules()):
+        raise TgrError(
+            f"--model {name} stays in training mode when eval() is called; let its train() and eval() set it"
+        )
+    one_1CHW = _images(1, prepared.input_shape, device, weights.dtype(model))
+    try:
+        with torch.no_grad():
+            keep_input(model, one_1CHW)
+            logits_1C, again_1C = model(one_1CHW.clone()), model(one_1CHW.clone())
+    except Exception as error:
+        raise TgrError(
+            f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
+            f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
+            "with --resize, --crop, --mean and --std"
+        ) from error
+    if not isinstance(logits_1C, Tensor):
+        raise TgrError(
+            f"--model {name} answers an image with a {type(logits_1C).__name__}, where logits of shape "
+            f"(1, {num_classes}) are expected; {_advice_on_output(logits_1C)}"
+        )
+    if tuple(logits_1C.shape) != (1, num_classes):
+        raise TgrError(
+            f"--model {name} answers one image with {tuple(logits_1C.shape)}, where logits of shape (1, {num_classes}) "
+            f"are expected; {_advice_on_shape(name, model, logits_1C, one_1CHW, num_classes)}"
+        )
+    if not logits_1C.is_floating_point():
+        raise TgrError(f"--model {name} answers with {logits_1C.dtype}, where floating-point logits are expected")
+    if not torch.equal(logits_1C.nan_to_num(), again_1C.nan_to_num()):
+        raise TgrError(
+            f"--model {name} answers the same image differently each time in evaluation mode; take the randomness (a "
+            "dropout that stays on?) out of its forward"
+        )
+
+
+def keep_input(model: nn.Module, x_BCHW: Tensor) -> None:
+    """Have `model` called with copies of its input, where it changes the input in place (as x.sub_(mean))."""
+    given = x_BCHW.clone()
+    model(given)
+    if not torch.equal(given, x_BCHW):
+        model.register_forward_pre_hook(_copied)
+
+
+def _copied(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
+
+
+def _images(count: int, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+
+
+def _advice_on_output(output: Any) -> str:
+    """Return what to do about an output that is no tensor: which part of it looks like the logits."""
+    if hasattr(output, "logits"):
+        return "let the function return a module whose forward gives the .logits of this alone"
+    if isinstance(output, Mapping):
+        return f"let its forward return the logits alone, one of {', '.join(map(str, output))}"
+    if isinstance(output, tuple | list):
+        shapes = ", ".join(
+            str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in output
+        )
+        return f"let its forward return the logits alone; it returns {shapes}"
+    return "let its forward return the logits alone"
+
+
+def _advice_on_shape(name: str, model: nn.Module, logits: Tensor, one_1CHW: Tensor, num_classes: int) -> str:
+    try:
+        with torch.no_grad():
+            two = tuple(model(torch.cat([one_1CHW, one_1CHW])).shape)
+    except Exception:  # what the model does with two images only serves the advice
+        two = ()
+    if two == (2, num_classes):
+        return (
+            f"it answers two with {two}, so its forward drops the axis of the images where there is one (a squeeze() "
+            "without an axis?): use flatten(1)"
+        )
+    if logits.numel() == num_classes:
+        return "let its forward flatten them, with flatten(1)"
+    entry = zoo.entry(name)
+    if isinstance(entry, zoo.UserFunction) and entry.takes_num_classes():
+        return "the function was called with num_classes, let its last layer have as many outputs"
+    return "let the function take num_classes, or name the data set that it was made for"

@@ -203,7 +203,7 @@ CASES = [
     Case("empty image folder", "evaluate --model alexnet --dataset imagefolder:empty", ("empty",), Path("empty").mkdir),
     Case(
         "no image in the folders",
-        "evaluate --model alexnet --dataset imagefolder:empty",
+        "evaluate --model alexnet --weights none --dataset imagefolder:empty",
         ("holds no image",),
         lambda: Path("empty/dot").mkdir(parents=True),
     ),

@@ -92,5 +92,20 @@ def test_help_answers_without_the_heavy_libraries(command: str | None) -> None:
     assert loaded_by(*arguments) == set()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inject --model vgg16_bn",
+        "train --model lenet5 --dataset cifar10 --head text",
+        "top2diff-sweep --dataset digits",
+        "compare first second --dataset digits",
+        "cam --model vgg16_bn",
+    ],
+)
+def test_what_is_missing_is_told_without_the_slow_libraries(command: str, tmp_path: Path) -> None:
+    loaded = loaded_by(*command.split(), "--workdir", str(tmp_path), preload=f"import os; os.chdir({str(tmp_path)!r})")
+    assert loaded <= {"pyarrow", "numpy"}
+
+
 def test_the_check_of_heavy_libraries_can_fail() -> None:
     assert "numpy" in loaded_by("--help", preload="import numpy")

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import sys
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,16 +12,17 @@ import typer
 
 from tgr_cli import __version__
 from tgr_cli.commands import COMMANDS
+from tgr_cli.commands.group import CommandGroup, built
 from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
 INTERRUPTED = 130
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as torch says it on a GPU and a CPU
 UsageError: Any = typer.BadParameter.__base__  # typer exports it under no name
-PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
 app = typer.Typer(
     name="tgr",
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,10 +45,6 @@ def _root(
     pass
 
 
-for name, command in COMMANDS.items():
-    app.command(name, context_settings=PARSING.get(name))(command)
-
-
 def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
     """Return the defaults that `tgr.toml` sets: top-level keys for every command, a table for one command.
 
@@ -57,6 +53,8 @@ def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
     """
     if not path.exists():
         return {}
+    import tomllib  # most folders have no such file, and need not wait for it
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -82,7 +80,7 @@ def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
 
 
 def _click_commands() -> dict[str, Any]:
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return {name: built(name) for name in COMMANDS}
 
 
 def main() -> None:

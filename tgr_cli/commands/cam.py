@@ -90,8 +90,9 @@ def cam(
     Writes a grid of maps as PNG, and how far each map moved (saliency). Two models get the same faults, in the weight
     tensors that both have. A few images illustrate; they measure nothing, which is what tgr inject is for.
     """
+    from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
-    from tgr_cli.steps import cam as step
+    from tgr_cli.steps import before
 
     of_model = {
         "checkpoint": checkpoint,
@@ -108,6 +109,9 @@ def cam(
     with session(ctx) as console:
         given = locals() | {"runs": runs or (), "image_id": image_id or ()}
         given["source"] = None if model is None else o.configure(ModelSource, given)
+        before.cam(o.configure(DataSource, given), given["runs"], given["source"], workdir, console)
+        from tgr_cli.steps import cam as step
+
         result = step.run(o.configure(step.Config, given), console)
         console.wrote(result.grid, result.path)
     if json:

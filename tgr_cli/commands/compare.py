@@ -51,11 +51,17 @@ def compare(
     images alone: trainings with other seeds differ more. The verdict is better or worse where the interval leaves out
     1. ~ marks one that rests on too little. Exit code 3: a gate failed.
     """
-    from tgr_cli.steps import compare as step
+    from tgr_cli.artifacts.layout import Workspace
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.steps import before
 
     if json + markdown + latex > 1:
         raise typer.BadParameter("--json, --markdown and --latex exclude each other; choose one")
     with session(ctx) as console:
+        workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
+        before.compare(workspace, [baseline, *candidates])
+        from tgr_cli.steps import compare as step
+
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path)
     if json:

@@ -41,9 +41,15 @@ def evaluate(
     quiet: o.Quiet = False,
 ) -> None:
     """Classify the evaluation split without faults: accuracy, loss, and Top2Diff of every image."""
-    from tgr_cli.steps import evaluate as step
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.models.source import ModelSource
+    from tgr_cli.steps import before
 
     with session(ctx) as console:
+        data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())
+        before.evaluate(data, source, workdir, console)
+        from tgr_cli.steps import evaluate as step
+
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path)
     figures, loaded = result.figures, result.loaded

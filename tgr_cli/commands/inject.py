@@ -199,14 +199,18 @@ def inject(
 
     Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
     """
-    from tgr_cli.steps import exhaustive as everything
-    from tgr_cli.steps import forecast
-    from tgr_cli.steps import inject as step
-    from tgr_cli.steps import replay as again
+    from tgr_cli.steps import before
+    from tgr_cli.steps.campaign import Config
 
     with session(ctx) as console:
-        config = options.configure(step.Config, locals())
+        config = options.configure(Config, locals())
         refuse_idle(ctx)
+        before.inject(config, console)
+        from tgr_cli.steps import exhaustive as everything
+        from tgr_cli.steps import forecast
+        from tgr_cli.steps import inject as step
+        from tgr_cli.steps import replay as again
+
         if replay is not None:
             print_replay(console, again.run(config, replay, console))
             return

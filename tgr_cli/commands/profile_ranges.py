@@ -42,9 +42,15 @@ def profile_ranges(
     quiet: o.Quiet = False,
 ) -> None:
     """Record what values each site takes on the train split without faults; the largest are the range limits."""
-    from tgr_cli.steps import profile_ranges as step
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.models.source import ModelSource
+    from tgr_cli.steps import before
 
     with session(ctx) as console:
+        data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())
+        before.profile_ranges(data, source, workdir, console)
+        from tgr_cli.steps import profile_ranges as step
+
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path)
     names = list(result.columns)

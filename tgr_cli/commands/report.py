@@ -28,9 +28,15 @@ def report(
 
     Sections stand for the artifacts there are; what is missing is named with the command that makes it.
     """
-    from tgr_cli.steps import report as step
+    from tgr_cli.artifacts.layout import Workspace
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.steps import before
 
     with session(ctx) as console:
+        workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
+        before.report(workspace, runs)
+        from tgr_cli.steps import report as step
+
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path)
         if result.pictures:

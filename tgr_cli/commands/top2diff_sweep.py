@@ -41,10 +41,16 @@ def top2diff_sweep(
 
     With several models, the thresholds from which a later one is more accurate than the first.
     """
-    from tgr_cli.steps import top2diff_sweep as sweep
+    from tgr_cli.artifacts.layout import Workspace
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.steps import before
 
     given = locals() | {"run": run or (), "golden": golden or (), "injections": injections or ()}
     with session(ctx) as console:
+        workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
+        before.top2diff_sweep(workspace, given["run"], [*given["golden"], *given["injections"]])
+        from tgr_cli.steps import top2diff_sweep as sweep
+
         result = sweep.run(o.configure(sweep.Config, given), console)
         console.wrote(result.path)
     if json:

@@ -264,6 +264,14 @@ def train(
     """
     from dataclasses import asdict
 
+    from tgr_cli.data.source import DataSource
+    from tgr_cli.steps import before
+
+    before.choices(head, recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))
+    if not print_recipe:
+        starts = None if head != "text" else init or "descriptions"
+        data = o.configure(DataSource, locals())
+        before.train(data, model, workdir, init=starts, embeddings=embeddings, checkpoint=checkpoint)
     from tgr_cli.steps import train as step
 
     config = o.configure(step.Config, locals())

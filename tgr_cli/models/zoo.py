@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from tgr_cli.data.transforms import Preprocessing
-from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.models import from_timm
+from tgr_cli.models import from_timm, names
 from tgr_cli.models.cifar_resnet import CifarResNet
 from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry, Own
@@ -27,40 +26,25 @@ MNIST = Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), chann
 # Mean and deviation of scikit-learn's digits, whose grey levels 0-16 become [0, 1].
 DIGITS = Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)
 
-ZOO: dict[str, Entry] = {
-    **{
-        name: Torchvision(name)
-        for name in (
-            "alexnet",
-            "vgg16_bn",
-            "vgg19_bn",
-            "vgg19",
-            "resnet18",
-            "resnet34",
-            "resnet50",
-            "resnet101",
-            "resnet152",
-            "mobilenet_v2",
-            "maxvit_t",
-            "swin_v2_t",
-            "swin_v2_s",
-            "googlenet",
-            "shufflenet_v2_x1_0",
-            "squeezenet1_1",
-        )
-    },
-    "focalnet_t": Timm("focalnet_tiny_srf"),
-    "focalnet_s": Timm("focalnet_small_srf"),
-    **{f"resnet{depth}": Own(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
-    "lenet5": Own(LeNet5, MNIST),
-    "lenet5_wide": Own(LeNet5Wide, MNIST),
-    "digits_cnn": Own(DigitsCNN, DIGITS),
-}
-
 LIBRARIES: dict[str, Callable[[str], Entry]] = {
     "torchvision": Torchvision,
     "timm": from_timm.named,
     "hf-hub": HuggingFace,
+}
+
+
+def _from_library(reference: str) -> Entry:
+    prefix, _, name = reference.partition(":")
+    # Known names: timm is not loaded to look them up.
+    return Timm(name) if prefix == "timm" else Torchvision(name)
+
+
+ZOO: dict[str, Entry] = {
+    **{name: _from_library(reference) for name, reference in names.FROM_LIBRARIES.items()},
+    **{f"resnet{depth}": Own(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
+    "lenet5": Own(LeNet5, MNIST),
+    "lenet5_wide": Own(LeNet5Wide, MNIST),
+    "digits_cnn": Own(DigitsCNN, DIGITS),
 }
 
 
@@ -71,12 +55,8 @@ def entry(name: str) -> Entry:
     """
     if name in ZOO:
         return ZOO[name]
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
-        raise TgrError(
-            f'there is no model "{name}"; "tgr models" lists the names, and torchvision:NAME, timm:NAME, '
-            f"hf-hub:REPO and module:function reach others.{did_you_mean(name, ZOO)}"
-        )
+    names.refuse_unknown(name)
+    prefix, _, rest = name.partition(":")
     library = LIBRARIES.get(prefix)
     return UserFunction(name) if library is None else library(rest)
 

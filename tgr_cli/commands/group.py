@@ -1,0 +1,47 @@
+"""The group of all commands, each built when it is asked for.
+
+Typer reads a command's every option to build it; for all commands that takes longer than the rest of `tgr --help`.
+"""
+
+import inspect
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tgr_cli.commands import COMMANDS
+
+PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
+
+
+def built(name: str) -> Any:
+    """Return the command of this name with all of its options."""
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, context_settings=PARSING.get(name))(COMMANDS[name])
+    return typer.main.get_command(alone)
+
+
+class CommandGroup(TyperGroup):
+    """The commands by name, in the order of COMMANDS."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._built: dict[str, Any] = {}
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}  # for suggestions where one is mistyped
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and cmd_name not in self._built:
+            self._built[cmd_name] = built(cmd_name)
+        return self._built.get(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the group's own help, which lists names and sentences but no options."""
+        kept = self._built
+        self._built = {name: TyperCommand(name, help=inspect.getdoc(command)) for name, command in COMMANDS.items()}
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._built = kept

@@ -1,0 +1,42 @@
+"""The models known by a name of their own, and where each comes from. Loads no torch: a slip is told at once."""
+
+from tgr_cli.errors import TgrError, did_you_mean
+
+TORCHVISION, TIMM, HUB = "torchvision:", "timm:", "hf-hub:"
+FROM_LIBRARIES = {
+    **{
+        name: TORCHVISION + name
+        for name in (
+            "alexnet",
+            "vgg16_bn",
+            "vgg19_bn",
+            "vgg19",
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet101",
+            "resnet152",
+            "mobilenet_v2",
+            "maxvit_t",
+            "swin_v2_t",
+            "swin_v2_s",
+            "googlenet",
+            "shufflenet_v2_x1_0",
+            "squeezenet1_1",
+        )
+    },
+    "focalnet_t": TIMM + "focalnet_tiny_srf",
+    "focalnet_s": TIMM + "focalnet_small_srf",
+}
+OWN = ("resnet20", "resnet32", "resnet44", "resnet56", "lenet5", "lenet5_wide", "digits_cnn")
+NAMES = (*FROM_LIBRARIES, *OWN)
+
+
+def refuse_unknown(name: str) -> None:
+    """Raise TgrError for a model that is none of NAMES and has no prefix that says where else to look for it."""
+    prefix, colon, rest = name.partition(":")
+    if name not in NAMES and not (prefix and colon and rest):
+        raise TgrError(
+            f'there is no model "{name}"; "tgr models" lists the names, and torchvision:NAME, timm:NAME, '
+            f"hf-hub:REPO and module:function reach others.{did_you_mean(name, NAMES)}"
+        )

@@ -1,5 +1,6 @@
 """`tgr profile-ranges`: each site's values over the images, every image once."""
 
+import inspect
 import json
 import math
 from pathlib import Path
@@ -13,10 +14,14 @@ from typer.testing import CliRunner, Result
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.commands.profile_ranges import profile_ranges as command
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.choices import PROFILED_IMAGES
 from tgr_cli.models import weights
+from tgr_cli.steps import limit
+from tgr_cli.steps.profile_ranges import Config
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.25,), channels=1)
@@ -79,10 +84,27 @@ def test_a_lone_file_is_profiled_on_its_images_and_says_so() -> None:
     assert store.read(Path("r.parquet"), RANGES).provenance.extra["images"] == 60
 
 
-def test_a_folder_without_a_train_split_is_refused() -> None:
+def test_without_a_train_split_it_is_the_evaluation_images_which_is_said_and_recorded() -> None:
+    profile("--dataset", "parquet:toy")
+    assert store.read(Path("r.parquet"), RANGES).provenance.extra["split"] == "train"
     Path("toy/train.parquet").unlink()
-    with pytest.raises(TgrError, match="has no training split"):
-        raise profile("--dataset", "parquet:toy").exception  # type: ignore[misc]
+    result = profile("--dataset", "parquet:toy", "--images", 7)
+    assert "toy has no train split: profiling on its evaluation images; --train-data names others" in result.stderr
+    extra = store.read(Path("r.parquet"), RANGES).provenance.extra
+    assert (extra["split"], extra["used"], extra["images"]) == ("eval", "test.parquet", 7)
+
+
+def test_a_campaign_profiles_on_as_many_images_as_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "PROFILED_IMAGES", 11)
+    assert inspect.signature(command).parameters["images"].default == Config.images == PROFILED_IMAGES == 1024
+    Path("toy/train.parquet").unlink()
+    result = CliRunner().invoke(
+        app, ["inject", *TOY, "--checkpoint", "m.safetensors", "--dataset", "parquet:toy", "--injections", "1"]
+    )
+    assert result.exception is None
+    assert "toy has no train split: profiling on its evaluation images" in result.stderr
+    (ranges,) = Path("runs").rglob("ranges.parquet")
+    assert store.read(ranges, RANGES).provenance.extra["images"] == 11
 
 
 def test_values_that_are_not_finite_name_the_site() -> None:

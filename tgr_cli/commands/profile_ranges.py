@@ -1,12 +1,14 @@
 """`tgr profile-ranges`: the values a model's sites take without a fault."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count, number
 from tgr_cli.commands.session import session
+from tgr_cli.faults.choices import PROFILED_IMAGES
 
 
 def profile_ranges(
@@ -19,7 +21,14 @@ def profile_ranges(
     eval_data: o.EvalData = None,
     class_names: o.ClassNames = None,
     name: o.Name = None,
-    images: o.Images = None,
+    images: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Profile on N images, at even steps through the train split (all, where there are fewer).",
+            rich_help_panel=o.DATA,
+        ),
+    ] = PROFILED_IMAGES,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,
@@ -41,7 +50,10 @@ def profile_ranges(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Record what values each site takes on the train split without faults; the largest are the range limits."""
+    """Record what values each site takes on the train split without faults; the largest are the range limits.
+
+    Without a train split: on the evaluation images, among which are those that "tgr inject" strikes.
+    """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
     from tgr_cli.steps import before

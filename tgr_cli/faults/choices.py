@@ -7,6 +7,8 @@ from tgr_cli.errors import TgrError
 
 LimitMode = Literal["clamp", "zero", "none"]
 MODES: tuple[LimitMode, ...] = get_args(LimitMode)
+# Images that ranges are profiled on, at even steps through the split, however they come about.
+PROFILED_IMAGES = 1024
 ENGINES = ("auto", "delta", "replay", "full", "pytorchfi")  # the classes of these names are in `faults.engines`
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 

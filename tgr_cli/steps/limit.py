@@ -7,13 +7,11 @@ from typing import cast
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import LimitMode
+from tgr_cli.faults.choices import PROFILED_IMAGES, LimitMode
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.steps import profile_ranges, runs
 from tgr_cli.steps.subject import Subject
-
-PROFILED_IMAGES = 1024  # where a campaign has to profile for itself
 
 
 def range_limit(
@@ -56,14 +54,13 @@ def range_limit(
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:
     settings = subject.settings
     subject.reporter.note(
-        f"no ranges of {subject.loaded.run.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first; "
-        '"tgr profile-ranges" takes them all'
+        f"no ranges of {subject.loaded.run.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first, "
+        'as "tgr profile-ranges" does; its --images takes more'
     )
     config = profile_ranges.Config(
         data=settings.data,
         preprocessing=settings.preprocessing,
         source=settings.source,
-        images=PROFILED_IMAGES,
         targets=targets,
         batch_size=settings.batch_size,
         workers=settings.workers,

@@ -17,8 +17,8 @@ from tgr_cli.data.images import Split
 from tgr_cli.data.source import DataSource, classes
 from tgr_cli.errors import TgrError
 from tgr_cli.models import names
-from tgr_cli.models.weight_addresses import Published, published
 from tgr_cli.models.source import ModelSource, trained_run
+from tgr_cli.models.weight_addresses import Published, published
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps.runs import run_folder
 

@@ -13,6 +13,7 @@ from tgr_cli.data.datasets import DataSource, ImageSet, open_split
 from tgr_cli.data.missing import has_split
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.choices import PROFILED_IMAGES
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
@@ -24,12 +25,12 @@ from tgr_cli.steps.subject import Subject
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which model sees which images. `images`: N at even steps through the train split, all where None."""
+    """Which model sees which images. `images`: N at even steps through the train split."""
 
     data: DataSource
     preprocessing: PreprocessingOptions
     source: ModelSource
-    images: int | None = None
+    images: int = PROFILED_IMAGES
     targets: str = "conv,linear"
     batch_size: int = 64
     workers: int = 0
@@ -63,7 +64,7 @@ def of(config: Config, subject: Subject, network: AnyNetwork) -> Result:
         config=normalised(config),
         model=subject.loaded.fingerprint,
         classes=sha256_names(subject.images.classes),
-        extra=subject.facts,
+        extra={**subject.facts, "split": subject.images.split},
     )
     store.write(path, RANGES, columns, provenance)
     return Result(path, subject.loaded, len(subject.images), columns)

@@ -31,6 +31,7 @@ NO_PART_OF_THE_WORK = {  # they change how a result is reached, never the result
     "memory",
     "keep_all",
     "base_url",
+    "max_tokens_name",
     "concurrency",
     "requests_per_minute",
     "timeout",

@@ -56,7 +56,12 @@ DESCRIPTIONS = Schema(
             "The description: one or more English sentences.",
             null="where the status is not ok",
         ),
-        Column("status", TEXT, "", "ok, empty, truncated, refused, or failed: what became of the question in the end."),
+        Column(
+            "status",
+            TEXT,
+            "",
+            "ok, empty, thoughts, truncated, refused, unusable or failed: what became of the question in the end.",
+        ),
         Column("source", TEXT, "", "Where it comes from: stored, template, imported, or the language model's name."),
     ),
 )

@@ -50,8 +50,24 @@ def describe(
     llm: Annotated[
         str | None, typer.Option(help="Name of the model (default, at OpenAI: gpt-4o-mini).", rich_help_panel=LLM)
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.", rich_help_panel=LLM)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens an answer may have.", rich_help_panel=LLM)] = 256,
+    temperature: Annotated[
+        str,
+        typer.Option(
+            metavar="FLOAT|none",
+            help="Sampling temperature, 0 to 2, or none: send none, for models that refuse one.",
+            rich_help_panel=LLM,
+        ),
+    ] = "1.0",
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens an answer may have, a model's thoughts included.", rich_help_panel=LLM)
+    ] = 256,
+    max_tokens_name: Annotated[
+        str | None,
+        typer.Option(
+            help="What the server calls that limit: max_tokens or max_completion_tokens (default: found out).",
+            rich_help_panel=LLM,
+        ),
+    ] = None,
     samples_per_question: Annotated[
         int, typer.Option(min=1, help="Times each question is asked.", rich_help_panel=LLM)
     ] = 1,
@@ -80,7 +96,7 @@ def describe(
     quiet: Quiet = False,
 ) -> None:
     """Describe every class of a data set in sentences; only class names are needed, no images."""
-    options = {**locals(), **NO_IMAGES}
+    options = {**locals(), **NO_IMAGES, "temperature": _temperature(temperature)}
     from tgr_cli.steps import describe as step
 
     given = ctx.get_parameter_source("yes")
@@ -105,6 +121,14 @@ def describe(
     _tell(console, result)
 
 
+def _temperature(given: str) -> float | None:
+    """Return the number that --temperature is, None for "none"."""
+    try:
+        return None if given.strip().lower() == "none" else float(given)
+    except ValueError as error:
+        raise TgrError(f'--temperature is "{given}", where a number from 0 to 2 or none is meant') from error
+
+
 def _tell(console: Console, result: "Result") -> None:
     if console.as_json:
         console.json(
@@ -113,6 +137,8 @@ def _tell(console: Console, result: "Result") -> None:
                 "source": result.source,
                 "classes": len(result.classes),
                 "descriptions": len(result.descriptions) - len(result.missing),
+                "statuses": result.statuses,
+                "undescribed": result.undescribed,
                 "missing": [
                     {"class": d.class_name, "question": d.question, "sample": d.sample, "status": d.status}
                     for d in result.missing
@@ -129,13 +155,7 @@ def _tell(console: Console, result: "Result") -> None:
         if described.class_index == 0 and described.status == "ok":
             console.line(f"  {described.class_name}: {described.text}")
     if result.missing:
-        console.line(f"{count(len(result.missing))} questions have no description:")
-        for d in result.missing[:SHOWN]:
-            console.line(f"  {d.class_name}: {d.question} ({d.status})")
-        if len(result.missing) > SHOWN:
-            console.line(f'  and {count(len(result.missing) - SHOWN)} more: see "tgr show {result.path}"')
-        if any(d.status == "truncated" for d in result.missing):
-            console.line("raise --max-tokens for those that are truncated: what is answered is not asked again")
+        _tell_missing(console, result)
     if result.usage is not None:
         used = result.usage
         cost = "" if used.cost is None else f", cost {used.cost:.2f}"
@@ -145,3 +165,24 @@ def _tell(console: Console, result: "Result") -> None:
             console.line(
                 f"{count(used.cleaned)} were cleaned of characters that are no text, {count(used.cut)} cut short"
             )
+        if used.trimmed:
+            console.line(f"{count(used.trimmed)} had thoughts, markup or phrases around the description taken off")
+        if used.without_temperature:
+            console.line(f"{count(used.without_temperature)} were asked without a temperature: the model takes none")
+
+
+def _tell_missing(console: Console, result: "Result") -> None:
+    """Tell which questions have no description, of what status they are, and what to change."""
+    statuses = {status: number for status, number in result.statuses.items() if status != "ok"}
+    counted = ", ".join(f"{count(number)} {status}" for status, number in statuses.items())
+    console.line(f"{count(len(result.missing))} questions have no description ({counted}):")
+    for d in result.missing[:SHOWN]:
+        console.line(f"  {d.class_name}: {d.question} ({d.status})")
+    if len(result.missing) > SHOWN:
+        console.line(f'  and {count(len(result.missing) - SHOWN)} more: see "tgr show {result.path}"')
+    if result.undescribed:
+        named = ", ".join(result.undescribed[:SHOWN])
+        more = f" and {count(len(result.undescribed) - SHOWN)} more" if len(result.undescribed) > SHOWN else ""
+        console.line(f'without any description, which "tgr embed" will refuse: {named}{more}')
+    if result.advice:
+        console.line(f"to have more described, {result.advice}; what is described is not asked again")

@@ -15,6 +15,7 @@ from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.answers import answers_file
 from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.fruitless import advice, what_to_change
 from tgr_cli.text.generators import Description, Stored, Template
 from tgr_cli.text.importers import Imported
 from tgr_cli.text.llm import INSTRUCTION, Estimate, LanguageModel, Usage
@@ -63,7 +64,8 @@ class Config:
 class Result:
     """What was written: where, from which source, the descriptions in the order of the file.
 
-    `usage` is what a language model's answers took, None for other sources.
+    `usage` is what a language model's answers took, None for other sources; `advice` is what to change where some
+    questions have no description.
     """
 
     path: Path
@@ -71,6 +73,19 @@ class Result:
     classes: tuple[str, ...]
     descriptions: tuple[Description, ...]
     usage: Usage | None = None
+    advice: str = ""
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Return how many questions have each status, ok first."""
+        counted = Counter(described.status for described in self.descriptions)
+        return {status: counted[status] for status in sorted(counted, key=lambda s: (s != "ok", s))}
+
+    @property
+    def undescribed(self) -> tuple[str, ...]:
+        """Return the names of the classes that have no description at all, in their order."""
+        known = {described.class_index for described in self.descriptions if described.status == "ok"}
+        return tuple(name for index, name in enumerate(self.classes) if index not in known)
 
     @property
     def missing(self) -> tuple[Description, ...]:
@@ -109,9 +124,16 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     described = tuple(sorted(model.describe(classes, reporter)))
     questions = hashlib.sha256("\n".join(prompts.questions).encode()).hexdigest()
     extra |= {"llm": config.endpoint.model, "questions": questions, "instruction": INSTRUCTION}
-    extra |= {"answers": dict(sorted(Counter(d.status for d in described).items()))}
+    statuses = Counter(d.status for d in described)
+    if not statuses["ok"]:
+        raise TgrError(f"{what_to_change(config.endpoint, statuses)}; the answers are kept in {model.kept}")
+    extra |= {"answers": dict(sorted(statuses.items()))}
+    usage = model.usage(classes)
+    if usage.without_temperature:
+        extra["without_temperature"] = usage.without_temperature
     result = _write(config, source, classes, described, inputs | {"questions": questions}, extra)
-    return replace(result, usage=model.usage(classes))
+    missing = {status: number for status, number in statuses.items() if status != "ok"}
+    return replace(result, usage=usage, advice=advice(config.endpoint, missing) if missing else "")
 
 
 def _path(config: Config) -> Path:

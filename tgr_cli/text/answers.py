@@ -10,23 +10,26 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tgr_cli.errors import TgrError
+from tgr_cli.text.sentence import sentence
 
-STATUSES = ("ok", "empty", "truncated", "refused")
+STATUSES = ("ok", "empty", "truncated", "refused", "thoughts", "unusable")
+RULES = 1  # of what is taken as a description: an answer kept under older ones is read again
 MOST_ASKED = 3  # times: what is answered emptily, cut short or not at all is asked again at most twice
 SYNC_EVERY = 1.0  # seconds: what a power cut may take; a killed process loses nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a server said to a question: a status of STATUSES, the cleaned text, tokens, and what cleaning took.
+    """What a server said to a question: a status of STATUSES, the description or else its words, and the tokens.
 
-    `max_tokens` is how long it was allowed to be.
+    `max_tokens` is how long it was allowed to be; `removed`, `trimmed` and `cut` count the characters that were no
+    text, were thoughts, markup or phrases, and were too many. `with_temperature` tells whether one was sent.
     """
 
     key: str
@@ -37,15 +40,19 @@ class Answer:
     tokens_out: int = 0
     removed: int = 0
     cut: int = 0
+    trimmed: int = 0
+    with_temperature: bool = True
+    rules: int = 0
 
 
-def question_key(*, model: str, prompt: str, sample: int, temperature: float) -> str:
+def question_key(*, model: str, prompt: str, sample: int, temperature: float | None) -> str:
     """Return what an answer is kept under: equal for equal questions to one model, whatever server it runs on.
 
     The prompt is the whole text that is sent: a question that is reworded is another one, and the rest stay answered.
     The limit of an answer's length is no part of it: one that came to its end is as good under a higher limit.
     """
-    said = {"model": model, "prompt": prompt, "sample": sample, "temperature": float(temperature)}
+    sent = None if temperature is None else float(temperature)
+    said = {"model": model, "prompt": prompt, "sample": sample, "temperature": sent}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -96,6 +103,11 @@ class Answers:
     def to(self, key: str) -> list[Answer]:
         """Return what was answered to a question, in the order of arrival."""
         return self._given.get(key, [])
+
+    @property
+    def any_described(self) -> bool:
+        """Return whether any answer so far is a description."""
+        return any(answer.status == "ok" for given in self._given.values() for answer in given)
 
     def settled(self, key: str, max_tokens: int) -> bool:
         """Return whether a question need not be asked: it has an answer, or was asked often enough with this limit."""
@@ -152,9 +164,18 @@ def _parsed(line: bytes) -> Answer | None:
         said = json.loads(line)
         if said["sha256"] != _checksum(json.dumps(said["answer"], sort_keys=True)):
             return None
-        return Answer(**said["answer"])
+        return _by_todays_rules(Answer(**said["answer"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _by_todays_rules(answer: Answer) -> Answer:
+    """Return an answer as it would be kept today: older versions kept thoughts and markup as descriptions."""
+    if answer.rules >= RULES or answer.status != "ok":
+        return answer
+    found = sentence(answer.text)
+    text = found.text if found.status == "ok" else answer.text
+    return replace(answer, status=found.status, text=text, trimmed=answer.trimmed + found.trimmed, rules=RULES)
 
 
 def _checksum(body: str) -> str:

@@ -1,17 +1,24 @@
 """Many questions at once: a few workers take them in turn, and keep every answer before they ask the next one."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
-from tgr_cli.text.answers import Answer, Answers
+from tgr_cli.text.answers import RULES, Answer, Answers
 from tgr_cli.text.cleaning import clean
-from tgr_cli.text.client import Client, NoAnswerError, Reply
+from tgr_cli.text.client import Client
+from tgr_cli.text.completion import Reply
 from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.failures import NoAnswerError
+from tgr_cli.text.fruitless import what_to_change
 from tgr_cli.text.llm import Question
+from tgr_cli.text.sentence import sentence
 
 GIVE_UP = 10  # questions in a row without an answer: the server is down, or not what it is taken for
+NEVER_ANSWERED = 3  # the same, where it never gave an answer
+FRUITLESS = 10  # questions in a row that bring no description, where none did before: more would be paid for nothing
 
 
 def ask_all(
@@ -40,10 +47,12 @@ class _Asking:
         self.answers = answers
         self.reporter = reporter
         self.failed: dict[str, str] = {}
+        self.without: Counter[str] = Counter()  # questions without a description, by status
+        self.described = answers.any_described
         self.done = self.in_a_row = self.tokens_in = self.tokens_out = 0
 
     async def run(self, questions: Iterator[Question]) -> None:
-        async with Client(self.endpoint, self.key) as client, asyncio.TaskGroup() as workers:
+        async with Client(self.endpoint, self.key, self.reporter.note) as client, asyncio.TaskGroup() as workers:
             for _ in range(min(self.endpoint.concurrency, self.total)):
                 workers.create_task(self.work(client, questions))
 
@@ -53,31 +62,48 @@ class _Asking:
                 while not self.answers.settled(question.key, self.endpoint.max_tokens):
                     self.keep(question, await client.ask(question.prompt))
                 self.in_a_row = 0
+                self.refuse_fruitless(self.answers.to(question.key)[-1].status)
             except NoAnswerError as error:
                 self.failed[question.key] = error.reason
                 self.in_a_row += 1
-                if self.in_a_row >= GIVE_UP:
+                if self.in_a_row >= (GIVE_UP if client.answered or self.described else NEVER_ANSWERED):
                     raise TgrError(
-                        f"{GIVE_UP} questions in a row got no answer from {self.endpoint.url} ({error.reason}); the "
-                        f"answers before are kept in {self.answers.path}: run the same command again to go on"
+                        f"{self.in_a_row} questions in a row got no answer from {self.endpoint.url} ({error.reason}); "
+                        f"the answers before are kept in {self.answers.path}: run the same command again to go on"
                     ) from error
             self.done += 1
             self.reporter.progress("asking", self.done, self.total, self.so_far())
 
+    def refuse_fruitless(self, status: str) -> None:
+        """Raise TgrError where no question so far has brought a description, and enough were asked to say so."""
+        if status == "ok":
+            self.described = True
+        else:
+            self.without[status] += 1
+        if not self.described and self.without.total() >= FRUITLESS:
+            raise TgrError(
+                f"{what_to_change(self.endpoint, self.without)}; no more was asked, and what was answered is kept in "
+                f"{self.answers.path}"
+            )
+
     def keep(self, question: Question, reply: Reply) -> None:
-        cleaned = clean(reply.text, self.key)
+        found = sentence(reply.text, self.key)
         self.tokens_in += reply.tokens_in
         self.tokens_out += reply.tokens_out
+        status = _status(reply, found.status)
         self.answers.add(
             Answer(
                 key=question.key,
-                status=_status(reply, cleaned.text),
-                text=cleaned.text,
+                status=status,
+                text=found.text if status == "ok" else clean(reply.text, self.key).text,
                 max_tokens=self.endpoint.max_tokens,
                 tokens_in=reply.tokens_in,
                 tokens_out=reply.tokens_out,
-                removed=cleaned.removed,
-                cut=cleaned.cut,
+                removed=found.removed,
+                cut=found.cut,
+                trimmed=found.trimmed,
+                with_temperature=reply.with_temperature,
+                rules=RULES,
             )
         )
 
@@ -87,9 +113,12 @@ class _Asking:
         return tokens if cost is None else f"{tokens}, cost {cost:.2f}"
 
 
-def _status(reply: Reply, text: str) -> str:
+def _status(reply: Reply, status: str) -> str:
+    """Return what became of a reply whose text has this status: how it ended comes first, then what it holds."""
     if reply.refused:
         return "refused"
     if reply.finish == "length":
         return "truncated"
-    return "ok" if text else "empty"
+    if status == "empty" and reply.tool_call:
+        return "unusable"
+    return "thoughts" if status == "empty" and reply.thoughtful else status

@@ -12,8 +12,6 @@ SHORTEST_SECRET = 8  # characters; keys have dozens
 # late would take hours for a megabyte of first characters.
 STRING_COMMAND = re.compile(r"(?:\x1b[PX^_\]]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 CONTROL_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?")
-# Reasoning models think aloud first. What is cut off before the thinking ends holds no answer.
-THINKING = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 # Control, format (direction marks, zero width), surrogate and private characters: nothing a sentence needs.
 NO_TEXT = ("Cc", "Cf", "Cs", "Co")
 
@@ -27,21 +25,25 @@ class Cleaned:
     cut: int = 0
 
 
+def plain_text(text: str) -> str:
+    """Return `text` without terminal commands and characters that are no text; its lines stay."""
+    plain = CONTROL_SEQUENCE.sub("", STRING_COMMAND.sub("", text))
+    return "".join(c for c in plain if c.isspace() or category(c) not in NO_TEXT)
+
+
 def clean(text: str, secret: str = "", longest: int = LONGEST) -> Cleaned:
     """Return `text` as one line of plain text, at most `longest` characters.
 
-    A leading block of thoughts goes, uncounted; so do terminal commands and characters that are no text, and `secret`
-    (the key, should a server send it back), counted. White space of any kind becomes one space. What is shorter than
-    SHORTEST_SECRET stays: it stands in for a key where none is needed, as "x" or "none", and words hold it.
+    Terminal commands and characters that are no text go, and so does `secret` (the key, should a server send it back);
+    they are counted. White space of any kind becomes one space. What is shorter than SHORTEST_SECRET stays: it stands
+    in for a key where none is needed, as "x" or "none", and words hold it.
     """
     if len(secret) < SHORTEST_SECRET:
         secret = ""
-    answer = THINKING.sub("", text)
-    plain = CONTROL_SEQUENCE.sub("", STRING_COMMAND.sub("", answer))
-    plain = "".join(c for c in plain if c.isspace() or category(c) not in NO_TEXT)
+    plain = plain_text(text)
     # After the rest: what was taken out may have stood between the secret's letters.
     public = plain.replace(secret, "[key]") if secret else plain
-    removed = len(answer) - len(plain) + (len(plain.replace(secret, "")) < len(plain) if secret else 0)
+    removed = len(text) - len(plain) + (len(plain.replace(secret, "")) < len(plain) if secret else 0)
     line = " ".join(public.split())
     if len(line) <= longest:
         return Cleaned(text=line, removed=removed)

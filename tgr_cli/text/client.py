@@ -5,11 +5,11 @@ The protocol is OpenAI's chat completions, which vLLM, Ollama, llama.cpp, LM Stu
 
 import asyncio
 import json
+import math
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,51 +17,42 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from tgr_cli.errors import TgrError
+from tgr_cli.text import completion, failures, server_words, waits
 from tgr_cli.text.cleaning import clean
-from tgr_cli.text.endpoint import OWN_KEY, Endpoint
+from tgr_cli.text.completion import Reply
+from tgr_cli.text.endpoint import Endpoint
+from tgr_cli.text.failures import BUSY_TRIES, UNUSABLE_TRIES, NoAnswerError, RefusedError
+from tgr_cli.text.request import Request
 
 LARGEST_ANSWER = 2**20  # bytes of a response's body
-BUSY_TRIES = 8  # of a question to a server that is busy, down or unreachable
-UNUSABLE_TRIES = 3  # of a question whose answer never ends, is too large, no JSON, or a redirect
+LARGEST_STREAM = 2**24  # bytes of a stream of events, which has some 250 for each token
+LARGEST_LIST = 2**22  # bytes of a list of models
 LONGEST_WAIT = 60.0  # seconds between two tries, where the server names none
-LONGEST_RETRY_AFTER = 300.0  # seconds: a question that is to wait for longer is left to the next run
+LOOK_AROUND = 5.0  # seconds that a list of models may take
+SPEAK_EVERY = 10.0  # seconds between two notes on what is waited for
 MINUTE = 61.0  # seconds; the one more keeps delays on the way from putting two minutes' requests into one
-BUSY = {408, 409, 425, 429}  # and 5xx
 FILTERED = {"content_filter", "content_policy_violation"}  # error codes of a 400 that is about one prompt
 TOLD = 200  # characters of a server's own words in a message
-
-
-class NoAnswerError(Exception):
-    """A try that brought no answer: why, how many tries such a question has, and the wait that the server asks for."""
-
-    def __init__(self, reason: str, tries: int, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.tries = tries
-        self.wait = wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What the model said, how it ended (`finish` is the protocol's finish_reason), and the tokens that took."""
-
-    text: str
-    finish: str
-    refused: bool
-    tokens_in: int
-    tokens_out: int
+SEARCHED = 4000  # bytes of an error in which a wait is looked for
 
 
 class Client:
     """One pool of connections to a server, for as long as the `async with` block runs.
 
     The key stands in the Authorization header alone. Redirects are not followed, so that it goes to no other host.
+    The first question goes alone until the server has taken or refused it: what one refusal teaches, no other needs to.
+    `note` hears what is learned from a refusal, and what is waited for.
     """
 
-    def __init__(self, endpoint: Endpoint, key: str) -> None:
+    def __init__(self, endpoint: Endpoint, key: str, note: Callable[[str], None] = lambda text: None) -> None:
         self.endpoint = endpoint
-        self.tries = 0
+        self.answered = False
+        self._note = note
+        self._noted = -SPEAK_EVERY
         self._key = key
+        self._request = Request(endpoint)
+        self._first = asyncio.Lock()
+        self._tried = False
         self._reached = False
         self._next = 0.0
         self._starting = asyncio.Lock()
@@ -116,23 +107,98 @@ class Client:
             retry=retry_if_exception_type(NoAnswerError),
             stop=_used_up,
             wait=self._wait,
+            before_sleep=self._speak,
             reraise=True,
             sleep=asyncio.sleep,
         )
         return await retrying(self._try, prompt)
 
     def _wait(self, state: RetryCallState) -> float:
-        assert state.outcome is not None
-        error = state.outcome.exception()
-        assert isinstance(error, NoAnswerError)
+        error = _failure(state)
         return self._patience(state) if error.wait is None else error.wait
 
+    def _speak(self, state: RetryCallState) -> None:
+        """Tell what is waited for, at most every SPEAK_EVERY seconds: many questions wait for the same."""
+        error, now = _failure(state), time.monotonic()
+        if now - self._noted < SPEAK_EVERY:
+            return
+        self._noted = now
+        assert state.next_action is not None
+        wait = max(1, math.ceil(state.next_action.sleep))
+        self._note(
+            f"{self.endpoint.host}: {error.reason}; asked again in {wait:,} s, {state.attempt_number} of {error.tries} "
+            "tries are made"
+        )
+
     async def _try(self, prompt: str) -> Reply:
+        async with self._alone_at_first():
+            while True:
+                sent = self._request.content(prompt)
+                try:
+                    reply = await self._ask_once(sent)
+                except RefusedError as refusal:
+                    learned = self._request.learn(refusal.told, sent)
+                    if learned is None:
+                        raise refusal.error from None
+                    for what in learned:
+                        self._note(f"{self.endpoint.model} is asked {what}: {self._told(refusal.told.words)}")
+                else:
+                    self.answered = True
+                    return replace(reply, with_temperature="temperature" in sent)
+
+    @asynccontextmanager
+    async def _alone_at_first(self) -> AsyncIterator[None]:
+        """Let one try through, and all others once it is over."""
+        if self._tried:
+            yield
+            return
+        async with self._first:
+            alone = not self._tried
+            if alone:
+                try:
+                    yield
+                finally:
+                    self._tried = True
+        if not alone:
+            yield
+
+    async def _ask_once(self, sent: dict[str, Any]) -> Reply:
+        status, headers, body, reason = await self._send(sent)
+        if status == 200:
+            if headers.get("content-encoding", "identity") != "identity":
+                raise NoAnswerError("a compressed answer, which was not asked for", UNUSABLE_TRIES)
+            try:
+                return completion.read(body, headers)
+            except completion.NoCompletionError as error:
+                raise NoAnswerError(self._no_completion(str(error), body, headers), UNUSABLE_TRIES) from error
+            except completion.ToldError as error:
+                told, status = error.told, error.told.status or 502
+                said = f"an error in a 200: {self._told(told.words or told.code)}"
+        else:
+            told = server_words.told(body, headers, reason)
+            said = f"HTTP {status}" + (f": {self._told(told.words)}" if told.words else "")
+        if FILTERED & set(told.code.split()):
+            return Reply(text="", finish="content_filter", refused=True, tokens_in=0, tokens_out=0)
+        if failures.is_unknown_address(status, told):
+            raise failures.unknown_address(self.endpoint, said, *await self._models())
+        wait = waits.wait_for(f"{told.words} {body[:SEARCHED].decode('utf-8', 'replace')}", headers)
+        to = self._told(headers.get("location", ""))
+        has_key = bool(self._key)
+        refusal = failures.failure(self.endpoint, status, told, said, wait=wait, to=to, has_key=has_key)
+        raise RefusedError(told, refusal)
+
+    def _no_completion(self, what: str, body: bytes, headers: httpx.Headers) -> str:
+        """Return what a body is instead of a chat completion, with its own words where it is a page."""
+        if body.lstrip()[:1] != b"<":
+            return what
+        page = self._told(server_words.told(body, headers).words)
+        return f'a web page ("{page}") instead of a chat completion; --base-url ends in /v1 on most servers'
+
+    async def _send(self, sent: dict[str, Any]) -> tuple[int, httpx.Headers, bytes, str]:
         await self._turn()
-        self.tries += 1
         try:
             async with asyncio.timeout(self.endpoint.timeout):
-                status, headers, body = await self._post(prompt)
+                return await self._post(sent)
         except TimeoutError as error:
             raise NoAnswerError(f"no whole answer within {self.endpoint.timeout:g} s", UNUSABLE_TRIES) from error
         except httpx.TimeoutException as error:
@@ -140,12 +206,10 @@ class Client:
             raise NoAnswerError(f"no answer within {self.endpoint.timeout:g} s", UNUSABLE_TRIES) from error
         except httpx.TransportError as error:
             self._refuse_unreached(error)
-            raise NoAnswerError(f"the connection broke ({self._told(str(error))})", BUSY_TRIES) from error
-        if status != 200:
-            return self._not_ok(status, headers, body)
-        if headers.get("content-encoding", "identity") != "identity":
-            raise NoAnswerError("a compressed answer, which was not asked for", UNUSABLE_TRIES)
-        return _reply(body)
+            reason = f"the connection broke ({self._told(str(error))})"
+            if not self._reached and self._url.scheme == "http":
+                raise NoAnswerError(f"{reason}; does it want https:// in --base-url?", UNUSABLE_TRIES) from error
+            raise NoAnswerError(reason, BUSY_TRIES) from error
 
     async def _turn(self) -> None:
         """Wait until --requests-per-minute allows another request: they are spread evenly, with no bursts."""
@@ -156,16 +220,7 @@ class Client:
         self._next = turn + MINUTE / self.endpoint.requests_per_minute
         await asyncio.sleep(turn - now)
 
-    async def _post(self, prompt: str) -> tuple[int, httpx.Headers, bytes]:
-        endpoint = self.endpoint
-        # OpenAI's newer models know the new name of the limit only, other servers the old one.
-        limit = "max_completion_tokens" if endpoint.is_openai else "max_tokens"
-        content = {
-            "model": endpoint.model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": endpoint.temperature,
-            limit: endpoint.max_tokens,
-        }
+    async def _post(self, sent: dict[str, Any]) -> tuple[int, httpx.Headers, bytes, str]:
         # httpcore hands one idle connection to every request that waits for one, and all but the first come back and
         # wait again: with 64 at once each did so 14 times. So requests start one after the other.
         await self._starting.acquire()
@@ -176,104 +231,50 @@ class Client:
                 if event.startswith("connection.connect") or event.endswith("send_request_headers.started"):
                     starting.close()
 
-            async with self._http.stream("POST", self._url, json=content, extensions={"trace": under_way}) as response:
+            async with self._http.stream("POST", self._url, json=sent, extensions={"trace": under_way}) as response:
                 self._reached = True
-                body = bytearray()
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > LARGEST_ANSWER:
-                        raise NoAnswerError(f"an answer of more than {LARGEST_ANSWER:,} bytes", UNUSABLE_TRIES)
-                return response.status_code, response.headers, bytes(body)
+                streamed = "event-stream" in response.headers.get("content-type", "")
+                body = await _bounded(response, LARGEST_STREAM if streamed else LARGEST_ANSWER)
+                return response.status_code, response.headers, body, response.reason_phrase
+
+    async def _models(self) -> tuple[list[str], str]:
+        """Return the models that the server lists and the base URL at which it does, none and "" where it does not."""
+        url = self.endpoint.url
+        for base in dict.fromkeys((url, f"{url}/v1") if not url.endswith("/v1") else (url, url.removesuffix("/v1"))):
+            try:
+                async with asyncio.timeout(LOOK_AROUND), self._http.stream("GET", f"{base}/models") as response:
+                    listed = json.loads(await _bounded(response, LARGEST_LIST))["data"]
+                    names = [self._told(str(model["id"])) for model in listed]
+            except (httpx.HTTPError, TimeoutError, NoAnswerError, ValueError, TypeError, KeyError, RecursionError):
+                continue
+            if names:
+                return names, base
+        return [], ""
 
     def _refuse_unreached(self, error: httpx.TransportError) -> None:
         """Raise TgrError where no server has answered yet: waiting for one that may not be there helps nobody."""
-        if not self._reached and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            raise TgrError(
-                f"nothing answers at {self.endpoint.url} ({self._told(str(error)) or 'no connection in time'}); "
-                "start the server, or name another with --base-url"
-            ) from error
-
-    def _not_ok(self, status: int, headers: httpx.Headers, body: bytes) -> Reply:
-        """Return the refusal that a filter's 400 is; raise NoAnswerError or TgrError for any other status but 200."""
-        message, code = _error(body)
-        said = f"HTTP {status}" + (f": {self._told(message)}" if message else "")
-        if status in BUSY or status >= 500:
-            if code == "insufficient_quota":
-                raise TgrError(f"{self.endpoint.host} sells no more answers to this key ({said}); see to its account")
-            wait = _retry_after(headers)
-            if wait is not None and wait > LONGEST_RETRY_AFTER:
-                raise NoAnswerError(f"{said}, and to be asked again in {wait:,.0f} s", tries=1)
-            raise NoAnswerError(said, BUSY_TRIES, wait)
-        if status < 300:
-            raise NoAnswerError(f"{said}, where 200 is an answer", UNUSABLE_TRIES)
-        if status < 400:
-            raise NoAnswerError(f"{said}, a redirect, which is not followed; name the place itself", UNUSABLE_TRIES)
-        if code in FILTERED:
-            return Reply(text="", finish="content_filter", refused=True, tokens_in=0, tokens_out=0)
-        asked, model = self.endpoint.url, self.endpoint.model
-        if status == 401:
-            told = "refuses the key" if self._key else "wants a key"
-            raise TgrError(f"{asked} {told} ({said}); set {OWN_KEY} to one that it takes")
-        if status == 403:
-            raise TgrError(f'{asked} does not allow this ({said}); ask for access to "{model}", or take another --llm')
-        if status == 404:
-            raise TgrError(f'{asked} has no model "{model}" or no such address ({said}); check --llm and --base-url')
-        raise TgrError(f"{asked} does not take the request ({said}); check --llm, --temperature and --max-tokens")
+        if not self._reached and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+            raise failures.unreached(self.endpoint, error, self._told(str(error))) from error
 
     def _told(self, text: str) -> str:
         return clean(text, self._key, TOLD).text
 
 
-def _used_up(state: RetryCallState) -> bool:
+async def _bounded(response: httpx.Response, largest: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > largest:
+            raise NoAnswerError(f"an answer of more than {largest:,} bytes", UNUSABLE_TRIES)
+    return bytes(body)
+
+
+def _failure(state: RetryCallState) -> NoAnswerError:
     assert state.outcome is not None
     error = state.outcome.exception()
-    return isinstance(error, NoAnswerError) and state.attempt_number >= error.tries
+    assert isinstance(error, NoAnswerError)
+    return error
 
 
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds that a Retry-After header asks for (a number or a date, RFC 9110), None where none does."""
-    said = headers.get("retry-after", "").strip()
-    try:
-        return max(0.0, float(said)) if said.isdigit() else max(0.0, _seconds_until(parsedate_to_datetime(said)))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _seconds_until(moment: datetime) -> float:
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (zoned - datetime.now(UTC)).total_seconds()
-
-
-def _error(body: bytes) -> tuple[str, str]:
-    """Return the message and code of an error's body, empty where it holds none."""
-    try:
-        error = json.loads(body)["error"]
-        if isinstance(error, str):
-            return error, ""
-        return str(error.get("message") or ""), str(error.get("code") or "")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return "", ""
-
-
-def _reply(body: bytes) -> Reply:
-    try:
-        said: Any = json.loads(body)
-        choice = said["choices"][0]
-        message, usage = choice["message"], said.get("usage") or {}
-        text, refusal = message.get("content"), message.get("refusal")
-        finish = choice.get("finish_reason") or ""
-        if not isinstance(text, str | None) or not isinstance(finish, str):
-            raise TypeError
-        return Reply(
-            text=text or "",
-            finish=finish,
-            refused=bool(refusal) or finish == "content_filter",
-            tokens_in=_tokens(usage.get("prompt_tokens")),
-            tokens_out=_tokens(usage.get("completion_tokens")),
-        )
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise NoAnswerError("an answer that is no chat completion in JSON", UNUSABLE_TRIES) from error
-
-
-def _tokens(count: Any) -> int:
-    return count if isinstance(count, int) and 0 <= count < 2**31 else 0
+def _used_up(state: RetryCallState) -> bool:
+    return state.attempt_number >= _failure(state).tries

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 from tgr_cli.errors import TgrError
@@ -13,20 +14,31 @@ OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4o-mini"
 OWN_KEY, OPENAI_KEY = "TGR_LLM_API_KEY", "OPENAI_API_KEY"
 KEY = re.compile(r"[!-~]+")
+LIMIT_NAMES = (
+    "max_tokens",
+    "max_completion_tokens",
+)  # of an answer's length, in the protocol: the old name, the new one
+DEFAULT_TEMPERATURE = 1.0  # the protocol's own, which a model takes where none is sent
+# What a client adds to a base URL; with it the address is one of a single operation.
+OPERATIONS = re.compile(
+    r"/(?:chat/completions|completions|responses|models|embeddings|messages|api/(?:chat|generate|tags))/*\Z"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """A model behind an OpenAI-compatible server, and how it is asked.
 
-    None takes OpenAI's server and, there, OPENAI_MODEL. `temperature` and `max_tokens` go with every request;
-    `timeout` is the longest a whole answer may take, in seconds; prices are for a million tokens.
+    None takes OpenAI's server and, there, OPENAI_MODEL. `temperature` (None: not sent) and `max_tokens` go with every
+    request, the latter as `max_tokens_name` (None: found out); `timeout` is the longest a whole answer may take, in
+    seconds; prices are for a million tokens.
     """
 
     base_url: str | None = None
     llm: str | None = None
-    temperature: float = 1.0
+    temperature: float | None = DEFAULT_TEMPERATURE
     max_tokens: int = 256
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
     samples_per_question: int = 1
     concurrency: int = 8
     requests_per_minute: int | None = None
@@ -49,6 +61,8 @@ class Endpoint:
         for name, lowest in (("max_tokens", 1), ("samples_per_question", 1), ("concurrency", 1)):
             if getattr(self, name) < lowest:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is meant")
+        if self.max_tokens_name not in (None, *LIMIT_NAMES):
+            raise TgrError(f'--max-tokens-name "{self.max_tokens_name}" is none of {", ".join(LIMIT_NAMES)}')
         if self.requests_per_minute is not None and self.requests_per_minute < 1:
             raise TgrError(f"--requests-per-minute is {self.requests_per_minute}, where 1 or more is meant")
         for name, highest in (("temperature", 2.0), ("timeout", 86400.0), ("price_in", 1e6), ("price_out", 1e6)):
@@ -129,3 +143,8 @@ def _check_url(url: str) -> None:
         )
     if not known or not url.isascii() or not url.isprintable() or " " in url:
         raise TgrError(f'--base-url "{url}" is no address of a server; give one such as http://localhost:8000/v1')
+    operation = OPERATIONS.search(parts.path)
+    if operation:
+        base = url.rstrip("/").removesuffix(operation[0].rstrip("/"))
+        base += "/v1" if operation[0].startswith("/api/") else ""  # Ollama's own API, beside the common one
+        raise TgrError(f"--base-url {url} is the address of one operation, which tgr adds itself; give {base}")

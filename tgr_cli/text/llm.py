@@ -52,7 +52,11 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What all kept answers to these questions took, earlier runs included; cleaned and cut answers among them."""
+    """What all kept answers to these questions took, earlier runs included.
+
+    `cleaned` and `cut` answers had characters that are no text, or too many; `trimmed` ones had thoughts, markup or
+    phrases around the description; `without_temperature` ones were asked without it, as their model takes none.
+    """
 
     answers: int
     tokens_in: int
@@ -60,6 +64,8 @@ class Usage:
     cost: float | None
     cleaned: int
     cut: int
+    trimmed: int
+    without_temperature: int
 
 
 @final
@@ -129,6 +135,8 @@ class LanguageModel(Generator):
             cost=self.endpoint.cost(tokens_in, tokens_out),
             cleaned=sum(a.removed > 0 for a in given),
             cut=sum(a.cut > 0 for a in given),
+            trimmed=sum(a.trimmed > 0 for a in given),
+            without_temperature=sum(not a.with_temperature for a in given),
         )
 
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:

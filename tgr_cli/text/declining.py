@@ -1,0 +1,63 @@
+"""Whether a model declines to describe, or asks back, in words rather than by the protocol.
+
+Only the start of an answer counts, and only what is said by "I" or to "you": a description may well say that
+something "can't be folded", or that a sign reads "I'm sorry".
+"""
+
+import re
+
+from tgr_cli.text.phrases import straight
+
+ADVERBS = (
+    r"(?:currently|really|actually|simply|directly|just|also|physically|safely|ethically|legally|still|not|personally|"
+    r"possibly|in good conscience|be able to|able to)"
+)
+VERBS = (
+    r"(?:help|assist|provide|describe|do (?:that|this|so|it)|answer|comply|fulfil|generate|create|see|view|access|"
+    r"discuss|talk|share|give|offer|engage|continue|respond|process|support|identify|recogni[sz]e|determine|browse|tell|"
+    r"write|produce|complete|think|feel|have|know|understand|find|participate|speak|say|satisfy|perform|open|display|"
+    r"show|analy[sz]e|verify|look|perceive|accept|agree|reply|accommodate|facilitate|confirm|promote|depict|be of)"
+)
+CANNOT = r"(?:can't|cannot|can not|couldn't|could not|won't|will not|wouldn't|don't|do not|didn't|did not)"
+OPENING = r"\A\W{0,3}(?:(?:oh|hmm|well|no|unfortunately|regrettably|sadly|however|hi|hello)\b[,.!]?\s+){0,2}"
+# One way of declining a line; `I` below stands for "I" and "we".
+WAYS = (
+    r"(?:I(?:'m| am|'re| are) (?:\w+ )?)?sorry(?:[,.!;:—]|\s[–—-]|\s(?:but|i|we|that|for|about|to)\b|\s*\Z)",
+    r"(?:I |my |our )?(?:\w+ )?apolog(?:y|ies|i[sz]e)\b",
+    r"I(?:'m| am|'re| are) (?:\w+ )?(?:afraid|unable|not able|here to (?:help|provide|assist))",
+    r"I(?:'m| am|'re| are) (?:\w+ )?not (?:sure|certain|familiar|aware|allowed|permitted|comfortable|capable|designed)",
+    r"I(?:'m| am|'re| are) (?:\w+ )?not (?:programmed|trained|in a position|equipped)",
+    r"I(?:'m| am|'re| are) (?:\w+ )?an? (?:ai|artificial|language|large language|text|chat|virtual|machine|computer)",
+    rf"I(?:'m| am)? ?{CANNOT}(?: {ADVERBS}){{0,2}} {VERBS}\b",
+    r"I(?:'d| would)? (?:rather|prefer) not\b",
+    r"I (?:can't|cannot)\W*\Z",
+    r"I (?:can only|(?:must )?(?:\w+ )?(?:decline|refuse)|lack|have no)\b",
+    r"I (?:haven't|have not|regret|(?:would )?need (?:more|additional|further|some|the)|require (?:more|additional))\b",
+    r"(?:could|can|would) you (?:please |kindly )?(?:provide|clarify|share|specify|upload|describe|tell|give|be more)",
+    r"(?:could|can|would) you (?:please |kindly )?(?:elaborate|let me|rephrase)",
+    r"(?:please|kindly) (?:provide|clarify|specify|share|upload|give|let me know|rephrase|note that (?:i|as an))",
+    r"(?:it (?:seems|looks|appears)(?: like| that| as if)?|there (?:seems|appears) to be) (?:you\b|you'\w+)",
+    r"(?:it (?:seems|looks|appears)(?: like| that| as if)?|there (?:seems|appears) to be) (?:there(?:'s| is| was)? )?"
+    r"(?:no (?:image|photo|text|context|question)|an? (?:typo|mistake|misunderstanding|error)|"
+    r"(?:the|your) (?:image|photo|question|message|prompt|request))",
+    r"(?:there(?:'s| is| was) )?no (?:image|photo|picture|text|context|input)s?\b[^.\n]{0,40}"
+    r"(?:provided|attached|included|uploaded|given|available|was|were|to describe)",
+    r"(?:this|that|your|the) (?:request|question|query|prompt|content|response)\b[^.\n]{0,30}"
+    r"(?:violat|can't be|cannot be|blocked|not (?:allowed|appropriate|permitted|available)|against|unclear|filtered)",
+    r"(?:unable|not able|impossible) to \w+",
+    rf"(?:cannot|can't|can not|won't|will not) {VERBS}",
+    r"(?:request|content|response|access|message) (?:was |is |has been )?(?:denied|blocked|refused|filtered|removed)",
+    r"(?:n/?a|none|null|unknown|undefined|refused|no answer|no description|not (?:applicable|available))\W*\Z",
+)
+DECLINES = re.compile(OPENING + "(?:" + "|".join(way.replace("I", r"(?:i|we)") for way in WAYS) + ")", re.IGNORECASE)
+AS_AN_AI = re.compile(
+    r"(?:\A|[.!?]\s+|\n)\W{0,3}(?:unfortunately,? |(?:please )?note that |but )?as an? "
+    r"(?:ai\b|a\.i\.|artificial|(?:large )?language model|llm\b|text-based|virtual assistant|machine learning)",
+    re.IGNORECASE,
+)
+
+
+def declines(text: str) -> bool:
+    """Return whether `text` declines to describe, or asks back, instead of describing."""
+    plain = straight(text.strip())
+    return bool(DECLINES.match(plain) or AS_AN_AI.search(plain))

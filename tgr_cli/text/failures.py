@@ -1,0 +1,142 @@
+"""What a server's no means: another try, or the end of the run in a sentence with its own words and what to do."""
+
+import re
+from collections.abc import Sequence
+
+import httpx
+
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.text.endpoint import LIMIT_NAMES, OWN_KEY, Endpoint
+from tgr_cli.text.server_words import Told, no_more
+
+BUSY_TRIES = 8  # of a question to a server that is busy, down or unreachable
+UNUSABLE_TRIES = 3  # of a question whose answer never ends, is too large, no chat completion, or a redirect
+LONGEST_RETRY_AFTER = 300.0  # seconds: a question that is to wait for longer is left to the next run
+BUSY = {408, 409, 425, 429}  # and 5xx
+TOO_MUCH_TO_DO = {429, 503, 529}
+MODELS_NAMED = 8
+UNKNOWN_NAME = re.compile(r"name or service|nodename|name resolution|getaddrinfo|no address associated", re.IGNORECASE)
+UNKNOWN_MODEL = re.compile(
+    r"model.{0,80}(?:not found|does not exist|doesn't exist|not exist|unknown|no such|is not available|not loaded)"
+    r"|(?:no such|unknown|invalid) model",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class NoAnswerError(Exception):
+    """A try that brought no answer: why, how many tries such a question has, and the wait that the server asks for."""
+
+    def __init__(self, reason: str, tries: int, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.tries = tries
+        self.wait = wait
+
+
+class RefusedError(Exception):
+    """A server's refusal of a request: what it says, and the error that it is unless another request helps."""
+
+    def __init__(self, told: Told, error: Exception) -> None:
+        super().__init__(told.words)
+        self.told = told
+        self.error = error
+
+
+def failure(
+    endpoint: Endpoint, status: int, told: Told, said: str, *, wait: float | None, to: str, has_key: bool
+) -> NoAnswerError | TgrError:
+    """Return the error that a status other than 200 is: worth another try, or the end of the run.
+
+    `said` holds status and words as they may be shown, `wait` is in seconds, `to` is where a redirect leads.
+    """
+    if no_more(told, status, wait):
+        return TgrError(
+            f"{endpoint.host} has no more answers for this key ({said}); see to its account, or run the same command "
+            "again later, and it goes on where it is: waiting some minutes does not help"
+        )
+    if status in BUSY or status >= 500:
+        if wait is not None and wait > LONGEST_RETRY_AFTER:
+            return NoAnswerError(f"{said}, and to be asked again in {wait:,.0f} s", tries=1)
+        return NoAnswerError(f"busy: {said}" if status in TOO_MUCH_TO_DO else said, BUSY_TRIES, wait)
+    if status < 300:
+        return NoAnswerError(f"{said}, where 200 is an answer", UNUSABLE_TRIES)
+    if status < 400:
+        leads = f" to {to}" if to else ""
+        return NoAnswerError(
+            f"HTTP {status}, a redirect{leads}, which is not followed; name the place itself", UNUSABLE_TRIES
+        )
+    return _refused(endpoint, status, said, told, has_key)
+
+
+def is_unknown_address(status: int, told: Told) -> bool:
+    """Return whether a server knows no such model, or nothing at this address."""
+    return status in (404, 405) or (status in (400, 422) and bool(UNKNOWN_MODEL.search(f"{told.words} {told.code}")))
+
+
+def unknown_address(endpoint: Endpoint, said: str, models: Sequence[str], better_url: str) -> TgrError:
+    """Return what to say where the model or the address is unknown.
+
+    `models` are those that the server lists, `better_url` is where it lists them, "" for nowhere.
+    """
+    asked, model = endpoint.url, endpoint.model
+    if better_url and better_url != asked:
+        return TgrError(f"{asked} is no address of an API ({said}), but {better_url} is: give --base-url {better_url}")
+    if models and model not in models:
+        more = f" and {len(models) - MODELS_NAMED} more" if len(models) > MODELS_NAMED else ""
+        named = ", ".join(models[:MODELS_NAMED]) + more
+        return TgrError(
+            f'{asked} has no model "{model}" ({said}); name one that it has with --llm: {named}.'
+            f"{did_you_mean(model, models)}"
+        )
+    return TgrError(
+        f'{asked} has no model "{model}" or no such address ({said}); check --llm and --base-url, which ends in /v1 on '
+        "most servers"
+    )
+
+
+def _refused(endpoint: Endpoint, status: int, said: str, told: Told, has_key: bool) -> TgrError:
+    """Return what to say where no other try would mend what the server does not take."""
+    asked = endpoint.url
+    if status == 401:
+        what = "refuses the key" if has_key else "wants a key"
+        return TgrError(f"{asked} {what} ({said}); set {OWN_KEY} to one that it takes")
+    if status == 403:
+        return TgrError(
+            f'{asked} does not allow this ({said}); ask for access to "{endpoint.model}", or take another --llm'
+        )
+    return TgrError(f"{asked} does not take the request ({said}); {_advice(endpoint, told)}")
+
+
+def _advice(endpoint: Endpoint, told: Told) -> str:
+    """Return what to change, going by what the server names."""
+    said = f"{told.words} {told.parameter}".lower()
+    if "temperature" in said:
+        return f"it was asked with --temperature {endpoint.temperature:g}: take another one, or none"
+    if re.search(r"context (?:length|window|size)|too large|too long|exceed|at most", said):
+        return f"lower --max-tokens (now {endpoint.max_tokens:,})"
+    if any(name in said for name in LIMIT_NAMES):
+        return f"take another --max-tokens-name ({' or '.join(LIMIT_NAMES)}), or another --max-tokens"
+    return "check --llm, --temperature and --max-tokens"
+
+
+def unreached(endpoint: Endpoint, error: httpx.TransportError, told: str) -> TgrError:
+    """Return what to say where no server has answered yet; `told` is the error in the client's words."""
+    host, words = httpx.URL(endpoint.url).host, str(error)
+    if isinstance(error, httpx.ProxyError):
+        return TgrError(
+            f"the proxy on the way to {endpoint.url} does not let this through ({told}); see to HTTPS_PROXY, or set "
+            f"NO_PROXY={host} to go without"
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return TgrError(
+            f"the certificate of {host} is not trusted on this machine ({told}); name the file with its authority's "
+            "certificate as SSL_CERT_FILE"
+        )
+    if "SSL" in words or "TLS" in words:
+        return TgrError(f"{endpoint.host} does not speak https ({told}); try http:// in --base-url")
+    if UNKNOWN_NAME.search(words):
+        return TgrError(f'no machine is known by the name "{host}" ({told}); check --base-url, and the network')
+    return TgrError(
+        f"nothing answers at {endpoint.url} ({told or 'no connection in time'}); start the server, or name another "
+        "with --base-url"
+    )

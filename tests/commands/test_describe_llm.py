@@ -93,7 +93,10 @@ def test_from_the_offer_to_the_account(typed, monkeypatch: pytest.MonkeyPatch) -
         assert code == 0
         assert server.asked.total() == 24
         assert "18 llm descriptions of 10 classes" in out
-        assert "2 questions have no description:\n  zero: What is a zero? (refused)\n  zero: Who wrote zero?" in out
+        assert (
+            "2 questions have no description (2 refused):\n  zero: What is a zero? (refused)\n  zero: Who wrote zero?"
+            in out
+        )
         assert "24 answers took 720 tokens in and 240 out, cost 0.96\n18 were cleaned" in out
         # Everything is answered: no consent is needed, no key, and no server.
         monkeypatch.delenv("TGR_LLM_API_KEY")
@@ -104,6 +107,7 @@ def test_from_the_offer_to_the_account(typed, monkeypatch: pytest.MonkeyPatch) -
     assert (told["descriptions"], len(told["missing"])) == (18, 2)
     assert told["missing"][0] == {"class": "zero", "question": "What is a zero?", "sample": 0, "status": "refused"}
     used = {"answers": 24, "tokens_in": 720, "tokens_out": 240, "cost": 0.96, "cleaned": 18, "cut": 0}
+    used |= {"trimmed": 0, "without_temperature": 0}
     assert told["usage"] == used
     record = json.loads(store.run_record(OUT).read_text())
     assert record["usage"] == used

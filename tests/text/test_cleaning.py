@@ -21,9 +21,6 @@ from tgr_cli.text.cleaning import Cleaned, clean
         ("\x1bPq#0\x1b\\dog\x1b", Cleaned(text="dog", removed=8)),
         ("do\u202eg\u200b\x00\ud800", Cleaned(text="dog", removed=4)),
         ("naïve, 猫 and 🐶", Cleaned(text="naïve, 猫 and 🐶")),
-        ("<think>a cat?\nno</think>\n A dog.", Cleaned(text="A dog.")),
-        ("<think>a cat? no, a", Cleaned(text="")),
-        ("A <think> tag.", Cleaned(text="A <think> tag.")),
     ],
 )
 def test_what_is_kept_and_counted(text: str, cleaned: Cleaned) -> None:

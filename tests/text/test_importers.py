@@ -56,6 +56,19 @@ def test_json_and_what_does_not_match() -> None:
     ]
 
 
+def test_what_a_model_thinks_or_declines_is_no_description_of_a_file_either() -> None:
+    entries = {
+        "bar": ["<think>Hm.</think>A bar.", "I'm sorry, but I can't describe that.", "**Bar:** A bar, lying."],
+        "ring": ["A ring."],
+    }
+    rows, notes = imported("d.json", json.dumps(entries), ("bar", "ring"))
+    assert rows == [(0, "", "A bar."), (0, "", ""), (0, "", "A bar, lying."), (1, "", "A ring.")]
+    assert notes == [
+        "2 descriptions of d.json had thoughts, markup or phrases around them taken off",
+        "1 entries of d.json hold no description (1 refused), as 'I'm sorry, but I can't describe that.'",
+    ]
+
+
 def test_two_classes_of_one_name_share_and_it_is_said() -> None:
     rows, notes = imported("d.json", '{"bar": ["A bar."]}', ("bar", "bar"))
     assert rows == [(0, "", "A bar."), (1, "", "A bar.")]
@@ -102,24 +115,39 @@ def test_files_that_cannot_be_read() -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("dataset", "file", "notes"),
+    ("dataset", "file", "left_out", "notes"),
     [
-        ("cifar10", "cupl_cifar10_base.json", []),
-        ("cifar100", "cupl_cifar100_base.json", []),
+        ("cifar10", "cupl_cifar10_base.json", 0, ["1 descriptions of FILE had thoughts, markup or phrases"]),
+        (
+            "cifar100",
+            "cupl_cifar100_base.json",
+            1,
+            [
+                "2 descriptions of FILE had thoughts, markup or phrases",
+                "1 entries of FILE hold no description (1 refused), as 'I cannot describe an aquarium fish.'",
+            ],
+        ),
         (
             "imagenet",
             "cupl_imagenet_base.json.gz",
-            ['classes of one name have the same descriptions: "missile", "sunglasses"'],
+            9,
+            [
+                'classes of one name have the same descriptions: "missile", "sunglasses"',
+                "25 descriptions of FILE had thoughts, markup or phrases",
+                "9 entries of FILE hold no description (2 refused, 7 unusable), as '",
+            ],
         ),
     ],
 )
-def test_cupl_s_own_files(dataset: str, file: str, notes: list[str], shared_data: Path) -> None:
+def test_cupl_s_own_files(dataset: str, file: str, left_out: int, notes: list[str], shared_data: Path) -> None:
     heard = Heard()
     data = DataSource(dataset=dataset)
     result = describe.run(describe.Config(data=data, from_file=shared_data / "descriptions" / file), heard)
     # 30 sentences a class (data/README.md: CuPL)
-    assert (result.source, len(result.descriptions), result.missing) == ("imported", 30 * len(result.classes), ())
-    assert heard.notes == notes
+    assert (result.source, len(result.descriptions)) == ("imported", 30 * len(result.classes))
+    assert (len(result.missing), result.undescribed) == (left_out, ())
+    assert len(heard.notes) == len(notes)
+    assert all(told.startswith(note.replace("FILE", file)) for told, note in zip(heard.notes, notes, strict=True))
 
 
 @pytest.mark.shared

@@ -16,7 +16,7 @@ from llm_server import Behaviour, answer_to, serving
 
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
-from tgr_cli.text import client, prompts
+from tgr_cli.text import client, prompts, waits
 from tgr_cli.text.answers import Answers
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.generators import Description
@@ -148,8 +148,8 @@ def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: 
     # What was recorded is not asked again; what got no answer at all is, on the next run.
     assert again == found
     assert server.asked.total() - before == (5 * asked if status == "failed" else 0)
-    assert bool(heard.notes) == (status == "failed")
-    assert not heard.notes or "5 questions got no answer, as that about bar (" in heard.notes[0]
+    told = [note for note in heard.notes if "5 questions got no answer, as that about bar (" in note]
+    assert len(told) == (status == "failed")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,7 @@ def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: 
         (401, "wants a key (HTTP 401: no way"),
         (403, "does not allow this (HTTP 403: no way way way way way"),
         (404, 'has no model "toy" or no such address (HTTP 404'),
+        (402, "has no more answers for this key (HTTP 402: no way way"),
         (422, "check --llm, --temperature and --max-tokens"),
     ],
 )
@@ -168,7 +169,7 @@ def test_what_no_other_try_would_mend_stops_the_run_in_a_sentence(status: int, w
     assert words in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 500
-    assert server.asked.total() <= 2
+    assert server.asked.total() == 1
     assert not KEPT.exists()
 
 
@@ -236,7 +237,7 @@ def test_retry_after_is_honoured(form: str) -> None:
     ],
 )
 def test_retry_after_in_any_form(header: str, seconds: float | None) -> None:
-    assert client._retry_after(httpx.Headers({"Retry-After": header.encode()})) == seconds
+    assert waits.wait_for("", httpx.Headers({"Retry-After": header.encode()})) == seconds
 
 
 def test_no_answer_is_paid_twice() -> None:
@@ -310,9 +311,9 @@ def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving() as other, serving("redirect") as server:
         server.port, port = other.port, server.port  # the redirect leads to the other server
-        with pytest.raises(TgrError, match="HTTP 307, a redirect, which is not followed"):
+        with pytest.raises(TgrError, match=r"HTTP 307, a redirect to http://127.*, which is not followed"):
             described(f"http://127.0.0.1:{port}/v1", concurrency=1)
-    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (30, 0, 0)
+    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (9, 0, 0)  # three questions, three times
     assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
 
 

@@ -27,6 +27,8 @@ class Cleaned:
 
 def plain_text(text: str) -> str:
     """Return `text` without terminal commands and characters that are no text; its lines stay."""
+    if text.isprintable():  # none of NO_TEXT is: the usual sentence needs no second look
+        return text
     plain = CONTROL_SEQUENCE.sub("", STRING_COMMAND.sub("", text))
     return "".join(c for c in plain if c.isspace() or category(c) not in NO_TEXT)
 

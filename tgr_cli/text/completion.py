@@ -90,10 +90,12 @@ def _choice(said: dict[str, Any]) -> dict[str, Any] | None:
 def _refuse_broken_off(choice: dict[str, Any]) -> None:
     """Raise ToldError where the answer broke off half-way: what came before is no answer."""
     finish = str(choice.get("finish_reason") or "").lower()
-    if finish not in BROKEN_OFF:
+    if finish not in BROKEN_OFF and (finish or not choice.get("error")):
         return
     found = told_in({"error": choice.get("error")})
-    raise ToldError(found if found.words else Told(words=f"the answer broke off ({finish})", status=found.status))
+    raise ToldError(
+        found if found.words else Told(words=f"the answer broke off ({finish or 'error'})", status=found.status)
+    )
 
 
 def _reply(message: dict[str, Any], finish: Any, usage: Any) -> Reply:

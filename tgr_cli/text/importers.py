@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text.cleaning import clean
 from tgr_cli.text.generators import Description
+from tgr_cli.text.sentence import sentence
 
 CLASS, DESCRIPTION, QUESTION = "class", "description", "question"
 LARGEST = 2**26  # characters
+SHOWN = 80  # characters of an entry in a note
 NAMED = 10  # names in a note; the rest are counted
 
 
@@ -67,22 +70,37 @@ class Imported:
         twice = sorted({name for name in classes if classes.count(name) > 1})
         if twice:
             reporter.note(f"classes of one name have the same descriptions: {_named(twice)}")
-        changed = 0
+        changed = trimmed = 0
+        without: Counter[str] = Counter()
+        example = ""
         for index, (name, entry) in enumerate(zip(classes, entries, strict=True)):
             for number, text in enumerate(self.texts[str(entry)]):
-                cleaned = clean(text.text)
-                changed += bool(cleaned.removed or cleaned.cut)
+                found = sentence(text.text)
+                changed += bool(found.removed or found.cut)
+                trimmed += bool(found.trimmed)
+                without[found.status] += found.status != "ok"
+                example = example or (clean(text.text, longest=SHOWN).text if found.status != "ok" else "")
                 yield Description(
                     class_index=index,
                     number=number,
                     class_name=name,
                     question=clean(text.question).text,
-                    text=cleaned.text,
-                    status="ok" if cleaned.text else "empty",
+                    text=found.text,
+                    status=found.status,
                     source=self.name,
                 )
         if changed:
             reporter.note(f"{changed} descriptions of {self.path.name} were cleaned of control characters, or cut")
+        if trimmed:
+            reporter.note(
+                f"{trimmed} descriptions of {self.path.name} had thoughts, markup or phrases around them taken off"
+            )
+        left_out = {status: number for status, number in without.items() if number}
+        if left_out:
+            counted = ", ".join(f"{number} {status}" for status, number in sorted(left_out.items()))
+            reporter.note(
+                f"{sum(left_out.values())} entries of {self.path.name} hold no description ({counted}), as '{example}'"
+            )
 
     def _matched(self, classes: Sequence[str]) -> list[str | None]:
         alike: dict[str, list[str]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 DEEPEST = 6  # objects and lists within each other that are looked through for words
 MOST_HTML = 20_000  # characters of a page that are looked through
 
-# Where servers put their words, the usual places first; several may be filled, as {"error": "Bad Request", "message": …}.
+# Where servers put their words, the usual places first; several may be filled: {"error": "Bad Request", "message": …}.
 PLACES = ("error", "message", "detail", "errors", "error_message", "error_description", "msg", "reason")
 OTHER_PLACES = ("title", "fault", "faultstring", "description", "status_message", "statusmessage", "exception", "text")
 MOST_PLACES = 3  # whose words are told

@@ -10,7 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-Behaviour = Callable[[str, int], str]  # of a prompt and of how often it was asked before
+
+@dataclass(frozen=True)
+class Said:
+    """An answer in the server's own form: status, body (JSON unless it is a text) and headers."""
+
+    status: int = 200
+    body: object = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> bytes:
+        body = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        return _response(self.status, body.encode(), "".join(f"{k}: {v}\r\n" for k, v in self.headers.items()))
+
+
+Behaviour = Callable[[str, int], str | Said]  # of a prompt and of how often it was asked before
 
 
 def answer_to(prompt: str) -> str:
@@ -29,6 +43,7 @@ class Server:
     arrivals: list[tuple[float, str]] = field(default_factory=list)  # seconds, prompt
     requests: list[tuple[dict[str, str], dict]] = field(default_factory=list)  # headers, content
     most_at_once: int = 0
+    models: tuple[str, ...] = ()  # that it lists
     elsewhere: int = 0  # requests to where the redirects lead
     _at_once: int = 0
 
@@ -52,7 +67,8 @@ class Server:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if not head[0].startswith("POST /v1/chat/completions "):
             self.elsewhere += 1
-            writer.write(_response(404, b"{}"))
+            listed = head[0].startswith("GET /v1/models ") and self.models
+            writer.write(Said(200 if listed else 404, {"data": [{"id": name} for name in self.models]}).response())
             return True
         content = json.loads(body)
         prompt = content["messages"][0]["content"]
@@ -69,8 +85,11 @@ class Server:
         finally:
             self._at_once -= 1
 
-    async def _answer(self, what: str, prompt: str, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, what: str | Said, prompt: str, writer: asyncio.StreamWriter) -> bool:
         good = answer_to(prompt)
+        if isinstance(what, Said):
+            writer.write(what.response())
+            return True
         if what == "drop":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
             return False
@@ -123,8 +142,8 @@ class Server:
         return True
 
 
-def completion(text: str | None, finish: str = "stop", refusal: str | None = None) -> dict:
-    message = {"role": "assistant", "content": text, "refusal": refusal}
+def completion(text: object, finish: str = "stop", refusal: str | None = None, **more: object) -> dict:
+    message = {"role": "assistant", "content": text, "refusal": refusal, **more}
     usage = {"prompt_tokens": 30, "completion_tokens": 10}
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
 
@@ -134,7 +153,7 @@ def _response(status: int, body: bytes, extra: str = "") -> bytes:
 
 
 @contextmanager
-def serving(behaviour: Behaviour | str = "well", delay: float = 0.0) -> Iterator[Server]:
+def serving(behaviour: Behaviour | str | Said = "well", delay: float = 0.0) -> Iterator[Server]:
     """Run a server in a thread of its own while the block runs."""
     server = Server(delay=delay)
     server.behaviour = behaviour if callable(behaviour) else lambda prompt, times: behaviour

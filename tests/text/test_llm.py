@@ -12,55 +12,12 @@ from unittest.mock import ANY
 
 import httpx
 import pytest
-from llm_server import Behaviour, answer_to, serving
+from llm_server import serving
+from toys_llm import CLASSES, KEPT, KEY, Heard, described, for_bars, good, model, once
 
 from tgr_cli.errors import TgrError
-from tgr_cli.reporting import Reporter
-from tgr_cli.text import client, prompts, waits
+from tgr_cli.text import waits
 from tgr_cli.text.answers import Answers
-from tgr_cli.text.endpoint import Endpoint
-from tgr_cli.text.generators import Description
-from tgr_cli.text.llm import INSTRUCTION, LanguageModel
-
-CLASSES = ("dot", "bar", "ring")
-KEPT = Path("kept.jsonl")
-
-
-class Heard(Reporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.last = (0, 0, "")
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
-        self.last = (done, total, detail)
-
-
-def model(url: str, **options: object) -> LanguageModel:
-    return LanguageModel(prompts.load("general"), Endpoint(base_url=url, llm="toy", **options), KEPT)  # type: ignore[arg-type]
-
-
-def described(url: str, reporter: Reporter | None = None, **options: object) -> list[Description]:
-    return list(model(url, **options).describe(CLASSES, reporter or Heard()))
-
-
-def good(d: Description) -> bool:
-    return (d.status, d.text) == ("ok", answer_to(f"{d.question} {INSTRUCTION}"))
-
-
-def once(what: str) -> Behaviour:
-    return lambda prompt, times: "well" if times else what
-
-
-def for_bars(what: str) -> Behaviour:
-    return lambda prompt, times: what if "bar" in prompt else "well"
-
-
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
 
 
 def test_each_question_is_asked_once_and_answered_in_order() -> None:
@@ -285,9 +242,6 @@ def test_answers_have_one_writer() -> None:
         with pytest.raises(TgrError, match=r"another process adds to kept\.jsonl"):
             described(server.url)
         assert server.asked.total() == 0
-
-
-KEY = "sk-very-secret-0123456789"
 
 
 def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

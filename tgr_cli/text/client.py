@@ -243,7 +243,7 @@ class Client:
         for base in dict.fromkeys((url, f"{url}/v1") if not url.endswith("/v1") else (url, url.removesuffix("/v1"))):
             try:
                 async with asyncio.timeout(LOOK_AROUND), self._http.stream("GET", f"{base}/models") as response:
-                    listed = json.loads(await _bounded(response, LARGEST_LIST))["data"]
+                    listed = json.loads(await _bounded(response, LARGEST_LIST))["data"] if response.is_success else []
                     names = [self._told(str(model["id"])) for model in listed]
             except (httpx.HTTPError, TimeoutError, NoAnswerError, ValueError, TypeError, KeyError, RecursionError):
                 continue

@@ -78,7 +78,8 @@ def test_a_language_model_is_the_default_where_nothing_is_stored_and_is_not_aske
         with pytest.raises(TgrError, match="set TGR_LLM_API_KEY or OPENAI_API_KEY, name a server of your own"):
             describe.run(config, heard)
     assert heard.notes == [
-        'the descriptions stored in digits.toml have none for "dot" and 2 more classes: a language model is asked'
+        "3 of 3 classes have no stored description: dot, bar, ring; a language model is asked "
+        "(--source template asks none)"
     ]
     assert describe.estimate(_config("digits")) is None
     assert not [path for path in Path("runs").rglob("*") if path.is_file()]

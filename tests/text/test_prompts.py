@@ -133,6 +133,10 @@ GOOD = 'templates = ["a photo of {a_class}"]\n'
         (GOOD + 'question = ["What is {a_class}?"]', 'Did you mean "questions"?'),
         (GOOD + 'phrases = ["a dog"]', "phrases is not a table"),
         (GOOD + "[phrases]\ndog = 3", 'phrases."dog" is not a text'),
+        (
+            GOOD + '[aliases]\npup = "dog"\n[descriptions]\ncat = ["furry"]',
+            'aliases."pup" is no class that is described',
+        ),
         (GOOD + '[descriptions]\ndog = "furry"', 'descriptions."dog" is missing, empty'),
         (GOOD + 'questions = ["{class}?", "{a_class}?"]\n[descriptions]\ndog = ["x"]', "1 texts for 2 questions"),
     ],
@@ -196,3 +200,60 @@ def test_installed_package_brings_its_prompts(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=installed.parent, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == [str(installed / "prompts"), "10"], done.stderr
+
+
+OFFICIAL = {
+    "fashion_mnist": [
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot"),
+    ],
+    "cifar10": ["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+    "stl10": ["Airplane", "bird", "automobile", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"],
+    "digits": [f"{number:02}" for number in range(10)],
+}
+
+
+@pytest.mark.parametrize("dataset", OFFICIAL)
+def test_official_names_fit_the_stored_descriptions(dataset: str) -> None:
+    found = prompts.load(dataset)
+    assert found.described(OFFICIAL[dataset]) == list(found.descriptions)
+    assert found.missing(OFFICIAL[dataset]) == ()
+    described = list(Stored(found).describe(OFFICIAL[dataset]))
+    assert [d.class_name for d in described[::5]] == OFFICIAL[dataset]
+    assert described[4].text == next(iter(found.descriptions.values()))[4]
+
+
+def test_names_that_miss_are_named() -> None:
+    found = prompts.load("cifar10")
+    assert found.missing(["Airplane", "elk", "1", "train_car"]) == ("elk", "1", "train_car")
+    assert found.missing([str(number) for number in range(1, 11)]) != ()  # numbers from 1 are no labels
+    assert prompts.load("gtsrb").phrase(0, "00014") == "a stop sign"
+    assert prompts.load("cifar100").phrase(1, "Maple_tree") == "a Maple tree"
+    assert prompts.load("mnist").phrase(3, "3") == "a 3"
+
+
+def test_prompts_are_found_by_other_spellings_of_a_data_set() -> None:
+    heard: list[str] = []
+
+    class Heard(Reporter):
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+    assert prompts.for_dataset("imagefolder:x", "Fashion-MNIST", reporter=Heard()).name == "fashion_mnist"
+    assert heard == ['the prompts of fashion_mnist are used for "Fashion-MNIST"; --prompts FILE takes your own']
+
+
+def test_templates_of_codes_are_told() -> None:
+    heard: list[str] = []
+
+    class Heard(Reporter):
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+    for names in (["n01440764", "n01443537"], ["0", "17"], ["tench", "n01443537"]):
+        list(Template(prompts.load("imagenet")).describe(names, Heard()))
+    list(Template(prompts.load("mnist")).describe(["0", "1"], Heard()))
+    assert [text.split(",")[0] for text in heard] == [
+        'the classes are called by codes ("n01440764"',
+        'the classes are called by codes ("0"',
+    ]

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_files
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.data.loading import batches
@@ -45,20 +43,7 @@ def open_split(source: DataSource, split: Split, reporter: Reporter = SILENT) ->
     if split == "eval":  # once, where both splits are opened
         for note in found.notes:
             reporter.note(note)
-    images = _open(source, split, found, reporter)
-    _tell_absent(images, reporter)
-    return images
-
-
-def _tell_absent(images: ImageSet, reporter: Reporter) -> None:
-    """Tell of the classes that the split has no image of."""
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    have, absent = np.flatnonzero(counts), np.flatnonzero(counts == 0)
-    if absent.size:
-        fewer = f"none of {listed(images.classes[label] for label in absent)}"
-        if len(have) < len(absent):
-            fewer = f"{listed(images.classes[label] for label in have)}; they keep their labels among all"
-        reporter.note(f"{images.used} has images of {len(have):,} of {len(images.classes):,} classes: {fewer}")
+    return _open(source, split, found, reporter)
 
 
 def _open(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tgr_cli.data import folder_layout
 from tgr_cli.data import labels as label_rule
-from tgr_cli.data.images import ImageSet, Split, checked, decode, is_picture
+from tgr_cli.data.images import ImageSet, Split, checked, decode, is_picture, tell_absent
 from tgr_cli.errors import TgrError
 from tgr_cli.naming import composed, is_number
 from tgr_cli.reporting import SILENT, Reporter
@@ -58,7 +58,7 @@ def read(
     """Return the pictures below `folder` as a split, class by class as sorted; ids are the paths within `folder`.
 
     `labels` gives each class folder's label. The files that are left out, as they are no pictures that can be opened,
-    are told. Raises TgrError for a folder without a label, and where there is no picture.
+    and classes without a picture are told. Raises TgrError for a folder without a label, and where there is no picture.
     """
     by_name = {composed(entry.name): entry for entry in folder_layout.class_folders(folder)}
     paths: list[str] = []
@@ -81,7 +81,7 @@ def read(
         raise TgrError(
             f"{used} holds no image that can be opened, but {_kinds(left_out)}; convert them, to PNG for instance"
         )
-    return checked(
+    images = checked(
         ImageSet(
             dataset=dataset,
             split=split,
@@ -92,6 +92,8 @@ def read(
             read=ImageFiles(tuple(paths)),
         )
     )
+    tell_absent(images, reporter)
+    return images
 
 
 def read_matched(

@@ -100,6 +100,8 @@ def _layout(path: Path, depth: int) -> Layout | None:
     _refuse_flat_splits(path, named, len(here.folders))
     if len(here.folders) == 1 and not here.pictures and depth and not _Folder(here.folders[0]).pictures:
         inner = _layout(here.folders[0], depth - 1)
+        if inner is None and here.folders[0].name == path.name and _Folder(here.folders[0]).folders:
+            inner = Layout(here.folders[0], {})  # an archive unpacked into a folder of its own name
         if inner is not None:
             return Layout(inner.base, inner.splits, inner.notes or (f"{path} wraps {inner.base}, which is read",))
     notes = tuple(f'{path}: "{folder.name}" is taken as a class, as it holds pictures itself' for folder in named)

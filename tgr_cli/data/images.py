@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tgr_cli.errors import TgrError
+from tgr_cli.naming import listed
+from tgr_cli.reporting import Reporter
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +107,17 @@ def checked(images: ImageSet) -> ImageSet:
     except UnicodeEncodeError as error:
         raise TgrError(f"{images.used} has a name that is not valid UTF-8; rename its files and folders") from error
     return images
+
+
+def tell_absent(images: ImageSet, reporter: Reporter) -> None:
+    """Tell of the classes that the split has no image of."""
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    have, absent = np.flatnonzero(counts), np.flatnonzero(counts == 0)
+    if absent.size:
+        fewer = f"none of {listed(images.classes[label] for label in absent)}"
+        if len(have) < len(absent):
+            fewer = f"{listed(images.classes[label] for label in have)}; they keep their labels among all"
+        reporter.note(f"{images.used} has images of {len(have):,} of {len(images.classes):,} classes: {fewer}")
 
 
 def out_of_range(image: str, used: str, wrong: np.ndarray, classes: int) -> TgrError:

@@ -21,13 +21,20 @@ class Labelled:
 
 
 def match(
-    found: Sequence[str], callings: Sequence[Sequence[str]], *, where: str, dataset: str, what: str = "folder"
+    found: Sequence[str],
+    callings: Sequence[Sequence[str]],
+    *,
+    where: str,
+    dataset: str,
+    what: str = "folder",
+    in_order: bool = True,
 ) -> Labelled:
     """Return the label of every name in `found`: of class folders as sorted, or of a file's class list.
 
     `callings` has for each class, in the order of labels, all names it goes by. Names are matched first; where all of
     `found` are numbers that are no names, the number is the label. As many other names as there are classes are taken
-    in their order, if those among them that are classes' names stand at their places. Raises TgrError otherwise.
+    in their order, if those among them that are classes' names stand at their places (not without `in_order`).
+    Raises TgrError otherwise.
     """
     known = Spellings((name, label) for label, names in enumerate(callings) for name in names)
     places = [known.places(name) for name in found]
@@ -39,7 +46,7 @@ def match(
     if all(map(is_number, found)) and not any(places):
         return _by_number([int(name) for name in found], len(callings), where, dataset, what)
     quoted = listed(f'"{name}"' for name in unknown)
-    if len(found) == len(callings) and all(label in at for label, at in enumerate(places) if at):
+    if in_order and len(found) == len(callings) and all(label in at for label, at in enumerate(places) if at):
         first = found.index(unknown[0])
         return Labelled(
             tuple(range(len(found))),

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tgr_cli.data import hub_metadata, parquet_columns
+from tgr_cli.data import labels as label_rule
 from tgr_cli.data.folder import sorted_names
-from tgr_cli.data.images import ImageSet, Split, checked, decode, out_of_range
+from tgr_cli.data.images import ImageSet, Split, checked, decode, out_of_range, tell_absent
 from tgr_cli.data.parquet_columns import Columns
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import composed
@@ -120,35 +121,51 @@ def read(
     if columns != {("image", "label")}:
         told = " and ".join(sorted({f'"{image}" and "{label}"' for image, label in columns}))
         reporter.note(f"{used}: pictures and labels are read from the columns {told}")
-    return checked(
+    found = checked(
         ImageSet(
             dataset=dataset,
             split=split,
             classes=names,
             ids=tuple(name for table in tables for name in table.ids),
-            labels=np.concatenate([_labels(table, own, labels) for table in tables]),
+            labels=np.concatenate([_labels(table, own, labels, reporter) for table in tables]),
             used=used,
             read=reader,
         )
     )
+    if labels is not None:
+        tell_absent(found, reporter)
+    return found
 
 
-def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | None) -> np.ndarray:
+def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | None, reporter: Reporter) -> np.ndarray:
     """Return the labels in the data set, int64 [N]; a label without a class of its own stays what it is."""
     found = table.labels
     if isinstance(found, list):
         assert own is not None
-        number = {composed(name): place for place, name in enumerate(own)}
-        strange = next((row for row, name in enumerate(found) if composed(name) not in number), None)
-        if strange is not None:
-            raise TgrError(f'{table.path} has the label "{found[strange]}" in row {strange}, which is no class of it')
-        found = np.array([number[composed(name)] for name in found], np.int64)
+        found = _numbers(table.path, found, own, reporter)
     if labels is None:
         return found
     inside = (found >= 0) & (found < len(labels))
     if not inside.all():
         raise out_of_range(table.ids[int(np.argmin(inside))], table.path.name, found[~inside], len(labels))
     return np.asarray(labels, np.int64)[found]
+
+
+def _numbers(path: Path, texts: list[str], own: Sequence[str], reporter: Reporter) -> np.ndarray:
+    """Return the place of each text among the file's `own` classes, int64 [N]."""
+    different = sorted_names(sorted(set(texts)))
+    matched = label_rule.match(
+        different,
+        [(name,) for name in own],
+        where=str(path),
+        dataset=f"its {len(own):,} classes",
+        what="label",
+        in_order=False,
+    )
+    if matched.note:
+        reporter.note(matched.note)
+    number = dict(zip(different, matched.labels, strict=True))
+    return np.array([number[composed(text)] for text in texts], np.int64)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import DESCRIPTIONS
 from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.naming import listed
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.answers import answers_file
@@ -194,12 +195,13 @@ def _source(config: Config, prompts: PromptSet, classes: tuple[str, ...], report
         return Stored.name
     what = f"no descriptions are stored for {config.data.folder}"
     if prompts.descriptions:
-        what = f'the descriptions stored in {prompts.name}.toml have none for "{missing[0]}"'
-        what += f" and {len(missing) - 1} more classes" if len(missing) > 1 else ""
+        what = f"{len(missing)} of {len(classes)} classes have no stored description: {listed(missing)}"
     if config.source == Stored.name:
+        if prompts.descriptions:
+            raise TgrError(f"{what}; use --source template or llm, or rename them with --class-names FILE")
         raise TgrError(
             f"{what}; use --source llm, --source template, your own with --prompts FILE, or one of the data sets that "
             f"have some: {', '.join(prompt_files.with_descriptions())}"
         )
-    reporter.note(f"{what}: a language model is asked")
+    reporter.note(f"{what}; a language model is asked (--source template asks none)")
     return LanguageModel.name

@@ -1,5 +1,6 @@
 """Where descriptions come from: one class a source, all behind `Generator`."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ class Description:
     source: str
 
 
+CODE = re.compile(r"(?:an? )?(?:n?[0-9]+)")  # a number, or one of WordNet's as ImageNet's folders have it
+OF_NUMBERS = ("mnist", "digits")  # here a number is what the class is
+
+
 class Generator(ABC):
     """Describes classes with the prompts it was made with."""
 
@@ -43,14 +48,15 @@ class Stored(Generator):
     name = "stored"
 
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
-        for index, name in enumerate(classes):
-            for number, text in enumerate(self.prompts.descriptions[name]):
+        for index, (name, stored) in enumerate(zip(classes, self.prompts.described(classes), strict=True)):
+            assert stored is not None
+            for number, text in enumerate(self.prompts.descriptions[stored]):
                 asked = self.prompts.questions[number] if self.prompts.questions else ""
                 yield Description(
                     class_index=index,
                     number=number,
                     class_name=name,
-                    question=self.prompts.render(asked, index, name),
+                    question=self.prompts.render(asked, index, stored),
                     text=text,
                     source=self.name,
                 )
@@ -63,6 +69,13 @@ class Template(Generator):
     name = "template"
 
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
+        if self.prompts.name not in OF_NUMBERS and all(
+            CODE.fullmatch(self.prompts.phrase(index, name)) for index, name in enumerate(classes)
+        ):
+            reporter.note(
+                f'the classes are called by codes ("{classes[0]}", …), and texts made of those say nothing of them; '
+                "--class-names FILE gives their names"
+            )
         for index, name in enumerate(classes):
             for number, template in enumerate(self.prompts.templates):
                 yield Description(

@@ -5,18 +5,32 @@ import string
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.naming import Spellings, composed, is_number
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text.articles import ARTICLES, with_article
 
 PLACEHOLDERS = ("class", "a_class")
-KEYS = ("templates", "questions", "phrases", "descriptions")
+KEYS = ("templates", "questions", "phrases", "aliases", "descriptions")
 GENERAL = "general"
+
+
+class _Keys:
+    """The keys of a table, found in any spelling."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self._keys = list(table)
+        self._spellings = Spellings((key, place) for place, key in enumerate(self._keys))
+
+    def find(self, name: str) -> str | None:
+        """Return the key that is `name`, or the only one that differs from it in spelling alone."""
+        at = self._spellings.places(name)
+        return self._keys[at[0]] if len(at) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +40,8 @@ class PromptSet:
     `templates` and `questions` have the placeholders {class} and {a_class} (with its article). `phrases` says how a
     class is written with its article where the rule of `articles` or the bare name would not do; its keys are class
     names, or INDEX:NAME where one name stands for two classes. `descriptions` holds, per class name, one text a
-    question, in the questions' order; where a file has no questions, any number of texts.
+    question, in the questions' order; where a file has no questions, any number of texts. `aliases` says which class
+    another name stands for: "T-shirt/top" for "t-shirt".
     """
 
     name: str
@@ -34,12 +49,18 @@ class PromptSet:
     templates: tuple[str, ...]
     questions: tuple[str, ...] = ()
     phrases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     descriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def phrase(self, index: int, name: str) -> str:
         """Return how class `index`, called `name`, is written with its article: "an ankle boot"."""
         known = self.phrases.get(f"{index}:{name}", self.phrases.get(name))
-        return known if known is not None else with_article(name.replace("_", " ").strip())
+        if known is not None:
+            return known
+        meant = self._keys["aliases"].find(name)
+        name = name if meant is None else self.aliases[meant]
+        spelt = self._keys["phrases"].find(name)
+        return self.phrases[spelt] if spelt is not None else with_article(name.replace("_", " ").strip())
 
     def render(self, text: str, index: int, name: str) -> str:
         """Return a template or question with its placeholders filled for class `index`, called `name`."""
@@ -49,9 +70,32 @@ class PromptSet:
             bare = bare.removeprefix(article)
         return text.format_map({"class": bare, "a_class": phrase})
 
+    def described(self, classes: Sequence[str]) -> list[str | None]:
+        """Return for each class the name under which its descriptions are stored, None where there are none.
+
+        Spelling makes no difference (`naming.comparable`), and aliases count. Classes that are called 0, 1, … stand
+        for as many stored ones in their order, which is that of the data set's labels.
+        """
+        numbers = [int(name) if is_number(name) else -1 for name in classes]
+        if numbers == list(range(len(self.descriptions))):
+            return list(self.descriptions)
+        return [self._stored(name) for name in classes]
+
+    @cached_property
+    def _keys(self) -> dict[str, _Keys]:
+        tables = {"phrases": self.phrases, "aliases": self.aliases, "descriptions": self.descriptions}
+        return {name: _Keys(table) for name, table in tables.items()}
+
+    def _stored(self, name: str) -> str | None:
+        found = self._keys["descriptions"].find(name)
+        if found is None and (meant := self._keys["aliases"].find(name)) is not None:
+            return self.aliases[meant]
+        return found
+
     def missing(self, classes: Sequence[str]) -> tuple[str, ...]:
-        """Return the classes that no description is stored for, compared letter by letter."""
-        return tuple(name for name in classes if name not in self.descriptions)
+        """Return the classes that no description is stored for."""
+        found = self.described(classes)
+        return tuple(name for name, stored in zip(classes, found, strict=True) if stored is None)
 
 
 @cache
@@ -85,8 +129,12 @@ def for_dataset(dataset: str, name: str, file: Path | None = None, reporter: Rep
     """
     if file is not None:
         return read(file)
-    for own in (dataset, name):
-        if own in shipped():
+    comes_with = {_letters(own): own for own in shipped()}
+    for asked in (dataset, name):
+        own = comes_with.get(_letters(asked))
+        if own is not None:
+            if asked != own:
+                reporter.note(f'the prompts of {own} are used for "{asked}"; --prompts FILE takes your own')
             return load(own)
     reporter.note(f'no prompts come with "{name}": the general ones are used; --prompts FILE takes your own')
     return load(GENERAL)
@@ -114,6 +162,7 @@ def read(path: Path) -> PromptSet:
             raise TgrError(
                 f'{path}: phrases."{key}" is not a text; write how the class is called, as "a pair of jeans"'
             )
+    aliases = _table(path, "aliases", values)
     descriptions = {
         key: _texts(path, f'descriptions."{key}"', texts) for key, texts in _table(path, "descriptions", values).items()
     }
@@ -123,12 +172,16 @@ def read(path: Path) -> PromptSet:
                 f'{path}: descriptions."{key}" has {len(texts)} texts for {len(questions)} questions; '
                 "write one a question, in the same order"
             )
+    for alias, meant in aliases.items():
+        if not isinstance(meant, str) or (descriptions and meant not in descriptions):
+            raise TgrError(f'{path}: aliases."{alias}" is no class that is described; write "other name" = "class"')
     return PromptSet(
         name=path.stem,
         sha256=hashlib.sha256(content).hexdigest(),
         templates=templates,
         questions=questions,
         phrases=phrases,
+        aliases=aliases,
         descriptions=descriptions,
     )
 
@@ -148,6 +201,11 @@ def with_questions(prompts: PromptSet, path: Path) -> PromptSet:
     for question in questions:
         _check_placeholders(path, question)
     return replace(prompts, questions=tuple(dict.fromkeys(questions)), descriptions={})
+
+
+def _letters(name: str) -> str:
+    """Return the name of a data set without what its spellings differ in: "Fashion-MNIST", "fashion_mnist"."""
+    return "".join(letter for letter in composed(name).casefold() if letter.isalnum())
 
 
 def _table(path: Path, key: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

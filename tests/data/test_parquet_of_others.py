@@ -1,0 +1,271 @@
+"""Parquet files as other tools write them: the hub's structures, pandas, Polars, DuckDB, Spark; and damaged ones."""
+
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tgr_cli.data.datasets import DataSource, ImageSet, class_names, open_split
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (3, 2), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURES = [png(10), png(20), png(30)]
+NAMES = ["ant", "bee", "cow"]
+OWN = {"classes": "\n".join(NAMES)}
+
+
+def hub(feature: Any, label: str = "label") -> dict[str, str]:
+    """Return the metadata that the hub's library writes: the features of all columns."""
+    return {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, label: feature}}})}
+
+
+def write(path: Path, metadata: dict[str, str] | None = None, /, **columns: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+    return path
+
+
+def opened(path: Path, split: Any = "eval", **options: Path) -> tuple[ImageSet, list[str]]:
+    heard = Heard()
+    return open_split(DataSource(dataset=f"parquet:{path}", **options), split, heard), heard.notes
+
+
+def values(images: ImageSet) -> list[int]:
+    """Return the top left value of every picture."""
+    return [images.image(n).convert("L").getpixel((0, 0)) for n in range(len(images))]
+
+
+STRUCTURES = pa.array([{"bytes": picture, "path": f"{n}.png"} for n, picture in enumerate(PICTURES)])
+IMAGES = {
+    "hub": STRUCTURES,
+    "bytes alone": pa.array([{"data": picture} for picture in PICTURES]),
+    "large": pa.array(PICTURES, pa.large_binary()),
+    "view": pa.array(PICTURES).cast(pa.binary_view()),
+    "fixed": pa.array(PICTURES, pa.binary(len(PICTURES[0]))),
+    "dictionary": pa.array(PICTURES).dictionary_encode(),
+    "grey rows": pa.array([np.full((2, 3), n).tolist() for n in (10, 20, 30)], pa.list_(pa.list_(pa.uint8()))),
+    "colours last": pa.array([np.full((2, 4, 3), n).tolist() for n in (10, 20, 30)]),
+    "colours first": pa.array([np.full((3, 4, 5), n).tolist() for n in (10, 20, 30)]),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_pictures_of_every_type(tmp_path: Path, kind: str) -> None:
+    assert len(PICTURES[0]) == len(PICTURES[1]) == len(PICTURES[2])
+    images, notes = opened(
+        write(tmp_path / "x.parquet", {"classes": "\n".join(NAMES)}, image=IMAGES[kind], label=[0, 1, 2])
+    )
+    assert (values(images), images.labels.tolist(), notes) == ([10, 20, 30], [0, 1, 2], [])
+
+
+LABELS = {
+    "unsigned": pa.array([2, 0, 1], pa.uint8()),
+    "unsigned 64": pa.array([2, 0, 1], pa.uint64()),
+    "small": pa.array([2, 0, 1], pa.int8()),
+    "whole floats": pa.array([2.0, 0.0, 1.0]),
+    "decimals": pa.array([Decimal(2), Decimal(0), Decimal(1)], pa.decimal128(38, 0)),
+    "words": pa.array(["cow", "ant", "bee"]),
+    "categories": pa.array(["cow", "ant", "bee"]).dictionary_encode(),
+    "large words": pa.array(["cow", "ant", "bee"], pa.large_string()),
+    "views": pa.array(["cow", "ant", "bee"]).cast(pa.string_view()),
+    "numbers in words": pa.array(["2", "0", "1"]),
+    "categories of numbers": pa.array([2, 0, 1]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("named", ["tgr", "hub", "hub numbered", "--class-names"])
+def test_labels_of_every_type(tmp_path: Path, kind: str, named: str) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    metadata = {
+        "tgr": {"classes": "\n".join(NAMES)},
+        "hub": hub({"names": NAMES, "_type": "ClassLabel"}),
+        "hub numbered": hub({"class_label": {"names": {"0": "ant", "2": "cow", "1": "bee"}}}),
+        "--class-names": None,
+    }[named]
+    options = {"class_names": tmp_path / "names.txt"} if named == "--class-names" else {}
+    images, _ = opened(write(tmp_path / "x.parquet", metadata, image=PICTURES, label=LABELS[kind]), **options)
+    assert (images.classes, images.labels.tolist()) == (tuple(NAMES), [2, 0, 1])
+
+
+def test_words_alone_are_sorted_over_all_files_and_told(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "train.parquet", image=PICTURES, label=["cow", "ant", "bee"])
+    write(tmp_path / "set" / "test.parquet", image=PICTURES[:2], label=["bee", "dog"])
+    images, notes = opened(tmp_path / "set")
+    assert (images.classes, images.labels.tolist()) == (("ant", "bee", "cow", "dog"), [1, 3])
+    assert notes == [
+        "set: the classes are the 4 different labels, sorted",
+        "test.parquet has images of 2 of 4 classes: none of ant, cow",
+    ]
+    numbers = write(tmp_path / "n.parquet", image=PICTURES, label=["10", "2", "0"])
+    assert opened(numbers)[0].classes == ("0", "2", "10")
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("img", "fine_label"), ("Image", "Label"), ("picture", "category"), ("pixel_values", "labels")]
+)
+def test_columns_by_their_usual_names(tmp_path: Path, image: str, label: str) -> None:
+    columns: dict[str, Any] = {image: STRUCTURES, label: [0, 1, 2], "coarse_label": [0, 0, 1]}
+    images, notes = opened(
+        write(tmp_path / "x.parquet", hub({"names": NAMES, "_type": "ClassLabel"}, label), **columns)
+    )
+    assert (values(images), images.classes, images.labels.tolist()) == ([10, 20, 30], tuple(NAMES), [0, 1, 2])
+    assert notes == [f'x.parquet: pictures and labels are read from the columns "{image}" and "{label}"']
+
+
+@pytest.mark.parametrize("writer", ["pandas", "polars", "duckdb"])
+def test_files_of_other_writers(tmp_path: Path, writer: str) -> None:
+    path, words = tmp_path / "x.parquet", ["cow", "ant", "bee"]
+    if writer == "pandas":
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame({"image": PICTURES, "label": pandas.Categorical(words)}, index=[5, 6, 7])
+        frame.to_parquet(path)
+    elif writer == "polars":
+        polars = pytest.importorskip("polars")
+        frame = polars.DataFrame({"image": PICTURES, "label": polars.Series(words, dtype=polars.Categorical)})
+        frame.write_parquet(path)
+    else:
+        duckdb = pytest.importorskip("duckdb")
+        duckdb.register("pictures", pa.table({"image": STRUCTURES, "label": words}))
+        duckdb.sql(f"COPY (SELECT image, label::ENUM('cow', 'ant', 'bee') AS label FROM pictures) TO '{path}'")
+    images, _ = opened(path)
+    assert (values(images), images.classes, images.labels.tolist()) == ([10, 20, 30], tuple(NAMES), [2, 0, 1])
+
+
+def test_shards_of_the_hub_and_of_spark(tmp_path: Path) -> None:
+    for number in (0, 2):
+        write(tmp_path / "hub" / "data" / f"train-{number:05}-of-00003.parquet", OWN, image=PICTURES, label=[0] * 3)
+    write(tmp_path / "hub" / "data" / "validation-00000-of-00001.parquet", OWN, image=PICTURES, label=[2, 1, 0])
+    write(tmp_path / "hub" / "embeddings.parquet", x=[1])
+    images, notes = opened(tmp_path / "hub")
+    assert (images.used, images.labels.tolist()) == ("validation-00000-of-00001.parquet", [2, 1, 0])
+    assert notes == [
+        f"{tmp_path / 'hub'}: embeddings.parquet is of no split and left out",
+        f"{tmp_path / 'hub' / 'data'}: 2 of 3 parts of train-00000-of-00003.parquet are there",
+    ]
+    assert len(opened(tmp_path / "hub", "train")[0]) == 6
+    for number in (2, 10, 1):
+        write(tmp_path / "x" / f"part-{number}.parquet", OWN, image=[png(number)], label=[0])
+    assert values(opened(tmp_path / "x")[0]) == [1, 2, 10]
+    write(tmp_path / "x" / "other.parquet", OWN, image=PICTURES, label=[0] * 3)
+    with pytest.raises(TgrError, match=r"holds other.parquet, part-1.parquet, .*, none called after a split; name one"):
+        opened(tmp_path / "x")
+    for name in ("Testing", "test_small"):
+        write(tmp_path / "two" / f"{name}.parquet", OWN, image=PICTURES, label=[0] * 3)
+    with pytest.raises(TgrError, match=r"holds both Testing.parquet and test_small.parquet, and either could be evalu"):
+        opened(tmp_path / "two")
+    for split in ("train", "test"):
+        write(tmp_path / "plain" / split / "0000.parquet", OWN, image=PICTURES, label=[split == "test"] * 3)
+    assert opened(tmp_path / "plain")[0].labels.tolist() == [1, 1, 1]
+
+
+def test_replacement_of_other_order_or_fewer_classes_is_set_right(tmp_path: Path) -> None:
+    ours = write(tmp_path / "ours.parquet", {"classes": "\n".join(NAMES)}, image=PICTURES, label=[0, 1, 2])
+    theirs = write(tmp_path / "theirs.parquet", {"classes": "Cow\nant"}, image=PICTURES, label=[0, 1, 0])
+    images, notes = opened(ours, eval_data=theirs)
+    assert images.labels.tolist() == [2, 0, 2]
+    assert notes[0] == f"--eval-data theirs.parquet: its classes are those of parquet:{ours} by name, in another order"
+    words = write(tmp_path / "words.parquet", image=PICTURES, label=["goldfish", "n01440764", "goldfish"])
+    heard = Heard()
+    found = open_split(DataSource(eval_data=words), "eval", heard)
+    assert found.labels.tolist() == [1, 0, 1]
+    beyond = write(tmp_path / "beyond.parquet", {"classes": "bee\nant"}, image=PICTURES, label=[0, 1, 2])
+    with pytest.raises(TgrError, match=r"image beyond/2 of beyond.parquet has label 2, where 0 to 1 are expected"):
+        opened(ours, eval_data=beyond)
+
+
+BAD: dict[str, tuple[dict[str, str] | None, dict[str, Any], str]] = {
+    "path alone": (
+        OWN,
+        {"image": pa.array([{"bytes": PICTURES[0], "path": None}, {"bytes": None, "path": "b.png"}]), "label": [0, 1]},
+        "has only the path b.png of the picture in row 1, not its bytes; write the pictures into the file",
+    ),
+    "null": (OWN, {"image": STRUCTURES.take(pa.array([0, None])), "label": [0, 1]}, "has no image in row 1; fill"),
+    "structure": (OWN, {"image": pa.array([{"path": "b.png"}]), "label": [0]}, "has the column image as struct<path"),
+    "floats": (OWN, {"image": pa.array([[[0.5]]]), "label": [0]}, "has the column image as list<element: list"),
+    "flat": (OWN, {"image": pa.array([[1, 2]]), "label": [0]}, "has the column image as list<element: int64>;"),
+    "several": (OWN, {"image": PICTURES[:1], "label": pa.array([[0]])}, "has the column label as list<element: int"),
+    "fraction": (OWN, {"image": PICTURES[:2], "label": [1.0, 1.5]}, "has the label 1.5 in row 1, which is no label"),
+    "missing float": (OWN, {"image": PICTURES[:2], "label": [1.0, np.nan]}, "has no label in row 1; fill it in or"),
+    "huge": (OWN, {"image": PICTURES[:1], "label": pa.array([2**64 - 1], pa.uint64())}, "has the label 184467440737"),
+    "endless": (OWN, {"image": PICTURES[:1], "label": [np.inf]}, "has the label inf in row 0, which is no label"),
+    "kept back": (OWN, {"image": PICTURES[:1], "label": [-1]}, "label -1, where 0 to 2 are .*; -1 stands for no label"),
+    "strange word": (OWN, {"image": PICTURES[:1], "label": ["elk"]}, 'holds the label "elk", which is no class of its'),
+    "either image": (OWN, {"img": PICTURES[:1], "png": PICTURES[:1], "label": [0]}, "has the columns img, png, and"),
+    "either label": (OWN, {"image": PICTURES[:1], "target": [0], "y": [0]}, "has the columns target, y, and either"),
+    "no json": ({"huggingface": "{"}, {"image": PICTURES[:1], "label": [0]}, '"huggingface" that is no valid JSON'),
+    "deep json": ({"huggingface": "[" * 9**5}, {"image": PICTURES[:1], "label": [0]}, '"huggingface" that is no valid'),
+    "no names": (hub({"names": [1]}), {"image": PICTURES[:1], "label": [0]}, "whose names for the column label are no"),
+    "a name missing": (hub({"names": {"0": "a", "2": "b"}}), {"image": PICTURES[:1], "label": [0]}, "are no list of"),
+    "empty name": ({"classes": "a\n\nb"}, {"image": PICTURES[:1], "label": [0]}, "gives class 1 an empty name; mend"),
+    "nothing": (None, {"image": PICTURES[:1], "label": [0]}, "names no classes in its metadata"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_taken_ends_in_a_sentence(tmp_path: Path, case: str) -> None:
+    metadata, columns, words = BAD[case]
+    path = write(tmp_path / "bad.parquet", metadata, **columns)
+    with pytest.raises(TgrError, match=words) as caught:
+        opened(path)
+    assert "bad.parquet" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def broken_text(values: list[bytes]) -> pa.Array:
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+def test_damage_ends_in_a_sentence(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays(
+        [pa.array(PICTURES), pa.array([0] * 3), pa.array([1] * 3)], ["image", "label", "label"]
+    )
+    pq.write_table(twice.replace_schema_metadata(OWN), tmp_path / "twice.parquet")
+    with pytest.raises(TgrError, match="has two columns called label, and either could be the label; rename or remove"):
+        opened(tmp_path / "twice.parquet")
+    text = broken_text([b"\xff1", b"\xff2", b"a"])
+    for metadata, columns in (
+        (OWN, {"label": [0, 1, 2], "path": text}),
+        (None, {"label": text}),
+        (OWN, {"label": text.dictionary_encode()}),
+    ):
+        path = write(tmp_path / "text.parquet", metadata, image=PICTURES, **columns)
+        with pytest.raises(TgrError, match=r"text.parquet is damaged and cannot be read \(.*UTF.?8.*\); get it again"):
+            opened(path)
+    pq.write_table(
+        pa.table({"image": PICTURES, "label": [0, 1, 2]}).replace_schema_metadata({b"classes": b"\xff\na\nb"}), path
+    )
+    with pytest.raises(TgrError, match='has class names in its metadata "classes" that are no UTF-8; mend them'):
+        class_names(DataSource(dataset=f"parquet:{path}"))
+    odd = pa.array([[[1, 2], [3]], [[300]], [[]]], pa.list_(pa.list_(pa.int64())))
+    images, _ = opened(write(tmp_path / "odd.parquet", OWN, image=odd, label=[0, 1, 2]))
+    for number in range(3):
+        with pytest.raises(TgrError, match=f"^image odd/{number} of odd.parquet cannot be decoded"):
+            images.image(number)
+
+
+def test_a_file_below_a_folder_named_as_a_column(tmp_path: Path) -> None:
+    images, _ = opened(write(tmp_path / "label=7" / "x.parquet", OWN, image=PICTURES, label=[0, 1, 2]))
+    assert images.labels.tolist() == [0, 1, 2]

@@ -16,10 +16,16 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS, TRAINING
+from tgr_cli.data.preprocessing import PreprocessingOptions
+from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
 from tgr_cli.models.card import ModelCard
 from tgr_cli.steps import train as step
+from tgr_cli.steps.train_validation import Validator
+from tgr_cli.training.loop import Validation
+from tgr_cli.training.recipe import Overrides
+from tgr_cli.training.stimulated import Disturbance
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
 QUICK = ("--epochs", 3, "--batch-size", 16, "--lr", 0.05)
@@ -97,7 +103,7 @@ def test_interrupted_and_resumed_ends_where_the_undisturbed_one_does(monkeypatch
     train(*QUICK)
     run = run_folder("toys-build_toy-baseline")
     expected = ModelCard.read(run.card).fingerprint
-    validate, calls = step._validate, iter(range(1, 10))
+    validate, calls = Validator.__call__, iter(range(1, 10))
 
     def interrupting(*arguments: object) -> object:
         if next(calls) == 2:
@@ -105,7 +111,7 @@ def test_interrupted_and_resumed_ends_where_the_undisturbed_one_does(monkeypatch
         return validate(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "_validate", interrupting)
+        patch.setattr(Validator, "__call__", interrupting)
         stopped = train(*QUICK)
     assert stopped.exit_code == 130
     assert "interrupted in epoch 2 of 3; epoch 1 is kept, and --resume goes on from it" in stopped.stderr
@@ -120,7 +126,13 @@ def test_interrupted_and_resumed_ends_where_the_undisturbed_one_does(monkeypatch
     assert ModelCard.read(run.card).fingerprint == expected
     assert not run.checkpoint.exists()
 
-    with pytest.raises(TgrError, match="is finished, nothing is left to resume; leave out --resume to train it anew"):
+    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    again = train(*QUICK, "--resume", "--json")
+    assert "is finished, nothing is left to resume; a larger --epochs goes on" in again.stderr
+    assert json.loads(again.stdout) == json.loads(resumed.stdout)
+    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+    run.last.unlink()
+    with pytest.raises(TgrError, match=r"is finished, and its state to go on from \(last.pt\) is not there; leave out"):
         raise train(*QUICK, "--resume").exception  # type: ignore[misc]
 
 
@@ -155,10 +167,10 @@ def test_variants_lie_apart_and_the_other_commands_find_them() -> None:
 
 def _config(**values: object) -> step.Config:
     return step.Config(
-        data=step.DataSource(dataset="parquet:toy"),
-        preprocessing=step.PreprocessingOptions(),
-        overrides=step.Overrides(),
-        disturbance=step.Disturbance(),
+        data=DataSource(dataset="parquet:toy"),
+        preprocessing=PreprocessingOptions(),
+        overrides=Overrides(),
+        disturbance=Disturbance(),
         model="digits_cnn",
         **values,  # type: ignore[arg-type]
     )
@@ -222,7 +234,7 @@ def test_embeddings_named_by_their_path_are_used_and_must_be_of_the_initialisati
 
 def test_a_training_on_other_images_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(step, "_validate", Mock(side_effect=[step.Validation(loss=1, top1=0, top5=1), KeyboardInterrupt]))
+        patch.setattr(Validator, "__call__", Mock(side_effect=[Validation(loss=1, top1=0, top5=1), KeyboardInterrupt]))
         assert train(*QUICK).exit_code == 130
     Path("toy/train.parquet").rename("other.parquet")
     with pytest.raises(
@@ -250,6 +262,7 @@ def test_a_run_can_be_written_elsewhere_and_read_as_a_checkpoint() -> None:
     assert sorted(path.suffix for path in Path("elsewhere").iterdir()) == [
         *[".json"] * 3,
         ".parquet",
+        ".pt",
         *[".safetensors"] * 2,
     ]
     assert not Path("runs").exists()
@@ -291,7 +304,7 @@ def test_a_training_that_is_interrupted_leaves_the_whole_run_before_it(monkeypat
     monkeypatch.setattr("tgr_cli.training.checkpoint.Checkpoint.save", Mock(side_effect=KeyboardInterrupt))
     assert train(*QUICK, "--seed", 0, "--lr", 0.01).exit_code == 130
     assert {name: (run.path / name).read_bytes() for name in before} == before
-    assert run.best_so_far.exists()
+    assert {path.name for path in run.path.iterdir()} == before.keys()
 
 
 @pytest.mark.parametrize("disturbance", [("--dropout", 0.3), ("--stimulated", 0.2, "--stimulated-sites", "conv*")])

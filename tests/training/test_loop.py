@@ -1,7 +1,8 @@
 """The loop: a resumed training ends in the weights of one that never stopped, and leaves no generator moved."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,14 @@ class Stopping(Reporter):
 def test_resuming_gives_the_weights_of_never_stopping(images: ImageSet, tmp_path: Path, of: Recipe) -> None:
     """Four steps an epoch: interrupted in the third's third step, two steps after the last checkpoint."""
     whole = network()
-    state = loop(images, of).run(whole, Checkpoint(tmp_path / "whole.pt", {}), resume=False, reporter=SILENT)
+    state = loop(images, of).run(whole, Checkpoint(tmp_path / "whole.pt", {}), start=None, reporter=SILENT)
     part, reporter = Checkpoint(tmp_path / "part.pt", {"lr": of.lr}), Stopping(10)
     with pytest.raises(KeyboardInterrupt):
-        loop(images, of, checkpoint_every=2).run(network(), part, resume=False, reporter=reporter)
+        loop(images, of, checkpoint_every=2).run(network(), part, start=None, reporter=reporter)
     assert reporter.notes[-1] == "interrupted in epoch 3 of 4; step 2 of epoch 3 is kept, and --resume goes on from it"
 
     resumed = network()
-    again = loop(images, of).run(resumed, part, resume=True, reporter=SILENT)
+    again = loop(images, of).run(resumed, part, start=part.path, reporter=SILENT)
     assert again.epochs == state.epochs
     assert [row.epoch for row in again.epochs] == [cost.epoch for cost in again.costs] == [1, 2, 3, 4]
     assert equal(resumed, whole)
@@ -111,7 +112,7 @@ def test_what_is_kept_is_told(images: ImageSet, tmp_path: Path) -> None:
     for steps, kept in ((2, "no epoch was finished"), (9, "epoch 2 is kept, and --resume goes on from it")):
         reporter = Stopping(steps)
         with pytest.raises(KeyboardInterrupt):
-            loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=reporter)
+            loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=reporter)
         assert reporter.notes[-1] == f"interrupted in epoch {steps // 4 + 1} of 4; {kept}"
 
 
@@ -119,7 +120,7 @@ def test_what_is_kept_is_told(images: ImageSet, tmp_path: Path) -> None:
 def test_each_part_of_a_recipe_changes_the_weights(images: ImageSet, tmp_path: Path, name: str) -> None:
     plain, other = network(), network()
     for model, of in ((plain, recipe(lr=0.05)), (other, RECIPES[name])):
-        loop(images, of).run(model, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+        loop(images, of).run(model, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
     assert not equal(plain, other)
 
 
@@ -133,9 +134,9 @@ def test_the_average_is_what_is_validated_and_kept(images: ImageSet, tmp_path: P
 
     plain, averaged = network(), network()
     of = recipe(lr=0.05, ema_decay=0.0)
-    loop(images, of).run(plain, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+    loop(images, of).run(plain, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
     state = loop(images, replace(of, ema_decay=0.9, ema_every=1), looking).run(
-        averaged, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT
+        averaged, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT
     )
     assert state.average is not None
     assert torch.equal(averaged.conv1.weight, validated[-1])
@@ -145,23 +146,23 @@ def test_the_average_is_what_is_validated_and_kept(images: ImageSet, tmp_path: P
 
 
 def test_the_best_epoch_is_kept(images: ImageSet, tmp_path: Path) -> None:
-    top1 = iter([0.2, 0.6, 0.6, 0.4])
-    kept: list[float] = []
+    top1, seen = iter([0.2, 0.6, 0.6, 0.4]), []
 
     def validate(model: nn.Module) -> Validation:
+        seen.append(model.conv1.weight.detach().clone())
         return Validation(loss=1.0, top1=next(top1), top5=1.0)
 
-    state = loop(images, recipe(), validate, keep=lambda model: kept.append(model.conv1.weight.sum().item())).run(
-        network(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT
+    state = loop(images, recipe(), validate).run(
+        network(), Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT
     )
-    assert len(kept) == 2
-    assert kept[0] != kept[1]
+    assert state.best is not None
+    assert [torch.equal(state.best["conv1.weight"], weight) for weight in seen] == [False, True, False, False]
     assert all(cost.seconds > 0 and cost.images_per_second > 0 and cost.peak_bytes > 0 for cost in state.costs)
 
 
 def test_no_global_generator_moves(images: ImageSet, tmp_path: Path) -> None:
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay as it is
-    loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+    loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 
@@ -170,62 +171,144 @@ def test_global_generators_do_not_matter(images: ImageSet, tmp_path: Path) -> No
     models = network(), network()
     for model in models:
         torch.rand(5)
-        loop(images, recipe()).run(model, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+        loop(images, recipe()).run(model, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
     assert equal(*models)
 
 
 def test_a_last_batch_of_one_image_is_left_out(images: ImageSet, tmp_path: Path) -> None:
     """60 images in batches of 59: batch norm has no variance over the last one at 1×1."""
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 3))
+    reporter = Stopping(99)
     state = loop(images, recipe(batch_size=59)).run(
-        model, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT
+        model, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=reporter
     )
+    assert reporter.notes[0].startswith("1 of 60 training images, others in each epoch, are left out: a last step of")
     assert len(state.epochs) == 4
     assert model[1].num_batches_tracked == 4
 
 
 def test_a_loss_that_is_no_number_ends_it_in_a_sentence(images: ImageSet, tmp_path: Path) -> None:
     with pytest.raises(TgrError, match=r"no finite number any more in epoch 1; lower --lr \(now 1e\+30\)"):
-        loop(images, recipe(lr=1e30)).run(toy_net(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+        loop(images, recipe(lr=1e30)).run(toy_net(), Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
     assert not (tmp_path / "c.pt").exists()
 
 
 def test_a_checkpoint_of_another_training_is_refused(images: ImageSet, tmp_path: Path) -> None:
     saved = Checkpoint(tmp_path / "c.pt", {"recipe": {"lr": 0.1, "gamma": 0.5}, "seed": 1})
-    loop(images, recipe()).run(network(), saved, resume=False, reporter=SILENT)
+    loop(images, recipe()).run(network(), saved, start=None, reporter=SILENT)
     other = Checkpoint(saved.path, {"recipe": {"lr": 0.2, "gamma": 0.5}, "seed": 2})
     wanted = r"c.pt was begun with recipe.lr 0.1, where 0.2 is asked for, seed 1, where 2 is asked for; resume it with"
     with pytest.raises(TgrError, match=wanted):
-        loop(images, recipe()).run(network(), other, resume=True, reporter=SILENT)
+        loop(images, recipe()).run(network(), other, start=other.path, reporter=SILENT)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a checkpoint", b"\x80\x02}q\x00."])
 def test_a_damaged_checkpoint_is_refused(images: ImageSet, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.pt").write_bytes(content)
+    saved = Checkpoint(tmp_path / "c.pt", {})
     with pytest.raises(TgrError, match=r"c.pt is damaged and cannot be read; train from the start by leaving out --"):
-        loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=True, reporter=SILENT)
+        loop(images, recipe()).run(network(), saved, start=saved.path, reporter=SILENT)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.999])
+def test_one_flipped_bit_in_a_checkpoint_is_found(images: ImageSet, tmp_path: Path, where: float) -> None:
+    """torch.load alone reads it as another weight."""
+    saved = Checkpoint(tmp_path / "c.pt", {})
+    loop(images, recipe(epochs=1)).run(network(), saved, start=None, reporter=SILENT)
+    damaged = bytearray(saved.path.read_bytes())
+    damaged[int(where * len(damaged))] ^= 4
+    saved.path.write_bytes(damaged)
+    with pytest.raises(TgrError, match=r"c.pt is damaged and cannot be read"):
+        loop(images, recipe(epochs=1)).run(network(), saved, start=saved.path, reporter=SILENT)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = Checkpoint(tmp_path / "c.pt", {})
+    full, syncs = OSError(28, "No space left on device"), iter([None, OSError])
+
+    def fsync(handle: int) -> None:
+        if next(syncs) is OSError:
+            raise full
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(
+        TgrError, match=r"c.pt could not be written \(No space left.*; epoch 1 is kept, and --resume goes"
+    ):
+        loop(images, recipe()).run(network(), saved, start=None, reporter=SILENT)
+    assert len(torch.load(saved.path, weights_only=True)["epochs"]) == 1
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+LEGS = {
+    "constant": (recipe(lr=0.05, schedule="constant"), True),
+    "step": (recipe(lr=0.05, schedule="step", step_size=1, warmup_epochs=1), True),
+    "cosine": (recipe(lr=0.05, schedule="cosine"), False),
+    "average": (recipe(lr=0.05, schedule="constant", ema_decay=0.9, ema_every=1), False),
+}
+
+
+@pytest.mark.parametrize("name", LEGS)
+@pytest.mark.parametrize("stop", [None, 7])
+def test_more_epochs_are_those_of_a_longer_training_where_the_rates_allow(
+    images: ImageSet, tmp_path: Path, name: str, stop: int | None
+) -> None:
+    """After the two epochs that were planned, or in the second's fourth step: an epoch has four."""
+    of, same = LEGS[name]
+    planned, longer = replace(of, epochs=2), replace(of, epochs=4)
+    whole, part = network(), Checkpoint(tmp_path / "c.pt", {})
+    straight = loop(images, longer).run(whole, Checkpoint(tmp_path / "w.pt", {}), start=None, reporter=SILENT)
+    stopped = Stopping(99 if stop is None else stop)
+    with nullcontext() if stop is None else pytest.raises(KeyboardInterrupt):
+        loop(images, planned, checkpoint_every=1).run(network(), part, start=None, reporter=stopped)
+    again, reporter, saved = network(), Stopping(99), part.path.read_bytes()
+    state = loop(images, longer).run(again, part, start=part.path, reporter=reporter)
+    assert equal(again, whole) == same
+    assert state.epochs == straight.epochs or not same
+    assert ("goes on as if they had been from the start" in reporter.notes[0]) == same
+    assert ("is not that of --epochs 4 from the start" in reporter.notes[0]) == (not same)
+    begun = {"after_epoch": 2, "after_step": 0} if stop is None else {"after_epoch": 1, "after_step": 3}
+    assert [asdict(leg) for leg in state.legs] == [
+        {"after_epoch": 0, "after_step": 0, "epochs": 2},
+        {**begun, "epochs": 4},
+    ]
+    rates = [row.learning_rate for row in straight.epochs]
+    assert [row.learning_rate for row in state.epochs][2:] == rates[2:]
+    part.path.write_bytes(saved)
+    third = network()
+    loop(images, longer).run(third, part, start=part.path, reporter=SILENT)
+    assert equal(third, again)
+
+
+def test_fewer_epochs_than_are_behind_it_are_refused(images: ImageSet, tmp_path: Path) -> None:
+    saved = Checkpoint(tmp_path / "c.pt", {})
+    loop(images, recipe(epochs=2)).run(network(), saved, start=None, reporter=SILENT)
+    with pytest.raises(TgrError, match=r"c.pt has 2 epochs behind it; give --epochs 3 or more"):
+        loop(images, recipe(epochs=1)).run(network(), saved, start=saved.path, reporter=SILENT)
 
 
 def test_a_checkpoint_of_a_model_that_was_built_otherwise_is_refused(images: ImageSet, tmp_path: Path) -> None:
     saved = Checkpoint(tmp_path / "c.pt", {})
-    loop(images, recipe()).run(network(), saved, resume=False, reporter=SILENT)
+    loop(images, recipe()).run(network(), saved, start=None, reporter=SILENT)
     with pytest.raises(TgrError, match=r"c.pt does not fit the model that is trained now, although its options are"):
-        loop(images, recipe()).run(toy_net(), saved, resume=True, reporter=SILENT)
+        loop(images, recipe()).run(toy_net(), saved, start=saved.path, reporter=SILENT)
 
 
 def test_a_checkpoint_that_is_a_tensor_is_refused(images: ImageSet, tmp_path: Path) -> None:
     torch.save(torch.zeros(2), tmp_path / "c.pt")
+    saved = Checkpoint(tmp_path / "c.pt", {})
     with pytest.raises(TgrError, match=r"c.pt is damaged and cannot be read"):
-        loop(images, recipe()).run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=True, reporter=SILENT)
+        loop(images, recipe()).run(network(), saved, start=saved.path, reporter=SILENT)
 
 
 def test_batch_norm_without_a_variance_ends_in_a_sentence(images: ImageSet, tmp_path: Path) -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 3))
     with pytest.raises(TgrError, match=r"single value for a channel in a batch of 1; give a --batch-size of 2 or more"):
-        loop(images, recipe(batch_size=1)).run(model, Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+        loop(images, recipe(batch_size=1)).run(model, Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)
 
 
 def test_more_processes_than_images_are_refused(images: ImageSet, tmp_path: Path) -> None:
     alone = replace(loop(images, recipe()), rows=np.arange(1), group=Group(0, 2, torch.device("cpu")))
     with pytest.raises(TgrError, match="1 training images are too few for 2 processes, each of which needs one"):
-        alone.run(network(), Checkpoint(tmp_path / "c.pt", {}), resume=False, reporter=SILENT)
+        alone.run(network(), Checkpoint(tmp_path / "c.pt", {}), start=None, reporter=SILENT)

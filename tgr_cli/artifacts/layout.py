@@ -77,17 +77,18 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
+        """Return the state of a training that has not ended."""
         return self.path / "checkpoint.pt"
+
+    @property
+    def last(self) -> Path:
+        """Return the state at the end of the training that made the weights, to go on from with more epochs."""
+        return self.path / "last.pt"
 
     @property
     def best(self) -> Path:
         """Return the weights of the epoch that was best on the evaluation split; `weights` are the last epoch's."""
         return self.path / "best.safetensors"
-
-    @property
-    def best_so_far(self) -> Path:
-        """Return where a training keeps those of its best epoch until it ends."""
-        return self.path / "best.unfinished.safetensors"
 
     @property
     def training(self) -> Path:

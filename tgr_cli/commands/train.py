@@ -278,12 +278,13 @@ def train(
     if print_recipe:
         recipe_output.print_recipe(Console(quiet=quiet, as_json=json), config.resolved())
         return
-    with session(ctx) as console:
+    # The run records belong to the run: no other training may begin before they are written.
+    with step.held(config), session(ctx) as console:
         result = step.run(config, console)
         if not result.first:
             return
         console.facts["epochs"] = [asdict(cost) for cost in result.costs]
-        console.wrote(result.run.training, result.run.weights)
+        console.wrote(*result.written)
     if json:
         console.json(
             {

@@ -1,91 +1,42 @@
-"""The state of an unfinished training: written whole, in mid-epoch too, and checked before the training goes on."""
+"""The state of a training in one file: written whole, in mid-epoch too, and checked before the training goes on.
+
+One file holds all of it, the best weights included: a kill between two files could leave them of different epochs.
+"""
 
 import io
+import os
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.amp import GradScaler
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import flat
 from tgr_cli.errors import TgrError
+from tgr_cli.training.optim import advance
+from tgr_cli.training.state import Cost, Epoch, Leg, State
 
-VERSION = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch came to: the columns of a `training` row."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_top1: float
-    val_loss: float
-    val_top1: float
-    val_top5: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What an epoch's training cost, validation left out: it differs from run to run, and is no part of the result.
-
-    `peak_bytes` is the most memory that was allocated on a CUDA device, else what the first process held at most.
-    """
-
-    epoch: int
-    seconds: float
-    images_per_second: float
-    peak_bytes: int
-
-
-@dataclass(kw_only=True)
-class State:
-    """All that a training changes. `step` counts the finished steps of the epoch that is under way.
-
-    `sums`: loss (nats) and correct predictions, each summed over the images of that epoch that this process has seen;
-    `seconds` it took so far. `generators`: the states of torch's generators; None at the start, which seeds them.
-    `saved`: how many epochs, and steps of the next, are in the checkpoint.
-    """
-
-    model: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler
-    scaler: GradScaler
-    average: AveragedModel | None
-    sums: Tensor
-    epochs: list[Epoch] = field(default_factory=list)
-    costs: list[Cost] = field(default_factory=list)
-    step: int = 0
-    seconds: float = 0.0
-    generators: list[Tensor] | None = None
-    saved: tuple[int, int] = (0, 0)
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """Return what each process has for itself."""
-        return {"sums": self.sums.cpu(), "generators": self.generators}
-
-    @property
-    def result(self) -> nn.Module:
-        """Return the network that is validated and kept: the average where there is one."""
-        return self.model if self.average is None else self.average.module
+VERSION = 3
+# The file ends in the SHA-256 of what stands before. torch.load reads a flipped bit as another weight.
+MARK = b"tgr-sha256:"
+TRAILER = len(MARK) + 64
+EPOCHS = "recipe.epochs"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that lets a training go on, and `identity`: all that must be equal for it to be the same training."""
+    """The file that lets a training go on, and `identity`: all that must be equal for it to be the same training.
+
+    `other_epochs`: whether a training may go on that was planned for another number of epochs.
+    """
 
     path: Path
     identity: Mapping[str, Any]
+    other_epochs: bool = False
 
     def save(self, state: State, processes: Sequence[Mapping[str, Any]]) -> None:
         """Write the state, whole or not at all; `processes` holds every process's `State.own`, by rank."""
@@ -97,6 +48,8 @@ class Checkpoint:
             "schedule": state.schedule.state_dict(),
             "scaler": state.scaler.state_dict(),
             "average": state.average.state_dict() if state.average is not None else None,
+            "best": state.best,
+            "legs": [asdict(leg) for leg in state.legs],
             "epochs": [asdict(epoch) for epoch in state.epochs],
             "costs": [asdict(cost) for cost in state.costs],
             "step": state.step,
@@ -105,56 +58,102 @@ class Checkpoint:
         }
         written = io.BytesIO()  # to a file, torch tells of a full disk in a RuntimeError of its own
         torch.save(content, written)
-        with store.replacing(self.path) as temporary:
-            temporary.write_bytes(written.getbuffer())
+        with store.replacing(self.path) as temporary, temporary.open("wb") as file:
+            file.write(written.getbuffer())
+            file.write(MARK + sha256(written.getbuffer()).hexdigest().encode())
 
-    def restore(self, state: State, rank: int = 0) -> None:
-        """Load what was saved into the `state` of process `rank`.
+    def restore(self, path: Path, state: State, rank: int = 0) -> None:
+        """Load what was saved at `path` into the new `state` of process `rank`.
 
-        Raises TgrError where the file is damaged, where it belongs to another training, naming what differs, and where
-        the model was built in another way since.
+        The last leg of `state` says for how many epochs the training is planned now: where that is another number than
+        before, a new leg begins, whose learning rates are those of a training of that many epochs. Raises TgrError
+        where the file is damaged, where it belongs to another training, naming what differs, where the model was built
+        in another way since, and where more epochs are behind it than are planned.
         """
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            version, identity = content["version"], content["identity"]
-        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError) as error:
-            raise TgrError(
-                f"{self.path} is damaged and cannot be read; train from the start by leaving out --resume"
-            ) from error
-        if version != VERSION:
-            raise TgrError(
-                f"{self.path} has version {version}, this tgr reads {VERSION}; train from the start without --resume"
-            )
-        differing = _differences(identity, flat(self.identity))
+        content = _read(path)
+        differing = _differences(content["identity"], flat(self.identity), self.other_epochs)
         if differing:
             raise TgrError(
-                f"{self.path} was begun with {differing}; resume it with the same options, "
+                f"{path} was begun with {differing}; resume it with the same options, "
                 "or train from the start by leaving out --resume"
             )
         try:
-            self._load(state, content, rank)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            _load(state, content, rank)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise TgrError(
-                f"{self.path} does not fit the model that is trained now, although its options are the same; build the "
+                f"{path} does not fit the model that is trained now, although its options are the same; build the "
                 "model as it was, or train from the start by leaving out --resume"
             ) from error
+        planned, behind = state.legs[-1].epochs, len(state.epochs)
+        if behind + (state.step > 0) > planned:
+            raise TgrError(
+                f"{path} has {behind} epochs{' and a part of the next' * (state.step > 0)} behind it; give --epochs "
+                f"{behind + 1} or more, or train from the start by leaving out --resume"
+            )
 
-    @staticmethod
-    def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
-        state.model.load_state_dict(content["model"])
-        state.optimizer.load_state_dict(content["optimizer"])
+
+def is_one(path: Path) -> bool:
+    """Return whether the file at `path` looks like a training's state, by how it ends."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-TRAILER, os.SEEK_END)
+            return file.read(len(MARK)) == MARK
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    damaged = f"{path} is damaged and cannot be read; train from the start by leaving out --resume"
+    try:
+        written = path.read_bytes()
+        state, trailer = memoryview(written)[:-TRAILER], written[-TRAILER:]
+        if trailer.startswith(MARK) and trailer != MARK + sha256(state).hexdigest().encode():
+            raise TgrError(damaged)
+        content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
+        version, identity = content["version"], content["identity"]
+    except (
+        *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError),
+        *(AttributeError, AssertionError, MemoryError, OverflowError),
+    ) as error:
+        raise TgrError(damaged) from error
+    if version != VERSION:
+        raise TgrError(f"{path} has version {version}, this tgr reads {VERSION}; train from the start without --resume")
+    if not isinstance(identity, dict) or not trailer.startswith(MARK):
+        raise TgrError(damaged)
+    return dict(content)
+
+
+def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
+    legs, step = [Leg(**values) for values in content["legs"]], content["step"]
+    epochs = [Epoch(**values) for values in content["epochs"]]
+    planned = state.legs[-1].epochs
+    another = legs[-1].epochs != planned
+    # Before the optimiser's state is loaded, while its rates are those that the new schedule begins with.
+    rates = advance(state.schedule, len(epochs)) if another else []
+    state.model.load_state_dict(content["model"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.scaler.load_state_dict(content["scaler"])
+    if another:
+        for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        legs.append(Leg(after_epoch=len(epochs), after_step=step, epochs=planned))
+    else:
         state.schedule.load_state_dict(content["schedule"])
-        state.scaler.load_state_dict(content["scaler"])
-        if state.average is not None:
-            state.average.load_state_dict(content["average"])
-        state.epochs = [Epoch(**values) for values in content["epochs"]]
-        state.costs = [Cost(**values) for values in content["costs"]]
-        state.step, state.seconds = content["step"], content["seconds"]
-        own = content["processes"][rank]
-        state.sums.copy_(own["sums"])
-        state.generators = own["generators"]
+    if state.average is not None:
+        state.average.load_state_dict(content["average"])
+    state.legs, state.epochs, state.step = legs, epochs, step
+    state.costs = [Cost(**values) for values in content["costs"]]
+    state.seconds = content["seconds"]
+    state.best = content["best"] if rank == 0 else None
+    own = content["processes"][rank]
+    state.sums.copy_(own["sums"])
+    state.generators = own["generators"]
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], other_epochs: bool) -> str:
+    names = [
+        name
+        for name in {**found, **wanted}
+        if found.get(name) != wanted.get(name) and not (other_epochs and name == EPOCHS)
+    ]
     return ", ".join(f"{name} {found.get(name)}, where {wanted.get(name)} is asked for" for name in names)

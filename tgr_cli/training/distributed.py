@@ -26,6 +26,11 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
+def restartable() -> bool:
+    """Return whether torchrun started this process, and so may start it again."""
+    return "TORCHELASTIC_RESTART_COUNT" in os.environ
+
+
 @dataclass(frozen=True)
 class Group:
     """This process among those that train together: number `rank` of `world`, computing on `device`."""

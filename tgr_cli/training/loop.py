@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.training import generators
 from tgr_cli.training.averaging import averaged
-from tgr_cli.training.checkpoint import Checkpoint, Cost, Epoch, State
+from tgr_cli.training.checkpoint import Checkpoint
 from tgr_cli.training.distributed import Group
+from tgr_cli.training.legs import unequal_legs
 from tgr_cli.training.mixing import mixing
 from tgr_cli.training.optim import optimiser, schedule
-from tgr_cli.training.order import epoch_order, share, without_lone_rest
+from tgr_cli.training.order import epoch_order, left_out, share, without_lone_rest
 from tgr_cli.training.recipe import Recipe
+from tgr_cli.training.state import Cost, Epoch, Leg, State
 from tgr_cli.training.stimulated import Disturbance
 
 # How often a loss that is no number is looked for: looking makes an accelerator wait.
@@ -49,10 +52,9 @@ class Validation:
 class Loop:
     """What a training is made of; the model alone differs between heads.
 
-    `rows` are the positions of the training images in `images`; `transform` turns one image into a tensor. `keep` is
-    given the network after each epoch that is the best so far by its validation top-1. The `frozen` parts, by name,
-    stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each epoch, and every
-    `checkpoint_every` steps.
+    `rows` are the positions of the training images in `images`; `transform` turns one image into a tensor. The `frozen`
+    parts, by name, stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each epoch,
+    and every `checkpoint_every` steps.
     """
 
     images: ImageSet
@@ -63,7 +65,6 @@ class Loop:
     seed: int
     workers: int
     group: Group
-    keep: Callable[[nn.Module], object] = lambda model: None
     frozen: tuple[str, ...] = ()
     checkpoint_every: int | None = None
     compiled: bool = False
@@ -74,11 +75,12 @@ class Loop:
         """Return how many images a step takes, in all processes together."""
         return self.recipe.batch_size * self.group.world
 
-    def run(self, model: nn.Module, checkpoint: Checkpoint, *, resume: bool, reporter: Reporter) -> State:
+    def run(self, model: nn.Module, checkpoint: Checkpoint, *, start: Path | None, reporter: Reporter) -> State:
         """Train `model` in place and return what came of it; how far it is stays in `checkpoint`.
 
-        Raises TgrError where the loss is no number any more, where there are too few images for the processes or for
-        batch norm, and what `Checkpoint.restore` raises.
+        The training goes on from the state at `start`; None: from the beginning. Raises TgrError where the loss is no
+        number any more, where there are too few images for the processes or for batch norm, where a checkpoint cannot
+        be written, and what `Checkpoint.restore` raises.
         """
         device, recipe = self.group.device, self.recipe
         if len(self.rows) < self.group.world:
@@ -98,12 +100,15 @@ class Loop:
             scaler=GradScaler(device.type, enabled=recipe.amp == "fp16"),
             average=averaged(model, recipe, self.total),
             sums=torch.zeros(2, device=device),
+            legs=[Leg(epochs=recipe.epochs)],
         )
-        if resume:
-            checkpoint.restore(state, self.group.rank)
+        if start is not None:
+            checkpoint.restore(start, state, self.group.rank)
+        for sentence in (*unequal_legs(state, recipe), *left_out(len(self.rows), self.total, self.group.world)):
+            reporter.note(sentence)
         network = self.group.wrap(model)
         network = torch.compile(network) if self.compiled else network  # type: ignore[assignment]
-        state.saved = (len(state.epochs), state.step)
+        state.saved, state.resumed = (len(state.epochs), state.step), len(state.epochs)
         try:
             with self.disturbance.acting(model):
                 while len(state.epochs) < recipe.epochs:
@@ -148,7 +153,7 @@ class Loop:
             f"{cost.images_per_second:,.0f} images/s"
         )
         if self.group.first and all(validation.top1 > epoch.val_top1 for epoch in state.epochs):
-            self.keep(state.result)
+            state.keep_best()
         state.epochs.append(
             Epoch(
                 epoch=number,
@@ -251,7 +256,10 @@ class Loop:
     def _save(self, state: State, checkpoint: Checkpoint) -> None:
         processes = self.group.gather(state.own)
         if self.group.first:
-            checkpoint.save(state, processes)
+            try:
+                checkpoint.save(state, processes)
+            except TgrError as error:  # a full disk: the checkpoint before this one is still there
+                raise TgrError(f"{error}; {_kept(*state.saved)}") from error
         state.saved = (len(state.epochs), state.step)
 
 

@@ -1,5 +1,6 @@
 """How weights move: the optimiser and the schedule of its learning rate, both torch's own."""
 
+import warnings
 from typing import Any
 
 from torch import nn
@@ -65,3 +66,12 @@ def schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
         return main
     warmup = LinearLR(optimizer, WARMUP_START, total_iters=recipe.warmup_epochs)
     return SequentialLR(optimizer, [warmup, main], [recipe.warmup_epochs])
+
+
+def advance(new: LRScheduler, epochs: int) -> list[float]:
+    """Step a new schedule to where it is after so many epochs; return the learning rate of each parameter group."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch expects that the optimiser took steps in between
+        for _ in range(epochs):
+            new.step()
+    return [float(group["lr"]) for group in new.optimizer.param_groups]

@@ -33,6 +33,17 @@ def without_lone_rest(order: np.ndarray, total: int, world: int) -> np.ndarray:
     return order[: len(order) - rest] if rest < 2 * world and rest < len(order) else order
 
 
+def left_out(images: int, total: int, world: int) -> list[str]:
+    """Return a sentence on the images that `without_lone_rest` leaves out of each epoch of so many, if any."""
+    rest = images % total
+    if not (0 < rest < 2 * world and rest < images):
+        return []
+    return [
+        f"{rest} of {images:,} training images, others in each epoch, are left out: a last step of fewer than two "
+        "images in a process has none for batch norm; another --batch-size shows all of them"
+    ]
+
+
 def share(order: np.ndarray, total: int, rank: int, world: int) -> np.ndarray:
     """Return the part of each step's `total` images that process `rank` of `world` takes: every world-th."""
     full = len(order) // total * total

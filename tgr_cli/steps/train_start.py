@@ -1,6 +1,7 @@
 """The model that a training begins with: its head, and the class embeddings the head starts from."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,19 +9,49 @@ from torch import nn
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
-from tgr_cli.artifacts.provenance import sha256_names
+from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS
 from tgr_cli.errors import TgrError
-from tgr_cli.models import zoo
+from tgr_cli.models import weights, zoo
+from tgr_cli.models.checkpoint import Checkpoint
 from tgr_cli.models.classifier import text_guided
+from tgr_cli.models.from_state import restore
+from tgr_cli.reporting import Reporter
+from tgr_cli.steps.train_config import Config
 from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
 
-if TYPE_CHECKING:
-    from tgr_cli.steps.train import Config
+
+@dataclass(frozen=True)
+class Begun:
+    """The model before its first step, its E (None for a baseline), and the SHA-256 of each file that went into it."""
+
+    model: nn.Module
+    embedding_dim: int | None
+    inputs: Mapping[str, str]
 
 
-def build(config: "Config", workspace: Workspace, classes: tuple[str, ...]) -> tuple[nn.Module, int | None, dict]:
-    """Return the untrained model, its E, and the SHA-256 of each artifact that went into it."""
+def begin(config: Config, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> Begun:
+    """Return the model that is trained, with the weights of `config.checkpoint` if there are any.
+
+    Raises TgrError for embeddings or a checkpoint that do not fit, and for a model that does not compute in float32.
+    """
+    model, embedding_dim, inputs = _untrained(config, workspace, classes)
+    if weights.dtype(model) != torch.float32:
+        raise TgrError(
+            f"{config.model} computes in {weights.dtype(model)}, which is too coarse or too slow to train; "
+            "build it in torch.float32"
+        )
+    if config.checkpoint is not None:
+        stored = Checkpoint.read(config.checkpoint)
+        model = restore(model, stored, key=config.checkpoint_key, reporter=reporter).model
+        weights.check_finite(model, stored.what)
+        inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}
+    return Begun(model, embedding_dim, inputs)
+
+
+def _untrained(
+    config: Config, workspace: Workspace, classes: tuple[str, ...]
+) -> tuple[nn.Module, int | None, dict[str, str]]:
     if config.head == "baseline":
         return zoo.build(config.model, len(classes), seed=config.seed), None, {}
     if config.head == "cosine":
@@ -35,7 +66,7 @@ def build(config: "Config", workspace: Workspace, classes: tuple[str, ...]) -> t
 
 
 def _read_embeddings(
-    config: "Config", workspace: Workspace, classes: tuple[str, ...]
+    config: Config, workspace: Workspace, classes: tuple[str, ...]
 ) -> tuple[torch.Tensor, dict[str, str]]:
     init = config.effective_init
     assert init is not None

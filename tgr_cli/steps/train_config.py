@@ -1,0 +1,108 @@
+"""What is trained on what: everything that may be asked of a training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
+from tgr_cli.data.preprocessing import PreprocessingOptions
+from tgr_cli.data.source import DataSource
+from tgr_cli.errors import TgrError
+from tgr_cli.models.source import HEADS
+from tgr_cli.training import distributed, recipes
+from tgr_cli.training.recipe import Overrides, one_of
+from tgr_cli.training.recipes import Resolved
+from tgr_cli.training.stimulated import Disturbance
+
+INITS = ("template", "descriptions")
+PREPARATION = ("resize", "crop", "interpolation")  # what a recipe may say of the preprocessing
+# What equal trainings may differ in; the recipe's own values are recorded once, with the overrides in them.
+NO_PART_OF_THE_MODEL = {"resume", "checkpoint_every", "overrides", "preprocessing", "recipe"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
+
+    `variant` ends the name of the run's folder. `recipe` names a recipe, `overrides` replaces parts of it. `images`: as
+    many training images drawn by the seed, all where None. `checkpoint`: weights to begin from instead of random ones;
+    `freeze_…`: what stays as it begins. `checkpoint_every`: steps between checkpoints within an epoch. `out`: another
+    folder for the run. Raises TgrError for a value without meaning.
+    """
+
+    data: DataSource
+    preprocessing: PreprocessingOptions
+    overrides: Overrides
+    disturbance: Disturbance
+    model: str
+    recipe: str = recipes.NONE
+    head: str = "baseline"
+    init: str | None = None
+    variant: str | None = None
+    embeddings: Path | None = None
+    embedding_dim: int | None = None
+    images: int | None = None
+    seed: int = 0
+    workers: int = 0
+    device: str = "cpu"
+    compile: bool = False
+    checkpoint: Path | None = None
+    checkpoint_key: str | None = None
+    freeze_head: bool = False
+    freeze_backbone: bool = False
+    checkpoint_every: int | None = None
+    resume: bool = False
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.variant is not None:
+            variant_name(self.variant)
+        one_of("--head", self.head, HEADS)
+        if self.init is not None:
+            one_of("--init", self.init, INITS)
+            if self.head != "text":
+                raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        if self.checkpoint_key is not None and self.checkpoint is None:
+            raise TgrError(f'--checkpoint-key "{self.checkpoint_key}" names no file; give --checkpoint FILE')
+        if self.freeze_head and self.freeze_backbone:
+            raise TgrError("--freeze-head and --freeze-backbone leave nothing to train; leave out one of them")
+        if self.embeddings is not None and self.head != "text":
+            raise TgrError(f'--embeddings has no meaning for --head {self.head}; use "--head text"')
+        if self.embedding_dim is not None and self.head != "cosine":
+            raise TgrError(
+                f"--embedding-dim has no meaning for --head {self.head}; it sets the size of the random matrix of "
+                '"--head cosine", a text head has that of its embeddings'
+            )
+        for option, value in (
+            ("--embedding-dim", self.embedding_dim),
+            ("--images", self.images),
+            ("--checkpoint-every", self.checkpoint_every),
+        ):
+            if value is not None and value < 1:
+                raise TgrError(f"{option} is {value}; it must be 1 or more")
+        self.resolved()
+
+    def resolved(self) -> Resolved:
+        """Return the recipe with the overrides in it, for the processes that train together."""
+        asked = {name: value for name in PREPARATION if (value := getattr(self.preprocessing, name)) is not None}
+        return recipes.resolve(
+            self.recipe,
+            self.model,
+            self.data.folder,
+            self.overrides.given() | asked,
+            processes=distributed.processes(),
+            cuda=self.device.startswith("cuda"),
+        )
+
+    @property
+    def effective_init(self) -> str | None:
+        """Return where the head's matrix comes from: the text head's is `descriptions` unless --init says."""
+        return (self.init or "descriptions") if self.head == "text" else None
+
+    @property
+    def run_folder(self) -> RunFolder:
+        """Return the folder of the run."""
+        if self.out is not None:
+            return RunFolder(self.out)
+        workspace = Workspace(self.workdir, self.data.folder)
+        return workspace.run(self.model, self.head, self.effective_init, self.seed, self.variant)

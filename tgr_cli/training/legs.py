@@ -1,0 +1,26 @@
+"""A training that was resumed with another number of epochs, and what it has in common with one that never was."""
+
+from tgr_cli.training.recipe import Recipe
+from tgr_cli.training.state import State
+
+
+def unequal_legs(state: State, recipe: Recipe) -> list[str]:
+    """Return, where the last leg begins now, a sentence on whether the result is that of a single leg.
+
+    The rates of `step` and `constant` do not depend on the number of epochs; those of `cosine` do, and so does the
+    weight of an average.
+    """
+    leg = state.legs[-1]
+    if len(state.legs) < 2 or (leg.after_epoch, leg.after_step) != (len(state.epochs), state.step):
+        return []
+    depends = ["cosine of the learning rate"] * (recipe.schedule == "cosine")
+    depends += ["average of the weights"] * bool(recipe.ema_decay)
+    planned = state.legs[-2].epochs
+    if not depends:
+        return [f"{planned} epochs were planned, now {leg.epochs}: it goes on as if they had been from the start"]
+    rate = state.optimizer.param_groups[0]["lr"]
+    return [
+        f"{planned} epochs were planned, now {leg.epochs}: the {' and the '.join(depends)} of {leg.epochs} epochs "
+        f"applies from here on (learning rate {rate:g}), so the result is not that of --epochs {leg.epochs} from the "
+        "start; the training artifact records where it changed"
+    ]

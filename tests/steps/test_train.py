@@ -253,7 +253,7 @@ def test_weights_are_saved_as_they_were_trained() -> None:
     train(*QUICK)
     run = run_folder("toys-build_toy-baseline")
     model = step.zoo.build("toys:build_toy", 3)
-    weights.load_state(model, weights.read_state_dict(run.weights), "the weights")
+    weights.load(model, weights.read_state_dict(run.weights))
     assert weights.fingerprint(model) == ModelCard.read(run.card).fingerprint
 
 

@@ -88,7 +88,7 @@ def content(run: Path) -> dict[str, str]:
 def whole(run: Path, name: str) -> bool:
     """Return whether the folder's card and weights belong together."""
     model = zoo.build(name, 10)
-    weights.load_state(model, weights.read_state_dict(run / "model.safetensors"), "the weights")
+    weights.load(model, weights.read_state_dict(run / "model.safetensors"))
     return weights.fingerprint(model) == card.ModelCard.read(run / "model.json").fingerprint
 
 

@@ -72,7 +72,7 @@ def write(run: RunFolder, card: ModelCard, facts: Facts, state: State, reporter:
             weights.save(state.model, folder / run.weights.name)
             store.write(folder / run.training.name, TRAINING, columns, provenance)
             card.write(folder / run.card.name)
-            state.model.load_state_dict(state.best)
+            weights.load(state.model, state.best)
             weights.save(state.model, folder / run.best.name)
     except BaseException:
         reporter.note(f"the training is whole in {run.checkpoint}; --resume writes what is left to write")

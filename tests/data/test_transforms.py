@@ -118,7 +118,9 @@ def test_no_global_generator_moves(augment: str) -> None:
 def test_preprocessing_there_and_back() -> None:
     for pre in (IMAGENET, CIFAR, PLAIN):
         assert Preprocessing.from_json(json.loads(json.dumps(pre.to_json()))) == pre
-    with pytest.raises(TgrError, match=r"where channels, crop, interpolation, mean, resize, std are expected"):
+    with pytest.raises(
+        TgrError, match=r"where channels, crop, crop_mode, interpolation, mean, resize, std are expected"
+    ):
         Preprocessing.from_json({"crop": 3})
     with pytest.raises(TgrError, match="whose values are of another type"):
         Preprocessing.from_json(IMAGENET.to_json() | {"mean": 3})
@@ -160,3 +162,64 @@ def test_unknown_augmentation_and_channels() -> None:
         training(CIFAR, "crops")
     with pytest.raises(TgrError, match=r"images with 4 channels are not supported; use 1 \(grey\) or 3 \(RGB\)"):
         Preprocessing(resize=None, crop=8, mean=(0.0,) * 4, std=(1.0,) * 4, channels=4)
+
+
+PICTURES = [
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8))
+    for h, w in ((60, 80), (100, 46), (18, 62))
+]
+
+
+@pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0.5,)])
+@pytest.mark.parametrize(
+    ("crop_mode", "crop_pct", "interpolation"),
+    [
+        ("center", 0.875, "bicubic"),
+        ("center", 1.1, "bilinear"),
+        ("center", 0.9, "lanczos"),
+        ("squash", 1.0, "bicubic"),
+        ("squash", 0.8, "nearest"),
+        ("border", 1.0, "bicubic"),
+        ("border", 0.9, "bilinear"),
+        ("border", 1.2, "hamming"),
+    ],
+)
+def test_a_librarys_preprocessing_is_timms_own_pixel_for_pixel(
+    crop_mode: str, crop_pct: float, interpolation: str, mean: tuple[float, ...]
+) -> None:
+    from timm.data import create_transform, resolve_data_config
+
+    from tgr_cli.models.from_timm import _preprocessing
+
+    config = {"input_size": (3, 32, 32), "crop_pct": crop_pct, "crop_mode": crop_mode, "interpolation": interpolation}
+    config |= {"mean": mean, "std": (0.25,) * len(mean)}
+    data = resolve_data_config(pretrained_cfg=config)
+    ours, theirs = evaluation(_preprocessing(config)), create_transform(**data | {"mean": mean * (3 // len(mean))})
+    for picture in PICTURES:
+        torch.testing.assert_close(ours(picture), theirs(picture), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"crop_mode": "fit"}, 'crop mode "fit" is unknown; use center, pad, squash, border'),
+        ({"interpolation": "random"}, 'interpolation "random" is unknown'),
+        ({"input_size": (4, 32, 32), "mean": (0.5,), "std": (0.5,)}, "images with 4 channels are not supported"),
+        ({"input_size": (3, 32, 24)}, "images of 32×24 pixels; tgr can only prepare square ones"),
+        ({"mean": (0.5, 0.5)}, "--mean has 2 values for 3 channels"),
+    ],
+)
+def test_a_librarys_preprocessing_that_cannot_be_honoured_is_refused(config: dict, words: str) -> None:
+    from tgr_cli.models.from_timm import _preprocessing
+
+    with pytest.raises(TgrError, match=words):
+        _preprocessing({"input_size": (3, 32, 32)} | config)
+
+
+def test_crop_modes_survive_the_card_and_older_cards_are_centred() -> None:
+    squash = PreprocessingOptions(crop_mode="squash").override(IMAGENET)
+    assert Preprocessing.from_json(squash.to_json()) == squash
+    older = {name: value for name, value in IMAGENET.to_json().items() if name != "crop_mode"}
+    assert Preprocessing.from_json(older) == IMAGENET
+    with pytest.raises(TgrError, match="crop mode border brings images to a size; give it with --resize"):
+        PreprocessingOptions(crop_mode="border").override(CIFAR)

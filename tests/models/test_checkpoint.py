@@ -266,3 +266,24 @@ def test_what_authors_published_is_renamed_as_timm_does() -> None:
     larger = timm.create_model("vit_tiny_patch16_224", num_classes=3, embed_dim=12, depth=1, num_heads=1, img_size=32)
     smaller = timm.create_model("vit_tiny_patch16_224", num_classes=3, embed_dim=12, depth=1, num_heads=1, img_size=16)
     assert "has pos_embed as float32[1×5×12]" in refused(larger.state_dict(), smaller)  # never resampled
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_flipped_bytes_are_read_or_refused(kind: str) -> None:
+    """Any byte of a small checkpoint may be wrong: it loads, or one sentence says that it does not."""
+    if kind == "safetensors":
+        save_file(toy_net(3).state_dict(), PATH)
+    else:
+        torch.save({"state_dict": toy_net(3).state_dict()}, PATH, _use_new_zipfile_serialization=kind == "zip")
+    whole, rng = PATH.read_bytes(), np.random.default_rng(0)
+    refusals = []
+    for _ in range(120):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        PATH.write_bytes(damaged[: rng.integers(1, len(whole))] if rng.random() < 0.2 else damaged)
+        try:
+            restore(toy_net(9), Checkpoint.read(PATH))
+        except TgrError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 20
+    assert all(str(PATH) in words and "\n" not in words for words in refusals)

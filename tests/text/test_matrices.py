@@ -1,6 +1,8 @@
 """Stored matrices: what is read, and what is refused in a sentence."""
 
+import contextlib
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +87,53 @@ def test_wrong_counts_and_rows_without_direction_are_refused() -> None:
         matrix[2] = bad
         with pytest.raises(TgrError, match="the row of class 2 is zero or not finite"):
             class_rows(Path("m.npy"), matrix, 4)
+
+
+def _header(shape: str) -> bytes:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+FOREIGN: dict[str, object] = {
+    "zip.npy": b"PK\x03\x04junk",
+    "brackets.npy": _header("("),
+    "enormous.npy": _header("(9999999999999999999999, 4)"),
+    "more-than-it-holds.npy": _header("(100000000000, 4)"),
+    "negative.npy": _header("(-1, 4)"),
+    "objects.npy": np.array([[1, None]], object),
+    "words.npy": np.array([["a", "b"]]),
+    "truths.npy": np.ones((2, 2), bool),
+    "sparse.pth": torch.eye(4).to_sparse(),
+    "rows.pth": torch.eye(4).to_sparse_coo().coalesce(),
+    "meta.pth": torch.ones(4, 3, device="meta"),
+    "complex.pth": torch.ones(4, 3, dtype=torch.complex64),
+    "truths.pth": torch.ones(4, 3, dtype=torch.bool),
+    "expanded.pth": torch.ones(1, 1).expand(2**40, 2**10),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_matrices_are_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    _write(tmp_path / name, FOREIGN[name])
+    with pytest.raises(TgrError, match=re.escape(str(tmp_path / name))) as caught:
+        read_matrix(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["npy", "zip", "legacy", "npz"])
+def test_flipped_bytes_are_read_or_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("m.npy" if kind.startswith("np") else "m.pth")
+    if kind == "npz":
+        with path.open("wb") as file:
+            np.savez(file, a=MATRIX)
+    elif kind == "npy":
+        np.save(path, MATRIX)
+    else:
+        torch.save(torch.from_numpy(MATRIX), path, _use_new_zipfile_serialization=kind == "zip")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged[: rng.integers(1, len(whole))] if rng.random() < 0.2 else damaged)
+        with contextlib.suppress(TgrError):
+            assert read_matrix(path).ndim == 2

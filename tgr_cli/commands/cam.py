@@ -71,6 +71,7 @@ def cam(
     mean: o.Mean = None,
     std: o.Std = None,
     interpolation: o.Interpolation = None,
+    crop_mode: o.CropMode = None,
     checkpoint: o.Checkpoint = None,
     checkpoint_key: o.CheckpointKey = None,
     weights: o.Weights = None,

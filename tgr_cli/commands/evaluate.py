@@ -25,6 +25,7 @@ def evaluate(
     mean: o.Mean = None,
     std: o.Std = None,
     interpolation: o.Interpolation = None,
+    crop_mode: o.CropMode = None,
     checkpoint: o.Checkpoint = None,
     checkpoint_key: o.CheckpointKey = None,
     weights: o.Weights = None,

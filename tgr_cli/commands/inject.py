@@ -180,6 +180,7 @@ def inject(
     mean: options.Mean = None,
     std: options.Std = None,
     interpolation: options.Interpolation = None,
+    crop_mode: options.CropMode = None,
     batch_size: Annotated[
         int,
         typer.Option(

@@ -74,7 +74,18 @@ Std = Annotated[
     str | None, typer.Option(help="Channel deviations for normalisation, as 0.229,0.224,0.225.", rich_help_panel=DATA)
 ]
 Interpolation = Annotated[
-    str | None, typer.Option(help="nearest, bilinear or bicubic, for resizing.", rich_help_panel=DATA)
+    str | None,
+    typer.Option(
+        help="nearest, nearest-exact, bilinear, bicubic, lanczos, box or hamming, for resizing.", rich_help_panel=DATA
+    ),
+]
+CropMode = Annotated[
+    str | None,
+    typer.Option(
+        help="center (resize the shorter side, then crop), pad (the same, black around where that is less), squash "
+        "(resize both sides) or border (resize the longer side, the mean colour around).",
+        rich_help_panel=DATA,
+    ),
 ]
 
 Model = Annotated[

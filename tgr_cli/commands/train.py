@@ -245,6 +245,7 @@ def train(
     mean: o.Mean = None,
     std: o.Std = None,
     interpolation: o.Interpolation = None,
+    crop_mode: o.CropMode = None,
     workers: o.Workers = 0,
     device: o.Device = "cpu",
     workdir: o.Workdir = Path("runs"),

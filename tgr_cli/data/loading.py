@@ -60,7 +60,7 @@ def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | Non
     pre = transform.pre
     if not transform.repeatable or pre.crop > KEPT_SIDE or len(images) * pre.channels * pre.crop**2 > KEPT_BYTES:
         return None
-    key = (pre.resize, pre.crop, pre.interpolation, pre.channels)
+    key = (pre.resize, pre.crop, pre.interpolation, pre.channels, pre.crop_mode, pre.mean)
     if key not in images.kept:
         pixels = torch.empty((len(images), *pre.input_shape), dtype=torch.uint8)
         images.kept[key] = (pixels, torch.zeros(len(images), dtype=torch.bool))

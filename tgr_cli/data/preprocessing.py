@@ -8,7 +8,8 @@ from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos", "box", "hamming")
+CROP_MODES = ("center", "pad", "squash", "border")
 AUGMENTATIONS = ("none", "flip", "crop", "imagenet", "trivial")
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for images with so many channels
 
@@ -17,8 +18,10 @@ MODES = {1: "L", 3: "RGB"}  # Pillow's name for images with so many channels
 class Preprocessing:
     """How a picture becomes a network's input; part of the model card.
 
-    `resize` is the shorter side in pixels before the crop (None: as it is), `crop` the side of the input in pixels,
-    `mean` and `std` are per channel on the scale [0, 1].
+    `resize` is a side in pixels before the crop (None: as it is), `crop` the side of the input in pixels, `mean` and
+    `std` are per channel on the scale [0, 1]. `crop_mode`: `center` resizes the shorter side; `pad` too, and may give
+    less than the crop, with black around; `squash` resizes both sides, whatever their ratio; `border` resizes the
+    longer side and puts the mean colour around what is missing.
     """
 
     resize: int | None
@@ -27,11 +30,20 @@ class Preprocessing:
     std: tuple[float, ...]
     interpolation: str = "bilinear"
     channels: int = 3
+    crop_mode: str = "center"
 
     def __post_init__(self) -> None:
         if self.channels not in MODES:
             raise TgrError(f"images with {self.channels} channels are not supported; use 1 (grey) or 3 (RGB)")
-        if self.crop < 1 or (self.resize is not None and self.resize < self.crop):
+        if self.crop_mode not in CROP_MODES:
+            raise TgrError(
+                f'crop mode "{self.crop_mode}" is unknown; use {", ".join(CROP_MODES)}.'
+                + did_you_mean(self.crop_mode, CROP_MODES)
+            )
+        if self.resize is None and self.crop_mode in ("squash", "border"):
+            raise TgrError(f"crop mode {self.crop_mode} brings images to a size; give it with --resize")
+        fills = self.crop_mode in ("pad", "border")
+        if self.crop < 1 or (self.resize is not None and self.resize < (1 if fills else self.crop)):
             raise TgrError(
                 f"a crop of {self.crop} pixels does not fit into images resized to {self.resize}; "
                 "give --resize and --crop so that 1 ≤ crop ≤ resize"
@@ -62,6 +74,8 @@ class Preprocessing:
     def from_json(cls, values: Any) -> "Preprocessing":
         """Return what `to_json` wrote; raises TgrError where a field is missing, unknown or of another type."""
         names = {field.name for field in fields(cls)}
+        if isinstance(values, Mapping):
+            values = {"crop_mode": "center", **values}  # files of earlier versions know no other
         if not isinstance(values, Mapping) or set(values) != names:
             raise TgrError(f"the preprocessing is {values!r}, where {', '.join(sorted(names))} are expected")
         try:
@@ -72,6 +86,7 @@ class Preprocessing:
                 std=tuple(float(value) for value in values["std"]),
                 interpolation=str(values["interpolation"]),
                 channels=index(values["channels"]),
+                crop_mode=str(values["crop_mode"]),
             )
         except (TypeError, ValueError) as error:
             raise TgrError(f"the preprocessing is {dict(values)!r}, whose values are of another type") from error
@@ -86,6 +101,7 @@ class PreprocessingOptions:
     mean: str | None = None
     std: str | None = None
     interpolation: str | None = None
+    crop_mode: str | None = None
 
     def override(self, pre: Preprocessing) -> Preprocessing:
         """Return `pre` with the given parts replaced; raises TgrError for values that do not fit together."""
@@ -96,6 +112,7 @@ class PreprocessingOptions:
             std=pre.std if self.std is None else _numbers("std", self.std),
             interpolation=pre.interpolation if self.interpolation is None else self.interpolation,
             channels=pre.channels,
+            crop_mode=pre.crop_mode if self.crop_mode is None else self.crop_mode,
         )
 
 

@@ -66,14 +66,31 @@ class Transform:
                 if self.augment == "trivial":
                     image = v2.TrivialAugmentWide(interpolation=mode)(image)
             return tv.pil_to_tensor(image)
-        if self.pre.resize is not None and min(image.size) != self.pre.resize:
-            width, height = image.size
-            if max(image.size) / min(image.size) * self.pre.resize**2 > LARGEST:
-                raise TgrError(
-                    f"{width}×{height} pixels are too narrow to resize to {self.pre.resize}; crop the image first"
-                )
-            image = tv.resize(image, [self.pre.resize], interpolation=mode)
-        return tv.pil_to_tensor(tv.center_crop(image, [self.pre.crop]))
+        return tv.pil_to_tensor(self._cropped(image, mode))
+
+    def _cropped(self, image: Image.Image, mode: InterpolationMode) -> Image.Image:
+        """Return the picture resized and cropped to the network's input, as the crop mode says."""
+        resize, crop = self.pre.resize, self.pre.crop
+        if resize is None:
+            return tv.center_crop(image, [crop])
+        if self.pre.crop_mode == "squash":
+            return tv.center_crop(tv.resize(image, [resize, resize], interpolation=mode), [crop])
+        width, height = image.size
+        if self.pre.crop_mode == "border":
+            sides = [max(1, round(side / (max(width, height) / resize))) for side in (height, width)]
+            return self._bordered(tv.resize(image, sides, interpolation=mode))
+        if min(width, height) != resize:
+            if max(width, height) / min(width, height) * resize**2 > LARGEST:
+                raise TgrError(f"{width}×{height} pixels are too narrow to resize to {resize}; crop the image first")
+            image = tv.resize(image, [resize], interpolation=mode)
+        return tv.center_crop(image, [crop])
+
+    def _bordered(self, image: Image.Image) -> Image.Image:
+        """Return the picture with the mean colour around it, where it is less than the crop, and cropped."""
+        missing = [max(self.pre.crop - side, 0) for side in image.size]
+        around = [missing[0] // 2, missing[1] // 2, (missing[0] + 1) // 2, (missing[1] + 1) // 2]
+        fill = [float(round(255 * value)) for value in self.pre.mean]
+        return tv.center_crop(tv.pad(image, around, fill=fill), [self.pre.crop])
 
     def finish(self, x_BCHW: Tensor, words_BW: np.ndarray) -> Tensor:
         """Return the batch augmented and normalised, float32 [B, C, H, W], from uint8 pixels and uint64 words."""

@@ -1,7 +1,7 @@
 """timm's models: by their name, or from a repository of the Hugging Face hub."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -119,11 +119,19 @@ def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
     channels, height, width = data["input_size"]
     if height != width:
         raise TgrError(f"this timm model takes images of {height}×{width} pixels; tgr can only prepare square ones")
+    resize = math.floor(height / data["crop_pct"])
+    pads = data["crop_mode"] == "center" and resize < height
     return Preprocessing(
-        resize=math.floor(height / data["crop_pct"]),
+        resize=resize,
         crop=height,
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
+        mean=_a_channel(data["mean"], channels),
+        std=_a_channel(data["std"], channels),
         interpolation=data["interpolation"],
         channels=channels,
+        crop_mode="pad" if pads else data["crop_mode"],
     )
+
+
+def _a_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return one value a channel; timm takes a single one for all."""
+    return tuple(values) * channels if len(values) == 1 else tuple(values)

@@ -1,6 +1,6 @@
 """Stored matrices of class embeddings: one row a class, as `.npy` or as a tensor saved by torch."""
 
-import pickle
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,21 +29,24 @@ def read_matrix(path: Path) -> np.ndarray:
 
 
 def _from_numpy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":  # numpy leaves a damaged archive open
+            raise TgrError(f"{path} is an archive of arrays; save the one matrix with numpy.save")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # Mapped, so that a header that claims more than the file holds allocates nothing.
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # numpy parses the header of a damaged file as Python, and fails in any way
         raise TgrError(f"{path} is no whole .npy file of numbers; save it with numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise TgrError(f"{path} is an archive of arrays; save the one matrix with numpy.save")
-    return array
 
 
 def _from_torch(path: Path) -> np.ndarray:
     import torch
 
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused below, in our words
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch checks a damaged file nowhere: any of its lines may fail on it
         raise TgrError(f"{path} is no whole file of tensors alone; save the matrix with torch.save(tensor)") from error
     if isinstance(stored, dict):
         matrices = {key: value for key, value in stored.items() if isinstance(value, torch.Tensor) and value.ndim == 2}
@@ -54,6 +57,12 @@ def _from_torch(path: Path) -> np.ndarray:
     if not isinstance(stored, torch.Tensor):
         raise TgrError(f"{path} holds a {type(stored).__name__}, where a tensor is expected; save it with torch.save")
     stored = stored.detach()
+    dense = stored.layout is torch.strided and not stored.is_quantized and not stored.is_meta
+    if not dense or stored.is_complex() or stored.numel() > stored.untyped_storage().nbytes():
+        raise TgrError(
+            f"{path} holds a sparse, quantised, complex, expanded or empty kind of tensor; save dense numbers with "
+            "torch.save(tensor.float())"
+        )
     return (stored.double() if stored.is_floating_point() else stored).numpy()
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.shares import Shares
 from tgr_cli.faults.sites import Site, numbered
 
 CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
-SHAPE_ONLY = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like")
 SAME_VALUES = (
     "permute",
     "t",
@@ -44,20 +44,16 @@ class Call:
     outer: int = 1
 
 
-def find_calls(program: ExportedProgram, image: Node) -> list[Call]:
+def find_calls(program: ExportedProgram) -> list[Call]:
     """Return every multiply-accumulate call in execution order, with the whole batch's shape and MACs for now.
 
-    Names are numbered over all of them, so that a choice among the sites changes no name. A site is per image where
-    its output depends on the node `image`.
+    Names are numbered over all of them, so that a choice among the sites changes no name.
     """
     owners = program.graph_signature.inputs_to_parameters
-    dependent = {image}
     found: list[tuple[str, Call]] = []
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
-        if dependent.intersection(node.all_input_nodes):
-            dependent.add(node)
         kind = name_of(node)
         parameter = None
         if kind in CONVOLUTIONS:
@@ -76,7 +72,7 @@ def find_calls(program: ExportedProgram, image: Node) -> list[Call]:
         else:
             continue
         path = _path(node, parameter, op)
-        site = Site(path, op, tuple(node.meta["val"].shape), int(macs), node in dependent)
+        site = Site(path, op, tuple(node.meta["val"].shape), int(macs))
         found.append((path, Call(site, node)))
     names = numbered([path for path, _ in found])
     return [replace(call, site=replace(call.site, name=name)) for name, (_, call) in zip(names, found, strict=True)]
@@ -102,23 +98,10 @@ def _path(node: Node, parameter: str | None, op: str) -> str:
     return ".".join(part for part in (path, op if op == "matmul" else "") if part) or op
 
 
-def possible_outers(shape: tuple[int, ...], batch_size: int) -> Iterator[int]:
-    """Give every `outer` with which the images lie within one axis of an output of this shape, batch-major first."""
-    for axis, size in enumerate(shape):
-        for factor in range(1, size // batch_size + 1):
-            if size % (factor * batch_size) == 0:
-                yield math.prod(shape[:axis]) * factor
-
-
-def divided(call: Call, outer: int, batch_size: int) -> Call:
+def divided(call: Call, shares: Shares, batch_size: int) -> Call:
     """Return the call with its site's shape and MACs brought down from the batch to one image's share."""
-    site = call.site
-    if not site.per_image:
-        return call
-    shape, before = list(site.shape), 1
-    for axis, size in enumerate(site.shape):
-        if outer % before == 0 and size % (outer // before * batch_size) == 0:  # the axis that the images lie in
-            shape[axis : axis + 1] = [size // batch_size] if size > batch_size else []
-            break
-        before *= size
-    return Call(replace(site, shape=tuple(shape), macs=site.macs // batch_size), call.node, outer)
+    site, node = call.site, call.node
+    if node in shares.outers:
+        site = replace(site, shape=shares.shapes[node], macs=site.macs // batch_size)
+        return Call(site, node, shares.outers[node])
+    return replace(call, site=replace(site, per_image=False))

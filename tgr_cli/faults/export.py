@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import Graph
 from torch.fx.node import Node
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -52,6 +53,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
         words = " ".join(str(error).split())[:200]
         raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
+    _drop_checks(program.graph)
     signature = program.graph_signature
     if signature.buffers_to_mutate:
         raise changing(next(iter(signature.buffers_to_mutate.values())))
@@ -60,6 +62,16 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
         raise no_logits(shapes)
     return program
+
+
+def _drop_checks(graph: Graph) -> None:
+    """Take out what computes nothing: a cast leaves a check of what it casts, an assertion one of what it asserts.
+
+    They have no value. A check that a fault makes fail would end the inference, which is no outcome of a fault here.
+    """
+    for node in reversed(graph.nodes):
+        if node.op == "call_function" and not node.users and node.meta.get("val") is None:
+            graph.erase_node(node)
 
 
 def inputs_of(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:

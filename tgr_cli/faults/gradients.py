@@ -17,10 +17,11 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.engines.memory import CAPTURING
-from tgr_cli.faults.graph import Network, evaluate, with_deaths
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
+from tgr_cli.faults.program import evaluate
 
 AFFINE = (
     *(BATCH_NORM, "getitem", *ARITHMETIC, "dropout", "clone", "alias", "_to_copy"),
@@ -68,11 +69,8 @@ class Gradients:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        dependent = network.downstream({network.input})
-        self._routes = {call: _route(call.node, dependent) for call in network.calls.values()}
+        self._routes = {call: _route(call.node, network.division.dependent) for call in network.calls.values()}
         self._slopes: dict[Call, Tensor] = {}
-        nodes = [node for node in network.graph.nodes if node.op == "call_function"]
-        self._program = with_deaths(nodes, {network.output})
 
     @classmethod
     def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
@@ -173,7 +171,7 @@ class Gradients:
         touch: Callable[[Node, Any], Any] | None = None,
     ) -> Tensor:
         x_BCHW = padded(x_KCHW, self.network.batch_size).to(self.network.device, self.network.dtype)
-        values = evaluate(self._program, {**constants, self.network.input: x_BCHW}, touch, gradients=True)
+        values = evaluate(self.network.program, {**constants, self.network.input: x_BCHW}, touch, gradients=True)
         logits_KC = values[self.network.output][: len(x_KCHW)].float()
         return functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
-from tgr_cli.faults.calls import CONVOLUTIONS, SHAPE_ONLY, Call
-from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.calls import CONVOLUTIONS, Call
+from tgr_cli.faults.operators import SHAPE_ONLY, name_of
 from tgr_cli.faults.sites import Site
 
 
@@ -32,13 +32,11 @@ def kind_of(name: str, *, buffer: bool) -> str:
     return "buffer" if buffer else "bias" if last.startswith("bias") or last.endswith("bias") else "weight"
 
 
-def find_parameters(
-    program: ExportedProgram, values: Mapping[Node, Any], calls: Sequence[Call], batch_size: int
-) -> list[Parameter]:
+def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls: Sequence[Call]) -> list[Parameter]:
     """Return the floating-point parameters and buffers that the logits depend on, in order of first use.
 
-    `values` are those of the graph's inputs but for the images, `calls` every multiply-accumulate call with the whole
-    batch's MACs. A tensor that is shared is there once, under the first of its names.
+    `values` are those of the graph's inputs but for the images, `calls` every multiply-accumulate call. A tensor that
+    is shared is there once, under the first of its names.
     """
     signature = program.graph_signature
     buffers, outputs = signature.inputs_to_buffers, program.graph.output_node().all_input_nodes
@@ -60,7 +58,7 @@ def find_parameters(
         read = ancestors(_operands(call, values))
         for identity, holders in nodes.items():
             if not read.isdisjoint(holders):
-                work[identity] += call.site.macs // (batch_size if call.site.per_image else 1)
+                work[identity] += call.site.macs
     found = []
     for identity, holders in nodes.items():
         tensor, name = values[holders[0]], first_name[identity]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.faults.engines.engine import padded
-from tgr_cli.faults.graph import Network, Program, evaluate, with_deaths
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.program import Program, evaluate, with_deaths
 from tgr_cli.saliency.layer import Layer
 
 

@@ -14,8 +14,8 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.golden import Part
 from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables
-from tgr_cli.faults.graph import Program
 from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.program import Program
 
 LARGEST_SHARE = 0.5
 

@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.followed import FollowedRows
 from tgr_cli.faults.engines.golden import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import Batch, rule_of
 from tgr_cli.faults.engines.windows import Window, stacked
-from tgr_cli.faults.graph import Call, Network, Program, with_deaths
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import POINTWISE, name_of
+from tgr_cli.faults.program import Program, with_deaths
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip, width
 from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
-from tgr_cli.faults.graph import Network, with_deaths
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
@@ -88,8 +88,7 @@ class Engine(ABC):
         """Return the memory that is taken beside what is kept: by the graph, and by a forward pass while it runs."""
         if not isinstance(self.network, Network):
             return CAPTURING  # what a model with hooks holds while it runs is not known
-        nodes = [node for node in self.network.graph.nodes if node.op == "call_function"]
-        return CAPTURING + held_bytes(with_deaths(nodes, {self.network.output}))
+        return CAPTURING + held_bytes(self.network.program)
 
     def unseen(self) -> tuple[str, ...]:
         """Return the names of the network's sites that this engine cannot strike."""

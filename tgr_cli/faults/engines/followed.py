@@ -12,8 +12,8 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.attention import Region, find_region, through
 from tgr_cli.faults.engines.golden import Golden
 from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables, is_map
-from tgr_cli.faults.graph import Program
 from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.program import Program
 
 LARGEST_SHARE = 0.5
 

@@ -14,15 +14,18 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node
 
+from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import padded
-from tgr_cli.faults.graph import Call, Network, Program, evaluate, find_outer, taint, with_deaths
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.parameters import ancestors
+from tgr_cli.faults.program import Program, evaluate, with_deaths
+from tgr_cli.faults.shares import names_batch
 
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
-SIZED = (
+SIZED = (  # make a value of given sizes
     *(*RESHAPING, "broadcast_to", "repeat", "tile", "repeat_interleave", "arange", "full", "zeros", "ones", "empty"),
-    *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace"),
+    *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace", "cat", "stack"),
 )
 CHEAP = (
     *(*POINTWISE, *ARITHMETIC, "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
@@ -69,12 +72,11 @@ class Golden:
 
     def __init__(self, network: Network, *, channels_last: bool = False) -> None:
         self.network = network
-        self.dependent = network.downstream({network.input})
-        self._outers, self._strides = self._see()
+        self.dependent, self._outers = network.division.dependent, network.division.outers
+        self._strides = self._see()
         self.kept = self._choose(channels_last)
         self.fixed: dict[Node, Any] = {}
         self._nodes = [node for node in network.graph.nodes if node.op == "call_function"]
-        self._everything = with_deaths(self._nodes, {network.output})
         self._values: dict[Node, Tensor] = {}
 
     @property
@@ -99,7 +101,7 @@ class Golden:
 
             x_BCHW = padded(x_NCHW[some], network.batch_size).to(network.device, network.dtype)
             keep(network.input, x_BCHW)
-            values = evaluate(self._everything, {**network.constants, network.input: x_BCHW}, keep)
+            values = evaluate(network.program, {**network.constants, network.input: x_BCHW}, keep)
             logits.append(values[network.output])
         return torch.cat(logits)[:count]
 
@@ -155,10 +157,10 @@ class Golden:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        of_images = [node for node in ordered if node in self.dependent]
+        of_images = [node for node in (*ordered, *run.intersection(self.network.constants)) if node in self.dependent]
         reshaping = [node for node in of_images if name_of(node) in RESHAPING]
         flexible = all(self._any_batch(node) for node in of_images) and all(
-            self.lies_first(node) for node in (*reshaping, *gathers, *self.dependent.intersection(sources))
+            self.lies_first(node) for node in (*reshaping, *gathers, *self.dependent & set(sources))
         )
         return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 
@@ -191,43 +193,29 @@ class Golden:
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
         if name_of(user) in ARITHMETIC and len(shape) < len(user.meta["val"].shape):
             return False  # the first axis, in which the images lie, is one that it has not
-        if node.op != "call_function" or len(shape) == 0 or shape[0] % self.network.batch_size:
+        if self.network.division.complete or len(shape) == 0 or shape[0] % self.network.batch_size:
             return False
-        return any(self._may_say_batch(source) for source in ancestors([node]))
-
-    def _may_say_batch(self, node: Node) -> bool:
-        """Return whether an operation makes a value of given sizes, one of them a multiple of the batch size."""
-        if name_of(node) not in SIZED:
-            return False
-        sizes = [size for argument in node.args for size in (argument if isinstance(argument, list) else [argument])]
-        return any(isinstance(size, int) and size > 0 and size % self.network.batch_size == 0 for size in sizes)
+        made = (source for source in ancestors([node]) if name_of(source) in SIZED)
+        return any(names_batch(source, self.network.batch_size) for source in made)
 
     def lies_first(self, node: Node) -> bool:
         """Return whether the images' shares follow one another in a node's value, each a number of whole rows."""
         return self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
 
-    def _see(self) -> tuple[dict[Node, int], dict[Node, tuple[int, ...]]]:
-        """Return, by experiment, where the images lie in the values that can be divided among them, and the strides.
-
-        Where they lie is told as `Call.outer` tells it.
-        """
-        network, outers, strides = self.network, dict[Node, int](), dict[Node, tuple[int, ...]]()
+    def _see(self) -> dict[Node, tuple[int, ...]]:
+        """Return the strides of all values, by experiment."""
+        network, strides = self.network, dict[Node, tuple[int, ...]]()
 
         def look(node: Node, value: Any) -> Any:
-            if node in self.dependent and isinstance(value, Tensor):
+            if isinstance(value, Tensor):
                 strides[node] = tuple(value.stride())
-                outer = find_outer(value, network.batch_size)
-                if outer is not None:
-                    outers[node] = outer
             return value
 
         shape = (network.batch_size, *network.input_shape)
-        x_BCHW = taint(torch.zeros(shape, dtype=network.dtype, device=network.device))
-        nodes = [node for node in network.graph.nodes if node.op == "call_function"]
+        x_BCHW = torch.zeros(shape, dtype=network.dtype, device=network.device)
         look(network.input, x_BCHW)
-        evaluate(with_deaths(nodes, {network.output}), {**network.constants, network.input: x_BCHW}, look)
-        known = {call.node: call.outer for call in network.calls.values() if call.site.per_image}
-        return {**outers, **known}, strides
+        evaluate(network.program, {**network.constants, network.input: x_BCHW}, look)
+        return strides
 
     def _choose(self, channels_last: bool) -> dict[Node, Kept]:
         """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
@@ -253,7 +241,7 @@ class Golden:
         return maps | {self.network.input}
 
     def _cheap(self, node: Node) -> bool:
-        return name_of(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) == 1
+        return name_of(node) in CHEAP and sum(source in self.dependent for source in node.all_input_nodes) <= 1
 
     def _keep(self, node: Node, value: Tensor, some: slice, count: int) -> None:
         kept = self.kept[node]

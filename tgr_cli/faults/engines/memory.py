@@ -5,7 +5,7 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.choices import UNITS as UNITS
 from tgr_cli.faults.choices import parsed as parsed
-from tgr_cli.faults.graph import Program
+from tgr_cli.faults.program import Program
 
 MEMORY = 2 * UNITS["GiB"]
 CAPTURING = 384 * UNITS["MiB"]  # what torch.export's modules and a captured graph take, about: 340 MiB for vgg16_bn

@@ -70,14 +70,26 @@ class Window:
         delta[torch.arange(faults, device=delta.device), self.channel_K] = self.delta[:, 0]
         return replace(self, delta=delta, channel_K=None)
 
+    def within(self) -> "Window":
+        """Return the same change with no side longer than the map's: a window as long as the map is the whole of it.
+
+        So a change of a map of one place is one number a channel, as what follows a flattened map expects.
+        """
+        top_K, left_K, size = self.top_K, self.left_K, list(self.size)
+        if size[0] >= self.map[1]:
+            top_K, size[0] = torch.zeros_like(top_K), self.map[1]
+        if size[1] >= self.map[2]:
+            left_K, size[1] = torch.zeros_like(left_K), self.map[2]
+        return replace(self, delta=self.placed(top_K, left_K, size[0], size[1]), top_K=top_K, left_K=left_K)
+
     def clipped(self) -> "Window":
-        """Return the window with what sticks out of the map set to 0, in place."""
+        """Return the window with what sticks out of the map set to 0, in place, and no longer than the map."""
         height, width = self.map[1:]
         inside_Kh, _ = _within(self.top_K[:, None] + torch.arange(self.size[0], device=self.top_K.device), height)
         inside_Kw, _ = _within(self.left_K[:, None] + torch.arange(self.size[1], device=self.top_K.device), width)
         if not (inside_Kh.all() and inside_Kw.all()):
             self.delta.masked_fill_(~(inside_Kh[:, :, None] & inside_Kw[:, None, :])[:, None], 0.0)
-        return self
+        return self.within()
 
 
 def read(maps_NHWC: Tensor, rows_K: Tensor, y_Kh: Tensor, x_Kw: Tensor, channel_K: Tensor | None = None) -> Tensor:
@@ -120,7 +132,7 @@ def united(windows: Sequence[Window]) -> list[Window]:
     height = max(int((window.top_K + window.size[0] - top_K).max()) for window in windows)
     width = max(int((window.left_K + window.size[1] - left_K).max()) for window in windows)
     return [
-        replace(window, delta=window.placed(top_K, left_K, height, width), top_K=top_K, left_K=left_K)
+        replace(window, delta=window.placed(top_K, left_K, height, width), top_K=top_K, left_K=left_K).within()
         for window in windows
     ]
 

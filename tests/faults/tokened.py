@@ -1,0 +1,99 @@
+"""Small networks with values that depend on no image: rows for each image, or one that all images share."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Patches(nn.Module):
+    """1×8×8 images as 4 tokens of 6 numbers, and a head of 3 classes; `read` makes 6 numbers of the tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.layer, self.head = nn.Conv2d(1, 6, 4, stride=4), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.token = nn.Parameter(torch.randn(1, 1, 6))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.head(self.read(self.patch(x_BCHW).flatten(2).transpose(1, 2)))
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def attended(query_BQE: Tensor, x_BTE: Tensor) -> Tensor:
+    return (query_BQE @ x_BTE.mT).softmax(dim=-1) @ x_BTE
+
+
+class Expanded(Patches):
+    """Class attention: the query is a learned token, expanded over the batch before its layer."""
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        return attended(self.layer(self.token.expand(len(x_BTE), -1, -1)), x_BTE)[:, 0]
+
+
+class Joined(Patches):
+    """The token is joined with the images' tokens and taken out again before its layer."""
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        x_BTE = torch.cat([self.token.expand(len(x_BTE), -1, -1), x_BTE], dim=1)
+        return attended(self.layer(x_BTE[:, 0])[:, None], x_BTE)[:, 0]
+
+
+class TokensFirst(Patches):
+    """Learned queries, tokens before images, attend to one another and then to the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Embedding(2, 6)
+        self.own, self.cross = nn.MultiheadAttention(6, 2), nn.MultiheadAttention(6, 2)
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        x_TBE = x_BTE.transpose(0, 1)
+        query_QBE = self.queries.weight.unsqueeze(1).repeat(1, x_TBE.shape[1], 1)
+        query_QBE = query_QBE + self.own(query_QBE, query_QBE, query_QBE)[0]
+        return self.layer(self.cross(query_QBE, x_TBE, x_TBE)[0].mean(dim=0))
+
+
+class Windows(Patches):
+    """A token for each of two windows of each image: one axis holds images and windows."""
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        window_E = x_BTE.reshape(-1, 2, 6)
+        query_E = self.layer(self.token.expand(2 * len(x_BTE), -1, -1))
+        return attended(query_E, window_E).reshape(len(x_BTE), 2, 6).mean(dim=1)
+
+
+class ImagesInside(Patches):
+    """Two queries, each repeated for every image: one axis holds queries, and images within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(2, 6))
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        query_QBE = self.layer(self.queries.repeat_interleave(len(x_BTE), 0)).reshape(2, len(x_BTE), 6)
+        return attended(query_QBE.transpose(0, 1), x_BTE).sum(dim=1)
+
+
+class Spikes(Patches):
+    """What depends on images through a comparison only, in one axis with the tokens."""
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        spike_E = (x_BTE.transpose(0, 1).reshape(-1, 6) > 0).float()
+        return self.layer(spike_E).reshape(4, -1, 6).mean(dim=0)
+
+
+class Shared(Patches):
+    """The layer works on a token before it is expanded: all images share what it gives."""
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        return attended(self.layer(self.token), x_BTE)[:, 0]
+
+
+TOKENED = (Expanded, Joined, TokensFirst, Windows, ImagesInside, Spikes, Shared)
+
+
+def tokened(kind: type[Patches]) -> nn.Module:
+    """Return a network whose weights are always the same, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind().eval()

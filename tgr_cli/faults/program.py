@@ -1,0 +1,64 @@
+"""Running the operations of a graph in order, and which of them depend on which."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.fx.node import Node, map_arg
+
+from tgr_cli.faults.operators import SHAPE_ONLY, name_of
+
+Program = Sequence[tuple[Node, Sequence[Node]]]
+
+
+def with_deaths(nodes: Sequence[Node], keep: Collection[Node]) -> Program:
+    """Return these operations, each with the nodes whose values nothing after it needs, but for those in `keep`."""
+    last: dict[Node, Node] = {}
+    for node in nodes:
+        last[node] = node  # a value that nobody uses dies at once
+        for used in node.all_input_nodes:
+            last[used] = node
+    dying: dict[Node, list[Node]] = {}
+    for value, user in last.items():
+        if value not in keep:
+            dying.setdefault(user, []).append(value)
+    return [(node, dying.get(node, [])) for node in nodes]
+
+
+def evaluate(
+    program: Program,
+    values: dict[Node, Any],
+    touch: Callable[[Node, Any], Any] | None = None,
+    sizes: Mapping[Node, list[int]] | None = None,
+    *,
+    gradients: bool = False,
+) -> dict[Node, Any]:
+    """Run the operations on `values` and return it: results come in, values that are needed no more go out.
+
+    `touch` takes each operation's node and result, and returns what stands for the result. `sizes` are second
+    arguments of some operations, to be used instead of the graph's own. Nothing is recorded for a backward pass unless
+    `gradients` are asked for.
+    """
+    with torch.enable_grad() if gradients else torch.inference_mode():
+        for node, dead in program:
+            args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            if sizes and node in sizes:
+                args = (args[0], sizes[node], *args[2:])
+            result = node.target(*args, **kwargs)  # type: ignore[operator]
+            values[node] = result if touch is None else touch(node, result)
+            for name in dead:
+                del values[name]
+    return values
+
+
+def downstream(nodes: Iterable[Node], sources: Iterable[Node], born: Collection[Node] = ()) -> set[Node]:
+    """Return the sources, and those of `nodes` (in order) whose values depend on any of them, or that are in `born`.
+
+    What only takes its shape from another value does not depend on it.
+    """
+    found = set(sources)
+    for node in nodes:
+        reads = node.op == "call_function" and name_of(node) not in SHAPE_ONLY
+        if node in born or (reads and not found.isdisjoint(node.all_input_nodes)):
+            found.add(node)
+    return found

@@ -151,7 +151,10 @@ def test_what_is_no_description_has_a_status_that_says_why(said: Said, status: s
             "thoughts alone (10); turn the model's thinking off at its server",
         ),
         (with_content("A", "length"), "cut short by --max-tokens (10); raise --max-tokens (now 256)"),
-        (with_content("I can't help with that."), "a refusal (10); ask otherwise with --questions"),
+        (
+            with_content("```python\nprint(0)\n```"),
+            "code, data or a call of a tool, and no sentence (10); ask otherwise",
+        ),
     ],
 )
 def test_a_run_that_describes_nothing_stops_early_and_says_what_to_change(said: Said, words: str) -> None:
@@ -161,6 +164,17 @@ def test_a_run_that_describes_nothing_stops_early_and_says_what_to_change(said: 
     assert words in str(caught.value)
     assert server.asked.total() == 30
     assert len(KEPT.read_text().splitlines()) == 30
+
+
+def test_refusals_of_the_first_classes_do_not_stop_the_rest() -> None:
+    no = with_content("I can't help with that.")
+    with serving(lambda prompt, times: "well" if "ring" in prompt else no) as server:
+        found = described(server.url)
+        KEPT.unlink()
+        server.behaviour = lambda prompt, times: no
+        with pytest.raises(TgrError, match=r"hold a refusal \(50\); ask otherwise with --questions"):
+            described(server.url, samples_per_question=9, concurrency=1)
+    assert [d.status for d in found] == ["refused"] * 10 + ["ok"] * 5
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -190,7 +204,7 @@ def test_an_error_told_in_any_usual_place_is_passed_on_while_it_is_waited_for(sa
         assert all(map(good, described(server.url, heard)))
         assert server.asked.total() == 30
     assert re.match(
-        rf"127\.0\.0\.1:{server.port}: .*the cat sleeps.*; asked again in 1 s, 1 of 8 tries", heard.notes[0]
+        rf"127\.0\.0\.1:{server.port}: .*the cat sleeps.*; asked again in 1 s \(1 of 8 tries so far\)", heard.notes[0]
     )
     assert len(heard.notes) == 1
 

@@ -29,7 +29,8 @@ class Answer:
     """What a server said to a question: a status of STATUSES, the description or else its words, and the tokens.
 
     `max_tokens` is how long it was allowed to be; `removed`, `trimmed` and `cut` count the characters that were no
-    text, were thoughts, markup or phrases, and were too many. `with_temperature` tells whether one was sent.
+    text, were thoughts, markup or phrases, and were too many. `with_temperature` is False where the
+    model took none, though one was asked for.
     """
 
     key: str

@@ -18,7 +18,9 @@ from tgr_cli.text.sentence import sentence
 
 GIVE_UP = 10  # questions in a row without an answer: the server is down, or not what it is taken for
 NEVER_ANSWERED = 3  # the same, where it never gave an answer
-FRUITLESS = 10  # questions in a row that bring no description, where none did before: more would be paid for nothing
+# Questions in a row that bring no description, where none did before: more would be paid for nothing. A refusal may be
+# about one class, so it takes more of them.
+FRUITLESS, REFUSED = 10, 50
 
 
 def ask_all(
@@ -80,7 +82,8 @@ class _Asking:
             self.described = True
         else:
             self.without[status] += 1
-        if not self.described and self.without.total() >= FRUITLESS:
+        total = self.without.total()
+        if not self.described and (total - self.without["refused"] >= FRUITLESS or total >= REFUSED):
             raise TgrError(
                 f"{what_to_change(self.endpoint, self.without)}; no more was asked, and what was answered is kept in "
                 f"{self.answers.path}"

@@ -126,8 +126,8 @@ class Client:
         assert state.next_action is not None
         wait = max(1, math.ceil(state.next_action.sleep))
         self._note(
-            f"{self.endpoint.host}: {error.reason}; asked again in {wait:,} s, {state.attempt_number} of {error.tries} "
-            "tries are made"
+            f"{self.endpoint.host}: {error.reason}; asked again in {wait:,} s ({state.attempt_number} of {error.tries} "
+            "tries so far)"
         )
 
     async def _try(self, prompt: str) -> Reply:
@@ -144,7 +144,7 @@ class Client:
                         self._note(f"{self.endpoint.model} is asked {what}: {self._told(refusal.told.words)}")
                 else:
                     self.answered = True
-                    return replace(reply, with_temperature="temperature" in sent)
+                    return replace(reply, with_temperature=self.endpoint.temperature is None or "temperature" in sent)
 
     @asynccontextmanager
     async def _alone_at_first(self) -> AsyncIterator[None]:

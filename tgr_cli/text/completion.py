@@ -21,7 +21,8 @@ class Reply:
     """What the model said, how it ended, whether it thought beside, and the tokens that took.
 
     `finish` is the protocol's finish_reason, or "length" and "content_filter" for other servers' words for these.
-    `with_temperature` tells whether one was sent.
+    `with_temperature` is False where the
+    model took none, though one was asked for.
     """
 
     text: str

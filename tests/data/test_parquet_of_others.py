@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -269,3 +270,12 @@ def test_damage_ends_in_a_sentence(tmp_path: Path) -> None:
 def test_a_file_below_a_folder_named_as_a_column(tmp_path: Path) -> None:
     images, _ = opened(write(tmp_path / "label=7" / "x.parquet", OWN, image=PICTURES, label=[0, 1, 2]))
     assert images.labels.tolist() == [0, 1, 2]
+
+
+def test_class_names_composed_otherwise_are_the_same(tmp_path: Path) -> None:
+    for split, form in (("train", "NFD"), ("test", "NFC")):
+        names = "\n".join(unicodedata.normalize(form, name) for name in ("café", "thé"))
+        write(tmp_path / "set" / f"{split}.parquet", {"classes": names}, image=PICTURES[:1], label=[1])
+    for split in ("train", "eval"):
+        images, notes = opened(tmp_path / "set", split)
+        assert (images.classes, images.labels.tolist(), notes) == (("café", "thé"), [1], [])

@@ -2,13 +2,15 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import save, save_file
 from toys import ToyNet, toy_net, write_toy_dataset
 from typer.testing import CliRunner, Result
 
@@ -115,3 +117,36 @@ def test_an_empty_data_set_is_refused() -> None:
     assert result.exit_code == 1
     assert "holds no image" in str(result.exception)
     assert not Path("runs").exists()
+
+
+def png(path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 8)).save(path, "PNG")
+
+
+def test_folders_as_people_have_them_through_the_command() -> None:
+    """Numbers are labels, whatever their order as text; split folders are no classes; all of it is said."""
+    for number in range(12):
+        png(f"set/set/Testing/{number}/x.png")
+        png(f"set/set/Training/{number}/x.png")
+    Path("set/set/Testing/3/notes.heic").write_text("x")
+    Path("m.safetensors").write_bytes(save(ToyNet(12).state_dict()))
+    common = ("evaluate", *TOY, "--checkpoint", "m.safetensors", "--out", "g.parquet")
+    result = tgr(*common, "--dataset", "imagefolder:set")
+    assert result.exit_code == 0
+    rows = store.read(Path("g.parquet"), GOLDEN).table.to_pydict()
+    assert dict(zip(rows["image_id"], rows["label"], strict=True)) == {f"{n}/x.png": n for n in range(12)}
+    for words in (
+        "set/set: Testing, Training are taken as splits",
+        "the class folders are numbers and taken as labels, from 0",
+        "set/set/Testing: 1 of 13 files are left out: 1 .heic, which cannot be opened as pictures",
+    ):
+        assert words in result.stderr
+    shutil.rmtree("set/set/Training")
+    Path("names.txt").write_text("\n".join(f"class {number}" for number in range(12)))
+    for number in (0, 1, 5):
+        shutil.rmtree(f"set/set/Testing/{number}")
+    result = tgr(*common, "--dataset", "imagefolder:set", "--class-names", "names.txt")
+    rows = store.read(Path("g.parquet"), GOLDEN).table.to_pydict()
+    assert rows["label"] == [2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert "has images of 9 of 12 classes: none of class 0, class 1, class 5" in result.stderr

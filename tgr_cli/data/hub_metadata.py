@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.errors import TgrError
+from tgr_cli.naming import composed
 
 
 def class_names(path: Path, metadata: Mapping[bytes, bytes], label: str) -> tuple[str, ...] | None:
@@ -17,7 +18,7 @@ def class_names(path: Path, metadata: Mapping[bytes, bytes], label: str) -> tupl
     names = _lines(path, own) if own else _of_hub(path, metadata.get(b"huggingface"), label)
     if names is not None and not all(name.strip() for name in names):
         raise TgrError(f"{path} gives class {[bool(n.strip()) for n in names].index(False)} an empty name; mend it")
-    return names
+    return None if names is None else tuple(map(composed, names))
 
 
 def _lines(path: Path, content: bytes) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, final
 
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.naming import composed
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text.cleaning import clean
 from tgr_cli.text.generators import Description
@@ -116,7 +117,7 @@ class Imported:
 
 
 def _comparable(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    return "".join(c for c in composed(name).casefold() if c.isalnum())
 
 
 def _named(names: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def measure(options: argparse.Namespace) -> None:
     )
     subject = Subject.open(settings, Reporter())
     network = subject.network("conv,linear")
-    limit, _ = range_limit(subject, network, mode="clamp", path=None, targets="conv,linear")
+    limit = range_limit(subject, network, mode="clamp", path=None, target="neuron", targets="conv,linear").limit
     golden = subject.classify()
     right = np.flatnonzero(predictions(golden.logits_NC) == subject.images.labels)
     chosen = right[np.linspace(0, len(right) - 1, options.images).astype(int)]

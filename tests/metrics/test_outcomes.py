@@ -58,6 +58,8 @@ def test_losses_are_those_of_the_label_not_of_the_prediction():
     assert result.golden_label[0] == 0
     assert result.golden_top2diff[0] == pytest.approx((math.e**2 - math.e) / (math.e**2 + math.e + 1), abs=1e-15)
     assert result.faulty_top2diff[0] == 0
+    assert result.golden_top1[0] == pytest.approx(math.e**2 / (math.e**2 + math.e + 1), abs=1e-15)
+    assert result.faulty_top1[0] == pytest.approx(1 / 3, abs=1e-15)
 
 
 def test_losses_are_taken_in_float64():
@@ -75,6 +77,7 @@ def test_columns_fit_the_schema_with_nulls_exactly_where_the_outcome_is_non_fini
         "faulty_label",
         "faulty_loss",
         "dloss",
+        "faulty_top1",
         "faulty_top2diff",
     }
     assert None not in second.values()

@@ -12,24 +12,41 @@ TEXT, INTEGER, NUMBER, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, Arrow type, unit ("" for none) and meaning; `null` says when it is null."""
+    """One column: its name, Arrow type, unit ("" for none) and meaning; `null` says when it is null.
+
+    `since` is the first version of the schema that has it.
+    """
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
     null: str = ""
+    since: int = 1
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One kind of artifact: what a row is, which command writes it, and its columns."""
+    """One kind of artifact: what a row is, which command writes it, and its columns.
+
+    Files of versions from `readable_from` on (None: of this version alone) differ only in columns that came later, so
+    a reader that needs none of these can take them.
+    """
 
     kind: str
     version: int
     row: str
     command: str
     columns: tuple[Column, ...]
+    readable_from: int | None = None
+
+    def reads(self, version: int) -> bool:
+        """Return whether a file of this version is one of this schema, but for columns that came later."""
+        return (self.readable_from or self.version) <= version <= self.version
+
+    def later_than(self, version: int) -> list[str]:
+        """Return the names of the columns that a file of this version does not have yet."""
+        return [column.name for column in self.columns if column.since > version]
 
     @property
     def arrow(self) -> pa.Schema:
@@ -173,7 +190,7 @@ PLAN = Schema(
 
 INJECTIONS = Schema(
     "injections",
-    1,
+    2,
     "one fault",
     "tgr inject",
     (
@@ -207,15 +224,18 @@ INJECTIONS = Schema(
         Column("golden_loss", NUMBER, "nats", "Cross entropy without the fault."),
         Column("faulty_loss", NUMBER, "nats", "Cross entropy with the fault.", null=NOT_FINITE),
         Column("dloss", NUMBER, "nats", "|golden_loss - faulty_loss| (ISSRE 2021, equation 3).", null=NOT_FINITE),
+        Column("golden_top1", NUMBER, "probability", "Highest softmax probability without the fault.", since=2),
+        Column("faulty_top1", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE, since=2),
         Column("golden_top2diff", NUMBER, "probability", "Top-1 minus top-2 probability without the fault."),
         Column("faulty_top2diff", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE),
         Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
     ),
+    readable_from=1,
 )
 
 SHARD = Schema(
     "shard",
-    1,
+    2,
     "one fault of a part of a campaign",
     "tgr inject --shard",
     (

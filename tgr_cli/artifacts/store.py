@@ -163,16 +163,19 @@ def _again(made_by: str) -> str:
 def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] | None = None) -> Artifact:
     """Return the artifact at `path`, its kind, version and columns checked before its rows are loaded.
 
-    `columns` limits what is loaded and checked to these. Raises TgrError where the file is missing, damaged, of another
-    kind or version, or its columns differ.
+    `columns` limits what is loaded and checked to these; a file of an earlier version that has them all is read as
+    well, where the schema allows it. Raises TgrError where the file is missing, damaged, of another kind or version, or
+    its columns differ.
     """
     made_by = made_by or schema.command
     found, provenance, _ = describe(path, made_by)
     if found.kind != schema.kind:
         raise TgrError(f'{path} is of kind "{found.kind}", where "{schema.kind}" is expected; {_again(made_by)}')
-    if provenance.version != schema.version:
+    later = [name for name in schema.later_than(provenance.version) if columns is None or name in columns]
+    if not schema.reads(provenance.version) or later:
+        lacking = f" without {', '.join(later)}" if schema.reads(provenance.version) else ""
         raise TgrError(
-            f"{path} has version {provenance.version} of {schema.kind}, this tgr reads {schema.version}; "
+            f"{path} has version {provenance.version} of {schema.kind}{lacking}, this tgr reads {schema.version}; "
             f"{_again(made_by)}"
         )
     try:

@@ -26,7 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise TgrError(f"{path} does not exist; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return store.read(path, INJECTIONS).table.select(COLUMNS).to_pylist()
+        return store.read(path, INJECTIONS, columns=COLUMNS).table.to_pylist()
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

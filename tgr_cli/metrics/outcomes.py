@@ -21,8 +21,9 @@ DLOSS_TOLERANCE = 1e-4
 class Judged:
     """The judgement on N faults, numpy arrays of shape [N].
 
-    Where the outcome is `non_finite`, `faulty_label` is -1 and `faulty_loss`, `dloss` and `faulty_top2diff` are NaN;
-    `with_nulls` makes nulls of them.
+    `*_top1` is the highest softmax probability, `*_top2diff` that minus the second highest; both lie in [0, 1].
+    Where the outcome is `non_finite`, `faulty_label` is -1 and `faulty_loss`, `dloss`, `faulty_top1` and
+    `faulty_top2diff` are NaN; `with_nulls` makes nulls of them.
     """
 
     outcome: np.ndarray
@@ -31,6 +32,8 @@ class Judged:
     golden_loss: np.ndarray
     faulty_loss: np.ndarray
     dloss: np.ndarray
+    golden_top1: np.ndarray
+    faulty_top1: np.ndarray
     golden_top2diff: np.ndarray
     faulty_top2diff: np.ndarray
 
@@ -40,9 +43,9 @@ class Judged:
 
 
 def with_nulls(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return columns of `injections` with nulls where the schema has them: in four, where the outcome is non_finite."""
+    """Return columns of `injections` with nulls where the schema has them: where the outcome is non_finite."""
     gone_N = columns["outcome"] == "non_finite"
-    nullable = ("faulty_label", "faulty_loss", "dloss", "faulty_top2diff")
+    nullable = ("faulty_label", "faulty_loss", "dloss", "faulty_top1", "faulty_top2diff")
     return {name: pa.array(v, mask=gone_N) if name in nullable else v for name, v in columns.items()}
 
 
@@ -94,6 +97,8 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
         [gone_N, golden_label_N != faulty_label_N, still_N], np.array(OUTCOMES[:3], dtype=object), OUTCOMES[3]
     )
     golden_loss_N = cross_entropy(golden_NC, labels_N)
+    golden_top1_N, golden_top2_N = top2(golden_NC)
+    faulty_top1_N, faulty_top2_N = top2(faulty_NC)
     faulty_loss_N = np.where(gone_N, np.nan, cross_entropy(faulty_NC, labels_N))
     return Judged(
         outcome=outcome_N,
@@ -102,14 +107,11 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
         golden_loss=golden_loss_N,
         faulty_loss=faulty_loss_N,
         dloss=np.abs(golden_loss_N - faulty_loss_N),
-        golden_top2diff=_top2diff(golden_NC),
-        faulty_top2diff=np.where(gone_N, np.nan, _top2diff(faulty_NC)),
+        golden_top1=golden_top1_N,
+        faulty_top1=np.where(gone_N, np.nan, faulty_top1_N),
+        golden_top2diff=golden_top1_N - golden_top2_N,
+        faulty_top2diff=np.where(gone_N, np.nan, faulty_top1_N - faulty_top2_N),
     )
-
-
-def _top2diff(logits_NC: torch.Tensor) -> np.ndarray:
-    top1_N, top2_N = top2(logits_NC)
-    return top1_N - top2_N
 
 
 def _float64(logits_NC: torch.Tensor) -> np.ndarray:

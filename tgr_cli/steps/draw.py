@@ -10,7 +10,7 @@ import pyarrow as pa
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
-from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.gradients import Gradients
@@ -121,7 +121,8 @@ def _identity(setup: Setup) -> dict[str, Any]:
         ours = {name: value for name, value in ours.items() if name not in DRAWING}
         identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # of these ranges, too
         ours["plan"] = sha256_file(config.plan)
-    return {**ours, **config.running, "shard": config.shard, "plan_only": config.plan_only, **library_versions()}
+    how = {"shard": config.shard, "plan_only": config.plan_only, "version of injections": INJECTIONS.version}
+    return {**ours, **config.running, **how, **library_versions()}
 
 
 def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:

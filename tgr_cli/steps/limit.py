@@ -1,8 +1,9 @@
 """The range limit of a campaign: from the ranges named, else the run's, else profiled first; a tensor's from itself."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
@@ -13,20 +14,34 @@ from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.steps import profile_ranges, runs
 from tgr_cli.steps.subject import Subject
 
+PROFILED_ON = ("dataset", "used", "images", "pool")  # facts of ranges that say which images they were profiled on
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A range limit, the SHA-256 of the ranges it rests on by role, and the images they were profiled on.
+
+    Both are empty where it rests on no ranges.
+    """
+
+    limit: RangeLimit
+    inputs: dict[str, str] = field(default_factory=dict)
+    profiled_on: dict[str, Any] = field(default_factory=dict)
+
 
 def range_limit(
     subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
-) -> tuple[RangeLimit, dict[str, str]]:
-    """Return the range limit, and the SHA-256 of the ranges it rests on, by role (none for `none`).
+) -> Limited:
+    """Return the range limit with what it rests on, which is nothing for `none`.
 
     Where `target` is a kind of tensor, each is held to its own values, and nothing is profiled.
     Raises TgrError for ranges of another model or other preprocessing, or without one of the network's sites.
     """
     if mode == "none":
-        return RangeLimit("none", {}), {}
+        return Limited(RangeLimit("none", {}))
     if target != "neuron":
         tensors = {site.name: network.parameters[site.name] for site in network.sites_of(target)}
-        return RangeLimit.of_tensors(cast(LimitMode, mode), tensors), {}
+        return Limited(RangeLimit.of_tensors(cast(LimitMode, mode), tensors))
     found = path or subject.loaded.run.ranges
     if path is None and not found.exists():
         _profile(subject, network, targets)
@@ -48,7 +63,13 @@ def range_limit(
             raise TgrError(
                 f'{found} has no range for the site {site.name}; run "tgr profile-ranges" with the same --targets'
             )
-    return RangeLimit(cast(LimitMode, mode), max_abs), {"ranges": artifact.sha256}
+    limit = RangeLimit(cast(LimitMode, mode), max_abs)
+    return Limited(limit, {"ranges": artifact.sha256}, profiled_on(artifact.provenance.extra))
+
+
+def profiled_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which images ranges were profiled on, from the facts that their artifact keeps of itself."""
+    return {name: facts[name] for name in PROFILED_ON if name in facts}
 
 
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:

@@ -64,7 +64,7 @@ def of(config: Config, subject: Subject, network: AnyNetwork) -> Result:
         config=normalised(config),
         model=subject.loaded.fingerprint,
         classes=sha256_names(subject.images.classes),
-        extra={**subject.facts, "split": subject.images.split},
+        extra={**subject.facts, "split": subject.images.split, "pool": subject.pool},
     )
     store.write(path, RANGES, columns, provenance)
     return Result(path, subject.loaded, len(subject.images), columns)

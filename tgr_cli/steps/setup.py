@@ -32,7 +32,7 @@ LARGEST_BATCH = 32
 class Setup:
     """Everything a plan is drawn with and run by: `listed` holds faults that are given instead.
 
-    `inputs` holds the SHA-256 of what was read, by role.
+    `inputs` holds the SHA-256 of what was read, by role, `profiled_on` which images the range limit rests on.
     """
 
     config: Config
@@ -44,6 +44,7 @@ class Setup:
     eligible_N: np.ndarray
     listed: Plan | None
     inputs: Mapping[str, str]
+    profiled_on: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "Setup":
@@ -58,10 +59,10 @@ class Setup:
         if rows is not None:
             sites, ids = network.sites_of(config.target), subject.images.ids
             listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype))
-        limit, inputs = range_limit(
+        limited = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )
-        engine = ENGINES[config.engine](subject.loaded.model, network, limit, memory=memory.parsed(config.memory))
+        engine = ENGINES[config.engine](subject.loaded.model, network, limited.limit, memory=memory.parsed(config.memory))
         if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
             subject.reporter.note(
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
@@ -72,12 +73,13 @@ class Setup:
             config=config,
             subject=subject,
             network=network,
-            limit=limit,
+            limit=limited.limit,
             engine=engine,
             labels_N=labels_N,
             eligible_N=eligible_N,
             listed=listed,
-            inputs=inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
+            inputs=limited.inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
+            profiled_on=limited.profiled_on,
         )
 
     @property
@@ -88,7 +90,9 @@ class Setup:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what artifacts record of it, as fields of a provenance."""
-        return {**facts_of(self.config, self.subject, self.network), "inputs": dict(self.inputs)}
+        facts = facts_of(self.config, self.subject, self.network)
+        extra = facts["extra"] | {"ranges": dict(self.profiled_on)}
+        return {**facts, "inputs": dict(self.inputs), "extra": extra}
 
     def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
         """Return the INJECTIONS rows of faults and what became of them (`campaign.run`'s columns), in their order."""
@@ -109,15 +113,14 @@ class Setup:
 
 def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:
     """Return what artifacts record of a campaign beside what it read, as fields of a provenance."""
-    images = subject.images
     return {
         "model": subject.loaded.fingerprint,
-        "classes": sha256_names(images.classes),
+        "classes": sha256_names(subject.images.classes),
         "inputs": {},
         "extra": subject.facts
         | dict(network.facts)
         | {
-            "pool": sha256_names([f"{name} {label}" for name, label in zip(images.ids, images.labels, strict=True)]),
+            "pool": subject.pool,
             "macs": sum(site.macs for site in network.sites),
             "last_sites": _last_sites(network, subject.loaded.head, config),
         },

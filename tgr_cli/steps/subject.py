@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tgr_cli.artifacts.layout import Workspace
-from tgr_cli.artifacts.provenance import normalised
+from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.faults import hooked
@@ -82,7 +82,10 @@ class Subject:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what artifacts record of the subject: run, data used, model's origin and size, preprocessing."""
+        """Return what artifacts record of the subject: run, data used, model's origin and size, preprocessing, format.
+
+        `format` is that of the values which are computed and struck, as "float32".
+        """
         return {
             "run": self.loaded.run.name,
             "dataset": normalised(self.images.dataset),
@@ -93,7 +96,14 @@ class Subject:
             "origin": self.loaded.origin,
             "preprocessing": self.loaded.preprocessing.to_json(),
             **self.loaded.facts,
+            "format": str(self.dtype).removeprefix("torch."),
         }
+
+    @property
+    def pool(self) -> str:
+        """Return a digest of which images these are, labels included: equal for the same images in the same order."""
+        images = zip(self.images.ids, self.images.labels, strict=True)
+        return sha256_names([f"{name} {label}" for name, label in images])
 
     def only(self, image_id: str) -> "Subject":
         """Return the same subject with one image in its pool."""

@@ -78,6 +78,7 @@ def _write(run: RunFolder, number: int, sites: int, faults: int, images: int) ->
         "value_before": loss_N, "value_flipped": loss_N, "value_after": loss_N, "weight": random.random(rows) * 2,
         "golden_label": np.zeros(rows, int), "faulty_label": (hit_N < 0.01).astype(int), "golden_loss": loss_N,
         "faulty_loss": loss_N, "dloss": loss_N, "golden_top2diff": top2diff_N[image_N],
+        "golden_top1": (1 + top2diff_N[image_N]) / 2, "faulty_top1": random.random(rows),
         "faulty_top2diff": random.random(rows), "outcome": outcome_N,
     }  # fmt: skip
     campaign = {"limit": "clamp", "label": "true", "sampling": "importance", "target": "neuron", "confidence": 0.99}

@@ -59,6 +59,9 @@ def write_injections(
     bits: Sequence[int] | None = None,
     top2diff: Sequence[float | None] | None = None,
     golden_top2diff: Sequence[float] | None = None,
+    top1: Sequence[float | None] | None = None,
+    weights: Sequence[float] | None = None,
+    config: Mapping[str, object] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> Path:
     """Write `injections`, and `vulnerability` beside it: a site's facts, outcomes by letter, images, dLoss a fault."""
@@ -75,6 +78,8 @@ def write_injections(
                 "faulty_label": None if gone else int(letter == "s"),
                 "faulty_loss": None if gone else value,
                 "dloss": value,
+                "faulty_top1": None if gone else 0.5,
+                "golden_top1": 0.5,
                 "faulty_top2diff": None if gone else 0.5,
                 "golden_top2diff": 0.5,
                 "outcome": OUTCOMES[letter],
@@ -85,13 +90,23 @@ def write_injections(
         columns["bit"] = list(bits)
     if top2diff is not None:
         columns["faulty_top2diff"] = list(top2diff)
+    if top1 is not None:
+        columns["faulty_top1"] = list(top1)
+    if weights is not None:
+        columns["weight"] = list(weights)
     if golden_top2diff is not None:
         columns["golden_top2diff"] = list(golden_top2diff)
     facts = {
         "model": model,
         "classes": CLASSES,
-        "config": {"limit": limit, "label": label, "sampling": sampling, "target": target, "confidence": 0.99},
-        "extra": {"macs": sum(facts["macs"] for facts, *_ in sites), "last_sites": [sites[-1][0]["site"]]}
+        "config": {"limit": limit, "label": label, "sampling": sampling, "target": target, "confidence": 0.99}
+        | dict(config or {}),
+        "extra": {
+            "macs": sum(facts["macs"] for facts, *_ in sites),
+            "last_sites": [sites[-1][0]["site"]],
+            "sites": [facts for facts, *_ in sites],
+            "ranges": {"dataset": "toys", "used": "train", "images": 60, "pool": "0" * 64},
+        }
         | dict(extra or {}),
     }
     store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))

@@ -23,6 +23,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
+def one_of(value: str, option: str, known: Iterable[str]) -> None:
+    """Raise TgrError where the value of an option is none of the `known` ones."""
+    names = list(known)
+    if value not in names:
+        raise TgrError(f'{option} is "{value}"; use one of {", ".join(names)}.{did_you_mean(value, names)}')
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters but the newline written out: foreign names may hold a terminal's commands.
 

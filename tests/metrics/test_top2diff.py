@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tgr_cli.metrics.top2diff import accuracy_kept, overtakes, rerun_overhead, sdc_coverage, thresholds, top2
+from tgr_cli.metrics.top2diff import accuracy_kept, overtakes, thresholds, top2
 
 
 def test_top2_are_the_two_highest_softmax_probabilities():
@@ -20,27 +20,11 @@ def test_thresholds_include_both_ends_and_are_the_numbers_one_would_type():
     assert thresholds(0.5, 0.5, 0.1).tolist() == [0.5]
 
 
-def test_accuracy_and_overhead_by_hand():
+def test_accuracy_by_hand():
     correct = np.array([True, True, True, False])
     top2diff = np.array([0.05, 0.10, 0.90, 0.02])
     delta = np.array([0.0, 0.02, 0.10, 0.11, 1.0])
     assert accuracy_kept(correct, top2diff, delta).tolist() == [0.75, 0.75, 0.5, 0.25, 0]
-    assert rerun_overhead(top2diff, delta).tolist() == [0, 0, 0.5, 0.75, 1]
-
-
-def test_coverage_of_ten_faults_by_hand():
-    """Site a: 6 faults, SDCs at 0.1, 0.3, 0.5; site b: 4 faults, one SDC at 0.2 with weight 2.
-
-    Contributions: 1/6 each at a, 2/4 at b, 1 in all. Below 0.15: 1/6; below 0.25: 4/6; 0.3 is not below 0.3.
-    """
-    sites = np.array(["a"] * 6 + ["b"] * 4)
-    outcomes = np.array(["sdc", "sdc", "sdc", "benign", "masked", "non_finite", "sdc", "benign", "benign", "masked"])
-    weights = np.array([1.0] * 6 + [2, 0.5, 0.5, 1])
-    top2diff = np.array([0.1, 0.3, 0.5, 0.01, 0.01, np.nan, 0.2, 0.01, 0.01, 0.01])
-    found = sdc_coverage(sites, outcomes, weights, top2diff, np.array([0.05, 0.15, 0.25, 0.30, 0.31, 1.0]))
-    assert found == pytest.approx([0, 1 / 6, 4 / 6, 4 / 6, 5 / 6, 1])
-    harmless = np.full(10, "benign")
-    assert np.isnan(sdc_coverage(sites, harmless, weights, top2diff, np.array([0.5]))).all()
 
 
 @pytest.mark.parametrize(

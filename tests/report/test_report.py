@@ -4,6 +4,7 @@ import html.parser
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,12 +133,40 @@ def test_thresholds_say_what_the_sweep_says() -> None:
     shown = page(both()).csv
     swept = top2diff_sweep.run(top2diff_sweep.Config(run=[BASELINE, TEXT], dataset="digits")).rows
     kept = {(row["model"], float(row["delta"])): float(row["accuracy"]) for row in shown["accuracy-against-delta.csv"]}
-    rerun = {(row["model"], float(row["delta"])): row for row in shown["coverage-against-overhead.csv"]}
+    rerun = {(r["model"], r["criterion"], float(r["threshold"])): r for r in shown["coverage-against-overhead.csv"]}
+    assert len(rerun) > len(swept) == 2 * 2 * 101
     for row in swept:
-        at = row["model"], row["delta"]
-        assert kept[at] == row["accuracy"]
-        for name in ("overhead", "sdc_coverage", "sdc_coverage_golden"):
-            assert float(rerun[at][name]) == row[name]
+        if row["criterion"] == "top2diff" and row["threshold"] <= 0.4:
+            assert kept[row["model"], row["threshold"]] == row["accuracy"]
+        cells = rerun[row["model"], row["criterion"], row["threshold"]]
+        for name in ("overhead", "coverage", "coverage_golden"):
+            for end in ("", "_low", "_high"):
+                assert float(cells[name + end]) == row[name + end]
+        assert (cells["count_by"], cells["operations"]) == (row["count_by"], row["operations"]) == ("neurons", "conv")
+
+
+@pytest.mark.parametrize(("count_by", "words"), [("neurons", "neurons alike over conv"), ("sites", "sites alike over")])
+def test_re_running_is_told_by_both_criteria_and_what_counts(count_by: str, words: str) -> None:
+    make(BASELINE, model="base", wrong="d")
+    arguments = ("report", BASELINE, "--dataset", "digits", "--count-by", count_by, "-q")
+    text = Page(Path(invoke(*arguments).stdout.strip()).read_text(encoding="utf-8")).text
+    assert words in text
+    assert "90\xa0% of SDCs caught by running again ~\xa0" in text
+    assert re.search(r"by Top2Diff below 0.51; ~\s[\d.]+\s% \([\d.]+\s% to [\d.]+\s%\) by Top1Conf below 0.51", text)
+
+
+def test_runs_that_no_factor_compares_are_left_out_of_the_comparison_and_that_is_said() -> None:
+    config = both()
+    make(TEXT, model="text", wrong="a", head="head", shift=0.05, limit="zero")
+    shown = page(config)
+    assert "improvement.csv" not in shown.csv
+    assert "was injected with --limit zero, net-baseline with clamp, so the two are not compared" in shown.text
+    assert '"--allow-different limit" compares them all the same' in shown.text
+    allowed = page(replace(config, allow_different=["limit"]))
+    assert len(allowed.csv["improvement.csv"]) == 2
+    assert "was injected with --limit zero, net-baseline with clamp." in allowed.text
+    compare.run(compare.Config(baseline=BASELINE, candidates=[TEXT], dataset="digits", allow_different=["limit"]))
+    assert "improvement.csv" in page(config).csv  # as the user allowed it then
 
 
 def test_bits_and_images_add_up_to_the_rows_of_injections() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
-from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.artifacts.provenance import sha256_file
+from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, VULNERABILITY
+from tgr_cli.artifacts.schemas import RANGES as RANGES_SCHEMA
 from tgr_cli.commands import comparison
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.improvement import FACTORS
@@ -125,7 +128,7 @@ def test_every_number_of_a_row_by_hand():
 def test_without_a_range_limit_medians_and_rates_stand_for_the_means():
     baseline()
     text(limit="none")
-    own, _, notes = compared()
+    own, _, notes = compared(replace(CONFIG, allow_different=["limit"]))
     assert "net-text-descriptions was injected without a range limit" in notes[0]
     assert notes[1:] == ["net-text-descriptions was injected with --limit none, net-baseline with clamp"]
     means = ("last_layer", "last_layer_by_neurons", "last_layer_by_macs", "overall", "overall_by_macs")
@@ -169,14 +172,133 @@ def test_without_an_image_that_both_get_right_there_is_no_common_row_and_that_is
 def test_choices_that_differ_are_told():
     baseline()
     text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])], label="golden")
-    own, _, notes = compared()
-    assert notes[:2] == [
+    own, _, notes = compared(replace(CONFIG, allow_different=["limit", "label"]))
+    assert notes == [
+        "net-text-descriptions has no fault at head, so no figure of its last layer",
         "net-text-descriptions was injected with --limit zero, net-baseline with clamp",
         "net-text-descriptions was injected with --label golden, net-baseline with true",
     ]
-    assert "net-text-descriptions has no fault at head, so no figure of its last layer" in notes[2]
     assert own["last_layer"] is own["sdc_last_layer"] is own["median_last_layer"] is None
     assert own["overall"] == pytest.approx(7)
+
+
+RANGES = {"dataset": "toys", "used": "train", "images": 60, "pool": "0" * 64}
+
+
+def pair(*, config: dict | None = None, extra: dict | None = None) -> None:
+    """Two runs alike but for what the candidate's campaign says of itself."""
+    baseline()
+    text()
+    extra = {"last_sites": ["head", "backbone.fc"]} | (extra or {})
+    struck = [(B_CONV, "bbb", "bcd", [1, 3, 2]), (B_FC, "bbb", "bcd", [1, 3, 1]), (HEAD, "bsb", "bdc", [5, 5, 5])]
+    write_injections(TEXT / "injections.parquet", struck, model="text", config=config, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "told"),
+    [
+        ("limit", {"config": {"limit": "zero"}}, "injected with --limit zero, net-baseline with clamp"),
+        ("limit", {"config": {"limit": "none"}}, "injected with --limit none, net-baseline with clamp"),
+        ("label", {"config": {"label": "golden"}}, "injected with --label golden, net-baseline with true"),
+        ("targets", {"config": {"targets": "conv"}}, "injected with --targets conv, net-baseline with None"),
+        ("all-images", {"config": {"all_images": True}}, "injected with --all-images True, net-baseline with None"),
+        ("format", {"extra": {"format": "bfloat16"}}, "injected with values in bfloat16, net-baseline with float32"),
+        ("format", {"config": {"format": "int8"}}, "injected with values in int8, net-baseline with float32"),
+        (
+            "ranges",
+            {"extra": {"ranges": RANGES | {"images": 8, "pool": "1" * 64}}},
+            "limited to ranges of 8 images of train, net-baseline to 60 images of train",
+        ),
+        (
+            "ranges",
+            {"extra": {"ranges": RANGES | {"used": "test", "pool": "1" * 64}}},
+            "limited to ranges of 60 images of test, net-baseline to 60 images of train",
+        ),
+        (
+            "ranges",  # as many of the same split, but others
+            {"extra": {"ranges": RANGES | {"pool": "1" * 64}}},
+            "60 images of train (digest 111111111111), net-baseline to 60 images of train (digest 000000000000)",
+        ),
+    ],
+)
+def test_what_changes_the_faults_or_their_judgement_is_refused_unless_allowed(name, facts, told):
+    pair(**facts)
+    arguments = ("compare", "net-baseline", "net-text-descriptions", "--dataset", "digits", "--json")
+    with pytest.raises(TgrError) as refused:
+        invoke(*arguments)
+    assert told in str(refused.value)
+    assert f'Run "tgr inject" on both alike, or compare them all the same with --allow-different {name}' in str(
+        refused.value
+    )
+    assert not (FOLDER / "comparison.parquet").exists()
+    shown = invoke(*arguments, "--allow-different", name)
+    assert told in shown.stderr
+    (difference,) = json.loads(shown.stdout)["differences"]
+    assert (difference["name"], difference["refused"]) == (name, False)
+    kept = store.describe(FOLDER / "comparison.parquet")[1]
+    assert kept.extra["differences"] == [difference]
+    assert kept.config["allow_different"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"extra": {"pool": "a", "images": 40, "used": "test"}}, "injected on 40 images of test, net-baseline on all"),
+        ({"config": {"sampling": "stratified"}}, "injected with --sampling stratified, net-baseline with uniform"),
+        ({"config": {"engine": "full"}}, "injected with --engine full, net-baseline with None"),
+        ({"extra": {"ranges": {}}}, "ranges of images that are not recorded, net-baseline to 60 images of train"),
+    ],
+)
+def test_what_leaves_figures_comparable_is_told(facts, told):
+    pair(**facts)
+    _, _, notes = compared()
+    assert len(notes) == 1
+    assert told in notes[0]
+
+
+def test_preprocessing_belongs_to_the_model_and_is_told_value_by_value():
+    images = {"a": 0.1, "b": 0.8, "c": 0.7, "d": 0.3}
+    pair(extra={"preprocessing": {"crop": 16, "mean": [0.5], "resize": 18}})
+    ours, theirs = ({"crop": crop, "mean": [mean], "resize": 18} for crop, mean in ((16, 0.5), (8, 0.4)))
+    write_golden(TEXT / "golden.parquet", images, "a", run=TEXT.name, model="text", preprocessing=ours)
+    baseline(preprocessing=theirs)
+    struck = [(CONV, "sbb", "abc", [6, 4, 2]), (FC, "sbs", "abc", [6, 10, 14])]
+    extra = {"last_sites": ["fc"], "preprocessing": theirs}
+    write_injections(BASELINE / "injections.parquet", struck, model="base", extra=extra)
+    _, _, notes = compared()
+    assert notes == [
+        "net-text-descriptions was injected with images prepared with crop 16, mean [0.5], net-baseline with "
+        "crop 8, mean [0.4]"
+    ]
+
+
+def test_two_differences_are_refused_in_one_sentence_and_names_are_checked():
+    pair(config={"limit": "zero", "label": "golden"})
+    with pytest.raises(TgrError, match=r"zero, .*clamp; .* golden, .*true: .* --allow-different limit --allow-diff"):
+        run(CONFIG)
+    with pytest.raises(TgrError, match="golden, net-baseline with true: a factor would tell of that, too"):
+        run(replace(CONFIG, allow_different=["limit"]))
+    with pytest.raises(TgrError, match=r'--allow-different is "limits"; use one of .* Did you mean "limit"\?'):
+        replace(CONFIG, allow_different=["limits"])
+
+
+def test_ranges_of_a_campaign_that_did_not_record_their_images_are_found_beside_it():
+    pair()
+    for folder, images in ((BASELINE, 60), (TEXT, 8)):
+        columns = {c: [1.0] for c in RANGES_SCHEMA.arrow.names} | {"site": ["conv"]}
+        facts = {"extra": {"used": "train", "images": images, "pool": f"{images}"}}
+        store.write(folder / "ranges.parquet", RANGES_SCHEMA, columns, store.provenance_for(RANGES_SCHEMA, **facts))
+        for kind in (INJECTIONS, VULNERABILITY):
+            artifact = store.read(folder / f"{kind.kind}.parquet", kind)
+            said = artifact.provenance
+            extra = {name: value for name, value in said.extra.items() if name != "ranges"}
+            inputs = {"ranges": sha256_file(folder / "ranges.parquet")}
+            if kind is VULNERABILITY:
+                inputs = {"injections": sha256_file(folder / "injections.parquet")}
+            columns = {name: artifact.table[name].to_pylist() for name in kind.arrow.names}
+            store.write(artifact.path, kind, columns, replace(said, extra=extra, inputs=inputs))
+    with pytest.raises(TgrError, match="limited to ranges of 8 images of train, net-baseline to 60 images of train"):
+        run(CONFIG)
 
 
 def test_enough_faults_make_the_factors_reliable():

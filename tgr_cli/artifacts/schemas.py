@@ -294,35 +294,54 @@ EXHAUSTIVE = Schema(
     ),
 )
 
+NO_COVERAGE = "without injections, or where none was an SDC"
+
+
+def _limited(name: str, meaning: str, null: str = "") -> tuple[Column, ...]:
+    return (
+        Column(name, NUMBER, "share", meaning, null=null),
+        Column(f"{name}_low", NUMBER, "share", "Lower limit of its interval.", null=null),
+        Column(f"{name}_high", NUMBER, "share", "Upper limit of its interval.", null=null),
+    )
+
+
 SWEEP = Schema(
     "sweep",
-    1,
-    "one model at one threshold",
+    2,
+    "one model at one threshold on one criterion",
     "tgr top2diff-sweep",
     (
         Column("model", TEXT, "", "Name of the run: model, head and initialisation."),
-        Column("delta", NUMBER, "probability", "Threshold on Top2Diff."),
-        Column("accuracy", NUMBER, "share", "Images classified correctly with Top2Diff ≥ delta, over all images."),
+        Column("criterion", TEXT, "", "top2diff (top-1 minus top-2 probability) or top1conf (top-1 probability)."),
         Column(
+            "count_by",
+            TEXT,
+            "",
+            "What counts alike in coverages: sites, neurons or macs (a site counts by its neurons or work).",
+            null="without injections",
+        ),
+        Column(
+            "operations", TEXT, "", "Operations whose sites count in coverages, as conv.", null="without injections"
+        ),
+        Column("threshold", NUMBER, "probability", "Threshold on the criterion; inferences below it run again."),
+        Column(
+            "accuracy", NUMBER, "share", "Images classified correctly with a criterion ≥ threshold, over all images."
+        ),
+        *_limited(
             "overhead",
-            NUMBER,
-            "share",
-            "Images with Top2Diff < delta, right or wrong: inferences that are run a second time (ILR, ISSRE 2021).",
+            "Images below the threshold without a fault, right or wrong: inferences run again (ILR, ISSRE 2021).",
         ),
-        Column(
-            "sdc_coverage",
-            NUMBER,
-            "share",
-            "SDCs whose faulty inference has Top2Diff < delta, as a check on each output sees it; sites count alike.",
-            null="without injections, or where none was an SDC",
+        *_limited(
+            "coverage",
+            "SDCs on correct images whose faulty inference is below the threshold, as a check on each output sees it.",
+            NO_COVERAGE,
         ),
-        Column(
-            "sdc_coverage_golden",
-            NUMBER,
-            "share",
-            "SDCs on images whose Top2Diff without a fault is < delta, as an analysis by image sees it.",
-            null="without injections, or where none was an SDC",
+        *_limited(
+            "coverage_golden",
+            "SDCs on correct images that are below the threshold without the fault, as an analysis by image sees it.",
+            NO_COVERAGE,
         ),
+        Column("coverage_reliable", FLAG, "", "False where coverages rest on too few SDCs.", null=NO_COVERAGE),
     ),
 )
 

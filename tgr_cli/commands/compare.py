@@ -31,6 +31,7 @@ def compare(
             rich_help_panel=GATES,
         ),
     ] = None,
+    allow_different: o.AllowDifferent = None,
     dataset: o.Dataset = "imagenet",
     name: o.Name = None,
     workdir: o.Workdir = Path("runs"),
@@ -62,10 +63,13 @@ def compare(
         before.compare(workspace, [baseline, *candidates])
         from tgr_cli.steps import compare as step
 
-        result = step.run(o.configure(step.Config, locals()), console)
+        given = locals() | {"allow_different": allow_different or ()}
+        result = step.run(o.configure(step.Config, given), console)
         console.wrote(result.path)
     if json:
-        console.json({"comparison": result.path, "rows": result.rows, "gate": result.gate and vars(result.gate)})
+        differences = [vars(difference) for difference in result.differences]
+        gate = result.gate and vars(result.gate)
+        console.json({"comparison": result.path, "rows": result.rows, "differences": differences, "gate": gate})
     elif markdown or latex:
         own = [row for row in result.rows if row["images"] == "own"]
         console.text((tables.markdown if markdown else tables.latex)(*headline(own)))

@@ -152,3 +152,18 @@ Target = Annotated[
     str, typer.Option(help="What to strike: neuron (activations), weight, bias or buffer.", rich_help_panel=MODEL)
 ]
 Targets = Annotated[str, typer.Option(help="Operations to strike, of conv, linear and matmul.", rich_help_panel=MODEL)]
+CountBy = Annotated[
+    str,
+    typer.Option(
+        help="What counts alike where SDCs are caught by running again: neurons (as published), sites, or macs "
+        "(multiply-accumulates)."
+    ),
+]
+AllowDifferent = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Compare runs although they differ in this, which is refused otherwise: limit, ranges (the images these "
+        "were profiled on), format, targets, label or all-images; repeat for more.",
+        show_default=False,
+    ),
+]

@@ -14,6 +14,8 @@ def report(
     runs: Annotated[list[str], typer.Argument(help="Run folders, by name or path, the baseline first.")],
     dataset: o.Dataset = "imagenet",
     name: o.Name = None,
+    count_by: o.CountBy = "neurons",
+    allow_different: o.AllowDifferent = None,
     workdir: o.Workdir = Path("runs"),
     out: Annotated[
         Path | None,
@@ -37,7 +39,8 @@ def report(
         before.report(workspace, runs)
         from tgr_cli.steps import report as step
 
-        result = step.run(o.configure(step.Config, locals()), console)
+        given = locals() | {"allow_different": allow_different or ()}
+        result = step.run(o.configure(step.Config, given), console)
         console.wrote(result.path)
         if result.pictures:
             console.note(f"wrote {len(result.pictures)} pictures into {png}")

@@ -1,15 +1,22 @@
-"""`tgr top2diff-sweep`: accuracy, re-runs and covered SDCs as a threshold on Top2Diff rises."""
+"""`tgr top2diff-sweep`: accuracy, re-runs and covered SDCs as a threshold on the confidence rises."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.console import in_percent, number
+from tgr_cli.commands.console import Console, in_percent, number
+from tgr_cli.commands.gates import GATES, refuse_unless_passed
 from tgr_cli.commands.session import session
 
+if TYPE_CHECKING:
+    from tgr_cli.steps.top2diff_sweep import Result
+
 SHOWN = 0.05  # the table has one row for each multiple of it; the artifact has all
+SEEN = {"faulty": "with", "golden": "without"}
+NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
 
 
 def top2diff_sweep(
@@ -29,17 +36,46 @@ def top2diff_sweep(
         list[Path] | None,
         typer.Option(help="Artifact of tgr inject, for one of the models (default: the run's).", show_default=False),
     ] = None,
-    start: Annotated[float, typer.Option(help="Lowest threshold.")] = 0.01,
-    stop: Annotated[float, typer.Option(help="Highest threshold.")] = 0.40,
+    count_by: o.CountBy = "neurons",
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            help="Operations whose faults count, of conv, linear and matmul (default: conv, as published; all struck "
+            "ones where no convolution was).",
+            show_default=False,
+        ),
+    ] = None,
+    target_coverage: Annotated[
+        float, typer.Option(help="Share of the SDCs to catch, at which the overhead is quoted.")
+    ] = 0.9,
+    start: Annotated[float, typer.Option(help="Lowest threshold.")] = 0.0,
+    stop: Annotated[float, typer.Option(help="Highest threshold.")] = 1.0,
     step: Annotated[float, typer.Option(help="Distance between thresholds.")] = 0.01,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.99,
+    max_overhead: Annotated[
+        float | None,
+        typer.Option(
+            help="Exit with 3 unless every model's overhead at --target-coverage is at most this share with "
+            "confidence.",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
+    gate_on: Annotated[
+        str | None,
+        typer.Option(
+            help="The criterion that --max-overhead is about: top2diff or top1conf (default: top2diff).",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
     workdir: o.Workdir = Path("runs"),
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Sweep a threshold on Top2Diff: accuracy without the images below it, and SDCs caught by running those again.
+    """Sweep a threshold on the confidence: accuracy without the images below it, SDCs caught by running these again.
 
-    With several models, the thresholds from which a later one is more accurate than the first.
+    The confidence is Top2Diff (top-1 minus top-2 probability) and Top1Conf (top-1 probability), side by side. With
+    several models, the thresholds from which a later one is more accurate than the first. Exit code 3: a gate failed.
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource
@@ -54,23 +90,24 @@ def top2diff_sweep(
         result = sweep.run(o.configure(sweep.Config, given), console)
         console.wrote(result.path)
     if json:
-        crossovers = [vars(crossover) for crossover in result.crossovers]
-        console.json({"sweep": result.path, "models": result.models, "rows": result.rows, "crossovers": crossovers})
-        return
+        found = {name: [vars(each) for each in getattr(result, name)] for name in ("costs", "doubtful", "crossovers")}
+        gate = result.gate and vars(result.gate)
+        console.json({"sweep": result.path, "models": result.models, "rows": result.rows, **found, "gate": gate})
+    else:
+        _print(console, result)
+    refuse_unless_passed(result.gate)
+
+
+def _print(console: Console, result: "Result") -> None:
     for model in result.models:
-        rows = [row for row in result.rows if row["model"] == model]
-        chosen = [row for row in rows if abs(row["delta"] / SHOWN - round(row["delta"] / SHOWN)) < 1e-6] or rows
-        console.table(
-            f"{model}: what a threshold on Top2Diff costs and catches",
-            ("delta", "accuracy kept (%)", "run again (%)", "SDCs caught (%)", "SDCs on images below delta (%)"),
-            [
-                (
-                    number(row["delta"]),
-                    *(in_percent(row[c]) for c in ("accuracy", "overhead", "sdc_coverage", "sdc_coverage_golden")),
-                )
-                for row in chosen
-            ],
-        )
+        _print_rows(console, model, [row for row in result.rows if row["model"] == model])
+        for cost in result.costs:
+            if cost.model == model:
+                console.line(_cost(vars(cost)))
+        for doubtful in result.doubtful:
+            if doubtful.model == model:
+                console.line(_doubtful(vars(doubtful)))
+        console.line("")
     for crossover in result.crossovers:
         if crossover.deltas:
             found = f"overtakes it at delta {', '.join(number(delta) for delta in crossover.deltas)}"
@@ -79,3 +116,53 @@ def top2diff_sweep(
                 "never overtakes it" if crossover.behind else "is not behind it to begin with, and never overtakes it"
             )
         console.line(f"Against {crossover.first}, {crossover.candidate} {found}.")
+
+
+def _print_rows(console: Console, model: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    by_criterion = {name: [row for row in rows if row["criterion"] == name] for name in NAMES}
+    pairs = list(zip(*by_criterion.values(), strict=True))
+    chosen = [pair for pair in pairs if _is_shown(pair[0]["threshold"])] or pairs
+    each = ("accuracy kept (%)", "run again (%)", "SDCs caught (%)")
+    counted = ""
+    if rows[0]["count_by"]:
+        counted = f"; SDCs counted by {rows[0]['count_by']} over {rows[0]['operations']}"
+    console.table(
+        f"{model}: what a threshold costs and catches{counted}",
+        ("threshold", *(f"{name}: {what}" for name in NAMES.values() for what in each)),
+        [
+            (
+                number(pair[0]["threshold"]),
+                *(in_percent(row[column]) for row in pair for column in ("accuracy", "overhead", "coverage")),
+            )
+            for pair in chosen
+        ],
+    )
+
+
+def _is_shown(threshold: float) -> bool:
+    return abs(threshold / SHOWN - round(threshold / SHOWN)) < 1e-6
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    caught = f"{in_percent(cost['target_coverage'])} % of the SDCs"
+    by = f"{NAMES[cost['criterion']]} {SEEN[cost['seen']]} the fault"
+    if cost["threshold"] is None:
+        return f"{by}: no threshold catches {caught}."
+    few = "" if cost["reliable"] else "; rests on too few SDCs"
+    return (
+        f"{by}: {caught} are caught below {number(cost['threshold'])}, with "
+        f"{_with_limits(cost, 'overhead')} of the inferences run again{few}."
+    )
+
+
+def _doubtful(doubtful: Mapping[str, Any]) -> str:
+    images = f"correct images with a Top2Diff below {number(doubtful['below'])}"
+    if doubtful["sdc_rate"] is None:
+        return f"No fault struck {images}, so they have no SDC rate."
+    few = "" if doubtful["reliable"] else "; rests on too few SDCs"
+    return f"SDC rate of {doubtful['images']:,} {images}: {_with_limits(doubtful, 'sdc_rate')}{few}."
+
+
+def _with_limits(row: Mapping[str, Any], name: str) -> str:
+    low, high = (in_percent(row[name + end]) for end in ("_low", "_high"))
+    return f"{in_percent(row[name])} % ({low} to {high})"

@@ -20,7 +20,8 @@ from scipy import stats
 from tgr_cli.metrics.intervals import CONFIDENCE, score_interval
 from tgr_cli.metrics.outcomes import OUTCOMES
 
-COLUMNS = ("fault", "site", "bit", "image_id", "weight", "golden_top2diff", "faulty_top2diff", "outcome")
+CONFIDENCES = ("golden_top1", "faulty_top1", "golden_top2diff", "faulty_top2diff")
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", *CONFIDENCES, "outcome")
 FAILURES = ("sdc", "non_finite")
 
 
@@ -28,34 +29,48 @@ FAILURES = ("sdc", "non_finite")
 class Struck:
     """Rows of `injections` as numbers, arrays [N]: what breakdowns by bit and by image rest on.
 
-    `site`, `image` and `outcome` number the names in `images` and OUTCOMES; `faulty_top2diff` is NaN where it is null.
+    `site`, `image` and `outcome` number the names in `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
+    `summary.Faults`; what is null of the faulty inference is NaN.
     """
 
+    sites: list[str]
     images: list[str]
     site: np.ndarray
     image: np.ndarray
     cluster: np.ndarray
     bit: np.ndarray
+    stratum: np.ndarray
     weight: np.ndarray
+    golden_top1: np.ndarray
+    faulty_top1: np.ndarray
     golden_top2diff: np.ndarray
     faulty_top2diff: np.ndarray
     outcome: np.ndarray
 
     @classmethod
-    def read(cls, injections: pa.Table, clusters: Literal["image", "fault"] = "image") -> "Struck":
-        """Return the rows of a table that holds at least COLUMNS; `clusters` says which rows are alike."""
-        site_N, _ = _numbered(injections["site"])
+    def read(
+        cls,
+        injections: pa.Table,
+        clusters: Literal["image", "fault"] = "image",
+        strata: Literal["none", "bit"] = "none",
+    ) -> "Struck":
+        """Return the rows of a table that holds at least COLUMNS, and what is read as cluster and stratum."""
+        site_N, sites = _numbered(injections["site"])
         image_N, images = _numbered(injections["image_id"])
         outcome_N, outcomes = _numbered(injections["outcome"])
         alike_N = image_N if clusters == "image" else site_N.astype(np.int64) << 32 | injections["fault"].to_numpy()
-        plain = {n: injections[n].to_numpy() for n in ("bit", "weight", "golden_top2diff", "faulty_top2diff")}
+        plain = {name: injections[name].to_numpy() for name in ("bit", "weight", *CONFIDENCES)}
         place_O = np.array([OUTCOMES.index(name) for name in outcomes], np.int64)
-        return cls(images=images, site=site_N, image=image_N, cluster=alike_N, outcome=place_O[outcome_N], **plain)
-
-    @property
-    def names(self) -> np.ndarray:
-        """Return the outcomes by name."""
-        return np.array(OUTCOMES, dtype=object)[self.outcome]
+        return cls(
+            sites=sites,
+            images=images,
+            site=site_N,
+            image=image_N,
+            cluster=alike_N,
+            stratum=plain["bit"] if strata == "bit" else np.zeros(len(site_N), np.int64),
+            outcome=place_O[outcome_N],
+            **plain,
+        )
 
     @property
     def alike(self) -> np.ndarray:

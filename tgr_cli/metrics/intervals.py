@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.99
 RELIABLE_FROM = 30  # effective contributions below which an interval is flagged
@@ -63,7 +63,7 @@ def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> I
     """
     assert 0 <= successes <= trials, (successes, trials)
     assert trials > 0
-    z2 = stats.norm.ppf(0.5 + confidence / 2) ** 2
+    z2 = float(special.ndtri(0.5 + confidence / 2)) ** 2
     share = successes / trials
     centre = (successes + z2 / 2) / (trials + z2)
     half = math.sqrt(z2 * (trials * share * (1 - share) + z2 / 4)) / (trials + z2)
@@ -89,7 +89,7 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
         return Interval(value, value)
     error = math.sqrt(squares * clusters / (clusters - 1))
     skewness = float((error_C**3).sum()) / squares**1.5
-    quantile = float(stats.t.ppf(0.5 + confidence / 2, clusters - 1))
+    quantile = float(special.stdtrit(clusters - 1, 0.5 + confidence / 2))
     furthest = quantile + abs(skewness) * (2 * quantile**2 + 1) / 3
 
     def untransformed(x: float) -> float:
@@ -102,21 +102,30 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
 
 
 def score_interval(
-    rate: float, error_C: np.ndarray, hit_N: np.ndarray, size_N: np.ndarray, confidence: float = CONFIDENCE
+    rate: float,
+    error_C: np.ndarray,
+    hit_N: np.ndarray,
+    size_N: np.ndarray,
+    confidence: float = CONFIDENCE,
+    *,
+    clusters: int | None = None,
 ) -> Interval:
     """Return Wilson's interval at the effective sample size, for the rate Σ hit of N yes-or-no draws.
 
     `size_N` is what each draw adds to the rate if it is a hit, `hit_N` what it did add, `error_C` what each cluster
-    adds to the error. The effective size is p(1 - p) over the variance of the clusters' totals, which is N over the
-    design effect (Kish 1965), times the squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn
-    and Graubard 1998); at most what independent hits of these sizes are worth, and at least 1, which is also what a
-    single cluster is worth.
+    adds to the error. Where the rate is that of a part of what was drawn, `clusters` is how many hold any of that part:
+    the others say nothing of it, and give no degree of freedom (None: all of `error_C`).
+
+    The effective size is p(1 - p) over the variance of the clusters' totals, which is N over the design effect (Kish
+    1965), times the squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn and Graubard 1998); at
+    most what independent hits of these sizes are worth, and at least 1, which is also what a single cluster is worth.
 
     Hits that were not seen may be larger than those that were: Σ size² / Σ size is the size of a typical fault's. It
     is what counts where there is no hit, and 1 / (k + 1)² of what it exceeds the size of k effective hits by where
     there are some. Under equal weights nothing of this changes Wilson's interval.
     """
-    clusters, share, quantile = len(error_C), min(rate, 1.0), 0.5 + confidence / 2
+    clusters = len(error_C) if clusters is None else clusters
+    share, quantile = min(rate, 1.0), 0.5 + confidence / 2
     typical = float((size_N**2).sum() / size_N.sum())
     spread, hits = share * (1 - share), float(hit_N.sum())
     seen = typical
@@ -126,6 +135,6 @@ def score_interval(
         seen += max(typical - seen, 0.0) / (effective(hit_N) + 1) ** 2
     trials = 1.0
     if clusters > 1:
-        ratio = stats.t.ppf(quantile, len(hit_N) - 1) / stats.t.ppf(quantile, clusters - 1)
+        ratio = special.stdtrit(len(hit_N) - 1, quantile) / special.stdtrit(clusters - 1, quantile)
         trials = max(ratio**2 / seen, 1.0)
     return wilson(share * trials, trials, confidence)

@@ -40,6 +40,24 @@ def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: f
     return BETTER if only_candidate > only_baseline else WORSE
 
 
+def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Gate:
+    """Return whether an overhead, named `what`, is at most `maximum` with confidence; None where it is not known.
+
+    The gate passes where the interval's upper limit is at most the maximum, fails where the lower limit is above it,
+    and is undecided between, and where the overhead rests on too few SDCs to pass.
+    """
+    if overhead is None or math.isnan(overhead.mean):
+        return Gate("undecided", f"{what} is not known, so nothing is held against {maximum:g}")
+    interval = f"{what} is {overhead.mean:.4g} ({overhead.low:.4g} to {overhead.high:.4g})"
+    if overhead.low > maximum:
+        return Gate("failed", f"{interval}, above the gate of {maximum:g}")
+    if overhead.high > maximum:
+        return Gate("undecided", f"{interval}, an interval that straddles the gate of {maximum:g}")
+    if not overhead.reliable:
+        return Gate("undecided", f"{interval}, within the gate of {maximum:g} but resting on too few SDCs")
+    return Gate("passed", f"{interval}, within the gate of {maximum:g}")
+
+
 def gate_on_improvement(row: Row, figure: str, minimum: float) -> Gate:
     """Return whether an improvement factor of a candidate, in a row of `comparison`, is `minimum` with confidence.
 

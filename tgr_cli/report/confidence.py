@@ -1,7 +1,7 @@
-"""How confident each model is, and what that is good for: Top2Diff against accuracy, SDCs, and the cost of re-running.
+"""How confident each model is, and what that is good for: Top2Diff against accuracy, SDCs, and re-running.
 
-Sources: accuracy against delta, NeurIPS 2023, figures 4, 11 and 12; SDCs of images sorted by Top2Diff and coverage
-against overhead, ISSRE 2021, figures 6 and 7.
+Sources: accuracy against delta, NeurIPS 2023, figures 4, 11 and 12; SDCs of images sorted by Top2Diff, ISSRE 2021,
+figure 6.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tgr_cli.metrics import top2diff
-from tgr_cli.report.draw import level, scaled
+from tgr_cli.report import rerunning
+from tgr_cli.report.draw import scaled
 from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import DELTAS, TO_COVER, Faults, Run, alone, basis, charts, key
+from tgr_cli.report.measured import Faults, Run, alone, basis, charts, key
 from tgr_cli.report.theme import DASHES, MARKS, Palette
-from tgr_cli.report.words import listed, percent, short_percent, tick
+from tgr_cli.report.words import listed, short_percent, tick
 
 ACCURACY_DELTAS = top2diff.thresholds(0.0, 0.40, 0.01)  # as in the paper's sweep, and none at 0
-MARKED = (0.1, 0.3, 0.5)  # thresholds that are marked on the curves of coverage
 SURE = 0.95  # median Top2Diff from which its axis is stretched towards 1
 NEAREST = 1e-6  # to 1, on that axis
 POINTS = 1500  # images up to which each is drawn
@@ -31,8 +31,8 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
         yield _accuracy(evaluated)
     if struck := [run for run in runs if run.faults]:
         yield _by_image(struck)
-    if both := [run for run in runs if run.faults and run.golden]:
-        yield _rerunning(both)
+    if rerun := [run for run in runs if run.rerun]:
+        yield rerunning.figure(rerun)
 
 
 def crossovers(first: Run, candidate: Run) -> list[float]:
@@ -40,21 +40,9 @@ def crossovers(first: Run, candidate: Run) -> list[float]:
     return top2diff.overtakes(_kept(first), _kept(candidate), ACCURACY_DELTAS)
 
 
-def cost(run: Run) -> tuple[float, float] | None:
-    """Return the lowest delta that covers TO_COVER of the SDCs, and the share of images then run again."""
-    covered = [share or 0.0 for share in _faults(run).covered.faulty]
-    reached = [place for place, share in enumerate(covered) if share >= TO_COVER]
-    return (float(DELTAS[reached[0]]), float(_overhead(run)[reached[0]])) if reached else None
-
-
 def _kept(run: Run) -> np.ndarray:
     assert run.golden is not None
     return top2diff.accuracy_kept(run.correct, run.golden.column("top2diff"), ACCURACY_DELTAS)
-
-
-def _overhead(run: Run) -> np.ndarray:
-    assert run.golden is not None
-    return top2diff.rerun_overhead(run.golden.column("top2diff"), DELTAS)
 
 
 def _faults(run: Run) -> Faults:
@@ -209,62 +197,3 @@ def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: 
 def _placed(top2diff_I: np.ndarray, stretched: bool) -> np.ndarray:
     """Return where values of Top2Diff stand on their axis: stretched, each further decade towards 1 takes as much."""
     return -np.log10(np.maximum(1 - top2diff_I, NEAREST)) if stretched else top2diff_I
-
-
-def _rerunning(runs: Sequence[Run]) -> Figure:
-    rows = [
-        [run.name, delta, overhead, faulty, golden]
-        for run in runs
-        for delta, overhead, faulty, golden in zip(
-            DELTAS.tolist(),
-            _overhead(run).tolist(),
-            _faults(run).covered.faulty,
-            _faults(run).covered.golden,
-            strict=True,
-        )
-    ]
-    said = []
-    for run in runs:
-        if found := cost(run):
-            said.append(f"{run.name}: {short_percent(TO_COVER)} of SDCs caught at {percent(found[1], 1)} run again")
-    return Figure(
-        "coverage-against-overhead",
-        "SDCs caught against inferences run again",
-        "Inference-level re-running (ILR): an inference whose Top2Diff is below a threshold is run a second time. "
-        "Across: share of all images below it without a fault, the overhead. Up: share of SDCs below it with the "
-        "fault, as a check on every output sees it (sites alike, faults by their sampling weight). Marks: thresholds "
-        f"{listed([f'{delta:g}' for delta in MARKED])}. Dotted: what re-running at random would catch. "
-        f"{basis(runs, intervals=False)}{' ' if said else ''}{'; '.join(said)}{'.' if said else ''}",
-        Table(("model", "delta", "overhead", "sdc_coverage", "sdc_coverage_golden"), rows),
-        [
-            Panel(key("coverage_against_overhead", chart[-1].name), partial(_draw_rerun, runs=chart), alone(chart), 300)
-            for chart in charts(runs)
-        ],
-    )
-
-
-def _draw_rerun(axes: Axes, colours: Palette, *, runs: Sequence[Run]) -> None:
-    axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)))
-    level(axes, TO_COVER, colours.line)
-    for place, run in enumerate(runs):
-        overhead_D = _overhead(run)
-        covered = [share for share in _faults(run).covered.faulty if share is not None]
-        if not covered:  # none of its faults was an SDC
-            continue
-        marked = [int(np.argmin(np.abs(DELTAS - delta))) for delta in MARKED]
-        axes.plot(
-            overhead_D,
-            covered,
-            color=colours.models[place],
-            linestyle=DASHES[place],
-            marker=MARKS[place],
-            markevery=marked,
-            label=run.name,
-            clip_on=False,
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("inferences run again")
-    axes.set_ylabel("SDCs caught")
-    for axis in (axes.xaxis, axes.yaxis):
-        scaled(axis, logarithmic=False, shown=short_percent)

@@ -8,23 +8,41 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.metrics import top2diff
+from tgr_cli.metrics import rerunning
 from tgr_cli.metrics.breakdown import ByImage, Correlation, Struck, by_bit, by_image, spearman
+from tgr_cli.metrics.curves import Curve, Golden, Injected
+from tgr_cli.metrics.intervals import Estimate
+from tgr_cli.metrics.population import Population
+from tgr_cli.metrics.rerunning import AtTarget
 from tgr_cli.metrics.summary import Network
 from tgr_cli.report.words import SPACE, listed
 
 SAMPLINGS = {"list": "a list of faults"}
 TOGETHER = 4  # models that one plot can show; of more, each is shown beside the first
-DELTAS = np.array([*top2diff.thresholds(0.0, 0.99, 0.01), 0.995, 0.999, 0.9999, 0.99999, 1.0])
-TO_COVER = 0.9  # share of SDCs at which the cost of re-running is quoted (ISSRE 2021, figure 8)
+# Those of the sweep, and a few towards 1, where the confidences of a very sure network lie.
+THRESHOLDS = np.array([*rerunning.THRESHOLDS[:-1], 0.995, 0.999, 0.9999, 0.99999, 1.0])
 
 
 @dataclass(frozen=True)
-class Covered:
-    """Of thresholds DELTAS on Top2Diff: SDCs below them, seen with the fault or without; None where none was an SDC."""
+class Rerun:
+    """Re-running by each criterion, at THRESHOLDS, and what it costs to cover TARGET of the SDCs, as `sweep` has it.
 
-    faulty: Sequence[float | None]
-    golden: Sequence[float | None]
+    `images` were struck that are doubtful without a fault, of an SDC rate of `doubtful`.
+    """
+
+    population: Population
+    curves: Mapping[str, Curve]
+    costs: Mapping[str, AtTarget]
+    images: int
+    doubtful: Estimate
+
+    @classmethod
+    def of(cls, golden: Golden, injected: Injected, confidence: float) -> "Rerun":
+        curves, costs = dict[str, Curve](), dict[str, AtTarget]()
+        for name in rerunning.CRITERIA:
+            curves[name] = Curve.of(name, golden, injected, THRESHOLDS, confidence)
+            costs[name] = curves[name].only(rerunning.THRESHOLDS).at()
+        return cls(injected.population, curves, costs, *injected.doubtful(golden, confidence))
 
 
 @dataclass(frozen=True)
@@ -35,29 +53,24 @@ class Faults:
     bits: list[dict[str, Any]]
     images: ByImage
     correlation: Correlation
-    covered: Covered
 
     @classmethod
     def of(cls, struck: Struck, confidence: float) -> "Faults":
         images = by_image(struck)
-        coverage = [
-            top2diff.sdc_coverage(struck.site, struck.names, struck.weight, seen_N, DELTAS)
-            for seen_N in (struck.faulty_top2diff, struck.golden_top2diff)
-        ]
-        plain = [[None if np.isnan(share) else share for share in shares.tolist()] for shares in coverage]
         return cls(
             rows=len(struck),
             bits=by_bit(struck, confidence),
             images=images,
             correlation=spearman(images.top2diff, images.sdc_rate, confidence),
-            covered=Covered(*plain),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run: the artifacts there are of it. `vulnerability`, `faults` and `network` stand and
-    fall together."""
+    """One run: the artifacts there are of it.
+
+    `vulnerability`, `faults` and `network` stand and fall together; `rerun` needs `golden` as well.
+    """
 
     name: str
     golden: Artifact | None = None
@@ -66,6 +79,7 @@ class Run:
     vulnerability: Artifact | None = None
     faults: Faults | None = None
     network: Network | None = None
+    rerun: Rerun | None = None
 
     @property
     def campaign(self) -> Mapping[str, Any]:

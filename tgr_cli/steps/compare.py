@@ -6,7 +6,7 @@ classify correctly (`common`), so that neither is measured on easier images.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,16 @@ from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, among
 from tgr_cli.metrics.mcnemar import mcnemar
 from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import runs
-from tgr_cli.steps.measured import Measured, note_choices, open_run, refuse_incomparable
+from tgr_cli.steps import comparable, runs
+from tgr_cli.steps.comparable import Difference
+from tgr_cli.steps.measured import Measured, differences, note_figures, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Which runs: folders by name within the data set's folder, or by path; and the gate each candidate is to pass.
 
+    `allow_different` names what campaigns may differ in all the same (`steps.comparable`).
     `min_improvement` is held against the factor called `gate_on`, `overall` for None, on the images of each model's own
     campaign.
     """
@@ -38,12 +40,14 @@ class Config:
     candidates: Sequence[str]
     dataset: str = "imagenet"
     name: str | None = None
+    allow_different: Sequence[str] = ()
     workdir: Path = Path("runs")
     out: Path | None = None
     min_improvement: float | None = None
     gate_on: str | None = None
 
     def __post_init__(self) -> None:
+        comparable.check(self.allow_different)
         if not self.candidates:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
         if self.gate_on is not None and self.min_improvement is None:
@@ -59,10 +63,11 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path, its rows, and the verdict on the gate, if one was set."""
+    """The artifact's path, its rows, in what campaigns differ, and the verdict on the gate, if one was set."""
 
     path: Path
     rows: list[dict[str, Any]]
+    differences: list[Difference]
     gate: summary.Gate | None
 
 
@@ -91,36 +96,50 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         if names.count(name) > 1:
             raise TgrError(f'two of the runs are called "{name}"; name each once, or rename the folder of one')
     baseline, *candidates = opened
-    for candidate in candidates:
-        refuse_incomparable(baseline, candidate)
+    found = [each for candidate in candidates for each in differences(baseline, candidate, config.allow_different)]
+    comparable.refuse(found)
     path = store.prepare(config.out or workspace.comparison)
     for measured in opened:
-        note_choices(measured, baseline, reporter)
+        note_figures(measured, reporter)
+    for difference in found:
+        reporter.note(difference.sentence)
     compared = [row for candidate in candidates for row in _rows(baseline, candidate, reporter)]
     inputs = {
         f"{role} {measured.name}": getattr(measured, role).sha256
         for measured in opened
         for role in ("golden", "injections", "vulnerability")
     }
-    facts = {"baseline": baseline.name, "candidates": [candidate.name for candidate in candidates]}
-    store.write(
-        path,
+    provenance = store.provenance_for(
         COMPARISON,
-        {name: [row[name] for row in compared] for name in COMPARISON.arrow.names},
-        store.provenance_for(COMPARISON, config=facts, classes=baseline.golden.provenance.classes, inputs=inputs),
+        config={
+            "baseline": baseline.name,
+            "candidates": [candidate.name for candidate in candidates],
+            "allow_different": list(config.allow_different),
+        },
+        classes=baseline.golden.provenance.classes,
+        inputs=inputs,
+        extra={"differences": [asdict(difference) for difference in found]},
     )
-    return Result(path, compared, _gate(config, compared))
+    columns = {name: [row[name] for row in compared] for name in COMPARISON.arrow.names}
+    store.write(path, COMPARISON, columns, provenance)
+    return Result(path, compared, found, _gate(config, compared))
 
 
-def rows(baseline: RunFolder, candidates: Sequence[RunFolder], reporter: Reporter = SILENT) -> list[dict[str, Any]]:
-    """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time."""
+def rows(
+    baseline: RunFolder, candidates: Sequence[RunFolder], allowed: Sequence[str] = (), reporter: Reporter = SILENT
+) -> list[dict[str, Any]]:
+    """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time.
+
+    A candidate that differs from the baseline in what is refused has none.
+    """
     first = open_run(baseline)
-    note_choices(first, first, reporter)
+    note_figures(first, reporter)
     found = []
     for folder in candidates:
         candidate = open_run(folder)
-        refuse_incomparable(first, candidate)
-        note_choices(candidate, first, reporter)
+        if any(difference.refused for difference in differences(first, candidate, allowed)):
+            continue
+        note_figures(candidate, reporter)
         found += _rows(first, candidate, reporter)
     return found
 

@@ -1,5 +1,6 @@
 """A measured run: its artifacts of fault-free inference and of a campaign, checked to belong together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,33 +10,27 @@ import pyarrow.compute as pc
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
-from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
+from tgr_cli.artifacts.provenance import Provenance, sha256_file
+from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.estimates import codes
 from tgr_cli.reporting import Reporter
-from tgr_cli.steps import results, runs
-
-# What moves the faults a campaign draws, or how they are judged; how many there are only widens the intervals.
-CHOICES = {
-    "--limit": "limit",
-    "--targets": "targets",
-    "--label": "label",
-    "--all-images": "all_images",
-    "--images": "images",
-    "--engine": "engine",
-}
+from tgr_cli.steps import comparable, results, runs
+from tgr_cli.steps.comparable import Difference
+from tgr_cli.steps.limit import profiled_on
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured run: its name, its artifacts, and what is read from them once."""
+    """A measured run: its name, its artifacts, what its campaign says of itself, and what is read of it once."""
 
     name: str
     golden: Artifact
     injections: Artifact
     vulnerability: Artifact
+    campaign: Provenance
     rows: list[dict[str, Any]]
     faults: summary.Faults
 
@@ -94,33 +89,48 @@ def open_run(folder: RunFolder) -> Measured:
     if results.clusters(campaign) == "image":  # told by number, as the same images have it in every run
         order = pa.array(np.sort(golden.column("image_id")))
         faults = replace(faults, cluster=pc.index_in(pa.array(faults.image_id), order).to_numpy())
-    return Measured(name, golden, injections, vulnerability, rows, faults)
+    said = _with_ranges(folder, injections.provenance)
+    return Measured(name, golden, injections, vulnerability, said, rows, faults)
 
 
-def refuse_incomparable(baseline: Measured, candidate: Measured) -> None:
-    """Raise TgrError where two runs were measured on other images, or struck at other kinds of places."""
+def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str]) -> list[Difference]:
+    """Return in what the campaigns of two runs differ.
+
+    Raises TgrError where the runs were measured on other images, or struck at other kinds of places: nothing compares
+    these.
+    """
     runs.refuse_other_images(baseline.golden, candidate.golden)
     if candidate.target != baseline.target:
         raise TgrError(
             f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
             f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
         )
+    return comparable.differences(baseline.name, baseline.campaign, candidate.name, candidate.campaign, allowed)
 
 
-def note_choices(run: Measured, baseline: Measured, reporter: Reporter) -> None:
-    """Tell what a run's campaign was asked for that the baseline's was not, and what has no figure."""
+def note_figures(run: Measured, reporter: Reporter) -> None:
+    """Tell which figures a run has none of, and what those it has speak of."""
     if run.limit == "none":
         reporter.note(
             f"{run.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
             "rest on medians and SDC rates only"
         )
-    for option, name in CHOICES.items():
-        ours, theirs = (each.injections.provenance.config.get(name) for each in (run, baseline))
-        if ours != theirs:
-            reporter.note(f"{run.name} was injected with {option} {ours}, {baseline.name} with {theirs}")
     missing = set(run.last) - {row["site"] for row in run.rows}
     if missing or not run.last:
         where = ", ".join(sorted(missing)) or "its last layer (see --targets)"
         reporter.note(f"{run.name} has no fault at {where}, so no figure of its last layer")
     if run.injections.provenance.config.get("sampling") == "list":
         reporter.note(f"{run.name} was injected from a list of faults: its figures describe that list, not the model")
+
+
+def _with_ranges(folder: RunFolder, campaign: Provenance) -> Provenance:
+    """Return what a campaign says of itself, with the images its ranges were profiled on.
+
+    Campaigns that did not record them yet are given those of the run's ranges, if it still has the very file.
+    """
+    if "ranges" in campaign.extra or "ranges" not in campaign.inputs or not folder.ranges.exists():
+        return campaign
+    if sha256_file(folder.ranges) != campaign.inputs["ranges"]:
+        return campaign
+    ranges = store.read(folder.ranges, RANGES)
+    return replace(campaign, extra={**campaign.extra, "ranges": profiled_on(ranges.provenance.extra)})

@@ -12,14 +12,15 @@ from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, 
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError
-from tgr_cli.metrics import breakdown, summary
+from tgr_cli.metrics import breakdown, population, summary
 from tgr_cli.report import bits, comparison, confidence, draw, lineage, page, ranges, training, vulnerability
 from tgr_cli.report import summary as words
-from tgr_cli.report.figure import Figure, Section
-from tgr_cli.report.measured import Faults, Run
+from tgr_cli.report.figure import Figure, Said, Section
+from tgr_cli.report.measured import Faults, Rerun, Run
 from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import compare, results, runs
+from tgr_cli.steps import comparable, compare, confidences, results, runs
+from tgr_cli.steps.comparable import Difference
 
 OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # all that is read of the rows
 SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that a page can be made of
@@ -29,17 +30,22 @@ SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artif
 class Config:
     """Which runs, the baseline first: folders by name within the data set's folder, or by path.
 
-    `png` is a folder for every plot as a picture.
+    `count_by` is what counts alike where re-running is judged (`metrics.population`), `allow_different` what
+    compared runs may differ in (`steps.comparable`), `png` a folder for every plot as a picture.
     """
 
     runs: Sequence[str]
     dataset: str = "imagenet"
     name: str | None = None
+    count_by: str = "neurons"
+    allow_different: Sequence[str] = ()
     workdir: Path = Path("runs")
     out: Path | None = None
     png: Path | None = None
 
     def __post_init__(self) -> None:
+        population.check(self.count_by, None)
+        comparable.check(self.allow_different)
         if not self.runs:
             raise TgrError("there is no run to report on; name at least one run folder, the baseline first")
 
@@ -64,20 +70,20 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     measured: list[Run] = []
     for done, folder in enumerate(folders):
         reporter.progress("runs read", done, len(folders))
-        measured.append(_measured(folder, reporter))
+        measured.append(_measured(folder, config.count_by, reporter))
         _refuse_unlike(measured)
-    compared = _compared(workspace, folders, measured, reporter)
+    compared, differing = _compared(config, workspace, folders, measured, reporter)
     made = page.Page(
         f"Resilience of {workspace.dataset} classifiers",
         words.opening(workspace.dataset, measured),
-        list(_sections(workspace, folders, measured, compared)),
+        list(_sections(workspace, folders, measured, compared, differing)),
     )
     with store.replacing(path) as temporary:
         temporary.write_text(page.html(made), encoding="utf-8")
     return Result(path, _pictures(config.png, made, reporter) if config.png else [])
 
 
-def _measured(folder: RunFolder, reporter: Reporter) -> Run:
+def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
     """Return what there is of one run, its artifacts checked to be of one model."""
     name = folder.path.resolve().name
     if not any(getattr(folder, what).exists() for what in SHOWN):
@@ -86,7 +92,7 @@ def _measured(folder: RunFolder, reporter: Reporter) -> Run:
         )
     golden = runs.read_golden(folder.golden)[1] if folder.golden.exists() else None
     profiled, trained = _read(folder.ranges, RANGES), _read(folder.training, TRAINING)
-    vulnerability_, faults, network = None, None, None
+    vulnerability_, faults, network, rerun = None, None, None, None
     injections = _read(folder.injections, INJECTIONS, OF_INJECTIONS)
     if injections:
         vulnerability_ = store.read(folder.vulnerability, VULNERABILITY)
@@ -101,12 +107,15 @@ def _measured(folder: RunFolder, reporter: Reporter) -> Run:
         trained = None
     if injections and vulnerability_:
         campaign = injections.provenance.config
-        struck = breakdown.Struck.read(injections.table, results.clusters(campaign))
-        faults = Faults.of(struck, campaign["confidence"])
+        injected = confidences.injected(injections, count_by, None)
+        assert injected is not None, "a campaign without a fault"
+        faults = Faults.of(injected.struck, campaign["confidence"])
+        if golden:
+            rerun = Rerun.of(confidences.golden(golden), injected, campaign["confidence"])
         network = summary.network(
             vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
         )
-    return Run(name, golden, profiled, trained, vulnerability_, faults, network)
+    return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun)
 
 
 def _read(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> Artifact | None:
@@ -124,21 +133,37 @@ def _refuse_unlike(measured: Sequence[Run]) -> None:
 
 
 def _compared(
-    workspace: Workspace, folders: Sequence[RunFolder], measured: Sequence[Run], reporter: Reporter
-) -> Sequence[comparison.Row]:
-    """Return the rows of `comparison` of every run with all it takes against the first: as stored, or computed."""
+    config: Config,
+    workspace: Workspace,
+    folders: Sequence[RunFolder],
+    measured: Sequence[Run],
+    reporter: Reporter,
+) -> tuple[Sequence[comparison.Row], list[Difference]]:
+    """Return the rows of `comparison` of every run with all it takes against the first: as stored, or computed.
+
+    And in what their campaigns differ from the first's; those that differ in what is refused have no row.
+    """
     able = [folder for folder, run in zip(folders, measured, strict=True) if run.golden and run.vulnerability]
     if not able or able[0] is not folders[0] or len(able) < 2:
-        return []
-    if stored := _stored(workspace.comparison, able):
-        return stored
-    return compare.rows(able[0], able[1:], reporter)
+        return [], []
+    stored, allowed = _stored(workspace.comparison, able)
+    allowed = [*config.allow_different, *allowed]
+    first, differing = measured[0], list[Difference]()
+    assert first.vulnerability is not None
+    for run in measured[1:]:
+        if run.golden and run.vulnerability:
+            theirs, ours = first.vulnerability.provenance, run.vulnerability.provenance
+            differing += comparable.differences(first.name, theirs, run.name, ours, allowed)
+    return stored or compare.rows(able[0], able[1:], allowed, reporter), differing
 
 
-def _stored(path: Path, folders: Sequence[RunFolder]) -> list[comparison.Row]:
-    """Return the rows of a comparison that was made of these very artifacts against the first, else none."""
+def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.Row], list[str]]:
+    """Return the rows of a comparison that was made of these very artifacts against the first, else none.
+
+    And what it was allowed to differ in.
+    """
     if not path.exists():
-        return []
+        return [], []
     schema, provenance, _ = store.describe(path)
     baseline, *candidates = (folder.path.resolve().name for folder in folders)
     inputs = {
@@ -152,20 +177,32 @@ def _stored(path: Path, folders: Sequence[RunFolder]) -> list[comparison.Row]:
         or provenance.config.get("baseline") != baseline
         or not inputs.items() <= provenance.inputs.items()
     ):
-        return []
+        return [], []
     rows = store.read(path, COMPARISON).table.to_pylist()
-    return [row for name in candidates for row in rows if row["candidate"] == name]
+    allowed = provenance.config.get("allow_different", [])
+    return [row for name in candidates for row in rows if row["candidate"] == name], allowed
 
 
 def _sections(
-    workspace: Workspace, folders: Sequence[RunFolder], measured: Sequence[Run], compared: Sequence[comparison.Row]
+    workspace: Workspace,
+    folders: Sequence[RunFolder],
+    measured: Sequence[Run],
+    compared: Sequence[comparison.Row],
+    differing: Sequence[Difference],
 ) -> Iterator[Section]:
     yield Section("summary", "Summary", [*words.sentences(measured), *comparison.sentences(compared)])
     yield Section("measured", "What was measured", blocks=[words.measured(measured)])
+    told = [Said(each.candidate, _told(each)) for each in differing]
     if compared:
         yield Section(
-            "comparison", "Comparison", blocks=[comparison.table(compared)], figures=[comparison.figure(compared)]
+            "comparison",
+            "Comparison",
+            told,
+            blocks=[comparison.table(compared)],
+            figures=[comparison.figure(compared)],
         )
+    elif differing and any(each.refused for each in differing):
+        yield Section("comparison", "Comparison", told)
     elif len(measured) > 1:
         missing = _lacking(measured, "golden", "tgr evaluate") + _lacking(measured, "faults", "tgr inject")
         yield Section("comparison", "Comparison", missing=missing)
@@ -183,6 +220,14 @@ def _sections(
     ):
         yield _section(key, title, list(figures), missing)
     yield Section("lineage", "Lineage", blocks=[lineage.table(list(_lineage(workspace, folders)))])
+
+
+def _told(difference: Difference) -> str:
+    """Return the sentence about a difference, and whether there is a comparison in spite of it."""
+    if not difference.refused:
+        return f"{difference.sentence}."
+    option = f'"--allow-different {difference.name}"'
+    return f"{difference.sentence}, so the two are not compared; {option} compares them all the same."
 
 
 def _section(key: str, title: str, figures: list[Figure], missing: list[str]) -> Section:

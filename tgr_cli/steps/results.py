@@ -68,13 +68,14 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
 
 def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
     """Return the faults of INJECTIONS rows, with the clusters and strata of the campaign whose settings these are."""
-    return summary.Faults.read(
-        table,
-        clusters=clusters(config),
-        strata="bit" if config.get("sampling") == "stratified" else "none",
-    )
+    return summary.Faults.read(table, clusters=clusters(config), strata=strata(config))
 
 
 def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
     """Return which rows of a campaign with these settings are alike: see `summary.Faults`."""
     return "image" if config.get("target", "neuron") == "neuron" else "fault"
+
+
+def strata(config: Mapping[str, Any]) -> Literal["none", "bit"]:
+    """Return what a campaign with these settings fixed the number of faults in: see `summary.Faults`."""
+    return "bit" if config.get("sampling") == "stratified" else "none"

@@ -62,7 +62,9 @@ class Setup:
         limited = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )
-        engine = ENGINES[config.engine](subject.loaded.model, network, limited.limit, memory=memory.parsed(config.memory))
+        engine = ENGINES[config.engine](
+            subject.loaded.model, network, limited.limit, memory=memory.parsed(config.memory)
+        )
         if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
             subject.reporter.note(
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "

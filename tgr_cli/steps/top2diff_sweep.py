@@ -1,7 +1,10 @@
-"""What a threshold on Top2Diff costs and catches: accuracy kept (NeurIPS 2023, figure 4), re-runs (ILR, ISSRE 2021)."""
+"""What a threshold on the confidence costs and catches.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+That is the accuracy that is kept (NeurIPS 2023, figure 4), and re-running inferences below it (ILR, ISSRE 2021).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +14,22 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.schemas import INJECTIONS, SWEEP
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.data.datasets import DataSource
-from tgr_cli.errors import TgrError
-from tgr_cli.metrics import top2diff
+from tgr_cli.data.source import DataSource
+from tgr_cli.errors import TgrError, one_of
+from tgr_cli.metrics import breakdown, population, rerunning, summary, top2diff, verdict
+from tgr_cli.metrics.curves import SEEN, Curve, Injected, Seen, none_for_nan
+from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import runs
+from tgr_cli.steps import confidences, runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which models, and which thresholds; every run of the data set where neither `run` nor `golden` names any.
+    """Which models, which thresholds, and what counts; every run of the data set where no `run` or `golden` is named.
 
     `run` are run folders by name or path, `golden` and `injections` artifacts by path; injections belong to the model
-    of their fingerprint.
+    of their fingerprint. `count_by` and `targets` are as in `metrics.population`. `max_overhead` is held against the
+    overhead at `target_coverage`, by the criterion `gate_on` (None: top2diff).
     """
 
     dataset: str = "imagenet"
@@ -31,20 +37,37 @@ class Config:
     run: Sequence[str] = ()
     golden: Sequence[Path] = ()
     injections: Sequence[Path] = ()
-    start: float = 0.01
-    stop: float = 0.40
+    count_by: str = "neurons"
+    targets: str | None = None
+    target_coverage: float = rerunning.TARGET
+    start: float = 0.0
+    stop: float = 1.0
     step: float = 0.01
+    confidence: float = CONFIDENCE
+    max_overhead: float | None = None
+    gate_on: str | None = None
     workdir: Path = Path("runs")
     out: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.stop <= 1:
             raise TgrError(
-                f"the thresholds go from {self.start:g} to {self.stop:g}; Top2Diff lies in [0, 1], so give "
+                f"the thresholds go from {self.start:g} to {self.stop:g}; confidences lie in [0, 1], so give "
                 "0 ≤ --start ≤ --stop ≤ 1"
             )
         if not 1e-6 <= self.step <= 1:
             raise TgrError(f"--step is {self.step:g}; give a distance between thresholds of up to 1, as 0.01")
+        population.check(self.count_by, self.targets)
+        if not 0 < self.target_coverage <= 1:
+            raise TgrError(f"--target-coverage is {self.target_coverage:g}; give a share of the SDCs up to 1, as 0.9")
+        if not 0 < self.confidence < 1:
+            raise TgrError(f"--confidence is {self.confidence:g}; use a probability between 0 and 1, as 0.99")
+        if self.gate_on is not None:
+            one_of(self.gate_on, "--gate-on", rerunning.CRITERIA)
+        if self.gate_on is not None and self.max_overhead is None:
+            raise TgrError(f"--gate-on {self.gate_on} names a criterion without a gate; set one with --max-overhead")
+        if self.max_overhead is not None and not 0 <= self.max_overhead <= 1:
+            raise TgrError(f"--max-overhead is {self.max_overhead:g}; give a share of the inferences, as 0.2")
 
 
 @dataclass(frozen=True)
@@ -57,14 +80,53 @@ class Crossover:
     behind: bool  # without a threshold
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What covering a share of a model's SDCs costs by one criterion: the lowest threshold, and images run again.
+
+    `seen` says whose confidence catches an SDC: that of the faulty inference, as a check on every output sees it, or of
+    the golden one, as an analysis by image does. `operations` and `sites` say what counts, by `count_by`. Figures are
+    None where no threshold covers so many.
+    """
+
+    model: str
+    criterion: str
+    seen: str
+    count_by: str
+    operations: str
+    sites: int
+    target_coverage: float
+    threshold: float | None
+    overhead: float | None
+    overhead_low: float | None
+    overhead_high: float | None
+    reliable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubtful:
+    """The SDC rate of a model's correct images with a Top2Diff below `below`; None where no such image was struck."""
+
+    model: str
+    below: float
+    images: int
+    sdc_rate: float | None
+    sdc_rate_low: float | None
+    sdc_rate_high: float | None
+    reliable: bool
+
+
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path and rows, the models in their order, and where each later one overtakes the first."""
+    """The artifact's path and rows, the models in their order, what else was found, and the verdict on the gate."""
 
     path: Path
     models: list[str]
     rows: list[dict[str, Any]]
+    costs: list[Cost]
+    doubtful: list[Doubtful]
     crossovers: list[Crossover]
+    gate: summary.Gate | None
 
 
 @dataclass(frozen=True)
@@ -75,28 +137,37 @@ class _Model:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Sweep the threshold for every model, write the `sweep` artifact and return its rows and the crossovers."""
+    """Sweep the threshold for every model, write the `sweep` artifact and return what it comes to."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     models = _models(config, workspace)
     for model in models[1:]:
         runs.refuse_other_images(models[0].golden, model.golden)
-    path = store.prepare(config.out or workspace.sweep)
+    injected = {m.name: confidences.injected(m.injections, config.count_by, config.targets) for m in models}
+    read = [each.path for model in models for each in (model.golden, model.injections) if each]
+    path = store.prepare(config.out or workspace.sweep, *read)
     for model in models:
-        if model.injections is None:
-            reporter.note(f'{model.name} has no injections, so no coverage of SDCs; "tgr inject" makes them')
-    delta_D = top2diff.thresholds(config.start, config.stop, config.step)
-    rows = [row for model in models for row in _rows(model, delta_D)]
-    facts = {"start": config.start, "stop": config.stop, "step": config.step, "runs": [m.name for m in models]}
-    inputs = {f"golden {model.name}": model.golden.sha256 for model in models}
-    inputs |= {f"injections {model.name}": model.injections.sha256 for model in models if model.injections}
-    store.write(
-        path,
-        SWEEP,
-        {name: [row[name] for row in rows] for name in SWEEP.arrow.names},
-        store.provenance_for(SWEEP, config=facts, classes=models[0].golden.provenance.classes, inputs=inputs),
-    )
-    crossovers = [_crossover(models[0], model, delta_D) for model in models[1:]]
-    return Result(path, [model.name for model in models], rows, crossovers)
+        confidences.note(model.name, model.injections, injected[model.name], config.targets, reporter)
+    threshold_D = top2diff.thresholds(config.start, config.stop, config.step)
+    rows, costs, doubtful, gated = [], list[Cost](), list[Doubtful](), dict[str, Estimate | None]()
+    for model in models:
+        golden, faults = confidences.golden(model.golden), injected[model.name]
+        for criterion in rerunning.CRITERIA:
+            curve = Curve.of(criterion, golden, faults, threshold_D, config.confidence)
+            about = {"model": model.name, "count_by": None, "operations": None}
+            if faults is not None:
+                about |= {"count_by": config.count_by, "operations": ", ".join(faults.population.operations)}
+                costs += [_cost(model.name, curve, faults, config.target_coverage, seen) for seen in SEEN]
+                if criterion == (config.gate_on or rerunning.CRITERIA[0]):
+                    gated[model.name] = curve.at(config.target_coverage).overhead
+            rows += [about | row for row in curve.rows()]
+        if faults is not None:
+            images, rate = faults.doubtful(golden, config.confidence)
+            doubtful.append(_doubtful(model.name, images, rate))
+    crossovers = [_crossover(models[0], model, threshold_D) for model in models[1:]]
+    _write(path, config, models, rows, {"costs": costs, "doubtful": doubtful})
+    names = [model.name for model in models]
+    gate = _gate(config, {name: gated.get(name) for name in names})
+    return Result(path, names, rows, costs, doubtful, crossovers, gate)
 
 
 def _models(config: Config, workspace: Workspace) -> list[_Model]:
@@ -109,7 +180,7 @@ def _models(config: Config, workspace: Workspace) -> list[_Model]:
         )
     folders = [runs.run_folder(workspace, name) for name in named]
     goldens = [runs.read_golden(path) for path in (*(folder.golden for folder in folders), *config.golden)]
-    given = [store.read(path, INJECTIONS) for path in config.injections]
+    given = [store.read(path, INJECTIONS, columns=breakdown.COLUMNS) for path in config.injections]
     for artifact in given:
         if artifact.provenance.model not in [golden.provenance.model for _, golden in goldens]:
             runs.refuse_other_model(goldens[0][1], artifact)
@@ -121,38 +192,79 @@ def _models(config: Config, workspace: Workspace) -> list[_Model]:
         if len(own) > 1:
             raise TgrError(f"{own[0].path} and {own[1].path} are both of the model of {golden.path}; name one of them")
         if not own and position < len(folders) and folders[position].injections.exists():
-            own = [store.read(folders[position].injections, INJECTIONS)]
+            own = [store.read(folders[position].injections, INJECTIONS, columns=breakdown.COLUMNS)]
         for artifact in own:
             runs.refuse_other_model(golden, artifact)
         models.append(_Model(name, golden, own[0] if own else None))
     return models
 
 
-def _rows(model: _Model, delta_D: np.ndarray) -> list[dict[str, Any]]:
-    top2diff_N = model.golden.column("top2diff")
-    columns = {
-        "delta": delta_D,
-        "accuracy": top2diff.accuracy_kept(runs.correct(model.golden), top2diff_N, delta_D),
-        "overhead": top2diff.rerun_overhead(top2diff_N, delta_D),
-        "sdc_coverage": np.full(len(delta_D), np.nan),
-        "sdc_coverage_golden": np.full(len(delta_D), np.nan),
-    }
-    if model.injections is not None:
-        site_N, outcome_N, weight_N, faulty_N, golden_N = (
-            model.injections.column(name)
-            for name in ("site", "outcome", "weight", "faulty_top2diff", "golden_top2diff")
-        )
-        columns["sdc_coverage"] = top2diff.sdc_coverage(site_N, outcome_N, weight_N, faulty_N, delta_D)
-        columns["sdc_coverage_golden"] = top2diff.sdc_coverage(site_N, outcome_N, weight_N, golden_N, delta_D)
-    plain = ([None if np.isnan(value) else value for value in values.tolist()] for values in columns.values())
-    return [{"model": model.name, **dict(zip(columns, row, strict=True))} for row in zip(*plain, strict=True)]
+def _cost(model: str, curve: Curve, faults: Injected, target: float, seen: Seen) -> Cost:
+    found = curve.at(target, seen)
+    mean, low, high = (none_for_nan(value) for value in found.overhead[:3])
+    return Cost(
+        model=model,
+        criterion=curve.criterion,
+        seen=seen,
+        count_by=faults.population.count_by,
+        operations=", ".join(faults.population.operations),
+        sites=faults.population.sites,
+        target_coverage=target,
+        threshold=found.threshold,
+        overhead=mean,
+        overhead_low=low,
+        overhead_high=high,
+        reliable=found.overhead.reliable,
+    )
+
+
+def _doubtful(model: str, images: int, rate: Estimate) -> Doubtful:
+    mean, low, high = (none_for_nan(value) for value in rate[:3])
+    return Doubtful(
+        model=model,
+        below=rerunning.DOUBTFUL,
+        images=images,
+        sdc_rate=mean,
+        sdc_rate_low=low,
+        sdc_rate_high=high,
+        reliable=rate.reliable,
+    )
 
 
 def _crossover(first: _Model, candidate: _Model, delta_D: np.ndarray) -> Crossover:
-    delta_D = np.concatenate([[0.0], delta_D])
+    delta_D = np.unique(np.concatenate([[0.0], delta_D]))
     before_D, after_D = (
         top2diff.accuracy_kept(runs.correct(model.golden), model.golden.column("top2diff"), delta_D)
         for model in (first, candidate)
     )
     deltas = top2diff.overtakes(before_D, after_D, delta_D)
     return Crossover(first.name, candidate.name, deltas, behind=bool(after_D[0] < before_D[0]))
+
+
+def _gate(config: Config, overheads: Mapping[str, Estimate | None]) -> summary.Gate | None:
+    """Return whether all models pass, by the overhead of each (None without injections); None without a gate."""
+    if config.max_overhead is None:
+        return None
+    criterion = rerunning.NAMES[config.gate_on or rerunning.CRITERIA[0]]
+    what = f"the overhead at {config.target_coverage:g} of the SDCs by {criterion}"
+    return summary.worst(
+        [
+            verdict.gate_on_overhead(f"{model}: {what}", overhead, config.max_overhead)
+            for model, overhead in overheads.items()
+        ]
+    )
+
+
+def _write(path: Path, config: Config, models: Sequence[_Model], rows: Sequence[dict[str, Any]], found: Any) -> None:
+    """Write the artifact; what the rows come to (`found`, lists of dataclasses) is kept in its own words."""
+    facts = {name: getattr(config, name) for name in ("start", "stop", "step", "count_by", "targets", "confidence")}
+    inputs = {f"golden {model.name}": model.golden.sha256 for model in models}
+    inputs |= {f"injections {model.name}": model.injections.sha256 for model in models if model.injections}
+    provenance = store.provenance_for(
+        SWEEP,
+        config=facts | {"target_coverage": config.target_coverage, "runs": [model.name for model in models]},
+        classes=models[0].golden.provenance.classes,
+        inputs=inputs,
+        extra={name: [asdict(each) for each in listed] for name, listed in found.items()},
+    )
+    store.write(path, SWEEP, {name: [row[name] for row in rows] for name in SWEEP.arrow.names}, provenance)

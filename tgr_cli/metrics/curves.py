@@ -1,0 +1,130 @@
+"""What every threshold on one criterion of confidence costs and catches: the rows of `sweep`, the report's curves.
+
+Suffixes: N images of `golden`, D thresholds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from tgr_cli.metrics import rerunning, top2diff
+from tgr_cli.metrics.breakdown import Struck
+from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, among
+from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.metrics.outcomes import OUTCOMES
+from tgr_cli.metrics.population import Population
+from tgr_cli.metrics.rerunning import AtTarget, Counted, Criterion
+
+COLUMNS = {"top2diff": "top2diff", "top1conf": "top1"}  # the criteria by what `golden` and `injections` call them
+
+
+Seen = Literal["faulty", "golden"]
+SEEN: tuple[Seen, ...] = ("faulty", "golden")
+ESTIMATED = ("overhead", "coverage", "coverage_golden")  # of a curve, an estimate a threshold
+
+
+class Golden(NamedTuple):
+    """Images without a fault: names, which are classified correctly, and both confidences by criterion; arrays [N]."""
+
+    image_id: np.ndarray
+    correct: np.ndarray
+    confidence: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Injected:
+    """The faults of one campaign, and the population that its figures of re-running speak of."""
+
+    struck: Struck
+    population: Population
+
+    def counted(self, golden: Golden) -> Counted:
+        """Return the faults as re-running is judged on them: only SDCs on images that are right without a fault."""
+        struck = self.struck
+        right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
+        sdc_N = (struck.outcome == OUTCOMES.index("sdc")) & right_I[struck.image]
+        draws = Draws(len(struck.sites), struck.site, struck.stratum, struck.cluster, struck.weight)
+        return Counted(draws, self.population.coefficients(struck.sites), sdc_N)
+
+    def doubtful(self, golden: Golden, confidence: float = CONFIDENCE) -> tuple[int, Estimate]:
+        """Return how many correct images with a Top2Diff below DOUBTFUL were struck, and their SDC rate."""
+        struck = self.struck
+        right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
+        among_N = right_I[struck.image] & (struck.golden_top2diff < rerunning.DOUBTFUL)
+        images = len(np.unique(struck.image[among_N]))
+        return images, rerunning.sdc_rate(self.counted(golden), among_N, confidence)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One criterion at every threshold: `coverage` sees the faulty inference, `coverage_golden` the fault-free one.
+
+    Coverages are without numbers where there are no injections, or none was an SDC.
+    """
+
+    criterion: Criterion
+    threshold_D: np.ndarray
+    accuracy_D: np.ndarray
+    overhead: list[Estimate]
+    coverage: list[Estimate]
+    coverage_golden: list[Estimate]
+
+    @classmethod
+    def of(
+        cls,
+        criterion: Criterion,
+        golden: Golden,
+        injected: Injected | None,
+        threshold_D: np.ndarray = rerunning.THRESHOLDS,
+        confidence: float = CONFIDENCE,
+    ) -> "Curve":
+        """Return the curve of a model from its images without a fault, and its faults if there are any."""
+        confidence_N = golden.confidence[criterion]
+        seen = []
+        for side in SEEN:
+            if injected is None:
+                seen.append([NO_ESTIMATE] * len(threshold_D))
+                continue
+            values_N = getattr(injected.struck, f"{side}_{COLUMNS[criterion]}")
+            seen.append(rerunning.coverages(injected.counted(golden), values_N, threshold_D, confidence))
+        return cls(
+            criterion,
+            threshold_D,
+            top2diff.accuracy_kept(golden.correct, confidence_N, threshold_D),
+            rerunning.overheads(confidence_N, threshold_D, confidence),
+            *seen,
+        )
+
+    def only(self, threshold_D: np.ndarray) -> "Curve":
+        """Return the curve at those of its thresholds that are among these."""
+        place_K = np.flatnonzero(np.isin(self.threshold_D, threshold_D))
+        estimated = ([getattr(self, name)[place] for place in place_K] for name in ESTIMATED)
+        return Curve(self.criterion, self.threshold_D[place_K], self.accuracy_D[place_K], *estimated)
+
+    def at(self, target: float = rerunning.TARGET, seen: Seen = "faulty") -> AtTarget:
+        """Return the lowest threshold that covers this share of the SDCs, and what it costs.
+
+        `seen` is which inference's confidence says whether an SDC is caught.
+        """
+        covered = self.coverage if seen == "faulty" else self.coverage_golden
+        return rerunning.at_target(self.threshold_D, covered, self.overhead, target)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a threshold, by the names of `sweep`'s columns; None for what there is no number of."""
+        found = []
+        for place, threshold in enumerate(self.threshold_D.tolist()):
+            row = {"criterion": self.criterion, "threshold": threshold, "accuracy": float(self.accuracy_D[place])}
+            for name in ESTIMATED:
+                estimate: Estimate = getattr(self, name)[place]
+                limits = zip(("", "_low", "_high"), estimate[:3], strict=True)
+                row |= {name + end: none_for_nan(value) for end, value in limits}
+            row["coverage_reliable"] = None if row["coverage"] is None else self.coverage[place].reliable
+            found.append(row)
+        return found
+
+
+def none_for_nan(value: float) -> float | None:
+    """Return a number as JSON and Parquet hold it, None for NaN."""
+    return None if np.isnan(value) else float(value)

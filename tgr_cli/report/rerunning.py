@@ -1,0 +1,117 @@
+"""SDCs caught against inferences run again, by both criteria of confidence (ILR, ISSRE 2021, figures 7 and 8)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tgr_cli.metrics.intervals import Estimate
+from tgr_cli.metrics.rerunning import CRITERIA, DOUBTFUL, NAMES, TARGET
+from tgr_cli.report.draw import level, scaled
+from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.measured import THRESHOLDS, Rerun, Run, alone, basis, charts, key
+from tgr_cli.report.theme import DASHES, MARKS, Palette
+from tgr_cli.report.words import SPACE, listed, percent, plural, short_percent
+
+MARKED = (0.1, 0.3, 0.5)  # thresholds that are marked on the curves
+COUNTED = {"sites": "sites alike", "neurons": "neurons alike", "macs": "multiply-accumulates alike"}
+SHARES = ("overhead", "coverage", "coverage_golden")
+COLUMNS = ("criterion", "threshold", *(f"{name}{end}" for name in SHARES for end in ("", "_low", "_high")))
+
+
+def figure(runs: Sequence[Run]) -> Figure:
+    """Return the plot of these runs, all of which were evaluated and injected; a panel for each criterion."""
+    rows = [
+        [run.name, rerun.population.count_by, ", ".join(rerun.population.operations), *(row[name] for name in COLUMNS)]
+        for run in runs
+        for rerun in [_of(run)]
+        for criterion in CRITERIA
+        for row in rerun.curves[criterion].rows()
+    ]
+    return Figure(
+        "coverage-against-overhead",
+        "SDCs caught against inferences run again",
+        "Inference-level re-running (ILR): an inference whose confidence is below a threshold is run a second time. "
+        "Across: share of all images below it without a fault, the overhead. Up: share of SDCs on correct images below "
+        "it with the fault, as a check on every output sees it, with its interval; "
+        f"{_counting(runs)}, faults by their sampling weight. Marks: thresholds "
+        f"{listed([f'{threshold:g}' for threshold in MARKED])}. Dotted: what re-running at random would catch. "
+        f"{basis(runs)} {' '.join(_said(run) for run in runs)}",
+        Table(("model", "count_by", "operations", *COLUMNS), rows),
+        [
+            Panel(
+                key("coverage_against_overhead", criterion, chart[-1].name),
+                partial(_draw, runs=chart, criterion=criterion),
+                f"{NAMES[criterion]}: {alone(chart)}" if alone(chart) else NAMES[criterion],
+                300,
+            )
+            for chart in charts(runs)
+            for criterion in CRITERIA
+        ],
+        across=len(CRITERIA),
+    )
+
+
+def _of(run: Run) -> Rerun:
+    assert run.rerun is not None
+    return run.rerun
+
+
+def _counting(runs: Sequence[Run]) -> str:
+    """Return what counts alike, and over which operations of which run."""
+    by = COUNTED[_of(runs[0]).population.count_by]
+    over = {run.name: ", ".join(_of(run).population.operations) for run in runs}
+    if len(set(over.values())) == 1:
+        return f"{by} over {next(iter(over.values()))}"
+    return f"{by} over {listed([f'{operations} of {name}' for name, operations in over.items()])}"
+
+
+def _said(run: Run) -> str:
+    """Return what a run comes to in words: what covering TARGET of the SDCs costs, and how doubtful images fare."""
+    parts, rerun = [], _of(run)
+    for criterion in CRITERIA:
+        cost = rerun.costs[criterion]
+        if cost.threshold is None:
+            parts.append(f"no threshold on {NAMES[criterion]} catches as many")
+        else:
+            parts.append(f"{_share(cost.overhead)} by {NAMES[criterion]} below {cost.threshold:g}")
+    said = f"{run.name}: {short_percent(TARGET)} of SDCs caught by running again {'; '.join(parts)}"
+    if not np.isnan(rerun.doubtful.mean):
+        images = plural(rerun.images, "correct image")
+        said += f"; {images} with a Top2Diff below {DOUBTFUL:g} have an SDC rate of {_share(rerun.doubtful)}"
+    return f"{said}."
+
+
+def _share(estimate: Estimate) -> str:
+    flag = "" if estimate.reliable else f"~{SPACE}"
+    return f"{flag}{percent(estimate.mean, 1)} ({percent(estimate.low, 1)} to {percent(estimate.high, 1)})"
+
+
+def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], criterion: str) -> None:
+    axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)))
+    level(axes, TARGET, colours.line)
+    marked = [int(np.argmin(np.abs(THRESHOLDS - threshold))) for threshold in MARKED]
+    for place, run in enumerate(runs):
+        curve, colour = _of(run).curves[criterion], colours.models[place]
+        if np.isnan(curve.coverage[0].mean):  # none of its faults was an SDC
+            continue
+        again = [estimate.mean for estimate in curve.overhead]
+        low, high = ([getattr(estimate, limit) for estimate in curve.coverage] for limit in ("low", "high"))
+        axes.fill_between(again, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(
+            again,
+            [estimate.mean for estimate in curve.coverage],
+            color=colour,
+            linestyle=DASHES[place],
+            marker=MARKS[place],
+            markevery=marked,
+            label=run.name,
+            clip_on=False,
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("inferences run again")
+    axes.set_ylabel("SDCs caught")
+    for axis in (axes.xaxis, axes.yaxis):
+        scaled(axis, logarithmic=False, shown=short_percent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from tgr_cli.data.datasets import DataSource, ImageSet, class_names, open_split
 from tgr_cli.data.images import Split
@@ -229,6 +230,21 @@ def test_class_names_give_order_and_keep_labels(tmp_path: Path) -> None:
         TgrError, match='has "cat" in line 1, but cifar10 has it as class 3, line 4; write the names in'
     ):
         class_names(DataSource(dataset="cifar10", class_names=names))
+
+
+def test_official_names_of_imagenet_rename_it(tmp_path: Path) -> None:
+    """torchvision calls the classes 264 and 474 Cardigan and cardigan; here 474 alone is a cardigan."""
+    (tmp_path / "names.txt").write_text("\n".join(_IMAGENET_CATEGORIES), encoding="utf-8")
+    source = DataSource(class_names=tmp_path / "names.txt", eval_data=write(tmp_path / "val", "n02113186/1.png"))
+    images = open_split(source, "eval")
+    assert (images.labels.tolist(), images.classes[264], images.classes[474]) == ([264], "Cardigan", "cardigan")
+
+
+def test_folders_that_are_no_splits_are_left_out_and_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", "train/a/1.png", "val/a/1.png", "unlabeled/1.png", "docs/", "test/1.png")
+    images, notes = opened(folder)
+    assert (images.used, images.classes) == ("set/val", ("a",))
+    assert notes == [f"{folder}: test, unlabeled left out, as no split with class folders"]
 
 
 def test_letters_composed_otherwise_are_the_same_name(tmp_path: Path) -> None:

@@ -279,3 +279,10 @@ def test_class_names_composed_otherwise_are_the_same(tmp_path: Path) -> None:
     for split in ("train", "eval"):
         images, notes = opened(tmp_path / "set", split)
         assert (images.classes, images.labels.tolist(), notes) == (("café", "thé"), [1], [])
+
+
+def test_a_repository_of_the_hub_stands_in_for_a_split(tmp_path: Path) -> None:
+    ours = write(tmp_path / "ours.parquet", OWN, image=PICTURES, label=[0, 1, 2])
+    write(tmp_path / "repo" / "data" / "train-0.parquet", hub({"names": NAMES[::-1]}), image=PICTURES, label=[0, 0, 0])
+    write(tmp_path / "repo" / "data" / "test-0.parquet", hub({"names": NAMES[::-1]}), image=PICTURES, label=[0, 1, 2])
+    assert opened(ours, eval_data=tmp_path / "repo")[0].labels.tolist() == [2, 1, 0]

@@ -91,7 +91,9 @@ def _replacement(source: DataSource, split: Split, found: Classes, reporter: Rep
 
 
 def _holds_parquet(path: Path) -> bool:
-    return any(entry.suffix.lower() in parquet_files.SUFFIXES for entry in path.iterdir())
+    """Return whether Parquet files lie in a folder, or in its folder data as on the hub."""
+    places = (place for place in (path, path / "data") if place.is_dir())
+    return any(entry.suffix.lower() in parquet_files.SUFFIXES for place in places for entry in place.iterdir())
 
 
 def _word(split: Split) -> str:

@@ -121,7 +121,7 @@ def _with_splits(path: Path, splits: dict[Path, Word], others: list[Path]) -> La
     if not {"train", "val", "test"}.issuperset(folder.name for folder in splits):
         notes.append(f"{path}: {', '.join(folder.name for folder in splits)} are taken as splits")
     if left_out:
-        notes.append(f"{path}: {listed(folder.name for folder in left_out)} is neither and left out")
+        notes.append(f"{path}: {listed(folder.name for folder in left_out)} left out, as no split with class folders")
     inner = {}
     for folder, word in splits.items():
         layout = _layout(folder, _DEEPEST) if len(_Folder(folder).folders) == 1 else None

@@ -46,7 +46,8 @@ def match(
     if all(map(is_number, found)) and not any(places):
         return _by_number([int(name) for name in found], len(callings), where, dataset, what)
     quoted = listed(f'"{name}"' for name in unknown)
-    if in_order and len(found) == len(callings) and all(label in at for label, at in enumerate(places) if at):
+    moved = any(stands_elsewhere(found, label, at) for label, at in enumerate(places))
+    if in_order and len(found) == len(callings) and not moved:
         first = found.index(unknown[0])
         return Labelled(
             tuple(range(len(found))),
@@ -131,6 +132,11 @@ def _with_numbers(name: str) -> list[tuple[bool, int, str]]:
     return [(not is_number(part), int(part) if is_number(part) else 0, part) for part in parts]
 
 
-def same_class(first: str, second: str) -> bool:
-    """Return whether two names differ in spelling alone."""
-    return comparable(first) == comparable(second)
+def stands_elsewhere(names: Sequence[str], label: int, at: Sequence[int]) -> bool:
+    """Return whether name number `label` is that of other classes, `at`, so that the names are in another order.
+
+    A name that stands in those places too is not: torchvision calls two classes of ImageNet Cardigan and cardigan.
+    """
+    if not at or label in at:
+        return False
+    return not any(place < len(names) and comparable(names[place]) == comparable(names[label]) for place in at)

@@ -121,7 +121,7 @@ def _renamed(
     spelt = Spellings((name, label) for label, names in enumerate(callings) for name in names)
     for label, name in enumerate(given):
         at = spelt.places(name)
-        if at and label not in at:
+        if labels.stands_elsewhere(given, label, at):
             raise TgrError(
                 f'{source.class_names} has "{name}" in line {label + 1}, but {source.dataset} has it as class {at[0]}, '
                 f"line {at[0] + 1}; write the names in the order of the labels"

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-PLOT = "vulnerability.png"
+PLOT = "mean_dloss-digits_cnn_text_descriptions.png"
 LARGEST = 150_000  # bytes
 RUNS = ("digits_cnn-baseline", "digits_cnn-cosine", "digits_cnn-text-descriptions")
 

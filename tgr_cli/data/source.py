@@ -119,9 +119,10 @@ def _renamed(
             "give one class name a line"
         )
     spelt = Spellings((name, label) for label, names in enumerate(callings) for name in names)
-    for label, name in enumerate(given):
-        at = spelt.places(name)
-        if labels.stands_elsewhere(given, label, at):
+    places = [spelt.places(name) for name in given]
+    same_names = 2 * sum(map(bool, places)) > len(given)  # fewer in common: names of the user's own
+    for label, (name, at) in enumerate(zip(given, places, strict=True)):
+        if same_names and labels.stands_elsewhere(given, label, at):
             raise TgrError(
                 f'{source.class_names} has "{name}" in line {label + 1}, but {source.dataset} has it as class {at[0]}, '
                 f"line {at[0] + 1}; write the names in the order of the labels"

@@ -1,7 +1,7 @@
 """What became of a campaign's faults by bit and by image, every site counting alike.
 
-A row counts by its weight over the rows of its site, as where re-running is judged: under importance sampling a plain count of
-rows would show which faults were drawn, not which are harmful.
+A row counts by its weight over the rows of its site: under importance sampling a plain count of rows would show which
+faults were drawn, not which are harmful.
 
 Suffixes: N rows of `injections`, I images.
 

@@ -11,9 +11,9 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"errors", "naming", "reporting", "seeding", "artifacts"}
+BASE = {"errors", "naming", "documents", "reporting", "seeding", "artifacts"}
 MAY_IMPORT = {
-    "app": {"commands", "errors"},
+    "app": {"commands", "documents", "errors"},
     "commands": BASE | {"steps", "commands", "data", "models", "faults", "text", "metrics"},
     "steps": BASE | {"steps", "report", "saliency", "training", "models", "data", "faults", "metrics", "text"},
     "report": BASE | {"report", "metrics"},
@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "text": BASE | {"text"},
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},
-    "artifacts": {"artifacts", "errors"},
+    "artifacts": {"artifacts", "documents", "errors"},
     "naming": set(),
     "seeding": set(),
     "reporting": set(),
+    "documents": {"errors"},
     "errors": set(),
 }
 

@@ -13,6 +13,7 @@ import typer
 from tgr_cli import __version__
 from tgr_cli.commands import COMMANDS
 from tgr_cli.commands.group import CommandGroup, built
+from tgr_cli.commands.parameters import where_from
 from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
@@ -39,7 +40,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            allow_from_autoenv=False,  # or TGR_VERSION in the environment would make every command print it
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -53,12 +61,9 @@ def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
     """
     if not path.exists():
         return {}
-    import tomllib  # most folders have no such file, and need not wait for it
+    from tgr_cli import documents  # most folders have no such file, and need not wait for it
 
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise TgrError(f"{path} is not valid TOML ({error}); mend it or remove it") from error
+    content = documents.read_toml(path, "mend it or remove it")
     options = {name: {p.name for p in command.params} for name, command in _click_commands().items()}
     shared = {key.replace("-", "_"): value for key, value in content.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in content.items() if isinstance(value, dict)}
@@ -98,6 +103,10 @@ def main() -> None:
 
 def _run() -> int:
     try:
+        os.getcwd()
+    except OSError:
+        return _tell(1, "the working folder does not exist any more; change to one that does, as with cd")
+    try:
         code = app(default_map=defaults(), auto_envvar_prefix="TGR", standalone_mode=False) or 0
         sys.stdout.flush()
     except TgrError as error:
@@ -130,7 +139,7 @@ def _drop_stdout() -> None:
 def _usage(error: Any) -> str:
     """Return what is wrong with the arguments as one sentence, with the command whose help lists the right ones."""
     message, command = error.format_message().strip().rstrip("."), error.ctx.command_path if error.ctx else "tgr"
-    return f'{message}; see "{command} --help"' if message else ""
+    return f'{message}{where_from(error)}; see "{command} --help"' if message else ""
 
 
 def _tell(code: int, sentence: str) -> int:

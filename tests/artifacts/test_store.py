@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import KINDS, RANGES, TRAINING, Schema
+from tgr_cli.artifacts.schemas import KINDS, OUTCOMES, RANGES, STATUSES, TRAINING, Schema
 from tgr_cli.errors import TgrError
 
 ROW = {"site": ["conv1"], "min": [-1.0], "max": [2.0], "max_abs": [2.0], "mean_abs": [0.5]}
@@ -27,6 +27,11 @@ def written(path: Path, **facts: object) -> Path:
 @pytest.mark.parametrize("schema", KINDS.values(), ids=lambda schema: schema.kind)
 def test_every_kind_comes_back_and_opens_in_pandas_polars_and_duckdb(tmp_path: Path, schema: Schema) -> None:
     rows = {column.name: [SAMPLE[column.type], SAMPLE[column.type]] for column in schema.columns}
+    rows |= {column.name: ["sdc", "sdc"] for column in schema.columns if column.among == OUTCOMES}
+    rows |= {column.name: ["ok", "empty"] for column in schema.columns if column.among == STATUSES}
+    if schema.key:
+        name = schema.key[-1]
+        rows[name] = {str: ["x", "y"], int: [3, 4], float: [0.5, 0.25]}[type(rows[name][0])]
     path = store.write(tmp_path / "a.parquet", schema, rows, store.provenance_for(schema, seed=4))
     artifact = store.read(path, schema)
     assert artifact.table.to_pydict() == rows

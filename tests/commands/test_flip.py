@@ -112,4 +112,4 @@ def test_sites_say_how_many_faults_a_margin_takes(call) -> None:  # type: ignore
     assert "--margin is 1.0; use a share between 0 and 1, as 0.01" in error
     code, _, error = call("sites", "--model", "digits_cnn", "--margin", 0.01, "--confidence", 99)
     assert code == 1
-    assert "--confidence is 99.0; use a probability between 0 and 1" in error
+    assert "--confidence is 99.0; use a probability between 0.5 and 0.999999" in error

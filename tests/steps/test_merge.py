@@ -121,7 +121,7 @@ def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
     inject(toy, "--plan", "plan.parquet", "--engine", "full", "--batch-size", 8, "--out", "full.parquet")
     first, second = store.read(RUN / "injections.parquet", INJECTIONS), store.read(Path("full.parquet"), INJECTIONS)
     assert first.table["outcome"] == second.table["outcome"]
-    assert second.provenance.inputs["plan"] == first.provenance.inputs["plan"]
+    assert second.provenance.extra["plan"] == first.provenance.extra["plan"]
     assert second.provenance.config["engine"] == "full"
 
     for changed, words in (

@@ -5,7 +5,6 @@ its finished parts and nothing in the way: the system gives its lock back.
 """
 
 import io
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
 
+OWN = re.compile(r"lock|campaign\.json|(?:plan|pilot)\.parquet|[a-z]+-\d+-[0-9a-f]*.*\.parquet|\..*\.tmp")
 PART = re.compile(r"([a-z]+)-(\d+)-([0-9a-f]{64})\.parquet")  # stage, unit, SHA-256 of the file
 
 
@@ -40,8 +41,9 @@ class Parts:
         Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises
         TgrError where another process holds the lock.
         """
-        parts = cls(store.prepare(output).with_name(f"{output.stem}.parts"))
-        parts.folder.mkdir(exist_ok=True)
+        parts = cls(output.with_name(f"{output.stem}.parts"))
+        parts._refuse_strangers()
+        parts.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(parts.folder / "lock", blocking=False):
                 if restart or not parts._about.exists():
@@ -67,10 +69,11 @@ class Parts:
         """Return what `describe` has stored, None where nothing was."""
         if not self._about.exists():
             return None
-        try:
-            return dict(json.loads(self._about.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise TgrError(f"{self._about} is damaged; discard what {self.folder} keeps with --restart") from error
+        then = f"discard what {self.folder} keeps with --restart"
+        about = documents.read_json(self._about, then)
+        if not isinstance(about, dict) or not all(isinstance(about.get(name), dict) for name in ("campaign", "plans")):
+            raise TgrError(f"{self._about} describes no campaign, as it did when tgr wrote it; {then}")
+        return about
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Store what the parts belong to; from then on the folder stays when it is left."""
@@ -92,12 +95,30 @@ class Parts:
                 damaged.append(path.name)
                 path.unlink()
                 continue
-            tables[int(found[2])] = pq.read_table(io.BytesIO(written))
+            try:
+                tables[int(found[2])] = pq.read_table(io.BytesIO(written))
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise TgrError(f"{path} is no part of a campaign; discard {self.folder} with --restart") from error
         return tables, damaged
 
     def done(self) -> None:
         """Let go of the parts: nothing is kept once the folder is left."""
         self._about.unlink(missing_ok=True)
+
+    def _refuse_strangers(self) -> None:
+        """Raise TgrError where the folder is no folder, or holds what tgr never puts there: it would be removed."""
+        if not self.folder.is_dir():
+            if self.folder.exists() or self.folder.is_symlink():
+                raise TgrError(
+                    f"{self.folder} {documents.what_it_is(self.folder)}, where a folder is to be made; move it"
+                )
+            return
+        for path in self.folder.iterdir():
+            if not (OWN.fullmatch(path.name) and (path.is_file() or path.is_symlink())):
+                raise TgrError(
+                    f"{self.folder} holds {path.name}, which is no part of a campaign and would be removed; move it, "
+                    "or write to another file with --out"
+                )
 
     def _clear(self) -> None:
         self._about.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from tgr_cli import __version__
+from tgr_cli.artifacts import facts
+from tgr_cli.documents import MalformedError, parse_json
 from tgr_cli.errors import TgrError
 
 LIBRARIES = (
@@ -40,6 +42,9 @@ NO_PART_OF_THE_WORK = {  # they change how a result is reached, never the result
 }
 
 
+REQUIRED = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": dict}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """What an artifact says of itself. It holds no path, no time and no key: equal work gives equal bytes.
@@ -64,26 +69,27 @@ class Provenance:
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> "Provenance":
-        """Return the provenance written as `text`; raises TgrError where a field is missing or of another type."""
+    def from_json(cls, written: str | bytes) -> "Provenance":
+        """Return the provenance in a metadata's text; raises TgrError where it is damaged or of another shape."""
         try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise TgrError("its tgr metadata is not JSON; write it again with tgr") from error
-        required = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": dict}
-        for name, kind in required.items():
-            if not isinstance(values, dict) or not isinstance(values.get(name), kind):
-                raise TgrError(f"its tgr metadata lacks {name}; write it again with tgr")
-        optional = {
-            "seed": int | None,
-            "libraries": dict,
-            "model": str | None,
-            "classes": str | None,
-            "extra": dict,
-        }
-        for name, expected in optional.items():
-            if name in values and not isinstance(values[name], expected):
-                raise TgrError(f"its tgr metadata has {name} of another type; write it again with tgr")
+            values = parse_json(written)
+        except MalformedError as error:
+            raise TgrError(f"its tgr metadata is not JSON as tgr writes it (it {error})") from error
+        if not isinstance(values, dict):
+            raise TgrError("its tgr metadata lacks kind")
+        optional: dict[str, Any] = {"seed": int | None, "model": str | None, "classes": str | None}
+        for name in ("kind", "version", "tgr", "config", "inputs", "seed", "libraries", "model", "classes", "extra"):
+            if name not in values:
+                if name in REQUIRED:
+                    raise TgrError(f"its tgr metadata lacks {name}")
+                continue
+            expected = REQUIRED.get(name) or optional.get(name, dict)
+            if not isinstance(values[name], expected) or isinstance(values[name], bool):
+                raise TgrError(f"its tgr metadata {'lacks' if name in REQUIRED else 'has'} {name} of the right type")
+        for name in ("inputs", "libraries"):
+            if not all(isinstance(value, str) for value in values.get(name, {}).values()):
+                raise TgrError(f"its tgr metadata has {name} that are no texts")
+        facts.check(values["config"], values.get("extra", {}))
         known = {f.name for f in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 

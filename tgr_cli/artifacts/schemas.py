@@ -10,11 +10,27 @@ import pyarrow as pa
 TEXT, INTEGER, NUMBER, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
+STATUSES = ("ok", "empty", "thoughts", "truncated", "refused", "unusable", "failed")
+OUTCOMES = ("non_finite", "sdc", "masked", "benign")
+SHARE, COUNT, ROUNDED = (0.0, 1.0), (0.0, None), (-1.001, 1.001)  # ROUNDED: float32 may leave a cosine beyond 1
+MOST = 1e300  # finite
+Bounds = tuple[float | None, float | None]
+OF_UNITS: dict[str, Bounds] = {
+    "probability": SHARE,
+    "share": SHARE,
+    "cosine": ROUNDED,
+    **dict.fromkeys(("images", "faults", "rows", "elements", "texts", "places", "faults a site"), COUNT),
+    **dict.fromkeys(("multiply-accumulates", "factor", "share of the diagonal"), COUNT),
+}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its name, Arrow type, unit ("" for none) and meaning; `null` says when it is null.
 
     `since` is the first version of the schema that has it.
+    No row holds what lies outside `limits` (where None: those of the unit, 0 and more for an index) or, for text, is
+    none of `among`; NaN only where it `may_be_nan`. Files are held against this when they are read.
     """
 
     name: str
@@ -23,11 +39,23 @@ class Column:
     meaning: str
     null: str = ""
     since: int = 1
+    limits: Bounds | None = None
+    among: tuple[str, ...] = ()
+    may_be_nan: bool = False
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return the least and the largest value, None for any."""
+        if self.limits is not None or self.unit in OF_UNITS:
+            return self.limits or OF_UNITS[self.unit]
+        whole = self.type == INTEGER or self.type == pa.list_(INTEGER)
+        return COUNT if whole and not self.unit else (None, None)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One kind of artifact: what a row is, which command writes it, and its columns.
+    """One kind of artifact: what a row is, which command writes it, its columns, and those that tell rows
+    apart (`key`).
 
     Files of versions from `readable_from` on (None: of this version alone) differ only in columns that came later, so
     a reader that needs none of these can take them.
@@ -38,6 +66,8 @@ class Schema:
     row: str
     command: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    may_be_empty: bool = False
     readable_from: int | None = None
 
     def reads(self, version: int) -> bool:
@@ -78,9 +108,11 @@ DESCRIPTIONS = Schema(
             TEXT,
             "",
             "ok, empty, thoughts, truncated, refused, unusable or failed: what became of the question in the end.",
+            among=STATUSES,
         ),
         Column("source", TEXT, "", "Where it comes from: stored, template, imported, or the language model's name."),
     ),
+    may_be_empty=True,
 )
 
 EMBEDDINGS = Schema(
@@ -101,6 +133,7 @@ EMBEDDINGS = Schema(
             null="where there were no texts",
         ),
     ),
+    key=("class_index",),
 )
 
 TEXT_EMBEDDINGS = Schema(
@@ -115,6 +148,7 @@ TEXT_EMBEDDINGS = Schema(
         Column("embedding", pa.list_(pa.float32()), "", "Its embedding, of unit Euclidean norm; E numbers."),
         Column("cosine", NUMBER, "cosine", "Cosine between it and its class's embedding."),
     ),
+    may_be_empty=True,
 )
 
 TRAINING = Schema(
@@ -131,6 +165,7 @@ TRAINING = Schema(
         Column("val_top1", NUMBER, "share", "Evaluation images whose label is the prediction."),
         Column("val_top5", NUMBER, "share", "Evaluation images whose label is among the five highest logits."),
     ),
+    key=("epoch",),
 )
 
 GOLDEN = Schema(
@@ -148,6 +183,8 @@ GOLDEN = Schema(
         Column("top2diff", NUMBER, "probability", "top1 - top2, in [0, 1] (ISSRE 2021, section IV-B)."),
         Column("rank_of_label", INTEGER, "", "Classes with a higher logit than the label's; 0 where it is right."),
     ),
+    key=("image_id",),
+    may_be_empty=True,  # told by the steps that read it
 )
 
 RANGES = Schema(
@@ -157,14 +194,15 @@ RANGES = Schema(
     "tgr profile-ranges",
     (
         Column("site", TEXT, "", "Name of the site."),
-        Column("min", NUMBER, "activation", "Smallest value seen."),
-        Column("max", NUMBER, "activation", "Largest value seen."),
-        Column("max_abs", NUMBER, "activation", "Largest absolute value seen: the range limit."),
-        Column("mean_abs", NUMBER, "activation", "Mean absolute value."),
-        Column("p99", NUMBER, "activation", "99th percentile of the absolute values."),
-        Column("p99_9", NUMBER, "activation", "99.9th percentile of the absolute values."),
-        Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values."),
+        Column("min", NUMBER, "activation", "Smallest value seen.", limits=(-MOST, MOST)),
+        Column("max", NUMBER, "activation", "Largest value seen.", limits=(-MOST, MOST)),
+        Column("max_abs", NUMBER, "activation", "Largest absolute value seen: the range limit.", limits=(0.0, MOST)),
+        Column("mean_abs", NUMBER, "activation", "Mean absolute value.", limits=(0.0, MOST)),
+        Column("p99", NUMBER, "activation", "99th percentile of the absolute values.", limits=(0.0, MOST)),
+        Column("p99_9", NUMBER, "activation", "99.9th percentile of the absolute values.", limits=(0.0, MOST)),
+        Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values.", limits=(0.0, MOST)),
     ),
+    key=("site",),
 )
 
 PLAN = Schema(
@@ -181,9 +219,9 @@ PLAN = Schema(
             "",
             "Index of the element within one image's share of the output, or the tensor.",
         ),
-        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant."),
+        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant.", limits=(0, 63)),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
-        Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault."),
+        Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault.", limits=(0.0, MOST)),
         Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
     ),
 )
@@ -202,7 +240,7 @@ INJECTIONS = Schema(
             "",
             "Index of the struck element within one image's share of the output, or the tensor.",
         ),
-        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant.", limits=(0, 63)),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
         Column(
@@ -210,14 +248,16 @@ INJECTIONS = Schema(
             NUMBER,
             "activation",
             "Value of the element without the fault; NaN where the image does not run the site.",
+            may_be_nan=True,
         ),
-        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
-        Column("value_after", NUMBER, "activation", "Value the rest of the network saw."),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit.", may_be_nan=True),
+        Column("value_after", NUMBER, "activation", "Value the rest of the network saw.", may_be_nan=True),
         Column(
             "weight",
             NUMBER,
             "",
             "Uniform over actual probability of drawing this fault: mean(weight × x) estimates the mean of x.",
+            limits=(0.0, MOST),
         ),
         Column("golden_label", INTEGER, "", "Prediction without the fault."),
         Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
@@ -228,7 +268,7 @@ INJECTIONS = Schema(
         Column("faulty_top1", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE, since=2),
         Column("golden_top2diff", NUMBER, "probability", "Top-1 minus top-2 probability without the fault."),
         Column("faulty_top2diff", NUMBER, "probability", "The same with the fault.", null=NOT_FINITE),
-        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order.", among=OUTCOMES),
     ),
     readable_from=1,
 )
@@ -243,6 +283,8 @@ SHARD = Schema(
         Column("unit", INTEGER, "", "Unit of the plan that the fault belongs to."),
         *INJECTIONS.columns,
     ),
+    key=("row",),
+    may_be_empty=True,
 )
 
 VULNERABILITY = Schema(
@@ -273,6 +315,7 @@ VULNERABILITY = Schema(
         Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
         Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
     ),
+    key=("site",),
 )
 
 EXHAUSTIVE = Schema(
@@ -284,13 +327,13 @@ EXHAUSTIVE = Schema(
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
         Column("class_index", INTEGER, "", "Class whose output was struck."),
-        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant."),
-        Column("value_before", NUMBER, "activation", "Value of the output without the fault."),
-        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit."),
-        Column("value_after", NUMBER, "activation", "Value that counted."),
+        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant.", limits=(0, 63)),
+        Column("value_before", NUMBER, "activation", "Value of the output without the fault.", may_be_nan=True),
+        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit.", may_be_nan=True),
+        Column("value_after", NUMBER, "activation", "Value that counted.", may_be_nan=True),
         Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
         Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),
-        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order."),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order.", among=OUTCOMES),
     ),
 )
 
@@ -343,6 +386,7 @@ SWEEP = Schema(
         ),
         Column("coverage_reliable", FLAG, "", "False where coverages rest on too few SDCs.", null=NO_COVERAGE),
     ),
+    key=("model", "criterion", "threshold"),
 )
 
 NONE = "where there is no such image"
@@ -397,8 +441,14 @@ COMPARISON = Schema(
         Column("only_candidate_correct", INTEGER, "images", "Images that the candidate alone gets right, of all."),
         Column("accuracy_p", NUMBER, "probability", "Of so uneven a split or more, by McNemar's exact two-sided test."),
         Column("accuracy_verdict", TEXT, "", "better, worse or not distinguishable at 99 %, by that test."),
-        Column("params_delta", INTEGER, "parameters", "Candidate minus baseline."),
-        Column("macs_delta", INTEGER, "multiply-accumulates", "Candidate minus baseline, for one image."),
+        Column("params_delta", INTEGER, "parameters", "Candidate minus baseline.", limits=(None, None)),
+        Column(
+            "macs_delta",
+            INTEGER,
+            "multiply-accumulates",
+            "Candidate minus baseline, for one image.",
+            limits=(None, None),
+        ),
         *_factor("last_layer", "mean dLoss, last site alone", NO_MEAN),
         *_factor("last_layer_by_neurons", "mean dLoss, a text-guided model's last two sites by neurons", NO_MEAN),
         *_factor("last_layer_by_macs", "mean dLoss, a text-guided model's last two sites by MACs", NO_MEAN),
@@ -424,6 +474,7 @@ COMPARISON = Schema(
         Column("non_finite_baseline", INTEGER, "faults", "Non-finite outcomes, in no mean dLoss, baseline."),
         Column("non_finite_candidate", INTEGER, "faults", "Non-finite outcomes, in no mean dLoss, candidate."),
     ),
+    key=("baseline", "candidate", "images"),
 )
 
 NO_MAP_AFTER = "where a logit or the map after the faults is not finite"
@@ -439,7 +490,7 @@ SALIENCY = Schema(
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Index of the true class."),
         Column("explained", INTEGER, "", "Class that both maps explain."),
-        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, of all the faults together."),
+        Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, of all the faults together.", among=OUTCOMES),
         Column("prediction_before", INTEGER, "", "Prediction without the faults."),
         Column("prediction_after", INTEGER, "", "Prediction with them.", null=NOT_FINITE),
         Column("top1_before", NUMBER, "probability", "Softmax probability of that prediction, without the faults."),
@@ -451,6 +502,7 @@ SALIENCY = Schema(
             NUMBER,
             "",
             "Pearson's correlation between the two maps, in [-1, 1].",
+            limits=ROUNDED,
             null=f"where a map is the same everywhere, and {NO_MAP_AFTER}",
         ),
         Column(
@@ -466,6 +518,7 @@ SALIENCY = Schema(
         Column("map_before", pa.list_(pa.float32()), "", "Map without the faults, row by row, scaled to [0, 1]."),
         Column("map_after", pa.list_(pa.float32()), "", "Map with them, likewise.", null=NO_MAP_AFTER),
     ),
+    key=("model", "image_id"),
 )
 
 KINDS: dict[str, Schema] = {

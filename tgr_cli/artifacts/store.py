@@ -1,23 +1,31 @@
 """Files that are whole or absent: atomic writes, and reads that check what a file says of itself first."""
 
 import json
-import os
-import tempfile
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tgr_cli.artifacts.outputs import METADATA_KEY, refuse_loss
+from tgr_cli.artifacts.outputs import prepare as prepare
+from tgr_cli.artifacts.outputs import replacing as replacing
+from tgr_cli.artifacts.outputs import run_record as run_record
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
+from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import KINDS, Schema
+from tgr_cli.documents import what_it_is
 from tgr_cli.errors import TgrError
 
-METADATA_KEY = b"tgr"
+SEAL_KEY = b"tgr_sha256"  # of the metadata's text and the columns' names: pages have checksums, and the footer none
 WRITTEN: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # zstd alone lets most bit rot pass
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,62 +46,11 @@ class Artifact:
         return self.table.column(name).to_numpy()
 
 
-def prepare(path: Path, *read: Path | None) -> Path:
-    """Make the folder of an output and return its path; raises TgrError where nothing can be written there.
-
-    Steps call it before they work, so that an hour's campaign does not end at a folder that cannot be written. `read`
-    are inputs that the user named, which the output must not take the place of.
-    """
-    if path.is_dir():
-        raise TgrError(f"{path} is a folder, where a file is to be written; name a file")
-    if path.resolve() in {named.resolve() for named in read if named is not None}:
-        raise TgrError(f"{path} is read, and the output would take its place; write to another file with --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise TgrError(
-            f"{path.parent} cannot be written ({error.strerror}); choose another place with --workdir or --out"
-        ) from error
-    return path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise."""
-    prepare(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise TgrError(f"{path} could not be written ({error.strerror}); free the place and run again") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
 def write_json(path: Path, value: Any) -> Path:
     """Write `value` as JSON, whole or not at all, and return the path."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def run_record(path: Path) -> Path:
-    """Return where the run record of the artifact at `path` lies."""
-    return path.with_name(f"{path.stem}.run.json")
 
 
 def write(path: Path, schema: Schema, rows: Mapping[str, Any] | pa.Table, provenance: Provenance) -> Path:
@@ -111,10 +68,19 @@ def write(path: Path, schema: Schema, rows: Mapping[str, Any] | pa.Table, proven
         table = pa.table({name: rows[name] for name in schema.arrow.names}, schema=schema.arrow)
     for field in schema.arrow:
         assert field.nullable or table[field.name].null_count == 0, f"{schema.kind}.{field.name} has nulls"
-    table = table.replace_schema_metadata({METADATA_KEY: provenance.to_json().encode()})
+    refuse_loss(path, schema.kind)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, **WRITTEN)
+        pq.write_table(table.replace_schema_metadata(_sealed(schema, provenance)), temporary, **WRITTEN)
     return path
+
+
+def _sealed(schema: Schema, provenance: Provenance) -> dict[bytes, bytes]:
+    written = provenance.to_json().encode()
+    return {METADATA_KEY: written, SEAL_KEY: _seal(written, schema.arrow.names)}
+
+
+def _seal(written: bytes, columns: Sequence[str]) -> bytes:
+    return sha256(b"\0".join([written, *(name.encode() for name in columns)])).hexdigest().encode()
 
 
 @contextmanager
@@ -124,7 +90,8 @@ def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Ca
     The artifact is there, whole, when the block ends well, and not at all otherwise.
     """
     assert provenance.kind == schema.kind
-    arrow = schema.arrow.with_metadata({METADATA_KEY: provenance.to_json().encode()})
+    refuse_loss(path, schema.kind)
+    arrow = schema.arrow.with_metadata(_sealed(schema, provenance))
     with replacing(path) as temporary, pq.ParquetWriter(temporary, arrow, **WRITTEN) as writer:
         yield lambda rows: writer.write_table(pa.table({name: rows[name] for name in arrow.names}, schema=arrow))
 
@@ -132,24 +99,33 @@ def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Ca
 def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:
     """Return an artifact's schema, provenance and number of rows from its footer; raises TgrError where it is none.
 
-    `made_by` is the command that would make the file, named where it is missing.
+    `made_by` is the command that would make the file, named where it is missing. The metadata's checksum is verified;
+    a file without one, by an earlier tgr, is told in the log.
     """
-    if not path.exists():
-        hint = f'; run "{made_by}" first' if made_by else ""
-        raise TgrError(f"{path} does not exist{hint}")
+    if not path.is_file():
+        hint = f'run "{made_by}" first' if made_by else "name a file that tgr wrote; they lie in --workdir (runs)"
+        raise TgrError(f"{path} {what_it_is(path)}; {hint}")
     try:
         footer = pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
+        columns = footer.schema.to_arrow_schema().names
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text in the footer that is no UTF-8
         raise TgrError(
             f"{path} is not a whole Parquet file (truncated, or another format); {_again(made_by)}"
         ) from error
-    text = (footer.metadata or {}).get(METADATA_KEY)
-    if text is None:
+    metadata = footer.metadata or {}
+    if METADATA_KEY not in metadata:
         raise TgrError(f"{path} is a Parquet file that tgr did not write; {_again(made_by)}")
+    if SEAL_KEY not in metadata:
+        log.warning("%s has no checksum over its metadata, as an earlier tgr wrote it: damage there is not found", path)
+    elif metadata[SEAL_KEY] != _seal(metadata[METADATA_KEY], columns):
+        raise TgrError(
+            f"{path} says of itself what it did not when tgr wrote it (its metadata or columns were damaged or edited: "
+            f"the checksum differs); {_again(made_by)}"
+        )
     try:
-        provenance = Provenance.from_json(text.decode(errors="replace"))
+        provenance = Provenance.from_json(metadata[METADATA_KEY])
     except TgrError as error:
-        raise TgrError(f"{path}: {error}") from error
+        raise TgrError(f"{path}: {error}; {_again(made_by)}") from error
     schema = KINDS.get(provenance.kind)
     if schema is None:
         raise TgrError(f'{path} is of kind "{provenance.kind}", which tgr does not know; update tgr to read it')
@@ -164,11 +140,11 @@ def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] |
     """Return the artifact at `path`, its kind, version and columns checked before its rows are loaded.
 
     `columns` limits what is loaded and checked to these; a file of an earlier version that has them all is read as
-    well, where the schema allows it. Raises TgrError where the file is missing, damaged, of another kind or version, or
-    its columns differ.
+    well, where the schema allows it. Raises TgrError where the file is missing, damaged, of another kind or version,
+    its columns differ, or a row holds what the schema says no row does.
     """
     made_by = made_by or schema.command
-    found, provenance, _ = describe(path, made_by)
+    found, provenance, rows = describe(path, made_by)
     if found.kind != schema.kind:
         raise TgrError(f'{path} is of kind "{found.kind}", where "{schema.kind}" is expected; {_again(made_by)}')
     later = [name for name in schema.later_than(provenance.version) if columns is None or name in columns]
@@ -180,13 +156,26 @@ def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] |
         )
     try:
         table = pq.read_table(path, columns=columns and list(columns), page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise TgrError(f"{path} is damaged and cannot be read; {_again(made_by)}") from error
+    if table.num_rows != rows:
+        raise TgrError(f"{path} is damaged ({table.num_rows:,} of {rows:,} rows can be read); {_again(made_by)}")
     expected = schema.arrow if columns is None else pa.schema([schema.arrow.field(name) for name in columns])
     if not table.schema.equals(expected):
-        differing = sorted(set(table.schema.names) ^ set(expected.names)) or ["a column's type"]
-        raise TgrError(f"{path} differs from {schema.kind} in {', '.join(differing)}; {_again(made_by)}")
+        raise TgrError(f"{path} differs from {schema.kind} in {_differing(table.schema, expected)}; {_again(made_by)}")
+    if impossible := first_impossible(table, schema):
+        raise TgrError(f"{path} holds what no {schema.kind} does: {impossible}; {_again(made_by)}")
     return Artifact(path, table, provenance)
+
+
+def _differing(found: pa.Schema, expected: pa.Schema) -> str:
+    if names := sorted(set(found.names) ^ set(expected.names)):
+        return ", ".join(names)
+    if found.names != expected.names:
+        return f"the order of its columns ({', '.join(found.names[:3])}, … where {', '.join(expected.names[:3])}, … is)"
+    wrong = [field.name for field in expected if not found.field(field.name).equals(field)]
+    return f"the type of {', '.join(wrong)}"
 
 
 def provenance_for(schema: Schema, **facts: Any) -> Provenance:

@@ -40,7 +40,9 @@ def cam(
         str | None,
         typer.Option(help="Module whose maps are taken (default: the last with maps).", rich_help_panel=o.MODEL),
     ] = None,
-    faults: Annotated[int, typer.Option(min=1, help="Single-bit faults in the weights, all there at once.")] = 2000,
+    faults: Annotated[
+        int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all there at once.")
+    ] = 2000,
     limit: Annotated[
         str,
         typer.Option(help="What a struck weight is held to: clamp (± its tensor's max-abs), zero (outside it), none."),
@@ -53,7 +55,10 @@ def cam(
     images: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Explain N images, at even steps through the split (default: 5).", rich_help_panel=o.DATA
+            min=1,
+            max=o.MANY,
+            help="Explain N images, at even steps through the split (default: 5).",
+            rich_help_panel=o.DATA,
         ),
     ] = None,
     image_id: Annotated[
@@ -79,7 +84,9 @@ def cam(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Channels a forward pass.", rich_help_panel=o.MODEL)] = 8,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=o.AT_ONCE, help="Channels a forward pass.", rich_help_panel=o.MODEL)
+    ] = 8,
     device: o.Device = "cpu",
     workdir: o.Workdir = Path("runs"),
     out: o.Out = None,

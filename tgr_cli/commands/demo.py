@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands import options
+from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console
 
 
 def demo(
     ctx: typer.Context,
-    injections: Annotated[int, typer.Option(min=1, help="Faults a site.")] = 4096,
+    injections: Annotated[int, typer.Option(min=1, max=o.MANY, help="Faults a site.")] = 4096,
     workdir: options.Workdir = Path("runs"),
 ) -> None:
     """Run the whole method offline on embedded digits, printing each command before it runs."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count
 from tgr_cli.commands.offer import agree, said, show
 from tgr_cli.commands.options import DATA, ClassNames, Dataset, Json, Name, Out, Quiet, Workdir, configure
@@ -59,7 +60,13 @@ def describe(
         ),
     ] = "1.0",
     max_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens an answer may have, a model's thoughts included.", rich_help_panel=LLM)
+        int,
+        typer.Option(
+            min=1,
+            max=o.MANY,
+            help="Tokens an answer may have, a model's thoughts included.",
+            rich_help_panel=LLM,
+        ),
     ] = 256,
     max_tokens_name: Annotated[
         str | None,
@@ -69,11 +76,14 @@ def describe(
         ),
     ] = None,
     samples_per_question: Annotated[
-        int, typer.Option(min=1, help="Times each question is asked.", rich_help_panel=LLM)
+        int, typer.Option(min=1, max=o.AT_ONCE, help="Times each question is asked.", rich_help_panel=LLM)
     ] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.", rich_help_panel=LLM)] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=o.WORKERS, help="Requests under way at once.", rich_help_panel=LLM)
+    ] = 8,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute, at even steps (default: any).", rich_help_panel=LLM)
+        int | None,
+        typer.Option(min=1, max=o.MANY, help="Requests a minute, at even steps (default: any).", rich_help_panel=LLM),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds a whole answer may take.", rich_help_panel=LLM)] = 120.0,
     price_in: Annotated[

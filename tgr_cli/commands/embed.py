@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count
 from tgr_cli.commands.describe import NO_IMAGES, Prompts
 from tgr_cli.commands.digests import embeddings_json, print_embeddings
@@ -53,7 +54,9 @@ def embed(
     embedding_dim: Annotated[
         int | None,
         typer.Option(
-            min=1, help="E, for random (default: 512) and tfidf (default: what its texts allow, at most 1024)."
+            min=1,
+            max=o.AT_ONCE,
+            help="E, for random (default: 512) and tfidf (default: what its texts allow, at most 1024).",
         ),
     ] = None,
     from_file: Annotated[

@@ -7,9 +7,10 @@ import inspect
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from tgr_cli.commands import COMMANDS
+from tgr_cli.commands.parameters import Command, Group
 
 PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
@@ -17,11 +18,11 @@ PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negat
 def built(name: str) -> Any:
     """Return the command of this name with all of its options."""
     alone = typer.Typer(add_completion=False)
-    alone.command(name, context_settings=PARSING.get(name))(COMMANDS[name])
+    alone.command(name, cls=Command, context_settings=PARSING.get(name))(COMMANDS[name])
     return typer.main.get_command(alone)
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(Group):
     """The commands by name, in the order of COMMANDS."""
 
     def __init__(self, **attributes: Any) -> None:

@@ -55,15 +55,21 @@ def inject(
         int | None,
         typer.Option(
             min=0,
+            max=options.MANY,
             help="Run one row of the run's injections (or of --faults) again, compare it, and write nothing.",
             rich_help_panel=FAULTS,
         ),
     ] = None,
-    injections: Annotated[int, typer.Option(min=1, help="Faults a site.", rich_help_panel=SAMPLING)] = 4096,
+    injections: Annotated[
+        int, typer.Option(min=1, max=options.MANY, help="Faults a site.", rich_help_panel=SAMPLING)
+    ] = 4096,
     images_per_fault: Annotated[
         int,
         typer.Option(
-            min=1, help="Images that a fault in a weight, bias or buffer is tried on.", rich_help_panel=SAMPLING
+            min=1,
+            max=options.AT_ONCE,
+            help="Images that a fault in a weight, bias or buffer is tried on.",
+            rich_help_panel=SAMPLING,
         ),
     ] = 16,
     sampling: Annotated[
@@ -83,12 +89,14 @@ def inject(
         ),
     ] = None,
     max_injections: Annotated[
-        int, typer.Option(min=1, help="Most faults a site with --target-ci.", rich_help_panel=SAMPLING)
+        int,
+        typer.Option(min=1, max=options.MANY, help="Most faults a site with --target-ci.", rich_help_panel=SAMPLING),
     ] = 65536,
     pilot: Annotated[
         int,
         typer.Option(
             min=1,
+            max=options.MANY,
             help="Faults a site that stratified sampling and --target-ci try first; no figure rests on them.",
             rich_help_panel=SAMPLING,
         ),
@@ -100,7 +108,10 @@ def inject(
             rich_help_panel=SAMPLING,
         ),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.", rich_help_panel=SAMPLING)] = 0.99,
+    confidence: Annotated[
+        float,
+        typer.Option(help="Confidence of the intervals, 0.5 to 0.999999.", rich_help_panel=SAMPLING),
+    ] = 0.99,
     seed: options.Seed = 0,
     engine: Annotated[
         str,
@@ -121,6 +132,7 @@ def inject(
         int,
         typer.Option(
             min=0,
+            max=options.MANY,
             help="Run this many random faults of the finished campaign again through full; any other outcome is an "
             "error.",
             rich_help_panel=ENGINE,
@@ -185,6 +197,7 @@ def inject(
         int,
         typer.Option(
             min=0,
+            max=options.AT_ONCE,
             help="Images a forward pass; 0 for as many as suit --memory, at most 32.",
             rich_help_panel=ENGINE,
         ),

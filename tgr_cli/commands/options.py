@@ -11,6 +11,9 @@ Config = TypeVar("Config")
 
 DATA, MODEL, OUTPUT = "Data", "Model", "Output"
 
+# The most of anything that is counted: beyond them lies a slip of the hand, and then no machine word.
+MANY, AT_ONCE, PIXELS, WORKERS, SEEDS = 10**9, 2**16, 2**14, 1024, 2**63 - 1
+
 
 def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
     """Return a config of this kind filled from the options of the same names; configs within it likewise."""
@@ -59,13 +62,17 @@ Name = Annotated[
 ]
 Images = Annotated[
     int | None,
-    typer.Option(min=1, help="Use N images, at even steps through the split (default: all).", rich_help_panel=DATA),
+    typer.Option(
+        min=1, max=MANY, help="Use N images, at even steps through the split (default: all).", rich_help_panel=DATA
+    ),
 ]
 Resize = Annotated[
-    int | None, typer.Option(min=1, help="Resize the shorter side to this many pixels.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(min=1, max=PIXELS, help="Resize the shorter side to this many pixels.", rich_help_panel=DATA),
 ]
 Crop = Annotated[
-    int | None, typer.Option(min=1, help="Side of the centre crop: the network's input.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(min=1, max=PIXELS, help="Side of the centre crop: the network's input.", rich_help_panel=DATA),
 ]
 Mean = Annotated[
     str | None, typer.Option(help="Channel means for normalisation, as 0.485,0.456,0.406.", rich_help_panel=DATA)
@@ -123,7 +130,9 @@ Init = Annotated[
 ]
 TrainSeed = Annotated[
     int | None,
-    typer.Option(min=0, help="Seed the run was trained with, where there are several.", rich_help_panel=MODEL),
+    typer.Option(
+        min=0, max=SEEDS, help="Seed the run was trained with, where there are several.", rich_help_panel=MODEL
+    ),
 ]
 Variant = Annotated[
     str | None,
@@ -132,8 +141,8 @@ Variant = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images a forward pass.", rich_help_panel=MODEL)]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that load images.", rich_help_panel=DATA)]
+BatchSize = Annotated[int, typer.Option(min=1, max=AT_ONCE, help="Images a forward pass.", rich_help_panel=MODEL)]
+Workers = Annotated[int, typer.Option(min=0, max=WORKERS, help="Processes that load images.", rich_help_panel=DATA)]
 
 Workdir = Annotated[
     Path,
@@ -147,7 +156,7 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print no notes and no progress.", envvar="TGR_QUIET", rich_help_panel=OUTPUT),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, max=SEEDS, help="Seed of every random choice.")]
 Target = Annotated[
     str, typer.Option(help="What to strike: neuron (activations), weight, bias or buffer.", rich_help_panel=MODEL)
 ]

@@ -1,6 +1,8 @@
 """One invocation of a command: its console, and the run record beside each file it wrote."""
 
+import logging
 import platform
+import re
 import shlex
 import sys
 import time
@@ -13,6 +15,8 @@ from typing import Any
 import typer
 
 from tgr_cli.commands.console import Console
+from tgr_cli.commands.parameters import named
+from tgr_cli.errors import TgrError
 
 SOURCES = {
     "COMMANDLINE": "command line",
@@ -33,10 +37,42 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
     started = time.time()
     # A user's model and the libraries print as they like: stdout is for data alone, and the console keeps hold of it.
-    with redirect_stdout(sys.stderr), console.running():
+    with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
         yield console
     for path in console.written:
         _record(ctx, path, started, console.facts)
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """Let what the library logs as a warning be read as a note, once each."""
+    said: set[str] = set()
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() not in said:
+                said.add(record.getMessage())
+                console.note(record.getMessage())
+
+    library, handler = logging.getLogger("tgr_cli"), Notes(logging.WARNING)
+    library.addHandler(handler)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+
+
+@contextmanager
+def _with_source(ctx: typer.Context) -> Iterator[None]:
+    """Say of a refused option that was not typed where its value stands: tgr.toml, or which variable."""
+    try:
+        yield
+    except TgrError as error:
+        for name in ctx.params:
+            option = f"--{name.replace('_', '-')}"
+            if re.search(rf"{option}(?![\w-])", str(error)) and (source := named(ctx, name)):
+                raise TgrError(f"{error}; {option} {source}") from error
+        raise
 
 
 def _record(ctx: typer.Context, path: Path, started: float, facts: dict[str, Any]) -> None:

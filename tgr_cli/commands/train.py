@@ -37,7 +37,12 @@ def train(
     ] = None,
     embedding_dim: Annotated[
         int | None,
-        typer.Option(min=1, help="Length of the random vectors of --head cosine (default: 512).", rich_help_panel=HEAD),
+        typer.Option(
+            min=1,
+            max=o.AT_ONCE,
+            help="Length of the random vectors of --head cosine (default: 512).",
+            rich_help_panel=HEAD,
+        ),
     ] = None,
     recipe: Annotated[
         str,
@@ -55,10 +60,14 @@ def train(
         ),
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the train split (default: 30).", rich_help_panel=RECIPE)
+        int | None,
+        typer.Option(min=1, max=o.MANY, help="Passes over the train split (default: 30).", rich_help_panel=RECIPE),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images a step, in each process (default: 128).", rich_help_panel=RECIPE)
+        int | None,
+        typer.Option(
+            min=1, max=o.AT_ONCE, help="Images a step, in each process (default: 128).", rich_help_panel=RECIPE
+        ),
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd or adamw (default: sgd).", rich_help_panel=RECIPE)] = None,
     lr: Annotated[
@@ -89,7 +98,7 @@ def train(
         ),
     ] = None,
     step_size: Annotated[
-        int | None, typer.Option(min=1, help="Epochs between steps (default: 30).", rich_help_panel=RECIPE)
+        int | None, typer.Option(min=1, max=o.MANY, help="Epochs between steps (default: 30).", rich_help_panel=RECIPE)
     ] = None,
     gamma: Annotated[
         float | None, typer.Option(help="Factor of each step (default: 0.1).", rich_help_panel=RECIPE)
@@ -97,7 +106,10 @@ def train(
     warmup_epochs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Epochs of linear increase from a hundredth of --lr (default: 0).", rich_help_panel=RECIPE
+            min=0,
+            max=o.MANY,
+            help="Epochs of linear increase from a hundredth of --lr (default: 0).",
+            rich_help_panel=RECIPE,
         ),
     ] = None,
     min_lr: Annotated[
@@ -140,6 +152,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=o.AT_ONCE,
             help="Repeated augmentation: copies of each image in an epoch, of as many fewer images (default: 1).",
             rich_help_panel=RECIPE,
         ),
@@ -154,7 +167,9 @@ def train(
     ] = None,
     ema_every: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps between updates of that average (default: 32).", rich_help_panel=RECIPE),
+        typer.Option(
+            min=1, max=o.MANY, help="Steps between updates of that average (default: 32).", rich_help_panel=RECIPE
+        ),
     ] = None,
     amp: Annotated[
         str | None, typer.Option(help="Mixed precision: none, fp16 or bf16 (default: none).", rich_help_panel=RECIPE)
@@ -225,14 +240,21 @@ def train(
     ] = False,
     checkpoint_every: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps between checkpoints, besides the one after each epoch.", rich_help_panel=OPTIM),
+        typer.Option(
+            min=1,
+            max=o.MANY,
+            help="Steps between checkpoints, besides the one after each epoch.",
+            rich_help_panel=OPTIM,
+        ),
     ] = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network with torch.compile.", rich_help_panel=OPTIM)
     ] = False,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Train on N images drawn by --seed (default: all).", rich_help_panel=o.DATA),
+        typer.Option(
+            min=1, max=o.MANY, help="Train on N images drawn by --seed (default: all).", rich_help_panel=o.DATA
+        ),
     ] = None,
     data_root: o.DataRoot = None,
     download: o.Download = False,

@@ -1,14 +1,15 @@
 """Explicit faults, read from a file instead of drawn: an `injections` artifact, or a CSV file."""
 
 import csv
+import io
 import itertools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean
@@ -23,14 +24,17 @@ def read(path: Path) -> list[dict[str, Any]]:
 
     A `.csv` file needs these columns, `index` written as `3 1 2`; anything else must be an `injections` artifact.
     """
-    if not path.exists():
-        raise TgrError(f"{path} does not exist; name a CSV file of faults or an injections artifact with --faults")
+    if not path.is_file():
+        what = documents.what_it_is(path)
+        raise TgrError(f"{path} {what}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
         return store.read(path, INJECTIONS, columns=COLUMNS).table.to_pylist()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
+        content = documents.text(documents.read_bytes(path))
+        rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
+    except documents.MalformedError as error:
+        raise TgrError(f"{path} {error}; save it as a CSV file in UTF-8") from error
+    except csv.Error as error:
         raise TgrError(f"{path} is not a CSV file ({error}); its first line must be {','.join(COLUMNS)}") from error
     if not rows:
         raise TgrError(f"{path} holds no fault; write one a line below {','.join(COLUMNS)}")
@@ -42,9 +46,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
     text = (row["index"] or "").strip()
     try:
-        index = json.loads(text) if text.startswith("[") else [int(part) for part in text.split()]
+        index = documents.parse_json(text) if text.startswith("[") else [int(part) for part in text.split()]
         bit = int(row["bit"])
-        if not isinstance(index, list) or not all(type(part) is int for part in index):
+        if not isinstance(index, list) or not all(type(part) is int and abs(part) < 2**63 for part in (bit, *index)):
             raise ValueError
     except (ValueError, TypeError) as error:
         raise TgrError(

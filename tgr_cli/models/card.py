@@ -1,10 +1,10 @@
 """model.json: what a trained model says of itself, beside its weights."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
@@ -47,11 +47,11 @@ class ModelCard:
     @classmethod
     def read(cls, path: Path) -> "ModelCard":
         """Return the card at `path`; raises TgrError where it is missing, damaged, or a field is absent or wrong."""
+        if not path.exists():
+            raise TgrError(f'{path} does not exist; run "tgr train" first')
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise TgrError(f'{path} does not exist; run "tgr train" first') from error
-        except (OSError, ValueError) as error:
+            values = documents.parse_json(documents.read_bytes(path))
+        except documents.MalformedError as error:
             raise TgrError(f'{path} is not readable JSON; write it again with "tgr train"') from error
         _check(path, values)
         known = {name: values[name] for name in {**KINDS, **ADDED} if name in values}

@@ -84,7 +84,7 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
         else:
             if panel.title and len(labels) < 2:
                 canvas.suptitle(middle(panel.title, LINE), fontsize=11)
-            canvas.savefig(written, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
+            canvas.savefig(written, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": "tgr"})
     return written.getvalue()
 
 

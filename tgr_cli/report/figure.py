@@ -14,6 +14,7 @@ from tgr_cli.report.theme import Palette
 
 NONE = "–"  # a cell without a value
 NUMBER = re.compile(r"(?:[▲▼=~] )?[+-]?[\d.,]+(?:e[+-]?\d+)?(?:\s?[%×])?(?: \(.*\))?(?: [/→] [\d.,]+(?:\s%)?)?")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the beginning of a formula
 FEW_ROWS = 48  # a table of up to so many is on the page as well
 
 
@@ -32,13 +33,28 @@ class Table:
         """Return the rows as CSV, numbers in full, an empty cell for none."""
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerow([_guarded(name) for name in self.columns])
+        writer.writerows([_guarded(cell) for cell in row] for row in self.rows)
         return written.getvalue()
 
     def link(self) -> str:
         """Return the CSV as a data: address, which a browser saves without asking anyone."""
         return "data:text/csv;charset=utf-8;base64," + b64encode(self.csv().encode()).decode()
+
+
+def _guarded(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs as a formula: text that begins like one gets an apostrophe before it."""
+    return (
+        f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) and not _is_number(cell) else cell
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

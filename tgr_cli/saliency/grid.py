@@ -92,7 +92,7 @@ def draw(
         write(GAP, height - foot + LEGEND + number * LINE, line, size=8, color=FAINT, ha="left", va="top")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a letter that the font lacks is drawn as a box
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+        figure.savefig(path, format="png", dpi=150, metadata={"Software": "tgr"})
 
 
 def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str) -> None:

@@ -120,8 +120,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     )
     if len({model.name for model in models}) < len(models):
         raise TgrError(f"both models are {models[0].name}, of the same weights; name one, or another beside it")
-    path = store.prepare(config.out or (workspace if len(models) > 1 else models[0].folder).saliency)
-    picture = store.prepare(path.with_suffix(".png"))
+    path = store.prepare(
+        config.out or (workspace if len(models) > 1 else models[0].folder).saliency, SALIENCY.kind, config
+    )
+    picture = store.prepare(path.with_suffix(".png"), "picture", config)
     networks = [model.network for model in models]
     sizes = strikes.common(networks)
     faults = strikes.draw(sizes, config.faults, width=bits.width(networks[0].dtype), seed=config.seed)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tgr_cli.artifacts import facts
 from tgr_cli.artifacts.provenance import normalised
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
@@ -93,8 +94,7 @@ class Config:
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
         choices.parsed(self.memory)
-        if not 0 < self.confidence < 1:
-            raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
+        facts.refuse_confidence(self.confidence)
         self._check_together()
 
     def _check_together(self) -> None:

@@ -98,7 +98,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     baseline, *candidates = opened
     found = [each for candidate in candidates for each in differences(baseline, candidate, config.allow_different)]
     comparable.refuse(found)
-    path = store.prepare(config.out or workspace.comparison)
+    path = store.prepare(config.out or workspace.comparison, COMPARISON.kind, config)
     for measured in opened:
         note_figures(measured, reporter)
     for difference in found:

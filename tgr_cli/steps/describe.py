@@ -120,7 +120,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         generator = Stored(prompts) if source == Stored.name else Template(prompts)
         described = tuple(sorted(generator.describe(classes, reporter)))
         return _write(config, source, classes, described, inputs, extra)
-    path = store.prepare(_path(config))
+    path = store.prepare(_path(config), DESCRIPTIONS.kind, config)
     model = LanguageModel(prompts, config.endpoint, answers_file(path))
     described = tuple(sorted(model.describe(classes, reporter)))
     questions = hashlib.sha256("\n".join(prompts.questions).encode()).hexdigest()
@@ -154,7 +154,7 @@ def _write(
     inputs: dict[str, str],
     extra: dict[str, object],
 ) -> Result:
-    path = store.prepare(_path(config))
+    path = store.prepare(_path(config), DESCRIPTIONS.kind, config)
     settings = normalised(config) | {"source": source}
     if source != LanguageModel.name:
         del settings["endpoint"]

@@ -38,10 +38,10 @@ def planned(setup: Setup, parts: Parts) -> Planned:
     if kept := _stored(setup, parts, about, "plan"):
         return kept
     if config.plan:
-        path = parts.folder / "plan.parquet"
-        with store.replacing(path) as temporary:
+        given = plan.read(config.plan, setup)
+        with store.replacing(parts.folder / "plan.parquet") as temporary:
             shutil.copyfile(config.plan, temporary)
-        return _sealed(parts, about, "plan", plan.read(path, setup))
+        return _sealed(parts, about, "plan", given)
     if setup.listed is not None:
         listed = _seen_by_engine(setup, setup.listed)
         setup.subject.reporter.note(f"the figures describe the faults that {config.faults} lists, not the model")

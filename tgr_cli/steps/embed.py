@@ -127,7 +127,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     if config.clip is not None:
         clip_weights.demand_a_source(*config.clip)
     classes = class_names(config.data, reporter)
-    path = store.prepare(config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init))
+    path = config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init)
+    store.prepare(path, EMBEDDINGS.kind, config)
+    if config.keep_all:
+        store.prepare(text_embeddings(path), TEXT_EMBEDDINGS.kind, config)
     rows = _rows(config, classes, reporter)
     texts_C = [len(of_class) for of_class in rows.texts]
     seen = digest.of_embeddings(classes, rows.embeddings_CE, texts_C, rows.spread_C)

@@ -42,7 +42,7 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Classify the evaluation split, write the `golden` artifact and return its figures."""
     subject = Subject.open(config, reporter)
-    path = store.prepare(config.out or subject.loaded.run.golden)
+    path = store.prepare(config.out or subject.loaded.run.golden, GOLDEN.kind, config)
     result = subject.classify()
     figures = golden.figures(result)
     provenance = store.provenance_for(

@@ -37,7 +37,7 @@ class Exact:
 def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     """Return the exact figures of the last site; the artifact is written as the images come."""
     subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or subject.loaded.run.exhaustive)
+    output = store.prepare(config.out or subject.loaded.run.exhaustive, EXHAUSTIVE.kind, config)
     setup = Setup.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # refusals.py

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import of_target
 from tgr_cli.artifacts.parts import Parts, content
+from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.faults import campaign
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import draw
@@ -44,7 +45,7 @@ class Forecast:
 def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     """Return the forecast of the campaign; of all it would run, a pilot alone is run, where the plan rests on one."""
     subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target))
+    output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target), PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
         setup = Setup.of(config, subject)
         planned = draw.planned(setup, parts)

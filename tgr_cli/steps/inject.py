@@ -7,7 +7,7 @@ from typing import Any
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
-from tgr_cli.artifacts.schemas import SHARD
+from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.metrics import summary
 from tgr_cli.reporting import SILENT, Reporter
@@ -52,7 +52,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     the artifacts are written whole, at the end, and then verified if asked for.
     """
     subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or _default(config, subject), config.plan, config.faults, config.ranges)
+    output = config.out or _default(config, subject)
+    store.prepare(output, (SHARD if config.part else INJECTIONS).kind, config)
+    if not config.part:
+        store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:
         setup = Setup.of(config, subject)
         planned = draw.planned(setup, parts)
@@ -99,6 +102,9 @@ def _facts(setup: Setup, planned: Planned) -> dict[str, Any]:
         "config": {**of_plan.config, **setup.config.running},
         "seed": of_plan.seed,
         **setup.facts,
-        "inputs": {**of_plan.inputs, "plan": planned.sha256},
-        "extra": {**setup.facts["extra"], **{name: of_plan.extra[name] for name in ("sites", "pilot")}},
+        "inputs": dict(of_plan.inputs),
+        # No input: a plan drawn here goes with the parts. Equal settings draw it again, and --plan-only keeps it.
+        "extra": setup.facts["extra"]
+        | {name: of_plan.extra[name] for name in ("sites", "pilot")}
+        | {"plan": planned.sha256},
     }

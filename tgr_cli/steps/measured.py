@@ -82,6 +82,7 @@ def open_run(folder: RunFolder) -> Measured:
         runs.refuse_other_model(golden, artifact)
     if vulnerability.provenance.inputs.get("injections") != injections.sha256:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
+    runs.refuse_other_sites(injections, vulnerability)
     rows = vulnerability.table.to_pylist()
     name = folder.path.resolve().name
     campaign = injections.provenance.config

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
-from tgr_cli.artifacts.schemas import SHARD
+from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
@@ -35,6 +35,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     Raises TgrError where the shards are of different campaigns or plans, two hold the same unit, or one is missing.
     """
     shards = [store.read(path, SHARD) for path in config.shards]
+    for shard in shards:
+        _refuse_bare(shard)
     first = shards[0]
     for other in shards[1:]:
         if differing := identity.differences(_campaign(other), _campaign(first)):
@@ -47,7 +49,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
     whole = of_target(first.path.with_name("injections.parquet"), first.provenance.config["target"])
-    output = store.prepare(config.out or whole, *config.shards)
+    output = store.prepare(config.out or whole, INJECTIONS.kind, config)
+    store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output)):  # not while a campaign is run to the same place
         return results.write(output, units.injections(table), _facts(shards, reporter))
 
@@ -68,6 +71,22 @@ def _refuse_overlap(shards: Sequence[Artifact]) -> None:
             owner[unit] = shard.path
 
 
+def _refuse_bare(shard: Artifact) -> None:
+    """Raise TgrError where a shard does not say what merging rests on."""
+    extra, config = shard.provenance.extra, shard.provenance.config
+    of_shard = extra.get("shard") or []
+    lacks = [name for name in ("shard", "rows", "sites", "run") if name not in extra]
+    lacks += [name for name in ("target", "confidence", "limit") if name not in config]
+    if lacks or len(of_shard) != 2 or not 1 <= of_shard[0] <= of_shard[1]:
+        what = f"does not say its {lacks[0]}" if lacks else f"says it is shard {of_shard}"
+        raise TgrError(f'{shard.path} {what}; run that shard again with "{SHARD.command}"')
+    known = {site["site"] for site in extra["sites"]}
+    if strangers := set(shard.table["site"].unique().to_pylist()) - known:
+        raise TgrError(
+            f'{shard.path} has faults at "{min(strangers)}", which its campaign has no site for; run it again'
+        )
+
+
 def _missing(shards: Sequence[Artifact], found: int) -> str:
     extra = shards[0].provenance.extra
     have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
@@ -75,7 +94,10 @@ def _missing(shards: Sequence[Artifact], found: int) -> str:
     lacking = f"{found:,} of {extra['rows']:,} {rows_are(shards[0].provenance.config['target'])} are there"
     if len(counts) == 1:
         absent = [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in have]
-        lacking = f"{lacking}, shard{'s' if len(absent) > 1 else ''} {', '.join(absent)} missing"
+        if absent:
+            return f"{lacking}, shard{'s' if len(absent) > 1 else ''} {', '.join(absent)} missing"
+    if empty := [str(shard.path) for shard in shards if not shard.table.num_rows]:
+        lacking = f"{lacking}, and {', '.join(empty)} holds none"
     return lacking
 
 

@@ -12,10 +12,12 @@ from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
+from tgr_cli.faults.bits import width
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.steps.setup import Setup, site_facts
 
+AGAIN = f'draw it again with "{PLAN.command}"'
 IMAGES_PER_UNIT = 256  # at most: so that a unit is finished soon enough to be worth keeping
 
 
@@ -72,6 +74,9 @@ def read(path: Path, setup: Setup) -> Planned:
     artifact = store.read(path, PLAN)
     own = {site.name: site for site in setup.sites}
     sites = []
+    for name in ("sites", "pilot"):
+        if name not in artifact.provenance.extra:
+            raise TgrError(f'{path} does not say its {name}; draw it again with "{PLAN.command}"')
     for facts in artifact.provenance.extra["sites"]:
         site = own.get(facts["site"])
         if site is None or site_facts(site) != facts:
@@ -85,26 +90,45 @@ def read(path: Path, setup: Setup) -> Planned:
     if image_F.null_count:
         name = table["image_id"].filter(pc.is_null(image_F))[0].as_py()
         raise TgrError(f'{path} strikes the image "{name}", which the data set lacks; check --dataset and --images')
-    names = pa.array([site.name for site in sites])
-    site_F = pc.index_in(table["site"], value_set=names).to_numpy()
+    names = pa.array([site.name for site in sites], pa.string())
+    position_F = pc.index_in(table["site"], value_set=names)
+    if position_F.null_count:
+        name = table["site"].filter(pc.is_null(position_F))[0].as_py()
+        raise TgrError(f'{path} strikes the site "{name}", which it does not list; {AGAIN}')
+    site_F = position_F.to_numpy()
+    bits = width(setup.subject.dtype)
+    if (worst := pc.max(table["bit"]).as_py()) >= bits:
+        raise TgrError(f"{path} flips bit {worst}, and the model's numbers have bits 0 to {bits - 1}; {AGAIN}")
     faults = Plan(
         sites=tuple(sites),
         number_F=table["fault"].to_numpy(),
         site_F=site_F.astype(np.int64),
         image_F=image_F.to_numpy().astype(np.int64),
-        element_F=_elements(table["index"], site_F, sites),
+        element_F=_elements(path, table["index"], site_F, sites),
         bit_F=table["bit"].to_numpy(),
         weight_F=table["weight"].to_numpy(),
     )
     return Planned(faults, table["unit"].to_numpy(), artifact.provenance, artifact.sha256)
 
 
-def _elements(index: pa.ChunkedArray, site_F: np.ndarray, sites: list[Site]) -> np.ndarray:
+def _elements(path: Path, index: pa.ChunkedArray, site_F: np.ndarray, sites: list[Site]) -> np.ndarray:
+    """Return the flat index of each fault's element; raises TgrError where one lies outside its site."""
     lists = index.combine_chunks()
     numbers, starts_F = lists.values.to_numpy(), lists.offsets.to_numpy()[:-1]
+    axes_F = pc.list_value_length(lists).to_numpy()
     element_F = np.zeros(len(site_F), np.int64)
     for number, site in enumerate(sites):
         chosen = np.flatnonzero(site_F == number)
-        axes = numbers[starts_F[chosen][:, None] + np.arange(len(site.shape))]
+        wrong = chosen[axes_F[chosen] != len(site.shape)]
+        if not len(wrong):
+            axes = numbers[starts_F[chosen][:, None] + np.arange(len(site.shape))]
+            wrong = chosen[((axes < 0) | (axes >= np.array(site.shape, np.int64))).any(axis=1)]
+        if len(wrong):
+            raise TgrError(
+                f"{path} has index {lists[int(wrong[0])].as_py()} in row {wrong[0]}, outside the shape "
+                f"{list(site.shape)} of {site.name}; {AGAIN}"
+            )
+        if not site.shape:
+            continue
         element_F[chosen] = np.ravel_multi_index(tuple(axes.T), site.shape)
     return element_F

@@ -57,7 +57,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 def of(config: Config, subject: Subject, network: AnyNetwork) -> Result:
     """Profile a subject whose pool is the images to profile on, write the `ranges` artifact and return it."""
-    path = store.prepare(config.out or subject.loaded.run.ranges)
+    path = store.prepare(config.out or subject.loaded.run.ranges, RANGES.kind, config)
     columns = profile(subject, network)
     provenance = store.provenance_for(
         RANGES,

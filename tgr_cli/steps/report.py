@@ -1,10 +1,10 @@
 """Put what was measured of one or more runs on one page: gather the artifacts there are, and write the HTML file."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import sha256_file
@@ -62,7 +62,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Gather the runs' artifacts and write the page; raises TgrError where they do not belong together."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     folders = [runs.run_folder(workspace, name) for name in config.runs]
-    path = store.prepare(config.out or workspace.report)
+    path = store.prepare(config.out or workspace.report, "page", config)
     if path.suffix == ".parquet":
         raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
     if config.png:
@@ -98,6 +98,7 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         vulnerability_ = store.read(folder.vulnerability, VULNERABILITY)
         if vulnerability_.provenance.inputs.get("injections") != injections.sha256:
             raise TgrError(f'{vulnerability_.path} was not made from {injections.path}; run "tgr inject" again')
+        runs.refuse_other_sites(injections, vulnerability_)
     reference = golden or injections or profiled
     for artifact in (injections, vulnerability_, profiled):
         if reference and artifact:
@@ -266,8 +267,8 @@ def _made(path: Path, workspace: Workspace) -> lineage.Made:
     record, command = store.run_record(path), None
     if record.exists():
         try:
-            command = str(json.loads(record.read_text(encoding="utf-8"))["command"])
-        except (ValueError, KeyError, TypeError) as error:
+            command = str(documents.read_json(record, "remove it, the artifact stands without it")["command"])
+        except (KeyError, TypeError) as error:
             raise TgrError(f"{record} is no run record of tgr; remove it, the artifact stands without it") from error
     inside = path.is_relative_to(workspace.path)
     name = path.relative_to(workspace.path) if inside else Path(path.parent.resolve().name) / path.name

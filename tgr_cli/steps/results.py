@@ -50,7 +50,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         if site["site"] in faults
     ]
     store.write(path, INJECTIONS, table, provenance_for(INJECTIONS, **facts))
-    vulnerability = store.prepare(vulnerability_beside(path))
+    vulnerability = vulnerability_beside(path)
     inputs = {"injections": sha256_file(path)}
     sites = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))

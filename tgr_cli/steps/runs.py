@@ -86,6 +86,17 @@ def refuse_other_images(first: Artifact, second: Artifact) -> None:
         )
 
 
+def refuse_other_sites(injections: Artifact, vulnerability: Artifact) -> None:
+    """Raise TgrError where the sites' rows are not one for each site that was struck."""
+    struck = set(injections.table["site"].unique().to_pylist())
+    found = set(vulnerability.column("site").tolist())
+    if struck != found:
+        raise TgrError(
+            f"{vulnerability.path} has rows of {len(found)} sites, {injections.path} faults at {len(struck)} "
+            f'({min(struck ^ found)} is in one alone); run "tgr inject" again'
+        )
+
+
 def otherwise_prepared(artifact: Artifact, facts: Mapping[str, Any]) -> str:
     """Return what differs between an artifact's preprocessing and that in `facts`, as "crop 8, but 16"; "" if nothing.
 

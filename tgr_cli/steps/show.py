@@ -1,6 +1,5 @@
 """What any artifact says of itself: kind, columns, lineage, how it was made, first rows, and what stands out."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
@@ -62,9 +62,9 @@ def _record(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = documents.read_json(path, "remove it, the artifact stands without it")
         if not {"command", "host", "started", "seconds", "options"} <= record.keys():
             raise ValueError
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it") from error
     return record

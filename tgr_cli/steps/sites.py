@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tgr_cli.artifacts import facts
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults import hooked
 from tgr_cli.faults.bits import width as bits
@@ -38,8 +39,7 @@ class Config:
             raise TgrError(f'--target is "{self.target}"; use one of {known}.{did_you_mean(self.target, TARGETS)}')
         if self.margin is not None and not 0 < self.margin < 1:
             raise TgrError(f"--margin is {self.margin}; use a share between 0 and 1, as 0.01")
-        if not 0 < self.confidence < 1:
-            raise TgrError(f"--confidence is {self.confidence}; use a probability between 0 and 1, as 0.99")
+        facts.refuse_confidence(self.confidence)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         runs.refuse_other_images(models[0].golden, model.golden)
     injected = {m.name: confidences.injected(m.injections, config.count_by, config.targets) for m in models}
     read = [each.path for model in models for each in (model.golden, model.injections) if each]
-    path = store.prepare(config.out or workspace.sweep, *read)
+    path = store.prepare(config.out or workspace.sweep, SWEEP.kind, config, *read)
     for model in models:
         confidences.note(model.name, model.injections, injected[model.name], config.targets, reporter)
     threshold_D = top2diff.thresholds(config.start, config.stop, config.step)

@@ -87,7 +87,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         reporter.note(sentence)
     if group.first:
         for path in (target.training, target.weights, target.card, target.best, target.checkpoint, target.last):
-            store.prepare(path, config.checkpoint, config.embeddings)
+            store.prepare(path, "", config)
     start = resume_from(config, group, reporter)
     facts = train_end.Facts(
         described=_described(config, resolved, group) | {"preprocessing": pre.to_json()},

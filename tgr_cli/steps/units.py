@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
+from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
 from tgr_cli.steps.campaign import rows_are
 from tgr_cli.steps.plan import Planned
@@ -65,11 +66,20 @@ def _finished(setup: Setup, parts: Parts, stage: str, rows: dict[int, np.ndarray
     kept = {}
     for unit, table in tables.items():
         if unit in rows:
-            assert np.array_equal(table["row"].to_numpy(), rows[unit]), f"unit {unit} of another plan"
+            if not _is_of_unit(table, rows[unit]):
+                raise TgrError(
+                    f"{parts.folder} keeps other faults under unit {unit} than the plan has there: a file was renamed, "
+                    "or is of another campaign; discard them with --restart"
+                )
             kept[unit] = table
     if damaged:
         setup.subject.reporter.note(f"damaged, and run again: {', '.join(damaged)}")
     return kept
+
+
+def _is_of_unit(table: pa.Table, row_F: np.ndarray) -> bool:
+    names = ["row", *INJECTIONS.arrow.names]
+    return table.column_names == names and np.array_equal(table["row"].to_numpy(), row_F)
 
 
 def _hits(table: pa.Table) -> float:

@@ -3,13 +3,13 @@
 import csv
 import gzip
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from tgr_cli import documents
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import composed
@@ -147,24 +147,15 @@ def _read(path: Path) -> Mapping[str, list[Text]]:
 
 def _from_json(path: Path, content: str) -> dict[str, list[Text]]:
     try:
-        entries: Any = json.loads(content, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise TgrError(f"{path} is not valid JSON ({error}); mend it") from error
+        entries: Any = documents.parse_json(content)
+    except documents.MalformedError as error:
+        raise TgrError(f"{path} {error}; mend it") from error
     if not isinstance(entries, dict):
         raise TgrError(f"{path} holds no JSON object; it should be {{class: [sentence, …], …}}")
     for name, texts in entries.items():
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise TgrError(f'{path}: what "{name}" has is no list of sentences; it should be {{class: [sentence, …]}}')
     return {name: [Text(text) for text in texts] for name, texts in entries.items()}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f'"{name}" stands there twice')
-        found[name] = value
-    return found
 
 
 def _from_csv(path: Path, content: str) -> dict[str, list[Text]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import string
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -10,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tgr_cli import documents
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed, is_number
 from tgr_cli.reporting import SILENT, Reporter
@@ -143,12 +143,12 @@ def for_dataset(dataset: str, name: str, file: Path | None = None, reporter: Rep
 def read(path: Path) -> PromptSet:
     """Return the prompts in a TOML file, checked; raises TgrError where it is missing or says something unknown."""
     try:
-        content = path.read_bytes()
-        values = tomllib.loads(content.decode("utf-8"))
+        content = documents.read_bytes(path) if path.exists() else path.read_bytes()
+        values = documents.parse_toml(content)
     except OSError as error:
         raise TgrError(f"{path} cannot be read ({error.strerror}); name a TOML file with --prompts") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TgrError(f"{path} is not valid TOML ({error}); mend it") from error
+    except documents.MalformedError as error:
+        raise TgrError(f"{path} {error}; name a TOML file of prompts, or mend it") from error
     for key in values:
         if key not in KEYS:
             raise TgrError(f'{path} has "{key}", where {", ".join(KEYS)} may stand.{did_you_mean(key, KEYS)}')

@@ -1,0 +1,99 @@
+"""What the facts in an artifact's metadata are, by name: held against every file that is read.
+
+Steps trust these facts: a list of sites that is a number would fail far from the file that holds it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tgr_cli.errors import TgrError
+
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.999999  # beyond these an interval is no figure, or cannot be formed
+
+Check = Callable[[Any], bool]
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def is_confidence(value: Any) -> bool:
+    """Return whether intervals can be formed with this confidence: the bounds of --confidence."""
+    return isinstance(value, float) and LEAST_CONFIDENCE <= value <= MOST_CONFIDENCE
+
+
+def refuse_confidence(confidence: float) -> None:
+    """Raise TgrError for a --confidence with which no interval can be formed, before anything rests on it."""
+    if not is_confidence(confidence):
+        raise TgrError(
+            f"--confidence is {confidence}; use a probability between {LEAST_CONFIDENCE} and {MOST_CONFIDENCE}, as 0.99"
+        )
+
+
+def is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(check(item) for item in value)
+
+
+def is_site(value: Any) -> bool:
+    """Return whether this is what `setup.site_facts` gives."""
+    return (
+        isinstance(value, dict)
+        and all(is_text(value.get(name)) for name in ("site", "op"))
+        and all(is_count(value.get(name)) for name in ("neurons", "macs"))
+        and isinstance(value.get("per_image"), bool)
+    )
+
+
+# A fact that is absent is not held against anything: kinds have different ones.
+CONFIG: Mapping[str, Check] = {
+    "confidence": is_confidence,
+    "sampling": is_text,
+    "target": is_text,
+    "targets": is_text,
+    "limit": is_text,
+    "label": is_text,
+    "engine": is_text,
+}
+EXTRA: Mapping[str, Check] = {
+    "run": is_text,
+    "used": is_text,
+    "plan": is_text,
+    "origin": is_text,
+    "init": is_text,
+    "encoder": is_text,
+    "images": is_count,
+    "num_classes": is_count,
+    "params": is_count,
+    "macs": is_count,
+    "pilot": is_count,
+    "rows": is_count,
+    "units": is_count,
+    "images_per_unit": is_count,
+    "dim": is_count,
+    "preprocessing": is_table,
+    "sites": list_of(is_site),
+    "last_sites": list_of(is_text),
+    "shard": list_of(is_count),
+    "top1": is_share,
+    "top5": is_share,
+}
+
+
+def check(config: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Raise TgrError where a fact is not what this name stands for."""
+    for values, checks in ((config, CONFIG), (extra, EXTRA)):
+        for name, holds in checks.items():
+            if name in values and values[name] is not None and not holds(values[name]):
+                raise TgrError(f"its tgr metadata has {name} {str(values[name])[:40]}, which that fact cannot be")

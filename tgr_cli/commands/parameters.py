@@ -1,0 +1,87 @@
+"""What holds for every option and argument of every command, whatever its type: checked as it is read.
+
+An empty name stands for the current folder once it is a path, NaN passes any range, and a name that is no UTF-8 cannot
+be recorded; so these are refused here, and a wrong value that was not typed is told with where it stands.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+LARGEST = 2**63 - 1
+
+
+class Command(TyperCommand):
+    """A command whose parameters are all checked by `_checked`, and whose --help is never set by the environment."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for parameter in self.params:
+            process: Any = parameter.process_value
+            setattr(parameter, "process_value", _checked(parameter, process))  # noqa: B010
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _typed_only(super().get_help_option(ctx))
+
+
+class Group(TyperGroup):
+    """The root, whose --help is never set by the environment."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _typed_only(super().get_help_option(ctx))
+
+
+def where_from(error: Any) -> str:
+    """Return where a wrong value stands that was not typed, as a clause; "" for one that was, or for other errors."""
+    parameter, context = getattr(error, "param", None), error.ctx
+    if parameter is None or context is None or not parameter.name:
+        return ""
+    source = named(context, parameter.name)
+    return f" (it {source})" if source else ""
+
+
+def named(ctx: Any, name: str) -> str:
+    """Return where the value of the parameter `name` stands, as "is set by …", or "" if it was typed."""
+    source = ctx.get_parameter_source(name)
+    if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
+        return ""
+    if source.name == "DEFAULT_MAP":
+        return "stands in tgr.toml"
+    parameter = next(parameter for parameter in ctx.command.params if parameter.name == name)
+    known = [parameter.envvar] if isinstance(parameter.envvar, str) else list(parameter.envvar or ())
+    variables = [*known, f"{ctx.auto_envvar_prefix}_{name.upper()}"]
+    return f"is set by the environment variable {' or '.join(variables)}"
+
+
+def _typed_only(option: Any) -> Any:
+    if option is not None:
+        option.allow_from_autoenv = False
+    return option
+
+
+def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def checked(ctx: Any, value: Any) -> Any:
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str | Path) and (wrong := _wrong_text(str(text))):
+                raise typer.BadParameter(wrong, ctx=ctx, param=parameter)
+        converted = convert(ctx, value)
+        for number in converted if isinstance(converted, list | tuple) else [converted]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise typer.BadParameter(f"{number} is no number to work with.", ctx=ctx, param=parameter)
+            if isinstance(number, int) and not -LARGEST <= number <= LARGEST:
+                raise typer.BadParameter("a number of so many digits fits no machine word.", ctx=ctx, param=parameter)
+        return converted
+
+    return checked
+
+
+def _wrong_text(text: str) -> str:
+    if not text:
+        return "it is empty; give a value, or leave the option out."
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return f"{text!a} is no UTF-8; rename the file, or give another name."
+    return "a NUL character stands in it." if "\0" in text else ""

@@ -114,6 +114,25 @@ def test_other_commands_name_everything_too(command: str, parts: list[str]) -> N
         assert part in message
 
 
+def test_embed_names_descriptions_and_the_encoder_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(model: str, pretrained: str) -> None:
+        raise TgrError(f"the weights {pretrained} of {model} are nowhere; use --encoder tfidf")
+
+    monkeypatch.setattr("tgr_cli.text.clip_weights.demand_a_source", nowhere)
+    message = refusal("embed --dataset cifar10")
+    assert '(1) runs/cifar10/descriptions.parquet does not exist; run "tgr describe --dataset cifar10" first' in message
+    assert "(2) the weights openai of ViT-B-32-quickgelu are nowhere; use --encoder tfidf" in message
+    assert refusal("embed --dataset cifar10 --encoder tfidf").startswith("runs/cifar10/descriptions.parquet does not")
+    assert refusal("embed --dataset cifar10 --from-file no.npy").startswith("--from-file no.npy does not exist; name a")
+
+
+def test_a_run_of_another_folder_is_pointed_to() -> None:
+    Path("work/digits/net").mkdir(parents=True)
+    message = refusal("report net --dataset cifar10 --workdir work")
+    assert message.startswith('there is no run "net" in work/cifar10; it holds none; run "tgr train" or "tgr evaluate"')
+    assert message.endswith("or choose one of digits in work with --dataset or --name")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tgr_cli.artifacts.layout import INITS, Workspace
 from tgr_cli.data.source import DataSource
+from tgr_cli.errors import TgrError
 from tgr_cli.models import names
 from tgr_cli.models.source import HEADS, ModelSource, trained_run
 from tgr_cli.reporting import Reporter
@@ -15,6 +17,9 @@ from tgr_cli.steps.needs import Missing
 from tgr_cli.training import recipes
 from tgr_cli.training.recipe import Overrides as Overrides
 from tgr_cli.training.recipe import one_of
+
+if TYPE_CHECKING:
+    from tgr_cli.steps.embed import Config as Embed
 
 MEASURED = ("golden", "injections", "vulnerability")
 
@@ -76,6 +81,25 @@ def train(
         made = needs.embeddings(embeddings, Workspace(workdir, data.folder), data.dataset, init)
     ways = "name a safetensors file or a state dict saved by torch"
     needs.refuse([*needs.images(data, "train", "eval"), made, needs.file(checkpoint, "--checkpoint", ways)])
+
+
+def embed(config: "Embed") -> None:
+    """Look for the descriptions, the files that are named, and the weights of the text encoder."""
+    from tgr_cli.text import clip_weights  # only this command reads text
+
+    found: list[Missing | None] = []
+    if config.init == "descriptions" and config.from_file is None:
+        described = config.descriptions or Workspace(config.workdir, config.data.folder).descriptions
+        made_by = f'run "tgr describe --dataset {config.data.dataset}" first'
+        found.append(None if described.exists() else Missing(f"{described} does not exist", made_by))
+    found.append(needs.file(config.from_file, "--from-file", "name a .npy or .pth file with --from-file"))
+    found.append(needs.file(config.rows, "--rows", "name a file of row numbers"))
+    if config.clip is not None:
+        try:
+            clip_weights.demand_a_source(*config.clip)
+        except TgrError as error:
+            found.append(Missing.told(error))
+    needs.refuse(found)
 
 
 def compare(workspace: Workspace, runs: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from tgr_cli.data import row_names
 from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.steps import before
 from tgr_cli.text import clip_weights, digest
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
@@ -124,8 +125,7 @@ class Rows:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Write one unit row a class, with `keep_all` one a text as well, and return a summary."""
-    if config.clip is not None:
-        clip_weights.demand_a_source(*config.clip)
+    before.embed(config)
     classes = class_names(config.data, reporter)
     path = config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init)
     store.prepare(path, EMBEDDINGS.kind, config)

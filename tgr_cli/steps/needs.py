@@ -38,8 +38,8 @@ class Missing:
     @classmethod
     def told(cls, error: TgrError) -> "Missing":
         """Return what an error says: its part before the first semicolon, and the next step after it."""
-        what, _, ways = str(error).rstrip(".").partition("; ")
-        return cls(what, ways)
+        what, _, ways = str(error).partition("; ")
+        return cls(what, ways.rstrip("."))
 
 
 def refuse(missing: Sequence[Missing | None]) -> None:

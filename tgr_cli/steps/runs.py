@@ -23,7 +23,11 @@ def run_folder(workspace: Workspace, run: str) -> RunFolder:
             return RunFolder(path)
     known = sorted(folder.name for folder in workspace.path.glob("*/"))
     found = f"it holds {', '.join(known)}" if known else 'it holds none; run "tgr train" or "tgr evaluate" first'
-    raise TgrError(f'there is no run "{run}" in {workspace.path}; {found}.{did_you_mean(run, known)}')
+    others = sorted(f.name for f in workspace.workdir.glob("*/") if f != workspace.path) if not known else []
+    elsewhere = f", or choose one of {', '.join(others)} in {workspace.workdir} with --dataset or --name"
+    raise TgrError(
+        f'there is no run "{run}" in {workspace.path}; {found}{elsewhere * bool(others)}.{did_you_mean(run, known)}'
+    )
 
 
 def read_golden(path: Path) -> tuple[str, Artifact]:

@@ -163,3 +163,27 @@ def test_intervals_of_a_median_cover_it():
         found = medians(drawn(weights), np.exp(random.normal(size=200))).combined(np.ones(1)).estimate()
         held += found.low <= 1 <= found.high
     assert held >= 0.97 * 400
+
+
+@pytest.mark.parametrize(("before", "after"), [(1e300, 1e-300), (1e-300, 1e300), (1e250, 1e-50), (1e200, 3.0)])
+def test_factors_beyond_any_float_are_no_estimate_and_others_stay(before: float, after: float) -> None:
+    """Some faults of a float64 model without a limit move the loss by 1e300 and others by next to nothing."""
+    sizes, rows = np.array([1.0, 2.0, 0.5, 1.5] * 5), [row("fc")]
+    one, other, plain = (struck(fc=(list(sizes * size), 20)) for size in (before, after, 1.0))
+    factor = improvement(figures(rows, one, ["fc"]), figures(rows, other, ["fc"]))["overall"]
+    alike = improvement(figures(rows, plain, ["fc"]), figures(rows, plain, ["fc"]))["overall"]
+    if before / after == math.inf:
+        assert all(math.isnan(value) for value in factor[:3])
+        assert not factor.reliable
+    else:
+        assert factor[:3] == pytest.approx([value * (before / after) for value in alike[:3]])
+        assert factor.effective == pytest.approx(alike.effective)
+
+
+def test_an_interval_that_ends_beyond_any_float_is_none() -> None:
+    rows = [row("fc")]
+    one, other = struck(fc=([1e290, 1.0, 1.0, 1.0], 4)), struck(fc=([0.0, 1e-16, 0.0, 0.0], 4))
+    factor = improvement(figures(rows, one, ["fc"]), figures(rows, other, ["fc"]))["overall"]
+    assert factor.mean == pytest.approx(1e306)
+    assert math.isnan(factor.low)
+    assert math.isnan(factor.high)

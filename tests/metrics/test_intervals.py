@@ -231,3 +231,11 @@ def test_intervals_of_means_cover_a_skewed_population():
     assert sum(low <= truth <= high for low, high in found) >= 980
     half_R = stats.t.ppf(0.995, 1999) * values_RN.std(axis=1, ddof=1) / math.sqrt(2000)
     assert (np.abs(mean_R - truth) <= half_R).sum() < 970
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**200, 2.0**700, 2.0**1000])
+def test_a_unit_moves_no_interval_also_where_its_squares_overflow(unit: float) -> None:
+    errors = np.array([0.1, -0.3, 0.05, 0.4, -0.2])
+    low, high = skewed_interval(1.0, errors)
+    assert skewed_interval(unit, errors * unit) == pytest.approx((low * unit, high * unit), rel=1e-12)
+    assert effective(errors * unit) == effective(errors)

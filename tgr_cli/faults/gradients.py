@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.calls import Call
+from tgr_cli.faults.differentiable import differentiable
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network
@@ -152,11 +153,13 @@ class Gradients:
         """
         network = self.network
         leaves = {name: network.parameters[name].detach().requires_grad_() for name in places}
-        constants = {**network.constants, **network.standing(leaves)}
+        standing = network.standing(leaves)
+        constants = {**network.constants, **standing}
+        instead = differentiable({node for node, _ in network.program}, standing)
         totals = {name: torch.zeros(place.shape, device=network.device) for name, place in places.items()}
         for x_KCHW, labels_K in batches:
             with _refusing(), torch.enable_grad():
-                loss = self._loss(constants, x_KCHW, labels_K)
+                loss = self._loss(constants, x_KCHW, labels_K, instead=instead)
                 found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
             for (name, place), gradient in zip(places.items(), found, strict=True):
                 if gradient is not None:
@@ -169,9 +172,11 @@ class Gradients:
         x_KCHW: Tensor,
         labels_K: Tensor,
         touch: Callable[[Node, Any], Any] | None = None,
+        instead: Mapping[Node, Callable[..., Any]] | None = None,
     ) -> Tensor:
         x_BCHW = padded(x_KCHW, self.network.batch_size).to(self.network.device, self.network.dtype)
-        values = evaluate(self.network.program, {**constants, self.network.input: x_BCHW}, touch, gradients=True)
+        values = {**constants, self.network.input: x_BCHW}
+        evaluate(self.network.program, values, touch, gradients=True, instead=instead)
         logits_KC = values[self.network.output][: len(x_KCHW)].float()
         return functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
 

@@ -13,6 +13,7 @@ M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populatio
 """
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 from tgr_cli.metrics.intervals import CONFIDENCE, Estimate, effective, score_interval, skewed_interval
 
 NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0.0)
+LARGEST_LOGARITHM = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,11 @@ class Figure:
         return np.bincount(cluster_N, self.contribution), np.bincount(cluster_N, self.error)
 
     def estimate(self, confidence: float = CONFIDENCE) -> Estimate:
-        """Return the figure with an interval that allows for skewness; limits are NaN where there is one cluster."""
-        if math.isnan(self.value):
+        """Return the figure with an interval that allows for skewness; limits are NaN where there is one cluster.
+
+        There is no estimate of a figure that is not known, or larger than any float64.
+        """
+        if not math.isfinite(self.value):
             return NO_ESTIMATE
         contribution_C, error_C = self.totals()
         low, high = skewed_interval(self.value, error_C, confidence)
@@ -81,22 +86,31 @@ class Figure:
         """Return this figure over the other, its interval formed on the logarithm, clusters of one name paired.
 
         The effective size is the smaller of the two. The factor is NaN where the other figure is 0 or one is missing,
-        its limits also where this one is 0.
+        its limits also where this one is 0. What is too large for float64 is NaN: both limits where one of them is.
         """
         if not (self.value > 0 and other.value > 0):
             return NO_ESTIMATE._replace(mean=self.value / other.value if other.value else math.nan)
+        if self.value / other.value == math.inf:
+            return NO_ESTIMATE
         _, low, high, _ = self.logarithm_over(other).estimate(confidence)
+        if not high <= LARGEST_LOGARITHM:
+            low = high = math.nan
         size = min(effective(figure.totals()[0]) for figure in (self, other))
         return Estimate(self.value / other.value, math.exp(low), math.exp(high), size)
 
     def logarithm_over(self, other: "Figure") -> "Figure":
         """Return the logarithm of this figure over the other, of which both must be above 0."""
         return Figure(
-            math.log(self.value / other.value),
+            self._logarithm_over(other),
             np.concatenate([self.contribution, other.contribution]),
             np.concatenate([self.error / self.value, -other.error / other.value]),
             np.concatenate([self.cluster, other.cluster]),
         )
+
+    def _logarithm_over(self, other: "Figure") -> float:
+        ratio = self.value / other.value
+        held = 0 < ratio < math.inf  # float64 may not hold the ratio, and does hold its logarithm
+        return math.log(ratio) if held else math.log(self.value) - math.log(other.value)
 
 
 @dataclass(frozen=True)

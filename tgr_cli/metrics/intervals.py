@@ -19,6 +19,7 @@ from scipy import special
 
 CONFIDENCE = 0.99
 RELIABLE_FROM = 30  # effective contributions below which an interval is flagged
+LARGEST = 2.0**256  # its cube is a float64
 
 
 class Interval(NamedTuple):
@@ -51,8 +52,15 @@ def effective(contribution_C: np.ndarray) -> float:
 
     It is the number of those that are not 0 where they are equal, and 1 where a single one outweighs all others.
     """
-    squares = float((contribution_C**2).sum())
-    return float(np.abs(contribution_C).sum()) ** 2 / squares if squares else 0.0
+    scaled_C = contribution_C / _unit(contribution_C)
+    squares = float((scaled_C**2).sum())
+    return float(np.abs(scaled_C).sum()) ** 2 / squares if squares else 0.0
+
+
+def _unit(values_C: np.ndarray) -> float:
+    """Return the power of two to divide values by whose squares or cubes float64 does not hold; 1 for all others."""
+    largest = float(np.abs(values_C).max(initial=0.0))
+    return 2.0 ** math.frexp(largest)[1] if largest > LARGEST or 0 < largest < 1 / LARGEST else 1.0
 
 
 def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> Interval:
@@ -82,6 +90,8 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
     errors, twice the correction of the Edgeworth expansion, which kept coverage where it was tried
     (benchmarks/interval_coverage.py). Both limits are NaN for a single cluster.
     """
+    unit = _unit(error_C)
+    error_C = error_C / unit
     clusters, squares = len(error_C), float((error_C**2).sum())
     if clusters < 2:
         return Interval(math.nan, math.nan)
@@ -98,7 +108,7 @@ def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFI
         return float(3 / skewness * (np.cbrt(1 + skewness * (x - skewness / 6)) - 1))
 
     below, above = min(untransformed(quantile), furthest), max(untransformed(-quantile), -furthest)
-    return Interval(value - error * below, value - error * above)
+    return Interval(value - error * unit * below, value - error * unit * above)
 
 
 def score_interval(

@@ -79,3 +79,32 @@ def test_images_that_may_not_be_struck_are_left_out() -> None:
     assert set(drawn([20, 0, 0], eligible).image_F.tolist()) <= {0, 2, 4, 6, 8}
     with pytest.raises(TgrError, match="--images-per-fault is 6, but only 5 images may be struck"):
         drawn([1, 0, 0], eligible, images_per_fault=6)
+
+
+def test_statistics_of_a_batch_norm_have_gradients_too() -> None:
+    """Against a small step of each statistic, in float64."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            *(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten()),
+            *(torch.nn.Linear(144, 5), torch.nn.BatchNorm1d(5, affine=False), torch.nn.Linear(5, 3)),
+        )
+    model.double().eval()
+    network = Network.capture(model, (1, 8, 8), batch_size=4)
+    names = ["1.running_mean", "1.running_var", "5.running_mean", "5.running_var"]
+    assert [site.name for site in network.sites_of("buffer")] == names
+    x_BCHW, labels_B = X_NCHW[:4].double(), torch.from_numpy(LABELS_N[:4])
+    places = {name: torch.arange(network.parameters[name].numel()) for name in names}
+    found, buffers = Gradients(network).of_tensors([(x_BCHW, labels_B)], places), dict(model.named_buffers())
+
+    def loss_at(name: str, place: int, step: float) -> float:
+        changed = buffers[name].clone()
+        changed[place] += step
+        with torch.no_grad():
+            logits_BC = torch.func.functional_call(model, {name: changed}, (x_BCHW,))
+            return float(torch.nn.functional.cross_entropy(logits_BC, labels_B, reduction="sum"))
+
+    for name in names:
+        for place in range(len(buffers[name])):
+            slope = (loss_at(name, place, 1e-5) - loss_at(name, place, -1e-5)) / 2e-5
+            assert float(found[name][place]) == pytest.approx(abs(slope), rel=1e-3, abs=1e-6)

@@ -46,10 +46,15 @@ class Batch:
             inner = node.args[0]
             values, (scale, shift) = self.values(inner.args[0], window, place), scale_and_shift(self, inner, window)
             return None if values is None else values.mul_(scale).add_(shift)
-        if name_of(node) in POINTWISE and node.args[0] in self.golden.dependent:
+        if elementwise(node) and node.args[0] in self.golden.dependent:
             values = self.values(node.args[0], window, place)
             return None if values is None else node.target(values, *node.args[1:], **node.kwargs)
         return None
+
+
+def elementwise(node: Any) -> bool:
+    """Return whether a node is a function of one number alone: the bounds of a clamp, say, may be maps themselves."""
+    return name_of(node) in POINTWISE and node.all_input_nodes == [node.args[0]]
 
 
 Rule = Callable[[Batch, Any], Window | None]  # of a node, whose arguments are whatever its operation takes
@@ -103,6 +108,8 @@ def _channels(values_C: Tensor, window: Window) -> Tensor:
 
 
 def _pointwise(batch: Batch, node: Any) -> Window | None:
+    if not elementwise(node):
+        return None
     window = batch.changes[node.args[0]]
     golden = batch.values(node.args[0], window)
     if golden is None:

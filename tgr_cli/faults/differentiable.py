@@ -1,0 +1,39 @@
+"""Operations written so that a gradient reaches all they read, where torch's own give none.
+
+Suffixes: B batch, C channels.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.node import Node
+
+from tgr_cli.faults.operators import BATCH_NORM, name_of
+
+
+def differentiable(nodes: Collection[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:
+    """Return functions for those of `nodes` through which torch takes no gradient to one of `leaves`.
+
+    That is the statistics of batch norms, which are buffers.
+    """
+    return {
+        node: batch_norm
+        for node in nodes
+        if name_of(node) == BATCH_NORM and any(source in leaves for source in node.args[3:5])
+    }
+
+
+def batch_norm(
+    x_BC: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, momentum: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_native_batch_norm_legit_no_training` does: x normalised by the given statistics, any axes last."""
+    shape = (-1, *[1] * (x_BC.ndim - 2))
+    y_BC = (x_BC - mean.view(shape)) * torch.rsqrt(var.view(shape) + eps)
+    if weight is not None:
+        y_BC = y_BC * weight.view(shape)
+    if bias is not None:
+        y_BC = y_BC + bias.view(shape)
+    nothing = x_BC.new_empty(0)
+    return y_BC, nothing, nothing

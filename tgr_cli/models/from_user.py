@@ -46,6 +46,8 @@ class UserFunction(WithoutPretrained):
             raise TgrError(
                 f"--model {self.path} returned a {type(model).__name__}, where a torch nn.Module is expected"
             )
+        if isinstance(original := getattr(model, "_orig_mod", None), nn.Module):
+            model = original  # compiled code can be neither watched nor struck; it computes what its module does
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if is_lazy(tensor) or (tensor.is_meta and not torch.get_default_device().type == "meta"):
                 raise TgrError(f"--model {self.path} returned a model without values in {name}; make it whole")

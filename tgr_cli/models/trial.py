@@ -56,6 +56,15 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
         )
 
 
+def refuse_scripted(model: nn.Module, name: str) -> None:
+    """Raise TgrError for a network that TorchScript holds: its operations can be neither watched nor struck."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TgrError(
+            f"--model {name} returns a scripted or traced module, whose operations cannot be struck; return the Python "
+            "module that it was made from, with its weights loaded"
+        )
+
+
 def keep_input(model: nn.Module, x_BCHW: Tensor) -> None:
     """Have `model` called with copies of its input, where it changes the input in place (as x.sub_(mean))."""
     given = x_BCHW.clone()

@@ -18,8 +18,10 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
+from tgr_cli.faults.unseen_work import unseen_work
 from tgr_cli.metrics.outcomes import with_nulls
 from tgr_cli.models.cost import widest_bytes
+from tgr_cli.models.trial import refuse_scripted
 from tgr_cli.steps import refusals
 from tgr_cli.steps.campaign import Config
 from tgr_cli.steps.limit import range_limit
@@ -50,10 +52,13 @@ class Setup:
     def of(cls, config: Config, subject: Subject) -> "Setup":
         """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
         rows = fault_list.read(config.faults) if config.faults else None
+        refuse_scripted(subject.loaded.model, subject.loaded.name)
         if config.batch_size == 0:
             config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
             subject = replace(subject, settings=config)
         network = subject.network(config.targets)
+        if config.target == "neuron":
+            _tell_unseen_work(subject, network, config.targets)
         refusals.refuse(config, subject, network, facts_of(config, subject, network))
         listed = None
         if rows is not None:
@@ -111,6 +116,14 @@ class Setup:
             }
         )
         return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:
+    """Say, and keep for the artifacts, which share of the network's work no fault strikes."""
+    work = unseen_work(subject.loaded.model, network.input_shape, network.sites)
+    network.facts = {**network.facts, **work.facts}
+    if sentence := work.sentence(targets):
+        subject.reporter.note(sentence)
 
 
 def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:

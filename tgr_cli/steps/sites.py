@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from tgr_cli.artifacts import facts
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults import hooked
 from tgr_cli.faults.bits import width as bits
 from tgr_cli.faults.sampling.leveugle import sample_size
 from tgr_cli.faults.sites import TARGETS, Site
+from tgr_cli.faults.unseen_work import unseen_work
 from tgr_cli.models import zoo
+from tgr_cli.models.trial import keep_input, refuse_scripted
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -63,8 +67,13 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     channels, height, width = zoo.default_preprocessing(config.model).input_shape
     shape = (channels, config.crop or height, config.crop or width)
     targets = tuple(part.strip() for part in config.targets.split(","))
+    refuse_scripted(model, config.model)
+    with torch.no_grad():
+        keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
     network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)
     sites = network.sites_of(config.target)
+    if config.target == "neuron" and (told := unseen_work(model, shape, sites).sentence(config.targets)):
+        reporter.note(told)
     if config.margin is None:
         return Result(sites, shape)
     populations = tuple(site.neurons * bits(dtype(model)) for site in sites)

@@ -19,6 +19,7 @@ from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.models import zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
+from tgr_cli.models.trial import refuse_scripted
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import golden
@@ -133,6 +134,7 @@ class Subject:
 
         A model that torch.export cannot trace is hooked instead, which is said.
         """
+        refuse_scripted(self.loaded.model, self.loaded.name)
         return hooked.capture(
             self.loaded.model,
             self.loaded.preprocessing.input_shape,

@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tgr_cli.errors import TgrError
+
 LARGEST = 2**63 - 1
 
 
@@ -71,7 +73,8 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
         converted = convert(ctx, value)
         for number in converted if isinstance(converted, list | tuple) else [converted]:
             if isinstance(number, float) and not math.isfinite(number):
-                raise typer.BadParameter(f"{number} is no number to work with.", ctx=ctx, param=parameter)
+                option = f"--{parameter.name.replace('_', '-')}"
+                raise TgrError(f"{option} is {number}, which is no number to work with; give a finite one")
             if isinstance(number, int) and not -LARGEST <= number <= LARGEST:
                 raise typer.BadParameter("a number of so many digits fits no machine word.", ctx=ctx, param=parameter)
         return converted

@@ -48,7 +48,7 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
     try:
         index = documents.parse_json(text) if text.startswith("[") else [int(part) for part in text.split()]
         bit = int(row["bit"])
-        if not isinstance(index, list) or not all(type(part) is int and abs(part) < 2**63 for part in (bit, *index)):
+        if not isinstance(index, list) or not all(type(part) is int for part in index):
             raise ValueError
     except (ValueError, TypeError) as error:
         raise TgrError(

@@ -17,6 +17,7 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import Reporter
 
+from .tokened import Expanded, Shared, TokensFirst, tokened
 from .varied import SHAPE_CHW, varied
 
 NONE = RangeLimit("none", {})
@@ -233,3 +234,11 @@ def test_an_output_of_another_shape_is_refused() -> None:
     network.forward(LIGHT[None])
     with pytest.raises(TgrError, match=r'output of site "mix" has 36 elements for one image and 18 for another; they '):
         network.forward(DARK[None])
+
+
+@pytest.mark.parametrize("kind", [Expanded, Shared, TokensFirst])
+def test_a_layer_on_a_learned_token_is_per_image_where_it_has_a_row_for_each(kind: type[nn.Module]) -> None:
+    model = tokened(kind)  # type: ignore[arg-type]
+    graph = {site.name: site for site in Network.capture(model, (1, 8, 8), batch_size=2).sites}
+    for site in HookedNetwork(model, (1, 8, 8)).sites:  # hooks do not see what attention does inside
+        assert graph.get(site.name, site) == site

@@ -63,13 +63,17 @@ def capture(
 
 @dataclass
 class _Call:
-    """What is seen of one call of a module: its output for each example that runs it, and its work."""
+    """What is seen of one call of a module: its output for each example that runs it, and its work.
+
+    `shape_of_two` is the shape of its output for two images at once; None where the model did not take two.
+    """
 
     path: str
     number: int
     op: str
     macs: int = 0
     outputs: list[Tensor] = field(default_factory=list)
+    shape_of_two: tuple[int, ...] | None = None
 
 
 class HookedNetwork(AnyNetwork):
@@ -189,10 +193,28 @@ class HookedNetwork(AnyNetwork):
         generator = torch.Generator().manual_seed(0)
         with _unchanging(self.model):
             for _ in range(EXAMPLES):
-                logits = self._run(torch.rand((1, *self.input_shape), generator=generator), look, {})
+                x_1CHW = torch.rand((1, *self.input_shape), generator=generator)
+                logits = self._run(x_1CHW, look, {})
+            self._see_two(x_1CHW, calls)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise no_logits([tuple(logits.shape) if isinstance(logits, Tensor) else None])
         return list(calls.values()), int(logits.shape[1])
+
+    def _see_two(self, x_1CHW: Tensor, calls: Mapping[tuple[str, int], _Call]) -> None:
+        """Note the shapes of outputs for an image and its copy, where the model takes two images at once."""
+        shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+
+        def look(path: str, number: int, module: nn.Module, value_in: Tensor, value: Tensor) -> Tensor:
+            shapes[path, number] = tuple(value.shape)
+            return value
+
+        try:
+            self._run(x_1CHW.repeat(2, *[1] * len(self.input_shape)), look, {})
+        except Exception:  # such a model may take one image only; what a pair of images shows is then not known
+            return
+        for key, shape in shapes.items():
+            if key in calls:
+                calls[key].shape_of_two = shape
 
     def _work(self, value: Tensor, calls: Sequence[_Call]) -> int:
         """Return the multiply-accumulates of the modules that hold a tensor, itself or in a parametrization."""
@@ -238,9 +260,18 @@ def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:
 
 
 def _site(call: _Call, *, several: bool) -> Site:
-    """Return the site of a call; its output depends on the image unless it is the same for every example."""
+    """Return the site of a call: per image where its output has a row for each image.
+
+    Where the model does not take two images at once, an output that is the same for every example counts as shared.
+    """
     first, *others = call.outputs
-    shape = first.shape[1:] if first.shape[0] == 1 and first.ndim > 1 else first.shape
-    shared = bool(others) and all(torch.equal(first, other) for other in others)
     name = f"{call.path}#{call.number}" if several else call.path
-    return Site(name, call.op, tuple(shape), call.macs, per_image=not shared)
+    shape, two = list(first.shape), call.shape_of_two
+    if two is None or len(two) != len(shape):
+        shape = shape[1:] if shape[0] == 1 and len(shape) > 1 else shape
+        shared = bool(others) and all(torch.equal(first, other) for other in others)
+        return Site(name, call.op, tuple(shape), call.macs, per_image=not shared)
+    doubled = [axis for axis, size in enumerate(shape) if two[axis] == 2 * size]
+    if doubled and shape[doubled[0]] == 1:
+        del shape[doubled[0]]
+    return Site(name, call.op, tuple(shape), call.macs, per_image=bool(doubled))

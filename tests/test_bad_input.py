@@ -217,7 +217,7 @@ CASES = [
         _write("names.txt", "dot\nbar\n"),
     ),
     Case("no class names", f"{EVALUATE} --class-names names.txt", ("names.txt", "is empty"), _write("names.txt", "\n")),
-    Case("no split to train on", TRAIN.replace("parquet:toy", "parquet:toy/test.parquet"), ("no training split",)),
+    Case("no split to train on", TRAIN.replace("parquet:toy", "parquet:toy/test.parquet"), ("has no training images",)),
     Case("crop of no image", f"evaluate {TOY.replace('--crop 8', '--crop 8 --resize 4')}", ("--resize", "--crop")),
     Case("means that are no numbers", EVALUATE.replace("--mean 0.5", "--mean x"), ("--mean", "x")),
     Case("deviation of zero", EVALUATE.replace("--std 0.5", "--std 0"), ("--std",)),

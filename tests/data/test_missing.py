@@ -16,10 +16,10 @@ from tgr_cli.steps import profile_ranges
 
 def test_a_machine_without_anything_is_told_of_every_split(tmp_path: Path) -> None:
     evaluation, training = missing(DataSource(data_root=tmp_path), ("eval", "train"))
-    assert (evaluation.split, evaluation.what) == ("eval", "the evaluation images of imagenet")
+    assert (evaluation.split, evaluation.source, evaluation.state) == ("eval", "imagenet", "")
     assert evaluation.tried == (tmp_path / "imagenet" / "val",)
     assert training.tried == (tmp_path / "imagenet" / "train",)
-    assert evaluation.expected == "a folder of images for each of its 1,000 classes (n01440764, …)"
+    assert evaluation.expected == "a folder of images for each class: n01440764, …"
     options = [way.split()[0] for way in evaluation.ways]
     assert options == ["--data-root", "--eval-data", "--dataset"]
     (cifar,) = missing(DataSource(dataset="cifar10", data_root=tmp_path), ("eval",))
@@ -30,7 +30,7 @@ def test_a_machine_without_anything_is_told_of_every_split(tmp_path: Path) -> No
         "--dataset",
     ]
     (given,) = missing(DataSource(dataset="digits", eval_data=tmp_path / "x"), ("eval", "train"))
-    assert given.what == f"the evaluation images: --eval-data {tmp_path / 'x'} does not exist"
+    assert (given.source, given.state) == (f"--eval-data {tmp_path / 'x'}", "does not exist")
     assert missing(DataSource(dataset="cifar10", data_root=tmp_path, download=True), ("eval", "train")) == ()
 
 

@@ -28,16 +28,16 @@ def refusal(command: str) -> str:
 
 def test_inject_names_images_weights_and_training_images_at_once(tmp_path: Path) -> None:
     message = refusal("inject --model vgg16_bn")
-    assert message.startswith("Three things are missing: (1) the evaluation images of imagenet, looked for at ")
+    assert message.startswith("Three things are missing: (1) imagenet has no evaluation images: data/imagenet/val was ")
     for part in (
         "data/imagenet/val",
-        "a folder of images for each of its 1,000 classes (n01440764, …)",
+        "a folder of images for each class: n01440764, …",
         "--dataset imagefolder:PATH or parquet:PATH",
         f"{URL}vgg16_bn-6c64b313.pth",
         str(tmp_path / "torch/hub/checkpoints/vgg16_bn-6c64b313.pth"),
         "--checkpoint FILE or --weights none",
-        "data/imagenet/train (",
-        ", on which range limits are profiled; name others with --train-data PATH, or use --limit none",
+        "(3) imagenet has no training images: data/imagenet/train was looked for",
+        "range limits are profiled on them: name others with --train-data PATH, or use --limit none",
     ):
         assert part in message
 
@@ -47,7 +47,7 @@ def test_inject_names_images_weights_and_training_images_at_once(tmp_path: Path)
     [
         ("--limit none", "Two things", "range limits"),
         ("--weights none", "Two things", URL),
-        ("--weights none --limit none", "the evaluation images of imagenet", "things are missing"),
+        ("--weights none --limit none", "imagenet has no evaluation images", "things are missing"),
         ("--target weight", "Two things", "range limits"),
         ("--checkpoint nowhere.pth", "--checkpoint nowhere.pth does not exist", URL),
         ("--plan nowhere.parquet --faults no.csv", "--faults and --plan are given", "missing"),
@@ -55,13 +55,13 @@ def test_inject_names_images_weights_and_training_images_at_once(tmp_path: Path)
         ("--dataset cifar10", "torchvision's weights are for 1,000 classes, where it has 10; run \"tgr train ", URL),
         (
             "--dataset parquet:nowhere",
-            "images of parquet:nowhere: nowhere does not exist (val or",
-            "data/imagenet",
+            "parquet:nowhere does not exist; name a folder with val or test*.parquet, or one Parquet file",
+            "range limits",
         ),
         (
             "--dataset imagefolder:nowhere",
-            "imagefolder:nowhere: nowhere does not exist (a folder",
-            "data/imagenet",
+            "imagefolder:nowhere does not exist; name a folder val or test with a folder of images for each class",
+            "range limits",
         ),
         ("--eval-data here.parquet", "--eval-data here.parquet does not exist", "imagenet/val"),
     ],
@@ -78,9 +78,8 @@ def test_inject_names_what_is_missing_with_these_options(options: str, present: 
         (
             "train --model lenet5 --dataset fashion_mnist --head text --checkpoint no.pt",
             [
-                "(1) the training images",
-                "the training images of fashion_mnist and the evaluation images of fashion_mnist, looked for at",
-                "--download (get it from where torchvision does)",
+                "(1) fashion_mnist has no training and evaluation images: data/FashionMNIST",
+                "--download, --train-data PATH",
                 'runs/fashion_mnist/embeddings-descriptions.parquet does not exist; run "tgr describe --dataset '
                 'fashion_mnist" and then "tgr embed --dataset fashion_mnist --init descriptions" first',
                 "--checkpoint no.pt does not exist",

@@ -14,11 +14,13 @@ from tgr_cli.errors import found_at
 class Missing:
     """A split that is not there: the paths tried, what is expected at one of them, and the ways around.
 
-    `what` says which split in words, `ways` are options as they are typed, with what each is for.
+    `source` names the data set or the option that was given, `state` says what its path is instead, if there is one,
+    `ways` are options as they are typed.
     """
 
     split: Split
-    what: str
+    source: str
+    state: str
     tried: tuple[Path, ...]
     expected: str
     ways: tuple[str, ...]
@@ -40,37 +42,37 @@ def has_split(source: DataSource, split: Split) -> bool:
 
 
 def _missing(source: DataSource, split: Split) -> Missing | None:
-    word = "training" if split == "train" else "evaluation"
     replacement = source.train_data if split == "train" else source.eval_data
-    instead = f"--{split}-data PATH: a Parquet file, or a folder with a folder of images for each class"
+    instead = f"--{split}-data PATH"
     if replacement is not None:
         if replacement.is_file() or replacement.is_dir():
             return None
         return Missing(
             split=split,
-            what=f"the {word} images: --{split}-data {replacement} {found_at(replacement)}",
+            source=f"--{split}-data {replacement}",
+            state=found_at(replacement),
             tried=(replacement,),
             expected="a Parquet file, or a folder with a folder of images for each class",
             ways=(instead,),
         )
     if source.path is not None:
-        return None if _path_has(source, source.path, split) else _of_path(source, source.path, split, word, instead)
+        return None if _path_has(source, source.path, split) else _of_path(source, source.path, split, instead)
     tried, there = _named_places(source, split)
     if there or (source.download and source.dataset != "imagenet"):
         return None
-    ways = ["--data-root FOLDER or TGR_DATA: the folder that holds the named data sets"]
+    ways = ["--data-root FOLDER"]
     if source.dataset == "imagenet":
-        expected = f"a folder of images for each of its {named.class_count('imagenet'):,} classes (n01440764, …)"
+        expected = "a folder of images for each class: n01440764, …"
     else:
         expected = "torchvision's files"
-        ways.append("--download: get it from where torchvision does")
-    others = "--dataset imagefolder:PATH or parquet:PATH: a data set of your own"
+        ways.append("--download")
     return Missing(
         split=split,
-        what=f"the {word} images of {source.dataset}",
+        source=source.dataset,
+        state="",
         tried=tried,
         expected=expected,
-        ways=(*ways, instead, others),
+        ways=(*ways, instead, "--dataset imagefolder:PATH or parquet:PATH"),
     )
 
 
@@ -96,16 +98,16 @@ def _path_has(source: DataSource, path: Path, split: Split) -> bool:
     return bool(layout.folders(split)) or (split == "eval" and not layout.splits)
 
 
-def _of_path(source: DataSource, path: Path, split: Split, word: str, instead: str) -> Missing:
+def _of_path(source: DataSource, path: Path, split: Split, instead: str) -> Missing:
     names = "train" if split == "train" else "val or test"
     if source.dataset.startswith(PARQUET):
-        expected = f"{names}*.parquet in a folder" + (", or one Parquet file" if split == "eval" else "")
+        expected = f"a folder with {names}*.parquet" + (", or one Parquet file" if split == "eval" else "")
     else:
         expected = f"a folder {names} with a folder of images for each class"
-    state = "" if path.is_file() or path.is_dir() else f": {path} {found_at(path)}"
     return Missing(
         split=split,
-        what=f"the {word} images of {source.dataset}{state}",
+        source=source.dataset,
+        state="" if path.is_file() or path.is_dir() else found_at(path),
         tried=(path,),
         expected=expected,
         ways=(instead,),

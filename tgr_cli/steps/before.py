@@ -47,9 +47,9 @@ def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | N
     if not missing or missing[0] is None:
         return None
     return Missing(
-        f"{missing[0].what}, on which range limits are profiled",
-        "name others with --train-data PATH, or use --limit none; where there are evaluation images alone, the limits "
-        "are profiled on those",
+        missing[0].what,
+        "range limits are profiled on them: name others with --train-data PATH, or use --limit none; without any, the "
+        "evaluation images are used",
     )
 
 

@@ -43,8 +43,12 @@ class Missing:
 
 
 def refuse(missing: Sequence[Missing | None]) -> None:
-    """Raise TgrError that names everything missing; None stands for what is there."""
-    found = list({each.what: each for each in missing if each is not None}.values())
+    """Raise TgrError that names everything missing, each thing once; None stands for what is there."""
+    first: dict[str, Missing] = {}
+    for each in missing:
+        if each is not None:
+            first.setdefault(each.what, each)
+    found = list(first.values())
     if len(found) == 1:
         raise TgrError(str(found[0]))
     if found:
@@ -74,11 +78,15 @@ def images(source: DataSource, *splits: Split) -> list[Missing | None]:
 
 
 def _at_one_place(tried: tuple[Path, ...], found: list[absent.Missing]) -> Missing:
-    what = " and ".join(split.what for split in found)
+    """Return splits that are looked for at one place as one thing that is missing."""
+    first = found[0]
+    if first.state:
+        return Missing(f"{first.source} {first.state}", f"name {first.expected}")
+    ways = ", ".join(dict.fromkeys(way for split in found for way in split.ways))
+    words = " and ".join("training" if split.split == "train" else "evaluation" for split in found)
     places = " and ".join(map(str, tried))
-    where = "" if places in what else f", looked for at {places}"
-    ways = [way.replace(": ", " (", 1) + ")" for split in found for way in split.ways]
-    return Missing(f"{what}{where} ({found[0].expected})", f"put them there, or use {', '.join(dict.fromkeys(ways))}")
+    what = f"{first.source} has no {words} images: {places} was looked for ({first.expected})"
+    return Missing(what, f"put them there, or use {ways}")
 
 
 def pretrained(

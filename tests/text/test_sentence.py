@@ -34,6 +34,8 @@ THOUGHTS = [
     f"**Thought:** Hm.\n**Answer:** {GOOD}",
     f"It is round. Final answer: {GOOD}",
     f"<think>Hm.</think><answer>{GOOD}</answer>",
+    f"<unused94>thought\nHm.<unused95>{GOOD}",  # MedGemma
+    f"Here are my reasoning steps:\nHm.\n[BEGIN FINAL RESPONSE]\n{GOOD}\n[END FINAL RESPONSE]\n<|end|>",  # Apriel
     rf"So it is $\boxed{{\text{{{GOOD}}}}}$",
 ]
 TOKENS = [
@@ -43,6 +45,8 @@ TOKENS = [
     f"{GOOD}<｜end▁of▁sentence｜>",
     f"<|im_start|>assistant\n{GOOD}<|im_end|>\n<|im_start|>user\nAnd a dog?",
     f"<|start_header_id|>assistant<|end_header_id|>\n\n{GOOD}<|eot_id|>",
+    f"<|start_of_role|>assistant<|end_of_role|>{GOOD}<|end_of_text|>",  # Granite
+    f"assistant\n\n{GOOD}",  # Llama 3 without its special tokens
     f"<start_of_turn>model\n{GOOD}<end_of_turn>",
     f"[INST] What is it? [/INST] {GOOD}</s>",
     f"{GOOD}\nUser: And a dog?",
@@ -77,6 +81,9 @@ PHRASES = [
     f"“{GOOD}”",
     f"{GOOD} (9 words)",
     f"{GOOD}\n\nI hope this helps!",
+    f"{GOOD}\n\n**Note:** I took zero for a digit.",
+    f"Sure - {GOOD}",
+    f"One possible sentence is: {GOOD}",
 ]
 
 
@@ -106,6 +113,15 @@ def test_what_surrounds_a_description_is_taken_off_and_counted(answer: str) -> N
         ("refused", "It seems you forgot to attach the image."),
         ("refused", "I don't have enough information."),
         ("refused", "N/A"),
+        ("refused", "[Insert description here]"),
+        ("refused", "There is no description available."),
+        ("refused", "Impossible to describe without more context."),
+        ("refused", "It looks like the image didn't load."),
+        ("refused", "Do you mean the digit or the letter?"),
+        ("refused", "Sure, I can help with that!"),
+        ("refused", "This violates our content policy."),
+        ("refused", "<html><body>502 Bad Gateway</body></html>"),
+        ("refused", "Error: rate limit exceeded"),
         ("refused", "```\nI'm sorry, but I can't help with that.\n```"),
         ("refused", '{"description": "I cannot provide this."}'),
         ("refused", "<think>Unsafe?</think>Sorry, I can't."),
@@ -141,6 +157,16 @@ PLAIN = [
     "An AI robot with silver arms, as an artificial hand.",
     "The analysis shows a thoughtful, reasoning face.",
     "Okay sign made by thumb and finger.",
+    "Okay-looking trousers with two legs.",
+    "Hi-vis vest in yellow with grey bands.",
+    "Unable to fly, a penguin stands upright with a white belly.",
+    "As an artificial flower, it has petals of red cloth.",
+    "As a machine learning book, it shows a network on its cover.",
+    "It looks like the image of a cat on a coin.",
+    "A thermometer shows how warm it is: a glass tube with a red column.",
+    "The text on a stop sign: STOP, in white on a red octagon.",
+    "An error sign: a white cross on red.",
+    "What a bird! Is it blue?",
     "naïve, 猫 and 🐶",
 ]
 

@@ -1,11 +1,12 @@
 """Kill trainings with SIGKILL, resume each, and compare what it leaves with an undisturbed training.
 
-    python kills.py EVERY RANDOM MODEL_OPTIONS…
+    python kills.py [--over-older] EVERY RANDOM TRAIN_OPTIONS…
 
 A training is killed at every EVERY-th moment at which it changes a name in a folder (the rename, removal or creation
-of a file or folder), and at RANDOM random moments. Each begins in a folder that holds a finished run of other options,
-which must be whole until the new one replaces it. Run records and `last.pt`, which holds times, may differ. Processes
-are forked so that the libraries are imported once.
+of a file or folder), and at RANDOM random moments. Each begins in an empty folder, and its `--resume` must end in the
+undisturbed bytes. With `--over-older` each begins in a folder that holds a finished run of other options, which must
+be whole until the new one replaces it; killed before its first checkpoint, the training is begun anew. Run records and
+`last.pt`, which holds times, may differ. Processes are forked so that the libraries are imported once.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -31,8 +33,8 @@ from tgr_cli.steps import train  # noqa: F401 - imported once for all processes
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
 
-def fork(run: Callable[[], object]) -> int:
-    """Return the exit status of `run` in a process of its own, as `os.waitpid` gives it."""
+def fork(run: Callable[[], object], kill_after: float = 0.0) -> int:
+    """Return the exit status of `run` in a process of its own, as `os.waitpid` gives it; SIGKILL it after seconds."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -43,6 +45,13 @@ def fork(run: Callable[[], object]) -> int:
             traceback.print_exc()
         finally:
             os._exit(code)
+    killer = threading.Timer(kill_after, os.kill, (child, signal.SIGKILL))
+    if kill_after:
+        killer.start()
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # the process keeps its number until the timer is stopped
+    if kill_after:
+        killer.cancel()
+        killer.join()
     return os.waitpid(child, 0)[1]
 
 
@@ -57,12 +66,10 @@ def tgr(folder: Path, *options: str, kill_at: int = 0, kill_after: float = 0.0) 
             nonlocal seen
             if event in CHANGES and "toy" in str(arguments[0]) + str(Path.cwd()):
                 seen += 1
-                (seen == kill_at) and os.kill(os.getpid(), signal.SIGKILL)
+                if seen == kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
-        if kill_after:
-            signal.setitimer(signal.ITIMER_REAL, kill_after)  # SIGALRM ends a process that does not expect it
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
         sys.argv = ["tgr", "train", *options, "-q"]
         for number in (1, 2):
             os.dup2(os.open(folder / ("out", "err")[number - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
@@ -73,7 +80,7 @@ def tgr(folder: Path, *options: str, kill_at: int = 0, kill_after: float = 0.0) 
             return int(left.code or 0)
         return 0
 
-    return fork(run)
+    return fork(run, kill_after)
 
 
 def content(run: Path) -> dict[str, str]:
@@ -92,46 +99,51 @@ def whole(run: Path, name: str) -> bool:
     return weights.fingerprint(model) == card.ModelCard.read(run / "model.json").fingerprint
 
 
-def main(every: int, at_random: int, *options: str) -> int:
+def main(every: int, at_random: int, *options: str, over_older: bool) -> int:
+    """Return how many killed trainings did not end in the undisturbed bytes."""
     name = options[options.index("--model") + 1]
+    relative = Path("runs/digits") / f"{name}-baseline"
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="toy-") as made:
         base = Path(made)
-        relative = Path("runs/digits") / f"{name}-baseline"
-
-        started = time.perf_counter()
-        older, expected_in = base / "older", base / "whole"
-        older.mkdir()
-        assert tgr(older, *options, "--lr", "0.01") == 0, (older / "err").read_text()
-        shutil.copytree(older, expected_in)
-        before = content(expected_in / relative)
+        beginning, whole_run = base / "beginning", base / "whole"
+        beginning.mkdir()
+        if over_older:
+            assert tgr(beginning, *options, "--lr", "0.01") == 0, (beginning / "err").read_text()
+        before = content(beginning / relative) if over_older else {}
+        shutil.copytree(beginning, whole_run)
         began = time.perf_counter()
-        assert tgr(expected_in, *options) == 0
-        seconds, moments = time.perf_counter() - began, int((expected_in / "changes").read_text())
-        expected = content(expected_in / relative)
+        assert tgr(whole_run, *options) == 0, (whole_run / "err").read_text()
+        seconds, moments = time.perf_counter() - began, int((whole_run / "changes").read_text())
+        expected = content(whole_run / relative)
+
         drawn = random.Random(0)
         kills = [{"kill_at": moment} for moment in range(1, moments + 1, every)]
         kills += [{"kill_after": drawn.uniform(0.05, seconds)} for _ in range(at_random)]
-        killed = bad = untouched = 0
+        killed = begun_anew = bad = 0
         for number, kill in enumerate(kills):
-            folder = shutil.copytree(older, base / f"at{number}")
-            ended = tgr(folder, *options, **kill)
-            killed += os.WIFSIGNALED(ended)
-            found = content(folder / relative)
-            untouched += all(found.get(file) == before[file] for file in before)
+            folder = shutil.copytree(beginning, base / f"at{number}")
+            killed += os.WIFSIGNALED(tgr(folder, *options, **kill))
             resumed = tgr(folder, *options, "--resume")
-            # Killed before its first checkpoint, the older run is what could be resumed: it is refused, and begun anew.
-            if resumed and (folder / relative / "last.pt").exists():
+            if resumed and before:  # the older run is what could be resumed: it is refused, and must be as it was
+                found = content(folder / relative)
+                assert all(found.get(file) == before[file] for file in before), kill
                 assert whole(folder / relative, name), kill
+                begun_anew += 1
                 resumed = tgr(folder, *options)
             if resumed or content(folder / relative) != expected:
                 bad += 1
                 sys.stdout.write(f"{kill}: {(folder / 'err').read_text()}{sorted(content(folder / relative))}\n")
-        sys.stdout.write(
-            f"{len(kills)} trainings, {killed} killed ({moments} moments, {at_random} at random), {untouched} left the "
-            f"older run as it was, {bad} did not end in the undisturbed bytes; {time.perf_counter() - started:.0f} s\n"
-        )
-        return bad
+            shutil.rmtree(folder)
+    sys.stdout.write(
+        f"{len(kills)} trainings, {killed} killed ({moments} moments of change, {at_random} at random), {begun_anew} "
+        f"begun anew beside a whole older run, {bad} did not end in the undisturbed bytes; "
+        f"{time.perf_counter() - started:.0f} s\n"
+    )
+    return bad
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))
+    arguments = [argument for argument in sys.argv[1:] if argument != "--over-older"]
+    every, at_random, *options = arguments
+    sys.exit(min(1, main(int(every), int(at_random), *options, over_older="--over-older" in sys.argv)))

@@ -38,21 +38,37 @@ WAYS = (
     r"(?:please|kindly) (?:provide|clarify|specify|share|upload|give|let me know|rephrase|note that (?:i|as an))",
     r"(?:it (?:seems|looks|appears)(?: like| that| as if)?|there (?:seems|appears) to be) (?:you\b|you'\w+)",
     r"(?:it (?:seems|looks|appears)(?: like| that| as if)?|there (?:seems|appears) to be) (?:there(?:'s| is| was)? )?"
-    r"(?:no (?:image|photo|text|context|question)|an? (?:typo|mistake|misunderstanding|error)|"
-    r"(?:the|your) (?:image|photo|question|message|prompt|request))",
+    r"(?:no (?:image|photo|context|question)|an? (?:typo|mistake|misunderstanding|error)|"
+    r"your (?:image|photo|question|message|prompt|request)|"
+    r"the (?:image|photo|question|message|prompt|request)\b[^.\n]{0,40}(?:n't|\bnot|\bno|\bmissing|\bempty|\bcut)\b)",
     r"(?:there(?:'s| is| was) )?no (?:image|photo|picture|text|context|input)s?\b[^.\n]{0,40}"
     r"(?:provided|attached|included|uploaded|given|available|was|were|to describe)",
     r"(?:this|that|your|the) (?:request|question|query|prompt|content|response)\b[^.\n]{0,30}"
     r"(?:violat|can't be|cannot be|blocked|not (?:allowed|appropriate|permitted|available)|against|unclear|filtered)",
-    r"(?:unable|not able|impossible) to \w+",
-    rf"(?:cannot|can't|can not|won't|will not) {VERBS}",
+    rf"(?:cannot|can't|can not|won't|will not|(?:i was )?(?:unable|not able|impossible) to) {VERBS}\b",
+    r"(?:that's|that is|it's|it is|this is)? ?not something I can\b",
+    r"I (?:can|would be happy to|'d be happy to) (?:help|assist)\b",
+    r"(?:it|this|that|describing \w+) (?:is|goes|would be) against (?:my|our|the)\b",
+    r"(?:this|that|it) (?:would )?violates? (?:my|our|the|openai)\b",
+    r"(?:there(?:'s| is| are) )?(?:no|not enough|insufficient) (?:further |more )?"
+    r"(?:descriptions?|information|data|details)(?: (?:is|are|was|were|to describe|about|for|on)\b[^.\n]{0,60})?"
+    r"(?: (?:available|found|provided|given))?\W*\Z",
+    r"(?:description|content|data|response|answer) (?:is )?(?:unavailable|not (?:available|found))\W*\Z",
+    # A question back is no description, whatever it asks.
+    r"(?:what|which|who|where|how|do|does|did|could|can|would|should|shall|are|is|may)\b[^.!?\n]*\?\W*\Z",
+    r"please (?:tell|send|describe|attach|ask)\b",
+    # What a gateway between model and user says in the place of an answer.
+    r"error\s?(?::|\d|\Z)",
+    r"(?:\d{3} )?(?:internal server error|bad gateway|service unavailable|gateway time-?out|too many requests)\W*\Z",
     r"(?:request|content|response|access|message) (?:was |is |has been )?(?:denied|blocked|refused|filtered|removed)",
-    r"(?:n/?a|none|null|unknown|undefined|refused|no answer|no description|not (?:applicable|available))\W*\Z",
+    r"(?:n/?a|nan|none|null|unknown|undefined|refused|todo|ok|okay|done|yes|no answer|not applicable)\W*\Z",
+    r"(?:(?:insert|your|the|a) )*(?:description|sentence|answer|text)(?: (?:of \w+|here))?\W*\Z",  # "[description]"
 )
 DECLINES = re.compile(OPENING + "(?:" + "|".join(way.replace("I", r"(?:i|we)") for way in WAYS) + ")", re.IGNORECASE)
 AS_AN_AI = re.compile(
     r"(?:\A|[.!?]\s+|\n)\W{0,3}(?:unfortunately,? |(?:please )?note that |but )?as an? "
-    r"(?:ai\b|a\.i\.|artificial|(?:large )?language model|llm\b|text-based|virtual assistant|machine learning)",
+    r"(?:ai\b|a\.i\.|artificial (?:general )?intelligence|(?:large )?language model|llm\b|text-based|"
+    r"virtual assistant|machine learning (?:model|system))",
     re.IGNORECASE,
 )
 

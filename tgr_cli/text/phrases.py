@@ -11,11 +11,14 @@ PREFACES = (
     r"(?:i'd|i would|i'll|i will|i am|i'm) (?:be )?(?:happy|glad|pleased|love|delighted)[^.!?:\n]{0,60}",
 )
 ANSWERS = r"(?:description|sentence|answer|response|caption|summary|output|result|reply|version|json|text|list)s?"
+# Of the above, those that begin no description of a thing ("The text on the board: …" is one).
+SENTENCES = r"(?:description|sentence|answer|response|summary|reply)s?"
 LEAD = r"\A[*_#>\s]{0,6}"
-PREFACE = re.compile(rf"{LEAD}(?:{'|'.join(PREFACES)})\b(?:\s?[!.,:;—–-]+\s*|\s*\n\s*)", re.IGNORECASE)
+PREFACE = re.compile(rf"{LEAD}(?:{'|'.join(PREFACES)})\b(?:\s?[!.,:;—–]+\s*|\s-+\s+|\s*\n\s*)", re.IGNORECASE)
 HERE_IS = re.compile(
-    rf"{LEAD}(?:here(?:'s| is| are)|below (?:is|are)|the following|this is|that's|let me|(?:an?|one|the|my)\b)"
+    rf"{LEAD}(?:here(?:'s| is| are)|below (?:is|are)|the following|this is|that's|let me)"
     rf"[^.!?:\n]{{0,80}}?\b(?:{ANSWERS}|describe|how)\b[^.!?:\n]{{0,100}}:\s*"
+    rf"|{LEAD}(?:an?|one|the|my) (?:[\w-]+ ){{0,3}}?(?:{SENTENCES})\b[^.!?:\n]{{0,100}}:\s*"
     rf"|{LEAD}here (?:you go|it is)\s?[:!.]\s*",
     re.IGNORECASE,
 )
@@ -36,9 +39,11 @@ REMARKS = (
     r"do you want|is there anything",
     r"if you(?:'d| would)? (?:need|want|have|like)[^.!?\n]{0,80}(?:let me know|feel free|ask|just say)",
 )
+# On a line of its own, behind the description.
+NOTE = r"[(\[*_#\s]{0,6}(?:note|explanation|rationale|reasoning|disclaimer|p\.s\.)[*_]{0,3}\s?:[^\n]{1,600}"
 LENGTH = r"[(\[*]{0,3}(?:word count:? ?\d+(?: words)?|(?:exactly |approximately |about )?\d+ words)[)\]*]{0,3}\.?"
 CLOSING = re.compile(
-    rf"(?:(?<=[.!?\"'”’)*])|\n)\s*(?:{LENGTH}|(?:{'|'.join(REMARKS)})[^\n]{{0,300}})\s*\Z", re.IGNORECASE
+    rf"(?:(?:(?<=[.!?\"'”’)*])|\n)\s*(?:{LENGTH}|(?:{'|'.join(REMARKS)})[^\n]{{0,300}})|\n{NOTE})\s*\Z", re.IGNORECASE
 )
 QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "'": "'", "‘": "’", "「": "」", "`": "`"}
 

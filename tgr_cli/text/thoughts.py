@@ -12,11 +12,12 @@ LINE_SEEN = 200  # characters before a mark that are looked at for the start of 
 MARK = re.compile(
     r"(?:<[|｜]?|\[|◁)\s?(?P<slash>/?)(?P<name>[A-Za-z][A-Za-z0-9_:.▁-]{1,40})(?P<more>\s[^<>\[\]▷]{0,200})?[|｜]?(?:>|\]|▷)"
 )
+# MedGemma's tokenizer has no other name for its marks than <unused94> and <unused95>.
 THOUGHT = re.compile(
-    r"thin?k|thought|reason|reflect|scratchpad|rationale|monologue|deliberat|analysis|brainstorm|inner_|(?:^|_)cot(?:$|_)",
+    r"thin?k|thought|reason|reflect|scratchpad|rationale|monologue|deliberat|analysis|brainstorm|inner_|(?:^|_)cot(?:$|_)|^unused9[45]$",
     re.IGNORECASE,
 )
-ENDING = re.compile(r"^end|_end$|_suffix$", re.IGNORECASE)
+ENDING = re.compile(r"^end|_end$|_suffix$|^unused95$", re.IGNORECASE)
 # Square brackets also stand in plain sentences: there only a bare name of a thought counts.
 BARE_THOUGHT = re.compile(r"(?:think|thinking|thoughts?|reasoning)", re.IGNORECASE)
 
@@ -45,7 +46,7 @@ ANSWER_LABEL = re.compile(
 )
 FINAL_LABEL = re.compile(
     r"(?:^|\n|[.!?]\s)[*_#>\s]{0,9}(?:the |my )?final (?:answer|response|output|description|sentence)"
-    r"\W{0,3}:[*_\s]{0,9}",
+    r"\W{0,3}:[*_\s]{0,9}|\[BEGIN FINAL RESPONSE\]\s{0,9}",  # the last is Apriel's mark
     re.IGNORECASE,
 )
 # Thoughts without any mark. No description speaks of a user, or of what "I" need to write.

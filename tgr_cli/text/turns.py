@@ -2,21 +2,24 @@
 
 import re
 
-# <|im_start|>assistant, <|start_header_id|>assistant<|end_header_id|>, <start_of_turn>model, <|turn>model …
+# <|im_start|>assistant, <|start_header_id|>assistant<|end_header_id|>, <|start_of_role|>assistant<|end_of_role|>, …
 TURN = re.compile(
-    r"(?:<\|(?:im_start|start_header_id|header_start|start|begin|role_start|im_user|im_assistant|im_system)\|>|"
+    r"(?:<\|(?:im_start|start_header_id|header_start|start|begin|role_start|start_of_role|im_user|im_assistant|im_system)\|>|"
     r"<start_of_turn>|<\|turn>)\s{0,9}(?P<role>[A-Za-z]{0,20})\s{0,9}"
-    r"(?:<\|(?:end_header_id|header_end|role_end|message|im_sep|im_middle|content)\|>)?"
+    r"(?:<\|(?:end_header_id|header_end|role_end|end_of_role|message|im_sep|im_middle|content)\|>)?"
     # <|assistant|>, <|user|>, <｜User｜>, [INST] … [/INST]
     r"|<[|｜](?P<named>user|assistant|system|human|observation|tool|model|bot|chatbot)[|｜]>"
     r"|<\|(?P<upper>USER|CHATBOT|SYSTEM)_TOKEN\|>"
-    r"|(?P<inst>\[INST\])|\[/INST\]",
+    r"|(?P<inst>\[INST\])|\[/INST\]"
+    # The same where a server took the marks out as special tokens: the role is left on a line of its own.
+    r"|\A\s{0,9}(?P<bare>assistant)\s{0,9}\n",
     re.IGNORECASE,
 )
 # <|im_end|>, <|eot_id|>, <|endoftext|>, <｜end▁of▁sentence｜>, <|END_OF_TURN_TOKEN|>, </s>, <end_of_turn>, <turn|> …
 END = re.compile(
     r"<[|｜](?:im_end|eot_id|eom_id|eot|eom|eos|end|return|call|end[_▁]?of[_▁]?\w{1,20}|endoftext|role_end|sep|"
-    r"end_header_id)[|｜]>|</s>|<(?:eos|end_of_turn|end_of_text|end_of_utterance|eot|eod)>|<turn\|>|\[(?:EOS|SEP)\]",
+    r"end_header_id)[|｜]>|</s>|<(?:eos|end_of_turn|end_of_text|end_of_utterance|eot|eod)>|<turn\|>|"
+    r"\[(?:EOS|SEP|END FINAL RESPONSE)\]",
     re.IGNORECASE,
 )
 # Everything else of this form stands within an answer, or before it: <s>, <bos>, <|begin_of_text|>, <pad>.

@@ -220,6 +220,49 @@ def test_names_taken_by_place_only_where_they_agree(tmp_path: Path) -> None:
         open_split(DataSource(dataset="stl10", eval_data=folder), "eval")  # sorted, it would stand before "bird"
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("cat dog", "dogs kittens"), ("nine ten", "class_10 class_9"), ("cat dog emu", "cat hound rhea")],
+)
+def test_other_words_and_numbers_sorted_as_text_are_not_taken_by_place(ours: str, theirs: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", *(f"train/{name}/1.png" for name in ours.split()))
+    write(folder, *(f"val/{name}/1.png" for name in theirs.split()))
+    with pytest.raises(
+        TgrError, match=rf'val holds the folders? "{theirs.split()[-2]}".* no class(es)? of imagefolder'
+    ):
+        opened(folder)
+
+
+@pytest.mark.parametrize("names", ["n00000001 n00000002", "a1 a2", "class_08 class_10"])
+def test_codes_are_taken_by_place_and_told(names: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", "train/cat/1.png", "train/dog/1.png")
+    write(folder, *(f"val/{name}/1.png" for name in names.split()))
+    images, notes = opened(folder)
+    assert images.labels.tolist() == [0, 1]
+    assert any("the folder names are taken in their order" in note for note in notes)
+
+
+def test_splits_wrapped_in_folders_of_their_own_name(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "set", *(f"{s}_set/{s}_set/{c}/{s}.png" for s in ("training", "test") for c in ("cat", "dog"))
+    )
+    for split, word in (("train", "training"), ("eval", "test")):
+        images, _ = opened(folder, split)  # type: ignore[arg-type]
+        assert labelled(images) == {f"cat/{word}.png": 0, f"dog/{word}.png": 1}
+
+
+def test_class_folders_that_hold_the_same_folders(tmp_path: Path) -> None:
+    inside = write(tmp_path / "a", *(f"{c}/{s}/1.png" for s in ("train", "test") for c in ("cat", "dog")))
+    with pytest.raises(TgrError, match="a has the splits test, train within each class folder; sort the pictures into"):
+        opened(inside)
+    folds = write(tmp_path / "b", *(f"fold_{n}/{c}/1.png" for n in (1, 2) for c in ("cat", "dog")))
+    images, notes = opened(folds)
+    assert images.classes == ("fold_1", "fold_2")
+    assert [n for n in notes if "are taken as the classes, and each holds the folders cat, dog" in n]
+    write(tmp_path / "c", "cat/indoors/1.png", "cat/outdoors/1.png", "dog/indoors/1.png")
+    assert not opened(tmp_path / "c")[1]
+
+
 def test_class_names_give_order_and_keep_labels(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("dog\ncow\ncat\n", encoding="utf-8")

@@ -286,3 +286,31 @@ def test_a_repository_of_the_hub_stands_in_for_a_split(tmp_path: Path) -> None:
     write(tmp_path / "repo" / "data" / "train-0.parquet", hub({"names": NAMES[::-1]}), image=PICTURES, label=[0, 0, 0])
     write(tmp_path / "repo" / "data" / "test-0.parquet", hub({"names": NAMES[::-1]}), image=PICTURES, label=[0, 1, 2])
     assert opened(ours, eval_data=tmp_path / "repo")[0].labels.tolist() == [2, 1, 0]
+
+
+def test_parts_whose_names_end_in_a_hash_are_one_table(tmp_path: Path) -> None:
+    for number, its_hash in enumerate(("ab12cd34ef567890", "b12cd34ef567890a")):
+        name = f"train-0000{number}-of-00002-{its_hash}.parquet"
+        write(tmp_path / "data" / name, OWN, image=PICTURES, label=[0, 1, 2])
+    images, notes = opened(tmp_path, "train")
+    assert (images.labels.tolist(), notes) == ([0, 1, 2, 0, 1, 2], [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["ant", "ant ", "bee"], 'holds two labels for one class, "ant" and "ant "; merge them'),
+        (["7", "07", "8"], 'holds two labels for one class, "07" and "7"; merge them'),
+        (["ant", "", "bee"], "has an empty label in row 1; fill it in or remove the row"),
+    ],
+)
+def test_texts_that_are_no_classes_of_their_own(labels: list[str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(TgrError, match=words):
+        opened(write(tmp_path / "x.parquet", image=PICTURES, label=labels))
+
+
+def test_texts_of_two_splits_that_differ_in_a_space_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", image=PICTURES, label=NAMES)
+    write(tmp_path / "test.parquet", image=PICTURES, label=["ant", "bee ", "cow"])
+    with pytest.raises(TgrError, match='holds two labels for one class, "bee" and "bee "'):
+        opened(tmp_path)

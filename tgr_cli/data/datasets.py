@@ -145,7 +145,12 @@ def _table(
     if own is None:
         return parquet.read(parts, source.dataset, split, found.names, used, reporter=reporter)
     matched = labels.match(
-        own.names, found.callings, where=where or str(parts[0]), dataset=source.dataset, what="class"
+        own.names,
+        found.callings,
+        where=where or str(parts[0]),
+        dataset=source.dataset,
+        what="class",
+        listed_by_label=own.declared,
     )
     if matched.note:
         reporter.note(matched.note)

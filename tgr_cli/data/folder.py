@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +32,21 @@ def classes(folder: Path) -> tuple[str, ...]:
 
     Raises TgrError where there is none, or two have one name.
     """
-    names = sorted_names([entry.name for entry in folder_layout.class_folders(folder)])
-    for first, second in pairwise(names):
-        if first == second or (is_number(first) and is_number(second) and int(first) == int(second)):
-            raise TgrError(f'{folder} holds two folders for one class, "{first}" and "{second}"; merge them')
-    return names
+    return sorted_names([entry.name for entry in folder_layout.class_folders(folder)], str(folder), "folders")
 
 
-def sorted_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names in composed letters, sorted: by value where all are numbers, else as text."""
+def sorted_names(names: Iterable[str], where: str, what: str) -> tuple[str, ...]:
+    """Return names of classes in composed letters, sorted: by value where all are numbers, else as text.
+
+    Raises TgrError where two of them are one name, or one number.
+    """
     found = [composed(name) for name in names]
+    seen: dict[str | int, str] = {}
+    for name in found:
+        one = int(name) if is_number(name) else name.strip()
+        if one in seen:
+            raise TgrError(f'{where} holds two {what} for one class, "{seen[one]}" and "{name}"; merge them')
+        seen[one] = name
     return tuple(sorted(found, key=int if all(map(is_number, found)) else str))
 
 

@@ -104,8 +104,28 @@ def _layout(path: Path, depth: int) -> Layout | None:
             inner = Layout(here.folders[0], {})  # an archive unpacked into a folder of its own name
         if inner is not None:
             return Layout(inner.base, inner.splits, inner.notes or (f"{path} wraps {inner.base}, which is read",))
-    notes = tuple(f'{path}: "{folder.name}" is taken as a class, as it holds pictures itself' for folder in named)
-    return Layout(path, {}, notes) if len(here.folders) > 1 else None
+    notes = [f'{path}: "{folder.name}" is taken as a class, as it holds pictures itself' for folder in named]
+    return Layout(path, {}, (*notes, *_alike_inside(path, here.folders))) if len(here.folders) > 1 else None
+
+
+def _alike_inside(path: Path, folders: list[Path]) -> list[str]:
+    """Return a note where all class folders hold the same folders, so that these may well be the classes.
+
+    Raises TgrError where they are splits, which would be read as one.
+    """
+    below = [{inner.name for inner in _Folder(folder).folders} for folder in folders]
+    if len(below[0]) < 2 or any(names != below[0] for names in below) or any(_Folder(f).pictures for f in folders):
+        return []
+    alike, first = listed(sorted(below[0])), folders[0].name
+    if len(split_names.of_folders(below[0])) == len(below[0]):
+        raise TgrError(
+            f"{path} has the splits {alike} within each class folder; sort the pictures into "
+            f"{min(below[0])}/{first} and so on"
+        )
+    return [
+        f"{path}: {listed(folder.name for folder in folders)} are taken as the classes, and each holds the folders "
+        f"{alike}; if those are the classes, name one of the folders above them, or call these train and val"
+    ]
 
 
 def _with_splits(path: Path, splits: dict[Path, Word], others: list[Path]) -> Layout:
@@ -124,9 +144,18 @@ def _with_splits(path: Path, splits: dict[Path, Word], others: list[Path]) -> La
         notes.append(f"{path}: {listed(folder.name for folder in left_out)} left out, as no split with class folders")
     inner = {}
     for folder, word in splits.items():
-        layout = _layout(folder, _DEEPEST) if len(_Folder(folder).folders) == 1 else None
-        inner[layout.base if layout is not None and not layout.splits else folder] = word
+        inner[_unwrapped(folder)] = word
     return Layout(path, inner, tuple(notes))
+
+
+def _unwrapped(folder: Path) -> Path:
+    """Return a split's folder, or the one below it that holds the class folders, as in test_set/test_set/cat."""
+    if len(_Folder(folder).folders) > 1:
+        return folder
+    layout = _layout(folder, _DEEPEST)
+    if layout is None:
+        return folder
+    return layout.base if not layout.splits else next(iter(layout.splits)) if len(layout.splits) == 1 else folder
 
 
 def _refuse_flat_splits(path: Path, named: dict[Path, Word], folders: int) -> None:

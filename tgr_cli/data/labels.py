@@ -28,13 +28,14 @@ def match(
     dataset: str,
     what: str = "folder",
     in_order: bool = True,
+    listed_by_label: bool = False,
 ) -> Labelled:
     """Return the label of every name in `found`: of class folders as sorted, or of a file's class list.
 
     `callings` has for each class, in the order of labels, all names it goes by. Names are matched first; where all of
-    `found` are numbers that are no names, the number is the label. As many other names as there are classes are taken
-    in their order, if those among them that are classes' names stand at their places (not without `in_order`).
-    Raises TgrError otherwise.
+    `found` are numbers that are no names, the number is the label. As many names as there are classes are taken in
+    their order (not without `in_order`) if no class's name stands elsewhere, and the order is known to be that of the
+    labels: by `listed_by_label`, or as `_tell_order` finds. Raises TgrError otherwise.
     """
     known = Spellings((name, label) for label, names in enumerate(callings) for name in names)
     places = [known.places(name) for name in found]
@@ -47,7 +48,8 @@ def match(
         return _by_number([int(name) for name in found], len(callings), where, dataset, what)
     quoted = listed(f'"{name}"' for name in unknown)
     moved = any(stands_elsewhere(found, label, at) for label, at in enumerate(places))
-    if in_order and len(found) == len(callings) and not moved:
+    ordered = listed_by_label or _tell_order(found, unknown)
+    if in_order and ordered and len(found) == len(callings) and not moved:
         first = found.index(unknown[0])
         return Labelled(
             tuple(range(len(found))),
@@ -60,6 +62,16 @@ def match(
         f"{_plural('class', len(unknown))} of {dataset}; name each {what} after one of its {len(callings):,} classes, "
         f"or number all of them from 0 to {len(callings) - 1}"
     )
+
+
+def _tell_order(found: Sequence[str], unknown: Sequence[str]) -> bool:
+    """Return whether sorted names stand in the order of the labels.
+
+    They do where most are known, and where the others are codes, as WordNet ids are. Words alone may be sorted in any
+    order of the labels, as "dogs, kittens" for cats and dogs, and so may numbers sorted as text: "class_10, class_9".
+    """
+    codes = all(any(map(str.isdecimal, name)) for name in unknown)
+    return 2 * len(unknown) < len(found) or (codes and list(found) == sorted(found, key=_with_numbers))
 
 
 def _by_name(found: Sequence[str], places: Sequence[list[int]], where: str, dataset: str, what: str) -> Labelled:

@@ -80,7 +80,13 @@ def own_classes(parts: Sequence[Path]) -> OwnClasses | None:
     demand_equal(declared)
     if (names := declared[parts[0]]) is not None:
         return OwnClasses(names, declared=True)
-    return OwnClasses(sorted_names(sorted(texts)), declared=False) if texts else None
+    return (
+        OwnClasses(
+            sorted_names(sorted(texts), str(parts[0].parent if len(parts) > 1 else parts[0]), "labels"), declared=False
+        )
+        if texts
+        else None
+    )
 
 
 def demand_equal(classes: dict[Path, tuple[str, ...] | None]) -> None:
@@ -153,7 +159,7 @@ def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | 
 
 def _numbers(path: Path, texts: list[str], own: Sequence[str], reporter: Reporter) -> np.ndarray:
     """Return the place of each text among the file's `own` classes, int64 [N]."""
-    different = sorted_names(sorted(set(texts)))
+    different = sorted_names(sorted(set(map(composed, texts))), str(path), "labels")
     matched = label_rule.match(
         different,
         [(name,) for name in own],

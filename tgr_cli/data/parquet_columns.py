@@ -136,9 +136,9 @@ def labels(file: Path, column: pa.ChunkedArray, name: str) -> np.ndarray | list[
     column = _plain(column)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)  # pandas writes a missing value as NaN
-    _demand_all(file, column, name)
     if is_text(column.type):
-        return column.to_pylist()
+        return texts(file, column, name)
+    _demand_all(file, column, name)
     try:
         return column.cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid as error:
@@ -149,10 +149,14 @@ def labels(file: Path, column: pa.ChunkedArray, name: str) -> np.ndarray | list[
 
 
 def texts(file: Path, column: pa.ChunkedArray, name: str) -> list[str]:
-    """Return a column of texts as a list; raises TgrError for a row without one."""
+    """Return a column of texts as a list; raises TgrError for a row without one, or with white space alone."""
     column = _plain(column)
     _demand_all(file, column, name)
-    return column.to_pylist()
+    found: list[str] = column.to_pylist()
+    for row, text in enumerate(found):
+        if not text.strip():
+            raise TgrError(f"{file} has an empty {name} in row {row}; fill it in or remove the row")
+    return found
 
 
 def _first_odd(column: pa.ChunkedArray) -> tuple[int, object]:

@@ -14,6 +14,8 @@ from tgr_cli.naming import listed
 SUFFIXES = (".parquet", ".parq", ".pq")
 _DEEPEST = 3  # folders between the one named and a file, as in default/train/0000.parquet
 _PART_OF = re.compile(r"\d+-of-0*(\d+)")
+# What differs between the names of one table's parts: numbers, and the hash behind them that the hub's tools wrote.
+_OF_PART = re.compile(r"(?<=[0-9])-[0-9a-f]{16}(?=\.)|[0-9]+")
 
 Parts = tuple[Path, ...]
 
@@ -89,10 +91,10 @@ def _word(path: Path, file: Path) -> Word | None:
 
 
 def _tables(files: list[Path]) -> list[Parts]:
-    """Return the files as tables: files whose names differ in numbers alone are one table's parts."""
+    """Return the files as tables: files whose names differ in numbers, or in a hash, are one table's parts."""
     tables: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
-        tables[file.parent, re.sub(r"[0-9]+", "#", file.name)].append(file)
+        tables[file.parent, _OF_PART.sub("#", file.name)].append(file)
     return [tuple(parts) for parts in tables.values()]
 
 

@@ -142,7 +142,8 @@ def _of_folders(path: Path, source: DataSource, given: tuple[str, ...] | None) -
         note = labels.own_order(found, source.path.name if source.path else "")
         return Classes(found, tuple((name,) for name in found), (*layout.notes, *([note] if note else [])))
     of_given = [(name,) for name in given]
-    matched = labels.match(found, of_given, where=str(places[0]), dataset=f"--class-names {source.class_names}")
+    told = f"--class-names {source.class_names}"
+    matched = labels.match(found, of_given, where=str(places[0]), dataset=told, listed_by_label=True)
     folder_of = dict(zip(matched.labels, found, strict=True))
     callings = tuple((name, folder_of[label]) if label in folder_of else (name,) for label, name in enumerate(given))
     return Classes(given, callings, (*layout.notes, *([matched.note] if matched.note else [])))
@@ -156,7 +157,8 @@ def _of_tables(path: Path) -> parquet.OwnClasses | None:
         parquet.demand_equal({part: None if own is None else own.names for part, own in found.items()})
         return next(iter(found.values()))
     declared = next((own for own in found.values() if own is not None and own.declared), None)
-    return declared or parquet.OwnClasses(folder.sorted_names(sorted(set().union(*texts))), declared=False)
+    every = folder.sorted_names(sorted(set().union(*texts)), str(path), "labels")
+    return declared or parquet.OwnClasses(every, declared=False)
 
 
 def _names_in(file: Path) -> tuple[str, ...]:

@@ -475,7 +475,10 @@ def test_the_same_from_a_shell(case: Case, copied: Path) -> None:
     if case.spoil:
         case.spoil()
     before = files(copied)
-    environment = {"PYTHONPATH": str(Path(__file__).parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        "PYTHONPATH": f"{Path(__file__).parent.parent}:{Path(__file__).parent}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "tgr_cli", *shlex.split(case.arguments)],
         capture_output=True,

@@ -93,7 +93,7 @@ def test_an_interrupted_training_keeps_its_finished_epochs_and_nothing_else(tmp_
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent.parent}:{Path(__file__).parent}"},
     )
     checkpoint = Path("runs/toy/toys-build_toy-baseline/checkpoint.pt")
     while not checkpoint.exists():

@@ -99,6 +99,7 @@ class Ran:
 def tgr(*arguments: object, cwd: Path | None = None) -> Ran:
     """Run the real command line in a process of its own and return its exit code, stdout and stderr."""
     command = [sys.executable, "-m", "tgr_cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}  # so that toys:build_toy can be imported
+    here = Path(__file__).parent  # for toys:build_toy; and the package beside it, before one that is installed
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(here.parent), str(here)))}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)

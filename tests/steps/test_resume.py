@@ -87,7 +87,7 @@ def main(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def test_a_killed_process_leaves_its_parts_and_nothing_in_the_way() -> None:
     expected = undisturbed()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"}
     for replacements in (7, 8):  # in the middle of writing a part, and then of writing vulnerability
         command = [sys.executable, "-c", KILLER, str(replacements), "inject", *TOY]
         done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)

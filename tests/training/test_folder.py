@@ -101,13 +101,20 @@ def test_more_epochs_after_a_finished_training() -> None:
 
 def test_what_a_killed_training_left_is_removed_and_nothing_else() -> None:
     RUN.mkdir(parents=True)
-    left = (".checkpoint.pt.abc.tmp", ".training.run.json.x.tmp", ".golden.parquet.y.tmp", ".mine.tmp", "notes.txt")
+    left = (
+        ".checkpoint.pt.abc.tmp",
+        ".last.pt.x.tmp",
+        ".training.run.json.x.tmp",
+        ".golden.parquet.y.tmp",
+        ".mine.tmp",
+        "notes.txt",
+    )
     for name in left:
         (RUN / name).write_text("left")
     (RUN / together.BEING_WRITTEN).mkdir()
     (RUN / together.BEING_WRITTEN / "model.json").write_text("half")
     assert train("--epochs", 1).exit_code == 0
-    assert {path.name for path in RUN.iterdir() if path.name[0] == "." or path.name == "notes.txt"} == set(left[2:])
+    assert {path.name for path in RUN.iterdir() if path.name[0] == "." or path.name == "notes.txt"} == set(left[3:])
 
 
 def test_a_run_that_was_not_yet_moved_into_place_is_completed_by_the_next_training() -> None:

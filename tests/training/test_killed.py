@@ -38,7 +38,7 @@ def here(*options: object) -> list[dict[str, float]]:
 def elsewhere(*command: object, kill_at: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}",
         "KILL_AT": kill_at,
         "OMP_NUM_THREADS": "2",
     }

@@ -51,7 +51,7 @@ def finish(run: RunFolder) -> bool:
 
 def _remove_left_over(run: RunFolder) -> None:
     abandon(run.path)
-    outputs = (run.training, run.weights, run.best, run.card, run.checkpoint)
+    outputs = (run.training, run.weights, run.best, run.card, run.checkpoint, run.last)
     written = (*outputs, *(store.run_record(path) for path in outputs))
     for path in chain.from_iterable(run.path.glob(f".{path.name}.*.tmp") for path in written):
         path.unlink()

@@ -4,7 +4,6 @@ import argparse
 import pathlib
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,46 +12,12 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from toys import toy_net
+from toys_checkpoints import PATH, State, before, fits_toy, refused, restored
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
 from tgr_cli.models.checkpoint import Checkpoint
 from tgr_cli.models.from_state import restore
-from tgr_cli.reporting import Reporter
-
-State = dict[str, Tensor]
-PATH = Path("weights.of-any-name")
-
-
-class Notes(Reporter):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-
-def restored(content: object, model: nn.Module | None = None, key: str | None = None) -> tuple[nn.Module, list[str]]:
-    """Save the content as torch does and load it into a model with other weights; return that and what was said."""
-    torch.save(content, PATH)
-    notes = Notes()
-    found = restore(model or toy_net(9), Checkpoint.read(PATH), key=key, reporter=notes)
-    return found.model, notes.said
-
-
-def refused(content: object, model: nn.Module | None = None, key: str | None = None) -> str:
-    with pytest.raises(TgrError) as caught:
-        restored(content, model, key)
-    return str(caught.value)
-
-
-def before(prefix: str, state: State) -> State:
-    return {prefix + name: value for name, value in state.items()}
-
-
-def fits_toy(model: nn.Module, seed: int = 3) -> bool:
-    return weights.fingerprint(model) == weights.fingerprint(toy_net(seed))
-
 
 WRAPPED: dict[str, Callable[[State], object]] = {
     "plain": lambda s: s,
@@ -100,46 +65,6 @@ def test_a_network_in_a_module_of_its_own_takes_the_bare_networks_weights() -> N
     assert fits_toy(model[0])  # type: ignore[index]
     parallel, _ = restored(toy_net(3).state_dict(), nn.DataParallel(toy_net(9)))
     assert fits_toy(parallel.module)
-
-
-BOTH: dict[str, Callable[[State, State], object]] = {
-    "timm": lambda plain, mean: {"state_dict": plain, "state_dict_ema": mean},
-    "reference scripts": lambda plain, mean: {
-        "model": plain,
-        "model_ema": {"n_averaged": torch.tensor(3), **before("module.", mean)},
-    },
-    "flat": lambda plain, mean: {"state_dict": before("net.", plain) | before("ema_net.module.", mean)},
-    "swa": lambda plain, mean: plain | {"swa": mean},
-}
-
-
-@pytest.mark.parametrize("wrap", BOTH)
-def test_averaged_weights_are_taken_before_trained_ones_and_the_user_may_choose(wrap: str) -> None:
-    content = BOTH[wrap](toy_net(1).state_dict(), toy_net(2).state_dict())
-    model, said = restored(content)
-    assert fits_toy(model, 2)
-    assert "2 different sets of weights" in said[0]
-    assert "the averaged ones are taken, choose with --checkpoint-key" in said[0]
-    keys = {"timm": "state_dict", "reference scripts": "model", "flat": "state_dict.net", "swa": "top"}
-    assert f'"{keys[wrap]}" (as trained)' in said[0]
-    assert fits_toy(restored(content, key=keys[wrap])[0], 1)
-
-
-def test_averaged_weights_equal_to_the_trained_ones_are_no_choice() -> None:
-    _, said = restored({"model": toy_net(1).state_dict(), "ema": toy_net(1).state_dict()})
-    assert "different sets" not in said[0]
-
-
-def test_several_weights_that_nothing_tells_apart_are_a_question() -> None:
-    content = {name: toy_net(seed).state_dict() for seed, name in enumerate(("student", "teacher"))}
-    assert refused(content) == (
-        "the checkpoint weights.of-any-name holds 2 different sets of weights that fit the model: "
-        '"student" and "teacher"; choose one with --checkpoint-key'
-    )
-    assert fits_toy(restored(content, key="teacher")[0], 1)
-    assert 'under student, teacher. Did you mean "teacher"?' in refused(content, key="teachr")
-    optimizer = {"exp_avg": {name: torch.zeros_like(value) for name, value in toy_net().state_dict().items()}}
-    assert fits_toy(restored({"w": toy_net(3).state_dict(), "optimizer": optimizer})[0])
 
 
 def test_averages_without_names_are_mentioned() -> None:

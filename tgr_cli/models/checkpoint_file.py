@@ -70,6 +70,11 @@ def read(path: Path) -> Any:
             start = file.read(9)
     except OSError as error:
         raise TgrError(f"the checkpoint {path} cannot be read ({error.strerror}); check its permissions") from error
+    if path.name.endswith(".index.json"):
+        raise TgrError(
+            f"the checkpoint {path} is the index of weights in several files; write the tensors of all of them into "
+            "one with safetensors.torch.save_file, and give that"
+        )
     if start[8:] == b"{":
         return _read_safetensors(path)
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":

@@ -11,39 +11,52 @@ from tgr_cli.reporting import Reporter
 
 # Words in the names of weights averaged over training steps (exponential, stochastic weight averaging, Polyak).
 AVERAGED = re.compile(r"(^|[_\W])(n_?averaged|ema|swa|avg|averaged?|polyak|shadow)($|[_\W\d])", re.IGNORECASE)
-# State of optimizers, whose moments have the names and shapes of the weights they are of.
-OF_OPTIMIZERS = re.compile(r"optim|sched|scaler|exp_avg|exp_inf|momentum|grad|moment", re.IGNORECASE)
+# Words that name weights without saying of which network: "model" and "state_dict_ema" are of the same one.
+OF_ANY = frozenset(
+    ("model", "net", "network", "module", "state", "states", "dict", "weights", "params", "parameters", "online", "top")
+)
+# Optimizers keep moments with the names and shapes of the weights. A whole part of the path is compared: a
+# "momentum_encoder" and "optimal_weights" are networks.
+OF_OPTIMIZERS = re.compile(
+    r"(\w*_)?optim(izer|iser)?s?(_states?)?(_dict)?|exp_avg\w*|exp_inf|momentum_buffer|grads?|gradients?", re.IGNORECASE
+)
 TOO_FEW = 0.5  # of a model's tensors, for names to look like a set of weights
 
 
 def choose(checkpoint: Checkpoint, found: Sequence[Fit], key: str | None, reporter: Reporter) -> Fit:
-    """Return the weights that `key` names, else the only ones that fit, else the averaged ones beside trained ones.
+    """Return the weights that `key` names, else the only ones that fit, else the averaged of two sets of one network.
 
     Where none fits, the nearest is returned. Averaged weights are what timm and torchvision's own scripts publish.
-    Raises TgrError where the key names none, or several fit and nothing tells which are meant.
+    Raises TgrError where the key names none, where several fit and nothing tells which are meant, and where nothing but
+    an optimizer's state has the model's names.
     """
-    found = [fit for fit in found if not OF_OPTIMIZERS.search(fit.key)] or list(found)
-    whole = _distinct([fit for fit in found if fit.whole])
     if key is not None:
-        return _named(checkpoint, found, whole, key)
+        return _named(checkpoint, found, _distinct([fit for fit in found if fit.whole]), key)
+    sets = [fit for fit in found if not _of_optimizer(fit.key)]
+    if not sets:
+        raise TgrError(
+            f'{checkpoint.what} has the model\'s names only under "{found[0].key}", which looks like the state of an '
+            "optimizer; save the model's state_dict(), or name these as --checkpoint-key"
+        )
+    whole = _distinct([fit for fit in sets if fit.whole])
     if len(whole) < 2:
-        chosen = whole[0] if whole else found[0]
+        chosen = whole[0] if whole else sets[0]
         if whole:
             _tell_of_averages(checkpoint, chosen, reporter)
         return chosen
     averaged = [fit for fit in whole if is_averaged(fit)]
+    pair = len(whole) == 2 and len(averaged) == 1 and _network(whole[0].key) == _network(whole[1].key)
     keys = " and ".join(
-        f'"{fit.key}"' + (" (averaged)" if fit in averaged else " (as trained)" if len(averaged) == 1 else "")
-        for fit in whole
+        f'"{fit.key}"' + (" (averaged)" if fit in averaged else " (as trained)" if pair else "") for fit in whole
     )
-    if len(averaged) != 1:
+    if not pair:
         raise TgrError(
             f"{checkpoint.what} holds {len(whole)} different sets of weights that fit the model: {keys}; choose one "
             "with --checkpoint-key"
         )
     reporter.note(
-        f"{checkpoint.what} holds {len(whole)} different sets of weights: {keys}; the averaged ones are taken, choose "
-        "with --checkpoint-key"
+        f"{checkpoint.what} holds 2 different sets of weights: {keys}; the averaged ones are taken, choose with "
+        "--checkpoint-key"
     )
     return averaged[0]
 
@@ -51,6 +64,16 @@ def choose(checkpoint: Checkpoint, found: Sequence[Fit], key: str | None, report
 def is_averaged(fit: Fit) -> bool:
     """Return whether the names before the weights, or a counter beside them, say that they are averaged."""
     return bool(AVERAGED.search(fit.key)) or fit.averages
+
+
+def _network(key: str) -> set[str]:
+    """Return the words of a key that say which network it is of: none of "model_ema", "student" of "ema.student"."""
+    words = re.findall(r"[^\W_]+", AVERAGED.sub(" ", key.lower()))
+    return set(words) - OF_ANY
+
+
+def _of_optimizer(name: str) -> bool:
+    return any(OF_OPTIMIZERS.fullmatch(part) for part in name.split("."))
 
 
 def _named(checkpoint: Checkpoint, found: Sequence[Fit], whole: Sequence[Fit], key: str) -> Fit:
@@ -84,7 +107,7 @@ def _tell_of_averages(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -
         for entry in checkpoint.entries
         if id(entry) not in taken
         for at in range(len(entry.parts) - 1)
-        if AVERAGED.search(entry.parts[at]) and not OF_OPTIMIZERS.search(".".join(entry.parts))
+        if AVERAGED.search(entry.parts[at]) and not _of_optimizer(entry.name)
     )
     for name, count in beside.most_common(1):
         if count >= TOO_FEW * len(chosen.entries):

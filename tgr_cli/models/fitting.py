@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,11 +69,16 @@ class Fit:
 
 
 class Own:
-    """A model's tensors by name, and by the parts of the name without those of wrappers."""
+    """A model's tensors by name, and by the parts of the name without those of wrappers.
+
+    `others` are the names of state that is no tensor, as packed weights of quantised layers.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         state = model.state_dict()
         self.tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        self.others = tuple(name for name, value in state.items() if not isinstance(value, Tensor))
+        self.tied = _tied(self.tensors)
         self.computed = {name: value for name, value in model.named_buffers() if name not in state}
         self.by_parts = {_plain(name): name for name in self.tensors}
         self.wrappers_matter = len(self.by_parts) < len(self.tensors)  # they tell tensors of this model apart
@@ -140,12 +146,25 @@ def _fit(named: Named, own: Own, spelling: Mapping[Parts, str], prefix: Parts) -
     return Fit(
         prefix=prefix,
         entries={name: taken[name] for name in own.tensors if name in taken},
-        missing=tuple(name for name in own.tensors if name not in taken and not name.endswith(COUNTER)),
+        missing=tuple(
+            name
+            for name in own.tensors
+            if not (name in taken or name.endswith(COUNTER) or any(twin in taken for twin in own.tied.get(name, ())))
+        ),
         unexpected=tuple(entry.name for _, entry in others if id(entry) not in left),
         wrong=tuple(name for name, entry in taken.items() if own.differs(name, entry.tensor)),
         leftovers=len(leftovers),
         averages=any(entry.parts[-1] == "n_averaged" for entry in leftovers),
     )
+
+
+def _tied(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
+    """Return, by name, the names of one and the same tensor; files often hold it under one of them alone."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.layout is torch.strided and tensor.numel() and tensor.data_ptr():
+            groups.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), []).append(name)
+    return {name: tuple(group) for group in groups.values() if len(group) > 1 for name in group}
 
 
 def _complete(taken: Mapping[str, Entry], bare: Mapping[str, Entry], own: Own) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
@@ -52,10 +53,10 @@ def network(
         num_classes, dim = matrix.shape
         _check(checkpoint, num_classes, classes, dataset)
         model = TextGuidedClassifier(zoo.build(name, dim), num_classes, dim)
-    own = Own(model)
+    own = _own(model)
     chosen = choosing.choose(checkpoint, fits(checkpoint, own), key, reporter)
     if not chosen.whole:
-        _check(checkpoint, _outputs(own, chosen, len(classes)), classes, dataset)
+        _check(checkpoint, _outputs(own, chosen, len(classes)), classes, dataset, chosen.wrong)
     return _restored(model, own, checkpoint, chosen, reporter)
 
 
@@ -63,7 +64,7 @@ def restore(
     model: nn.Module, checkpoint: Checkpoint, *, key: str | None = None, reporter: Reporter = SILENT
 ) -> Restored:
     """Return `model`, or a copy that older weights changed, with the checkpoint's weights; raises TgrError as above."""
-    own = Own(model)
+    own = _own(model)
     chosen = choosing.choose(checkpoint, fits(checkpoint, own), key, reporter)
     return _restored(model, own, checkpoint, chosen, reporter)
 
@@ -84,10 +85,23 @@ def _matrix(checkpoint: Checkpoint) -> Tensor | None:
     return None
 
 
-def _check(checkpoint: Checkpoint, num_classes: int, classes: tuple[str, ...], dataset: str) -> None:
-    if num_classes != len(classes):
+def _own(model: nn.Module) -> Own:
+    own = Own(model)
+    if own.others:
         raise TgrError(
-            f'{checkpoint.what} has {num_classes:,} classes, the data set "{dataset}" has {len(classes):,}; '
+            f"the model keeps state that is no tensor ({own.others[0]}{_more(own.others)}; quantised layers do), which "
+            "no checkpoint fills; let the model's function load its weights, and leave out --checkpoint"
+        )
+    return own
+
+
+def _check(
+    checkpoint: Checkpoint, num_classes: int, classes: tuple[str, ...], dataset: str, head: tuple[str, ...] = ()
+) -> None:
+    if num_classes != len(classes):
+        where = f" (its {' and '.join(head[:SHOWN])})" if head else ""
+        raise TgrError(
+            f'{checkpoint.what} has {num_classes:,} classes{where}, the data set "{dataset}" has {len(classes):,}; '
             "name the data set it was trained for"
         )
 
@@ -102,8 +116,9 @@ def _outputs(own: Own, chosen: Fit, expected: int) -> int:
 
 def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> Restored:
     if chosen.whole:
+        _refuse_torn(checkpoint, own, chosen)
         weights.load(model, chosen.state)
-        _tell(checkpoint, chosen, reporter)
+        _tell(checkpoint, own, chosen, reporter)
         return Restored(model, chosen.key)
     by_holder: Counter[tuple[str, ...]] = Counter(entry.holder for entry in checkpoint.entries)
     for prefix in dict.fromkeys([chosen.prefix, *(holder for holder, _ in by_holder.most_common(RENAMED))]):
@@ -115,6 +130,18 @@ def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, r
             )
             return older
     raise TgrError(_complaint(checkpoint, own, chosen))
+
+
+def _refuse_torn(checkpoint: Checkpoint, own: Own, chosen: Fit) -> None:
+    """Raise TgrError where the file has different values for what is one tensor in the model: one would be lost."""
+    for name, twins in own.tied.items():
+        for twin in twins:
+            both = [chosen.entries[of].tensor for of in (name, twin) if of in chosen.entries]
+            if len(both) == 2 and not torch.equal(both[0], both[1]):
+                raise TgrError(
+                    f"{checkpoint.what} has different values for {name} and {twin}, which are one tensor in the model; "
+                    "check --model"
+                )
 
 
 def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Restored | None:
@@ -174,15 +201,19 @@ def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
     found = (
         f"; of the model's {len(own.tensors):,} tensors it names {len(nearest.entries):,}" if nearest.missing else ""
     )
+    if not nearest.entries:
+        found += f" (the file's are as {', '.join(entry.name for entry in checkpoint.entries[:SHOWN])})"
     return f"{what} does not fit the model: it {'; it '.join(complaints)}{found}; check --model"
 
 
-def _tell(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> None:
-    """Say which part of a file was taken, where it is not the whole file under the model's own names."""
+def _tell(checkpoint: Checkpoint, own: Own, chosen: Fit, reporter: Reporter) -> None:
+    """Say what of a file was taken, where it is not the whole file as it is under the model's own names."""
     taken = {id(entry) for entry in chosen.entries.values()}
     aside = [entry for entry in checkpoint.entries if id(entry) not in taken]
     wrapped = [e for name, e in chosen.entries.items() if e.name != name]
-    if not aside and not wrapped:
+    kinds = sorted({(_kind(e.tensor), _kind(own.tensors[name])) for name, e in chosen.entries.items()})
+    converted = [f"{theirs} to {mine}" for theirs, mine in kinds if theirs != mine]
+    if not (aside or wrapped or converted):
         return
     parts = [f"{len(taken):,} tensors are the model's"]
     if wrapped:
@@ -191,7 +222,13 @@ def _tell(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> None:
     if aside:
         first = ", ".join(entry.name for entry in aside[:SHOWN])
         parts.append(f"{len(aside):,} others are left aside ({first}{', …' if len(aside) > SHOWN else ''})")
+    if converted:
+        parts.append(f"converted from {' and '.join(converted)}")
     reporter.note(f"{checkpoint.what}: {', '.join(parts)}")
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _more(names: tuple[str, ...]) -> str:

@@ -3,16 +3,21 @@
     python benchmarks/model_coverage.py [--only NAME ...] [--out table.md]
 
 Each model's sites are listed, and 8 faults a site injected into it, of which 8 run again through the oracle. Printed is
-a table of model, sites, seconds (starting tgr included), and what came of it: "yes", or the sentence it ended with.
+a table of model, sites, seconds, and what came of it: "yes", or the sentence it ended with. Models that the file of
+`--out` holds already are not tried again, so a run that was stopped goes on.
 """
 
 import argparse
 import json
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import patch
 
 TORCHVISION = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3"),
@@ -21,6 +26,7 @@ TORCHVISION = (
 )
 SIDE = {"inception_v3": 299}
 FIXED = ("maxvit_t", "swin_t", "swin_v2_t", "vit_b_32")  # torchvision's that take 224 × 224 only
+HEAD = ["| model | sites | seconds | verified |", "|---|---|---|---|"]
 
 
 def names() -> list[str]:
@@ -40,48 +46,72 @@ def side(name: str) -> int:
     return SIDE.get(bare, 224 if bare in FIXED else 96)
 
 
-def ran(*arguments: str, seconds: int) -> tuple[int, str, str]:
+def ran(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, stdout and last line of stderr of tgr with these arguments."""
-    command = [sys.executable, "-m", "tgr_cli", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return 1, "", f"no end within {seconds} s"
-    return done.returncode, done.stdout, (done.stderr.strip().splitlines() or [""])[-1]
+    from tgr_cli.app import main
+
+    out, err, code = StringIO(), StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", ["tgr", *arguments]):
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        except Exception as error:  # tgr has no sentence for it: the table tells the traceback's last line
+            return 1, "", f"{type(error).__name__}: {error}"
+    return code, out.getvalue(), (err.getvalue().strip().splitlines() or [""])[-1]
 
 
-def tried(name: str, seconds: int) -> tuple[int | str, float, str]:
-    """Return the number of sites of a model, the seconds that it took, and what came of it."""
-    start, size = time.perf_counter(), str(side(name))
-    with tempfile.TemporaryDirectory() as folder:
-        listing = ("sites", "--model", name, "--num-classes", "10", "--crop", size, "--json")
-        code, out, last = ran(*listing, seconds=seconds)
-        sites: int | str = len(json.loads(out)) if code == 0 else "-"
-        if code == 0:
+def trial(name: str, to: Connection) -> None:
+    """Send the number of sites of a model, and what came of injecting into it."""
+    size = str(side(name))
+    code, out, last = ran("sites", "--model", name, "--num-classes", "10", "--crop", size, "--json")
+    sites: int | str = len(json.loads(out)) if code == 0 else "-"
+    if code == 0:
+        with tempfile.TemporaryDirectory() as folder:
             code, out, last = ran(
                 *("inject", "--model", name, "--weights", "none", "--dataset", "digits", "--resize", size, "--crop"),
                 *(size, "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--images", "4", "--label", "golden"),
-                *("--limit", "none", "--injections", "8", "--verify", "8", "--sampling", "uniform"),
-                *("--workdir", folder),
-                seconds=seconds,
+                *("--limit", "none", "--injections", "8", "--verify", "8", "--sampling", "uniform", "--batch-size"),
+                *("4", "--workdir", folder),
             )
-    return sites, time.perf_counter() - start, "yes" if code == 0 else last.replace("|", "/")
+    to.send((sites, "yes" if code == 0 else last.replace("|", "/")))
+
+
+def tried(name: str, seconds: int) -> str:
+    """Return a model's line of the table, tried in a process of its own that may take so many seconds."""
+    start, context = time.perf_counter(), multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=trial, args=(name, sender))
+    process.start()
+    sender.close()
+    try:
+        sites, verified = receiver.recv() if receiver.poll(seconds) else ("-", f"no end within {seconds} s")
+    except EOFError:
+        sites, verified = "-", "the process died"
+    process.kill()
+    process.join()
+    return f"| {name} | {sites} | {time.perf_counter() - start:.1f} | {verified} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="models to try, as timm:test_vit; default all")
-    parser.add_argument("--seconds", type=int, default=1200, help="at most so long a command")
-    parser.add_argument("--out", type=Path, help="write the table there too")
+    parser.add_argument("--seconds", type=int, default=1200, help="at most so long a model")
+    parser.add_argument("--out", type=Path, help="write the table there too, as it grows")
     options = parser.parse_args()
-    lines = ["| model | sites | seconds | verified |", "|---|---|---|---|"]
+    multiprocessing.set_forkserver_preload(["timm", "torchvision", "tgr_cli.app"])
+    lines = options.out.read_text().splitlines() if options.out is not None and options.out.exists() else HEAD
     print(*lines, sep="\n", flush=True)
+    known = {line.split("|")[1].strip() for line in lines}
     for name in options.only or names():
-        sites, seconds, verified = tried(name, options.seconds)
-        lines.append(f"| {name} | {sites} | {seconds:.1f} | {verified} |")
+        if name in known:
+            continue
+        lines = [*lines, tried(name, options.seconds)]
         print(lines[-1], flush=True)
-    if options.out is not None:
-        options.out.write_text("\n".join(lines) + "\n")
+        if options.out is not None:
+            options.out.write_text("\n".join(lines) + "\n")
+    if any(not line.endswith(" yes |") for line in lines[len(HEAD) :]):
+        sys.exit("some models were not taken")
 
 
 if __name__ == "__main__":

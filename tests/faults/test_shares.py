@@ -15,7 +15,20 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import Judged, agree, judge
 
-from .tokened import TOKENED, Expanded, ImagesInside, Joined, Patches, Shared, Spikes, TokensFirst, Windows, tokened
+from .tokened import (
+    TOKENED,
+    Expanded,
+    ImagesInside,
+    Joined,
+    Patches,
+    Recurrent,
+    Shared,
+    Spikes,
+    StatesFirst,
+    TokensFirst,
+    Windows,
+    tokened,
+)
 
 NONE = RangeLimit("none", {})
 IMAGES = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -48,6 +61,8 @@ LAYERS = {
     ImagesInside: Site("layer", "linear", (2, 6), 2 * 36),
     Spikes: Site("layer", "linear", (4, 6), 4 * 36),
     Shared: Site("layer", "linear", (1, 1, 6), 36, per_image=False),
+    Recurrent: Site("layer", "linear", (6,), 36),
+    StatesFirst: Site("layer", "linear", (3, 6), 3 * 36),
 }
 
 
@@ -56,8 +71,9 @@ def test_each_image_has_its_own_row_or_all_share_one(kind: type[Patches]) -> Non
     assert LAYERS[kind] in captured(kind, 2)[1].sites
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("kind", [Expanded, TokensFirst, ImagesInside])
+@pytest.mark.parametrize(
+    ("kind", "batch_size"), [(Expanded, 1), (Expanded, 3), (TokensFirst, 1), (ImagesInside, 3), (Recurrent, 1)]
+)
 def test_faults_come_out_the_same_however_many_images_run_together(kind: type[Patches], batch_size: int) -> None:
     expected = outcomes(Full(*captured(kind, 2), NONE))
     model, network = captured(kind, batch_size)
@@ -70,7 +86,7 @@ def test_faults_come_out_the_same_however_many_images_run_together(kind: type[Pa
                 assert agree(*found, *right), (engine.name, site.name, fault, found, right)
 
 
-@pytest.mark.parametrize("kind", [Expanded, TokensFirst, Windows, ImagesInside, Spikes])
+@pytest.mark.parametrize("kind", [Expanded, TokensFirst, Windows, ImagesInside, Spikes, StatesFirst])
 def test_a_strike_on_one_images_token_moves_its_logits_and_no_others(kind: type[Patches]) -> None:
     _, network = captured(kind, 2)
 

@@ -44,13 +44,12 @@ class TokensFirst(Patches):
     def __init__(self) -> None:
         super().__init__()
         self.queries = nn.Embedding(2, 6)
-        self.own, self.cross = nn.MultiheadAttention(6, 2), nn.MultiheadAttention(6, 2)
+        self.own = nn.MultiheadAttention(6, 2)
 
     def read(self, x_BTE: Tensor) -> Tensor:
-        x_TBE = x_BTE.transpose(0, 1)
-        query_QBE = self.queries.weight.unsqueeze(1).repeat(1, x_TBE.shape[1], 1)
-        query_QBE = query_QBE + self.own(query_QBE, query_QBE, query_QBE)[0]
-        return self.layer(self.cross(query_QBE, x_TBE, x_TBE)[0].mean(dim=0))
+        query_QBE = self.queries.weight.unsqueeze(1).repeat(1, len(x_BTE), 1)
+        query_QBE = self.layer(query_QBE + self.own(query_QBE, query_QBE, query_QBE)[0])
+        return attended(query_QBE.transpose(0, 1), x_BTE).mean(dim=1)
 
 
 class Windows(Patches):
@@ -89,7 +88,30 @@ class Shared(Patches):
         return attended(self.layer(self.token), x_BTE)[:, 0]
 
 
-TOKENED = (Expanded, Joined, TokensFirst, Windows, ImagesInside, Spikes, Shared)
+class Recurrent(Patches):
+    """An LSTM reads the tokens; its first state is zeros for each image, which no image moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 6, batch_first=True, bidirectional=True)
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        return self.layer(self.lstm(x_BTE)[0][:, -1, :6])
+
+
+class StatesFirst(Patches):
+    """A GRU runs over learned tokens only, images second; its output is read together with the images' tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.steps = nn.GRU(6, 6), nn.Parameter(torch.randn(3, 1, 6))
+
+    def read(self, x_BTE: Tensor) -> Tensor:
+        state_TBE = self.layer(self.gru(self.steps.expand(-1, len(x_BTE), -1))[0])
+        return attended(state_TBE.transpose(0, 1), x_BTE)[:, -1]
+
+
+TOKENED = (Expanded, Joined, TokensFirst, Windows, ImagesInside, Spikes, Shared, Recurrent, StatesFirst)
 
 
 def tokened(kind: type[Patches]) -> nn.Module:

@@ -295,7 +295,7 @@ VULNERABILITY = Schema(
     (
         Column("site", TEXT, "", "Name of the site."),
         Column("op", TEXT, "", "conv, linear or matmul; of a tensor: weight, bias or buffer."),
-        Column("per_image", FLAG, "", "False where the output does not depend on the image (a bias table's network)."),
+        Column("per_image", FLAG, "", "False where all images share one output (a bias table's network)."),
         Column("neurons", INTEGER, "elements", "Elements of the output for one image, or of the tensor."),
         Column("macs", INTEGER, "multiply-accumulates", "Work of the site for one image."),
         Column("faults", INTEGER, "faults", "Faults injected at the site."),
@@ -453,7 +453,7 @@ COMPARISON = Schema(
         *_factor("last_layer_by_neurons", "mean dLoss, a text-guided model's last two sites by neurons", NO_MEAN),
         *_factor("last_layer_by_macs", "mean dLoss, a text-guided model's last two sites by MACs", NO_MEAN),
         *_factor("overall", "mean over sites of mean dLoss", NO_MEAN),
-        *_factor("overall_per_image", "the same without sites whose output does not depend on the image", NO_MEAN),
+        *_factor("overall_per_image", "the same without sites whose output all images share", NO_MEAN),
         *_factor("overall_by_macs", "sum over sites of MACs × mean dLoss (V_CNN across networks, ISSRE 2021)", NO_MEAN),
         *_factor("median_last_layer", "median dLoss, last site", NO_FACTOR),
         *_factor("median_overall", "mean over sites of median dLoss", NO_FACTOR),

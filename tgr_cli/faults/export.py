@@ -4,6 +4,7 @@ Suffixes: B batch, C channels, H W height and width.
 """
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
@@ -36,6 +37,18 @@ def without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what torch says of its own tracing.
+
+    That is the whole graph where it fails, which raises as well, and warnings to authors of models, such as that a
+    recurrent layer sets attributes. Where warnings are errors these would fail the capture of a sound model.
+    """
+    with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> ExportedProgram:
     """Return `model` as a functional graph for a batch of the shape of `example`.
 
@@ -47,8 +60,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
         fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
         table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
     try:
-        # What torch prints of a failure, the whole graph, is kept back: it raises as well.
-        with without_fast_path(), torch.no_grad(), redirect_stderr(io.StringIO()), sdpa_kernel(SDPBackend.MATH):
+        with without_fast_path(), torch.no_grad(), _quiet(), sdpa_kernel(SDPBackend.MATH):
             program = torch.export.export(model, (example,)).run_decompositions(table)
     except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
         words = " ".join(str(error).split())[:200]

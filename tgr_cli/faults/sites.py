@@ -16,7 +16,7 @@ class Site:
     """One call of a multiply-accumulate operation as every image sees it, or one tensor of the model.
 
     Of a call, `shape` is one image's share of the output, without the batch, and `macs` are the multiply-accumulates
-    for one image. Where `per_image` is False, the output does not depend on the images and all of them share it. A
+    for one image. Where `per_image` is False, all images share one output: there is no row of it for each image. A
     tensor (`op` is one of TENSORS) has its own shape, and the work of the calls that read it.
     """
 

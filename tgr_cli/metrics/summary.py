@@ -91,7 +91,7 @@ class Network:
     """Figures of one network, each with its interval over all sites' faults, clustered across sites.
 
     `sdc_rate`, `failure_rate` (sdc or non_finite) and `mean_dloss` are means over sites; `mean_dloss_per_image` leaves
-    out sites whose output does not depend on the image. NaN where a site had no finite outcome (dLoss only).
+    out sites whose output all images share. NaN where a site had no finite outcome (dLoss only).
     `v_cnn_share` weights the sites' mean dLoss by their share of the network's multiply-accumulates, which compares
     parts of one network; `v_cnn` by the multiply-accumulates themselves, which compares networks (ISSRE 2021).
     """

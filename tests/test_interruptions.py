@@ -54,7 +54,7 @@ def test_what_the_machine_cannot_do_is_told_in_a_sentence(
         raise error
 
     monkeypatch.setattr(inject, "run", fails)
-    assert run("inject --model digits_cnn --dataset digits", monkeypatch) == 1
+    assert run("inject --model digits_cnn --dataset digits --weights none", monkeypatch) == 1
     err = capsys.readouterr().err
     assert err.startswith("tgr: ")
     assert err.count("\n") == 1
@@ -67,7 +67,7 @@ def test_mistakes_of_our_own_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(inject, "run", fails)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        run("inject --model digits_cnn --dataset digits", monkeypatch)
+        run("inject --model digits_cnn --dataset digits --weights none", monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,9 @@ def test_a_run_that_was_not_yet_moved_into_place_is_completed_by_the_next_traini
         (Path("new") / name).rename(whole / name)
     (Path("new") / "last.pt").rename(RUN / "checkpoint.pt")
     (Path("new") / "best.safetensors").replace(RUN / "best.safetensors")
-    with pytest.raises(TgrError, match=r"the checkpoint missing.pth does not exist"):
-        raise train("--checkpoint", "missing.pth").exception  # type: ignore[misc]
+    Path("broken.pth").write_bytes(b"no weights")
+    with pytest.raises(TgrError, match=r"broken.pth"):
+        raise train("--checkpoint", "broken.pth").exception  # type: ignore[misc]
     assert not whole.exists()
     assert not (RUN / "checkpoint.pt").exists()
     assert len(store.read(RUN / "training.parquet", TRAINING).table) == 2
@@ -164,22 +165,29 @@ def test_places_that_are_no_folder_for_a_run_are_refused() -> None:
     for out, words in (
         ("file", "file is no folder, and a run is written into one"),
         ("file/run", "file/run cannot be written"),
-        (os.fsdecode(b"caf\xe9"), "is no name in UTF-8"),
     ):
         with pytest.raises(TgrError, match=words):
             raise train("--epochs", 1, "--out", out).exception  # type: ignore[misc]
+    misnamed = train("--epochs", 1, "--out", os.fsdecode(b"caf\xe9"))
+    assert misnamed.exit_code == 2
+    assert "is no UTF-8; rename the file, or give another name" in " ".join(misnamed.output.replace("│", "").split())
     assert train("--epochs", 1, "--out", "twice").exit_code == 0
     assert train("--epochs", 1, "--out", "twice").exit_code == 0  # a run of its own is replaced
     with pytest.raises(TgrError, match=r"twice/best.safetensors is read"):
         raise train("--out", "twice", "--checkpoint", "twice/best.safetensors").exception  # type: ignore[misc]
 
 
-def test_trainings_that_are_killed_end_in_the_undisturbed_bytes() -> None:
+@pytest.mark.parametrize("over", [[], ["--over-older"]])
+def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over: list[str]) -> None:
     """A few of the moments; `python tests/training/kills.py 1 10 OPTIONS` tries all of them."""
     script = Path(__file__).with_name("kills.py")
     options = "--model digits_cnn --dataset digits --images 32 --epochs 1 --batch-size 32"
     done = subprocess.run(
-        [sys.executable, script, "12", "0", *options.split()], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, script, "16", "0", *over, *options.split()],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 did not end in the undisturbed bytes" in done.stdout

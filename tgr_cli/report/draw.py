@@ -21,7 +21,6 @@ from tgr_cli.report.theme import LIGHT, STAND_INS, Palette, settings, themed
 WIDTH = 360  # pixels: a phone's, and a third of a desk's
 LINE = 46  # characters of a legend that fit the width
 PNG_DPI = 216  # three times the 72 points that make an inch
-PNG_MARGIN = 0.1  # inches
 SUBDIVIDED: tuple[tuple[float, tuple[float, ...]], ...] = (  # ticks within a decade, by the decades shown
     (2.5, (1,)),
     (1.3, (1, 3)),
@@ -79,21 +78,14 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
                 loc="outside upper left",
                 ncols=len(labels) if short else 1,
                 columnspacing=1.2,
+                borderaxespad=0.4,  # or the picture's edge cuts off the upper parts of letters
             )
         if kind == "svg":
             FigureCanvasSVG(canvas).print_svg(written, metadata=NO_METADATA)  # savefig would draw twice
         else:
             if panel.title and len(labels) < 2:
                 canvas.suptitle(middle(panel.title, LINE), fontsize=11)
-            canvas.savefig(
-                written,
-                format="png",
-                dpi=PNG_DPI,
-                facecolor="white",
-                bbox_inches="tight",  # a legend above the axes is cut off at its upper edge otherwise
-                pad_inches=PNG_MARGIN,
-                metadata={"Software": "tgr"},
-            )
+            canvas.savefig(written, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": "tgr"})
     return written.getvalue()
 
 

@@ -343,6 +343,10 @@ class Network(nn.Sequential):
 
 def needs(width, num_classes):
     return net()
+
+def seeds_itself():
+    torch.manual_seed(5)
+    return net()
 """
 GREY = PreprocessingOptions(mean="0.5", std="0.5", resize=8, crop=8)
 
@@ -377,3 +381,11 @@ def test_weights_are_called_random_only_where_they_are() -> None:
     assert "a network in which 2.weight, 2.bias are random" in notes.said[0]
     with pytest.raises(TgrError, match="cannot be called without width; name a function that takes num_classes or"):
         loaded(model="returned:needs", options=GREY)
+
+
+@pytest.mark.usefixtures("returned")
+def test_a_function_that_seeds_torch_is_not_called_trained() -> None:
+    notes, before = Notes(), torch.get_rng_state()
+    loaded(model="returned:seeds_itself", options=GREY, reporter=notes)
+    assert "it seeds torch itself, so whether they are trained or random cannot be told" in notes.said[0]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,19 +1,23 @@
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import httpx
 import pytest
 import torch
 from huggingface_hub import constants
+from torchvision.models import get_model_weights
 
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
-from tgr_cli.models import weights, zoo
+from tgr_cli.models import from_torchvision, weights, zoo
 from tgr_cli.models.fetching import fetching, hugging_face
+from tgr_cli.models.from_torchvision import Torchvision
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -215,3 +219,32 @@ def test_fingerprints_are_equal_in_another_process() -> None:
     code = "from tgr_cli.models import zoo, weights; print(weights.fingerprint(zoo.build('digits_cnn', 10, seed=1)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == weights.fingerprint(zoo.build("digits_cnn", 10, seed=1))
+
+
+def test_features_without_a_classifier_are_refused() -> None:
+    with pytest.raises(TgrError, match=r"IMAGENET1K_FEATURES of vgg16 have no classifier; .*DEFAULT \(IMAGENET1K_V1\)"):
+        zoo.entry("torchvision:vgg16").offer("IMAGENET1K_FEATURES")
+
+
+@pytest.mark.parametrize("name", ["googlenet", "torchvision:inception_v3"])
+def test_published_files_are_told_by_their_digest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision shifts the input of these two for its own files alone."""
+    file = Path("any-name.pth")
+    file.write_bytes(b"published")
+    entry = zoo.entry(name)
+    assert isinstance(entry, Torchvision)
+    published = get_model_weights(entry.name).DEFAULT
+    model = SimpleNamespace(transform_input=False)
+    notes: list[str] = []
+    reporter = SimpleNamespace(note=notes.append)
+    entry.as_published(file, model, reporter)  # type: ignore[arg-type]
+    assert not model.transform_input
+    assert "does not say whether" in notes.pop()
+    monkeypatch.setattr(from_torchvision, "sha256_file", lambda _: re.search("-([0-9a-f]{8})", published.url)[1] * 8)  # type: ignore[index]
+    prepared = entry.as_published(file, model, reporter)  # type: ignore[arg-type]
+    assert model.transform_input
+    assert f"any-name.pth is torchvision's {published.name}" in notes.pop()
+    assert prepared.crop == published.transforms().crop_size[0]
+    guided = SimpleNamespace(backbone=SimpleNamespace(transform_input=False))
+    entry.as_published(file, guided, reporter)  # type: ignore[arg-type]
+    assert guided.backbone.transform_input

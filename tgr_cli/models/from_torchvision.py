@@ -77,6 +77,11 @@ class Torchvision(Entry):
                 f'torchvision has no weights "{tag}" for {self.name}; it has {", ".join(tags)}, or take --weights none'
             )
         weights = offered.DEFAULT if tag == "DEFAULT" else offered[tag]
+        if weights.meta["categories"] is None:  # VGG-16's for detectors: its last layers are NaN
+            raise TgrError(
+                f"torchvision's weights {weights.name} of {self.name} have no classifier; take --weights DEFAULT "
+                f"({offered.DEFAULT.name})"
+            )
         return Pretrained(
             tag=weights.name, num_classes=len(weights.meta["categories"]), preprocessing=_preprocessing(weights)
         )

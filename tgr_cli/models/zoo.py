@@ -66,7 +66,7 @@ def build(name: str, num_classes: int, *, seed: int = 0) -> nn.Module:
 
     Raises TgrError for an unknown name.
     """
-    with _seeded(seed):
+    with seeded(seed):
         return entry(name).build(num_classes)
 
 
@@ -82,12 +82,13 @@ def pretrained(name: str, tag: str) -> tuple[nn.Module, Preprocessing]:
     """
     known = entry(name)
     offered = known.offer(tag)
-    with _seeded(0):
+    with seeded(0):
         return known.fetch(offered), offered.preprocessing
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's CPU generator, and put it back as it was."""
     # torch.manual_seed would also move the generators of every accelerator.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

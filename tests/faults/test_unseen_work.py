@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.ao import quantization
 
+from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
 from tgr_cli.faults.unseen_work import UnseenWork, unseen_work
 
@@ -92,3 +94,42 @@ def test_ordinary_networks_have_none() -> None:
     found = work(grouped)
     assert found.sentence("conv,linear") is None
     assert found.macs == 36 * 6 * 9 + 36 * 6 * 4 * 4 + 196 * 10
+
+
+def _static(*layers: nn.Module) -> nn.Module:
+    """Return the layers quantised with 8 bits, between a stub that quantises and one that goes back."""
+    stubbed = nn.Sequential(quantization.QuantStub(), *layers, quantization.DeQuantStub()).eval()
+    for part in stubbed:
+        part.qconfig = quantization.get_default_qconfig("qnnpack")  # type: ignore[assignment]
+    prepared = quantization.prepare(stubbed)
+    prepared(torch.rand(2, 3, SIDE, SIDE))
+    return quantization.convert(prepared)
+
+
+def hooked_work(model: nn.Module) -> UnseenWork:
+    """Return the work that torch.export cannot trace, as of packed weights; trying it would take seconds."""
+    shape = (3, SIDE, SIDE)
+    return unseen_work(model, shape, hooked.HookedNetwork(model.eval(), shape).sites)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_quantised_layers_are_unseen_and_told_by_their_share() -> None:
+    head = nn.Sequential(nn.Flatten(), nn.Linear(4 * 6 * 6, 10)).eval()
+    conv = 4 * 6 * 6 * 3 * 9
+    linear = 4 * 6 * 6 * 10
+    with_engine = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "qnnpack"
+    try:
+        body = hooked_work(nn.Sequential(_static(nn.Conv2d(3, 4, 3)), head))
+        assert body.places == (("Conv2d 0.1", conv),)
+        assert (body.macs, body.uncounted) == (conv + linear, ())
+        up = hooked_work(nn.Sequential(_static(nn.ConvTranspose2d(3, 2, 3)), nn.Flatten(), nn.Linear(2 * 10 * 10, 10)))
+        assert up.places == (("ConvTranspose2d 0.1", 3 * SIDE * SIDE * 2 * 9),)
+        dynamic = quantization.quantize_dynamic(nn.Sequential(nn.Conv2d(3, 4, 3), head).eval(), {nn.Linear})
+        assert hooked_work(dynamic).places == (("Linear 1.1", linear),)
+        rnn = quantization.quantize_dynamic(Recurrent(nn.LSTM).eval(), {nn.LSTM})
+        assert any("lstm" in name for name in hooked_work(rnn).uncounted)
+        with pytest.raises(TgrError, match=r"its quantised modules \(0, 1, 4, …\): .*before it was quantised"):
+            hooked_work(_static(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 10)))
+    finally:
+        torch.backends.quantized.engine = with_engine

@@ -24,7 +24,9 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
 LAYERS = (_ConvNd, nn.Linear)
+QUANTISED = "torch.ao.nn."  # modules of eager quantisation, static and dynamic
 EXAMPLES = 2
+SHOWN = 3
 Seen = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # path, number of the call, module, input, output
 
 
@@ -107,7 +109,7 @@ class HookedNetwork(AnyNetwork):
         if not self.sites:
             raise TgrError(
                 f"the model has no convolution or linear module among the targets {', '.join(targets)}, and "
-                "torch.export cannot trace it; choose others"
+                f"torch.export cannot trace it; {_advice(model)}"
             )
         self.facts = {"hooked_modules": len({path for path, _ in self._sites}), "unseen": "functional calls"}
         buffers = dict(model.named_buffers())
@@ -275,3 +277,14 @@ def _site(call: _Call, *, several: bool) -> Site:
     if doubled and shape[doubled[0]] == 1:
         del shape[doubled[0]]
     return Site(name, call.op, tuple(shape), call.macs, per_image=bool(doubled))
+
+
+def _advice(model: nn.Module) -> str:
+    """Return what to do about a model without a layer to strike."""
+    quantised = [path for path, part in model.named_modules() if type(part).__module__.startswith(QUANTISED)]
+    if not quantised:
+        return "choose others"
+    return (
+        f"no fault strikes its quantised modules ({', '.join(quantised[:SHOWN])}{', …' if quantised[SHOWN:] else ''}): "
+        'strike the network from before it was quantised, "tgr evaluate" measures this one'
+    )

@@ -32,6 +32,9 @@ OTHER_WORK = (
     "_linalg_",
     "linalg_lu",
     "linalg_qr",
+    "quantized_lstm",
+    "quantized_gru",
+    "quantized_rnn",
 )  # no multiply-accumulates to count
 
 
@@ -176,8 +179,12 @@ class _Counting(TorchDispatchMode):
             self._add(flop_registry[packet](*args, **kwargs, out_val=out) // 2)
         elif packet in MATRIX_VECTOR:
             self._add(args[MATRIX_VECTOR[packet]].numel())
-        elif func.namespace == "quantized" and "linear" in packet.__name__ and isinstance(args[0], Tensor):
+        elif func.namespace == "quantized" and isinstance(out, Tensor) and "linear" in packet.__name__:
             self._add(out.numel() * args[0].shape[-1])
+        elif func.namespace == "quantized" and isinstance(out, Tensor) and "conv" in packet.__name__:
+            weight = args[1].unpack()[0]
+            steps = args[0] if "transpose" in packet.__name__ else out  # each meets the weights of one channel
+            self._add(steps.numel() * weight[0].numel())
         elif func.namespace not in OWN_NAMESPACES or packet.__name__.startswith(OTHER_WORK):
             self.uncounted.add(f"{func.namespace}::{packet.__name__}")
         return out

@@ -150,6 +150,17 @@ class OneByOne(nn.Module):
         return self.head(x_BCHW.flatten(1)) + torch.stack(rows)
 
 
+class Looping(nn.Module):
+    """A layer on a learned token, run again for each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.token = nn.Linear(64, 3), nn.Parameter(torch.randn(1, 64))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return torch.cat([self.head(self.token) + x_1CHW.flatten()[:3] for x_1CHW in x_BCHW])
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "words"),
     [
@@ -159,6 +170,7 @@ class OneByOne(nn.Module):
             TgrError,
             r'the output of site "second" is torch.float64 and the model torch.float32, and faults are ',
         ),
+        (Looping, ExportError, r"the operations of the model change with the number of images in a batch"),
         (OneByOne, ExportError, r"the operations of the model change with the number of images in a batch"),
     ],
 )

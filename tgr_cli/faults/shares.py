@@ -8,6 +8,7 @@ Suffixes: B batch, C channels, H W height and width.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +79,10 @@ def find_shares(
         axes = _axes(two, counterpart, 2, 1)
         return _experiment(two, example(2), wanted=wanted_two, axes=axes).moved(counterpart, program)
     found = _experiment(program, example(batch_size))
-    told = {*found.outers, *found.mixed}
-    if all(node in told or not _may_hold_batch(node, found.dependent, batch_size) for node in wanted):
+    left = set(wanted) - found.outers.keys() - found.mixed
+    if not _once_an_image(left, batch_size) and not any(
+        _may_hold_batch(node, found.dependent, batch_size) for node in left
+    ):
         return found
     larger = _counterparts(program, export(batch_size + 1))
     axes = _axes(program, larger, batch_size, batch_size + 1)
@@ -129,6 +132,14 @@ def _may_hold_batch(node: Node, dependent: Collection[Node], batch_size: int) ->
             return True
         open_nodes.extend(reads)
     return False
+
+
+def _once_an_image(nodes: Collection[Node], batch_size: int) -> bool:
+    """Return whether the code may loop over its images: an operation runs as often, with the same parameters."""
+    runs = Counter(
+        (node.target, *(source for source in node.all_input_nodes if source.op == "placeholder")) for node in nodes
+    )
+    return any(count % batch_size == 0 for count in runs.values())
 
 
 def _counterparts(program: ExportedProgram, other: ExportedProgram) -> dict[Node, Node]:

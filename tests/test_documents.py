@@ -69,7 +69,7 @@ def test_what_is_no_file_is_called_what_it_is(tmp_path: Path) -> None:
 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("nowhere")
-    for name, words in (("pipe", "is a named pipe"), ("link", "is a link to nothing"), ("x", "does not exist")):
+    for name, words in (("pipe", "is a named pipe"), ("link", "is a link that leads nowhere"), ("x", "does not exist")):
         with pytest.raises(TgrError, match=f"{name} {words}; name another"):
             documents.read_json(tmp_path / name, "name another")
     with pytest.raises(TgrError, match="is a folder"):

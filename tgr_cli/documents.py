@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 
 DEEPEST = 64  # levels of nesting; what tgr reads has about five
 LARGEST = 256 * 2**20  # bytes
@@ -92,7 +92,7 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises MalformedError where it is none, too large, or cannot be read."""
     try:
         if not path.is_file():
-            raise MalformedError(what_it_is(path))
+            raise MalformedError(found_at(path))
         if path.stat().st_size > LARGEST:
             raise MalformedError(f"is larger than {LARGEST >> 20} MiB, which no such file is")
         return path.read_bytes()
@@ -114,20 +114,6 @@ def read_toml(path: Path, then: str) -> dict[str, Any]:
         return parse_toml(read_bytes(path))
     except MalformedError as error:
         raise TgrError(f"{path} {error}; {then}") from error
-
-
-def what_it_is(path: Path) -> str:
-    """Return what a path is that is no regular file, as the rest of a sentence: "is a folder"."""
-    for holds, kind in (
-        (path.is_dir, "folder"),
-        (path.is_fifo, "named pipe"),
-        (path.is_socket, "socket"),
-        (path.is_char_device, "device"),
-        (path.is_block_device, "device"),
-    ):
-        if holds():
-            return f"is a {kind}"
-    return "is a link to nothing" if path.is_symlink() else "does not exist"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def one_of(value: str, option: str, known: Iterable[str]) -> None:
+def one_of(option: str, value: str, known: Iterable[str]) -> None:
     """Raise TgrError where the value of an option is none of the `known` ones."""
     names = list(known)
     if value not in names:

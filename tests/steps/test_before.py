@@ -136,8 +136,8 @@ def test_a_run_of_another_folder_is_pointed_to() -> None:
     ("command", "words"),
     [
         ("inject --model vgg16bn", 'there is no model "vgg16bn"; .* Did you mean "vgg16_bn"?'),
-        ("train --model lenet5 --head basline", '--head "basline" is unknown; .* Did you mean "baseline"?'),
-        ("train --model lenet5 --recipe cfar", '--recipe "cfar" is unknown; .* Did you mean "cifar"?'),
+        ("train --model lenet5 --head basline", '--head is "basline"; .* Did you mean "baseline"?'),
+        ("train --model lenet5 --recipe cfar", '--recipe is "cfar"; .* Did you mean "cifar"?'),
         ("evaluate --model resnet18 --dataset cifr10", 'there is no data set "cifr10"; .* Did you mean "cifar10"?'),
     ],
 )

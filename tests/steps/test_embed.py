@@ -167,7 +167,7 @@ def test_descriptions_must_exist_and_be_of_these_classes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"init": "descriptors"}, '--init "descriptors" is none of random, template, descriptions'),
+        ({"init": "descriptors"}, '--init is "descriptors"; use one of random, template, descriptions'),
         ({"encoder": "openclap"}, 'Did you mean "openclip"?'),
         ({"embedding_dim": 0, "encoder": "tfidf"}, "--embedding-dim is 0, where 1 or more is expected"),
         ({"embedding_dim": 64}, "--embedding-dim has no use here: it is for --encoder tfidf and --init random"),
@@ -177,7 +177,7 @@ def test_descriptions_must_exist_and_be_of_these_classes(tmp_path: Path) -> None
         ({"encoder": "tfidf", "clip_model": "ViT-B-32"}, "--encoder tfidf is no CLIP model"),
         ({"init": "template", "descriptions": Path("d.parquet")}, "--descriptions has no use here"),
         ({"clip_model": "hf-hub:a/b", "clip_pretrained": "x"}, "--clip-pretrained has no use here: hf-hub:a/b brings"),
-        ({"precision": "fp8"}, '--precision "fp8" is none of fp32, fp16, bf16'),
+        ({"precision": "fp8"}, '--precision is "fp8"; use one of fp32, fp16, bf16'),
         ({"precision": "fp16", "encoder": "tfidf"}, "--precision has no use here: --encoder tfidf is no CLIP model"),
         ({"keep_all": True, "init": "random"}, "--keep-all has no use here: --init random needs no text"),
         ({"row_names": "imagenet"}, "--row-names has no use here: it picks rows of the matrix that --from-file names"),

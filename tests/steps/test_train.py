@@ -179,11 +179,11 @@ def _config(**values: object) -> step.Config:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--head", "txt"), '--head "txt" is unknown; it must be one of baseline, cosine, text. Did you mean "text"?'),
-        (("--augment", "all"), '--augment "all" is unknown; it must be one of none, flip, crop, imagenet, trivial.'),
+        (("--head", "txt"), '--head is "txt"; use one of baseline, cosine, text. Did you mean "text"?'),
+        (("--augment", "all"), '--augment is "all"; use one of none, flip, crop, imagenet, trivial.'),
         (
             ("--head", "text", "--init", "random"),
-            '--init "random" is unknown; it must be one of template, descriptions',
+            '--init is "random"; use one of template, descriptions',
         ),
         (("--init", "template"), '--init template has no meaning for --head baseline; use "--head text"'),
         (("--head", "text", "--embedding-dim", 8), "--embedding-dim has no meaning for --head text"),

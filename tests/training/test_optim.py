@@ -59,7 +59,7 @@ def test_decay_leaves_the_logit_scale_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "sdg"}, '--optimizer "sdg" is unknown; it must be one of sgd, adamw. Did you mean "sgd"?'),
+        ({"optimizer": "sdg"}, '--optimizer is "sdg"; use one of sgd, adamw. Did you mean "sgd"?'),
         ({"schedule": "cosin"}, 'of step, cosine, constant. Did you mean "cosine"?'),
         ({"lr": 0.0}, "--lr is 0; it must be above 0"),
         ({"lr": math.nan}, "--lr is nan; it must be above 0"),

@@ -108,7 +108,7 @@ def test_a_recipes_mixed_precision_is_for_cuda_and_this_is_said() -> None:
 
 
 def test_unknown_names_end_in_a_sentence() -> None:
-    with pytest.raises(TgrError, match=r'--recipe "resnets" is unknown; it must be one of auto, none, .*mean "resnet"'):
+    with pytest.raises(TgrError, match=r'--recipe is "resnets"; use one of auto, none, .*mean "resnet"'):
         recipes.resolve("resnets", "resnet18", "imagenet", {})
     with pytest.raises(TgrError, match=r"no recipe is known for googlenet on imagenet; name one with --recipe \(alex"):
         recipes.resolve("auto", "googlenet", "imagenet", {})

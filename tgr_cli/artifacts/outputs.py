@@ -4,7 +4,6 @@ Everything is checked before a command works, so that neither a file nor an hour
 """
 
 import errno
-import json
 import os
 import stat
 import tempfile
@@ -17,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tgr_cli import documents
 from tgr_cli.artifacts.provenance import PATH_PREFIXES
-from tgr_cli.documents import what_it_is
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 
 METADATA_KEY = b"tgr"
 ELSEWHERE = "write to another file with --out"
@@ -35,7 +34,7 @@ def prepare(path: Path, kind: str = "", *read: object) -> Path:
     """
     refuse_loss(path, kind, *read)
     _try_to_write(path)
-    if kind and kind != "weights":
+    if kind and kind != "answers":
         record = run_record(path)
         refuse_loss(record, "record", *read)
         _try_to_write(record)
@@ -52,7 +51,7 @@ def refuse_loss(path: Path, kind: str = "", *read: object) -> None:
     if stat.S_ISLNK(there.st_mode):
         raise TgrError(f"{path} is a symbolic link, which the output would replace; name the file itself with --out")
     if not stat.S_ISREG(there.st_mode):
-        raise TgrError(f"{path} {what_it_is(path)}, where a file is to be written; {ELSEWHERE}")
+        raise TgrError(f"{path} {found_at(path)}, where a file is to be written; {ELSEWHERE}")
     if any(_is(named, there) for given in read for named in named_files(given)):
         raise TgrError(f"{path} is read, and the output would take its place; {ELSEWHERE}")
     if not kind or there.st_size == 0 or _recognised(path, kind):
@@ -82,9 +81,8 @@ def artifact_kind(path: Path) -> str:
     """Return the kind that a Parquet file's footer claims, "" where it is no artifact of tgr."""
     try:
         written = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY, b"")
-        found = json.loads(written)
-        return str(found["kind"])
-    except (pa.ArrowException, OSError, ValueError, RecursionError, TypeError, KeyError):
+        return str(documents.parse_json(written)["kind"])
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError):
         return ""
 
 
@@ -154,9 +152,14 @@ def _recognised(path: Path, kind: str) -> bool:
 
 
 def _called(kind: str) -> str:
-    return {"page": "a report", "picture": "a picture", "record": "its run record", "weights": "a model"}.get(
-        kind, f'"{kind}"'
-    )
+    return {
+        "page": "a report",
+        "picture": "a picture",
+        "record": "its run record",
+        "card": "a model's card",
+        "weights": "a model",
+        "answers": "a language model's answers",
+    }.get(kind, f'"{kind}"')
 
 
 def _begins_with(*marks: bytes) -> Callable[[Path], bool]:
@@ -171,8 +174,8 @@ def _begins_with(*marks: bytes) -> Callable[[Path], bool]:
 def _is_json_with(*names: str) -> Callable[[Path], bool]:
     def found(path: Path) -> bool:
         try:
-            value = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
+            value = documents.parse_json(documents.read_bytes(path))
+        except documents.MalformedError:
             return False
         return isinstance(value, dict) and value.keys() >= set(names)
 
@@ -180,9 +183,9 @@ def _is_json_with(*names: str) -> Callable[[Path], bool]:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    return (
-        _is_json_with("head", "fingerprint")(path.with_name("model.json")) or path.with_name("checkpoint.pt").exists()
-    )
+    """Return whether a training has written beside `path`: weights themselves do not say who made them."""
+    state = path.with_name("checkpoint.pt").exists()
+    return state or OTHER_KINDS["card"](path.with_name("model.json"))
 
 
 # What tgr writes beside its artifacts, and how a file shows that it is one.
@@ -192,4 +195,5 @@ OTHER_KINDS: Mapping[str, Callable[[Path], Any]] = {
     "record": _is_json_with("artifact", "command", "host"),
     "card": _is_json_with("head", "fingerprint"),
     "weights": _is_of_a_run,
+    "answers": _begins_with(b'{"answer": {'),
 }

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from tgr_cli import documents
 from tgr_cli.artifacts import store
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 
 OWN = re.compile(r"lock|campaign\.json|(?:plan|pilot)\.parquet|[a-z]+-\d+-[0-9a-f]*.*\.parquet|\..*\.tmp")
 PART = re.compile(r"([a-z]+)-(\d+)-([0-9a-f]{64})\.parquet")  # stage, unit, SHA-256 of the file
@@ -109,9 +109,7 @@ class Parts:
         """Raise TgrError where the folder is no folder, or holds what tgr never puts there: it would be removed."""
         if not self.folder.is_dir():
             if self.folder.exists() or self.folder.is_symlink():
-                raise TgrError(
-                    f"{self.folder} {documents.what_it_is(self.folder)}, where a folder is to be made; move it"
-                )
+                raise TgrError(f"{self.folder} {found_at(self.folder)}, where a folder is to be made; move it")
             return
         for path in self.folder.iterdir():
             if not (OWN.fullmatch(path.name) and (path.is_file() or path.is_symlink())):

@@ -19,8 +19,7 @@ from tgr_cli.artifacts.outputs import run_record as run_record
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import KINDS, Schema
-from tgr_cli.documents import what_it_is
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 
 SEAL_KEY = b"tgr_sha256"  # of the metadata's text and the columns' names: pages have checksums, and the footer none
 WRITTEN: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # zstd alone lets most bit rot pass
@@ -104,7 +103,7 @@ def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:
     """
     if not path.is_file():
         hint = f'run "{made_by}" first' if made_by else "name a file that tgr wrote; they lie in --workdir (runs)"
-        raise TgrError(f"{path} {what_it_is(path)}; {hint}")
+        raise TgrError(f"{path} {found_at(path)}; {hint}")
     try:
         footer = pq.read_metadata(path)
         columns = footer.schema.to_arrow_schema().names

@@ -4,6 +4,7 @@ Typer reads a command's every option to build it; for all commands that takes lo
 """
 
 import inspect
+from functools import cache
 from typing import Any
 
 import typer
@@ -15,8 +16,9 @@ from tgr_cli.commands.parameters import Command, Group
 PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
 
 
+@cache
 def built(name: str) -> Any:
-    """Return the command of this name with all of its options."""
+    """Return the command of this name with all of its options; a process that runs several builds each once."""
     alone = typer.Typer(add_completion=False)
     alone.command(name, cls=Command, context_settings=PARSING.get(name))(COMMANDS[name])
     return typer.main.get_command(alone)

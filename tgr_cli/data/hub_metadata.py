@@ -1,10 +1,10 @@
 """Class names in the metadata of Parquet files: tgr's own list, and that of the Hugging Face hub's ClassLabel."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tgr_cli.documents import MalformedError, parse_json
 from tgr_cli.errors import TgrError
 from tgr_cli.naming import composed
 
@@ -33,13 +33,12 @@ def _of_hub(path: Path, content: bytes | None, label: str) -> tuple[str, ...] | 
     if content is None:
         return None
     try:
-        feature = _at(json.loads(content), "info", "features", label)
-    except (ValueError, RecursionError) as error:
-        raise TgrError(f'{path} has metadata "huggingface" that is no valid JSON; write the file again') from error
+        feature = _at(parse_json(content), "info", "features", label)
+    except MalformedError as error:
+        raise TgrError(f'{path} has metadata "huggingface" that {error}; write the file again') from error
     names = _at(feature, "names") or _at(feature, "class_label", "names")
     if isinstance(names, dict):  # as data set cards write it: {"0": "cat", "1": "dog"}
-        numbered = {int(key): name for key, name in names.items() if key.isascii() and key.isdigit()}
-        names = [numbered.get(label) for label in range(len(names))]
+        names = [names.get(str(label)) for label in range(len(names))]
     if names is None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

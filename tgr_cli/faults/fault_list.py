@@ -12,7 +12,7 @@ import numpy as np
 from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, did_you_mean, found_at
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 
@@ -25,8 +25,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     A `.csv` file needs these columns, `index` written as `3 1 2`; anything else must be an `injections` artifact.
     """
     if not path.is_file():
-        what = documents.what_it_is(path)
-        raise TgrError(f"{path} {what}; name a CSV file of faults or an injections artifact with --faults")
+        raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
         return store.read(path, INJECTIONS, columns=COLUMNS).table.to_pylist()
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults.choices import MODES, LimitMode
 
 
@@ -27,8 +27,7 @@ class RangeLimit:
     max_abs: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise TgrError(f'--limit is "{self.mode}"; use one of {", ".join(MODES)}')
+        one_of("--limit", self.mode, MODES)
 
     @classmethod
     def of_tensors(cls, mode: LimitMode, tensors: Mapping[str, Tensor]) -> "RangeLimit":

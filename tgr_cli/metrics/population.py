@@ -70,9 +70,9 @@ def of(rows: Sequence[Row], count_by: str = "neurons", targets: str | None = Non
 
 def check(count_by: str, targets: str | None) -> None:
     """Raise TgrError where either is none that there is."""
-    one_of(count_by, "--count-by", COUNT_BY)
+    one_of("--count-by", count_by, COUNT_BY)
     for name in operations(targets) if targets is not None else ():
-        one_of(name, "--targets", OPERATIONS)
+        one_of("--targets", name, OPERATIONS)
 
 
 def operations(targets: str) -> tuple[str, ...]:

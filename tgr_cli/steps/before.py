@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tgr_cli.artifacts.layout import INITS, Workspace
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models import names
 from tgr_cli.models.source import HEADS, ModelSource, trained_run
 from tgr_cli.reporting import Reporter
@@ -16,7 +16,6 @@ from tgr_cli.steps.campaign import Config as Campaign
 from tgr_cli.steps.needs import Missing
 from tgr_cli.training import recipes
 from tgr_cli.training.recipe import Overrides as Overrides
-from tgr_cli.training.recipe import one_of
 
 if TYPE_CHECKING:
     from tgr_cli.steps.embed import Config as Embed

@@ -16,7 +16,7 @@ from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import SALIENCY
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import bits
 from tgr_cli.faults.choices import MODES
 from tgr_cli.models import weights, zoo
@@ -58,9 +58,8 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        for value, name, known in ((self.limit, "--limit", MODES), (self.label, "--label", LABELS)):
-            if value not in known:
-                raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
+        one_of("--limit", self.limit, MODES)
+        one_of("--label", self.label, LABELS)
         if self.faults < 1:
             raise TgrError(f"--faults is {self.faults}; use at least 1")
         if (self.source is None) == (not self.runs):

@@ -8,7 +8,7 @@ from tgr_cli.artifacts import facts
 from tgr_cli.artifacts.provenance import normalised
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import choices
 from tgr_cli.faults.sampling import SCHEMES
 from tgr_cli.faults.sites import TARGETS
@@ -79,15 +79,11 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        for value, name, known in (
-            (self.limit, "--limit", choices.MODES),
-            (self.label, "--label", LABELS),
-            (self.engine, "--engine", choices.ENGINES),
-            (self.sampling, "--sampling", SCHEMES),
-            (self.target, "--target", TARGETS),
-        ):
-            if value not in known:
-                raise TgrError(f'{name} is "{value}"; use one of {", ".join(known)}.{did_you_mean(value, known)}')
+        one_of("--limit", self.limit, choices.MODES)
+        one_of("--label", self.label, LABELS)
+        one_of("--engine", self.engine, choices.ENGINES)
+        one_of("--sampling", self.sampling, SCHEMES)
+        one_of("--target", self.target, TARGETS)
         for name in ("injections", "max_injections", "pilot", "images_per_fault"):
             if getattr(self, name) < 1:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")

@@ -47,7 +47,7 @@ class _Aspect:
 def check(allowed: Sequence[str]) -> None:
     """Raise TgrError where one of the names is nothing that may be allowed to differ."""
     for name in allowed:
-        one_of(name, "--allow-different", MAY_DIFFER)
+        one_of("--allow-different", name, MAY_DIFFER)
 
 
 def differences(

@@ -10,7 +10,7 @@ from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import DESCRIPTIONS
 from tgr_cli.data.source import DataSource, class_names
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.naming import listed
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import prompts as prompt_files
@@ -42,10 +42,8 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.source is not None and self.source not in SOURCES:
-            raise TgrError(
-                f'--source "{self.source}" is none of {", ".join(SOURCES)}.{did_you_mean(self.source, SOURCES)}'
-            )
+        if self.source is not None:
+            one_of("--source", self.source, SOURCES)
         other = "--from-file" if self.from_file else f"--source {self.source}"
         if self.from_file and (self.source or self.prompts):
             raise TgrError("--from-file brings the descriptions itself; leave --source and --prompts out")
@@ -121,7 +119,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         described = tuple(sorted(generator.describe(classes, reporter)))
         return _write(config, source, classes, described, inputs, extra)
     path = store.prepare(_path(config), DESCRIPTIONS.kind, config)
-    model = LanguageModel(prompts, config.endpoint, answers_file(path))
+    model = LanguageModel(prompts, config.endpoint, store.prepare(answers_file(path), "answers", config))
     described = tuple(sorted(model.describe(classes, reporter)))
     questions = hashlib.sha256("\n".join(prompts.questions).encode()).hexdigest()
     extra |= {"llm": config.endpoint.model, "questions": questions, "instruction": INSTRUCTION}

@@ -12,7 +12,7 @@ from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_file, sh
 from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
 from tgr_cli.data import row_names
 from tgr_cli.data.source import DataSource, class_names
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import before
 from tgr_cli.text import clip_weights, digest
@@ -61,8 +61,8 @@ class Config:
             ("--encoder", self.encoder, ENCODERS),
             ("--precision", self.precision, PRECISIONS),
         ):
-            if value is not None and value not in known:
-                raise TgrError(f'{option} "{value}" is none of {", ".join(known)}.{did_you_mean(value, known)}')
+            if value is not None:
+                one_of(option, value, known)
         if self.embedding_dim is not None and self.embedding_dim < 1:
             raise TgrError(f"--embedding-dim is {self.embedding_dim}, where 1 or more is expected")
         unread = "--from-file" if self.from_file else "--init random" if self.init == "random" else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from tgr_cli.artifacts import facts
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import hooked
 from tgr_cli.faults.bits import width as bits
 from tgr_cli.faults.sampling.leveugle import sample_size
@@ -38,9 +38,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise TgrError(f"--num-classes is {self.num_classes}; give at least 1")
-        if self.target not in TARGETS:
-            known = ", ".join(TARGETS)
-            raise TgrError(f'--target is "{self.target}"; use one of {known}.{did_you_mean(self.target, TARGETS)}')
+        one_of("--target", self.target, TARGETS)
         if self.margin is not None and not 0 < self.margin < 1:
             raise TgrError(f"--margin is {self.margin}; use a share between 0 and 1, as 0.01")
         facts.refuse_confidence(self.confidence)

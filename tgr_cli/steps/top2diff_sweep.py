@@ -63,7 +63,7 @@ class Config:
         if not 0 < self.confidence < 1:
             raise TgrError(f"--confidence is {self.confidence:g}; use a probability between 0 and 1, as 0.99")
         if self.gate_on is not None:
-            one_of(self.gate_on, "--gate-on", rerunning.CRITERIA)
+            one_of("--gate-on", self.gate_on, rerunning.CRITERIA)
         if self.gate_on is not None and self.max_overhead is None:
             raise TgrError(f"--gate-on {self.gate_on} names a criterion without a gate; set one with --max-overhead")
         if self.max_overhead is not None and not 0 <= self.max_overhead <= 1:

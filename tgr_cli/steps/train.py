@@ -11,6 +11,7 @@ from tgr_cli import seeding
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.schemas import TRAINING
 from tgr_cli.data.datasets import ImageSet, open_split
 from tgr_cli.data.transforms import training
 from tgr_cli.errors import TgrError
@@ -86,7 +87,11 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     for sentence in config.disturbance.out_of_reach(model, one_1CHW, frozen):
         reporter.note(sentence)
     if group.first:
-        for path in (target.training, target.weights, target.card, target.best, target.checkpoint, target.last):
+        store.prepare(target.training, TRAINING.kind, config)
+        store.prepare(target.card, "card", config)
+        for path in (target.weights, target.best):
+            store.prepare(path, "weights", config)
+        for path in (target.checkpoint, target.last):
             store.prepare(path, "", config)
     start = resume_from(config, group, reporter)
     facts = train_end.Facts(

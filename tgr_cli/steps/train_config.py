@@ -6,10 +6,10 @@ from pathlib import Path
 from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models.source import HEADS
 from tgr_cli.training import distributed, recipes
-from tgr_cli.training.recipe import Overrides, one_of
+from tgr_cli.training.recipe import Overrides
 from tgr_cli.training.recipes import Resolved
 from tgr_cli.training.stimulated import Disturbance
 

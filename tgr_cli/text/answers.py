@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_type_hints
 
 from filelock import FileLock, Timeout
 
+from tgr_cli.documents import parse_json
 from tgr_cli.errors import TgrError
 from tgr_cli.text.sentence import sentence
 
@@ -44,6 +46,9 @@ class Answer:
     trimmed: int = 0
     with_temperature: bool = True
     rules: int = 0
+
+
+TYPES = get_type_hints(Answer)
 
 
 def question_key(*, model: str, prompt: str, sample: int, temperature: float | None) -> str:
@@ -162,12 +167,19 @@ def _read(path: Path) -> tuple[dict[str, list[Answer]], int]:
 def _parsed(line: bytes) -> Answer | None:
     """Return the answer a line holds, None where it is torn or its checksum differs."""
     try:
-        said = json.loads(line)
+        said = parse_json(line)
         if said["sha256"] != _checksum(json.dumps(said["answer"], sort_keys=True)):
             return None
-        return _by_todays_rules(Answer(**said["answer"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        answer = Answer(**said["answer"])
+    except (ValueError, TypeError, KeyError):
         return None
+    return _by_todays_rules(answer) if _is_whole(answer) else None
+
+
+def _is_whole(answer: Answer) -> bool:
+    """Return whether every field is of its type: a line may have been edited and its checksum made again."""
+    values = asdict(answer)
+    return answer.status in STATUSES and all(type(values[name]) is kind for name, kind in TYPES.items())
 
 
 def _by_todays_rules(answer: Answer) -> Answer:

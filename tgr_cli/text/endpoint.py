@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, one_of
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4o-mini"
@@ -61,8 +61,8 @@ class Endpoint:
         for name, lowest in (("max_tokens", 1), ("samples_per_question", 1), ("concurrency", 1)):
             if getattr(self, name) < lowest:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is meant")
-        if self.max_tokens_name not in (None, *LIMIT_NAMES):
-            raise TgrError(f'--max-tokens-name "{self.max_tokens_name}" is none of {", ".join(LIMIT_NAMES)}')
+        if self.max_tokens_name is not None:
+            one_of("--max-tokens-name", self.max_tokens_name, LIMIT_NAMES)
         if self.requests_per_minute is not None and self.requests_per_minute < 1:
             raise TgrError(f"--requests-per-minute is {self.requests_per_minute}, where 1 or more is meant")
         for name, highest in (("temperature", 2.0), ("timeout", 86400.0), ("price_in", 1e6), ("price_out", 1e6)):

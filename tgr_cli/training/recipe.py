@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from tgr_cli.data.preprocessing import AUGMENTATIONS, INTERPOLATIONS
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("step", "cosine", "constant")
@@ -119,10 +119,3 @@ class Overrides:
     def given(self) -> dict[str, object]:
         """Return the values that are given, by field."""
         return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Return nothing; raises TgrError where `value` is none of the option's `choices`."""
-    if value not in choices:
-        hint = did_you_mean(value, choices)
-        raise TgrError(f'{option} "{value}" is unknown; it must be one of {", ".join(choices)}.{hint}')

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.training.recipe import Recipe
 
 FILE = Path(__file__).with_name("recipes.toml")
@@ -34,11 +34,7 @@ def named(name: str) -> Recipe:
     """Return the recipe of this name (`none`: the defaults); raises TgrError for an unknown one."""
     if name == NONE:
         return Recipe()
-    if name not in _tables():
-        choices = (AUTO, NONE, *names())
-        raise TgrError(
-            f'--recipe "{name}" is unknown; it must be one of {", ".join(choices)}.{did_you_mean(name, choices)}'
-        )
+    one_of("--recipe", name, (AUTO, NONE, *names()))
     return Recipe(**{key: value for key, value in _tables()[name].items() if key not in ("models", "datasets")})
 
 

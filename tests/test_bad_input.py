@@ -21,17 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from toys import CLASSES, toy_images, toy_net, write_toy_dataset
+from toys import CLASSES, toy_net
 from toys_artifacts import invoke, write_golden
+from toys_folder import RUN, TOY, files, fill_here
 
 from tgr_cli import app
-from tgr_cli.artifacts.layout import RunFolder
-from tgr_cli.data.transforms import Preprocessing
-from tgr_cli.models import weights, zoo
-from tgr_cli.models.card import ModelCard
+from tgr_cli.models import weights
 
-TOY = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --batch-size 4"
-RUN = Path("runs/toy/toys-build_toy-baseline")
 TWO_HEADS = "--model digits_cnn --dataset digits"
 
 
@@ -52,44 +48,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        write_toy_dataset(Path("toy"))
-        _trained(RunFolder(RUN), "toys:build_toy", toy_net(), CLASSES)
-        for command in ("evaluate", "profile-ranges", "inject --injections 3 --label golden"):
-            invoke(*shlex.split(f"{command} {TOY} -q"))
-        _images(Path("pictures"))
-        digits = tuple(str(digit) for digit in range(10))
-        for head in ("baseline", "cosine"):
-            run = RunFolder(Path(f"runs/digits/digits_cnn-{head}"))
-            _trained(run, "digits_cnn", zoo.build("digits_cnn", 10), digits, head)
-        torch.save(toy_net(1).state_dict(), "toy.pt")
-        np.save("matrix.npy", np.ones((10, 4), dtype=np.float32))
-        invoke(*shlex.split("embed --dataset digits --init template --from-file matrix.npy -q"))
+        fill_here()
     return folder
-
-
-def _trained(
-    run: RunFolder, name: str, model: torch.nn.Module, classes: tuple[str, ...], head: str = "baseline"
-) -> None:
-    weights.save(model, run.weights)
-    ModelCard(
-        model=name,
-        head=head,
-        init=None,
-        num_classes=len(classes),
-        embedding_dim=None if head == "baseline" else 4,
-        classes=classes,
-        preprocessing=Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.5,), channels=1),
-        seed=0,
-        fingerprint=weights.fingerprint(model),
-        params=weights.parameters(model),
-    ).write(run.card)
-
-
-def _images(folder: Path) -> None:
-    for number, (image, label) in enumerate(zip(*toy_images(6), strict=True)):
-        path = folder / CLASSES[label] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
 
 
 class _Malice:
@@ -175,6 +135,8 @@ TRAIN = "train --model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 
 SPOILT = f"{EVALUATE} --quiet --weights none".replace("toys:build_toy", "spoilt:build")
 LISTED = f"inject {TOY}"
 SPOILT_INJECT = SPOILT.replace("evaluate", "inject --label golden --injections 2")
+ASKED = "describe --dataset parquet:toy --source llm --llm m --base-url http://127.0.0.1:9/v1 --out d.parquet"
+WEIGHTS = "model.safetensors"
 WITHOUT_SITES = """
 class build(nn.Module):
     def __init__(self):
@@ -369,7 +331,11 @@ CASES = [
     Case("merge of no shard", f"merge {RUN / 'injections.parquet'}", ('"injections"', '"shard"', "--shard")),
     Case("unknown label", f"{INJECT} --label truth", ("truth", "golden")),
     Case("unknown target", f"{INJECT} --targets convs", ("convs", "conv")),
-    Case("confidence of 1", f"{INJECT} --confidence 1", ("--confidence",)),
+    *(
+        Case(f"confidence {value}", f"{command} --confidence {value}", ("--confidence", "between 0.5 and 0.999999"))
+        for command in (INJECT, "top2diff-sweep --dataset parquet:toy", "sites --model toys:build_toy")
+        for value in ("1", "0.4999", "1e-300", "0.9999999999999999")
+    ),
     Case("confidence that is no number", f"{INJECT} --confidence nan", ("--confidence",)),
     Case("dLoss gate without a limit", f"{INJECT} --limit none --max-dloss 1", ("--max-dloss", "--limit")),
     # training
@@ -386,6 +352,30 @@ CASES = [
     Case("folder for a file", f"{EVALUATE} --out pictures", ("pictures", "is a folder")),
     Case("name too long for a folder", f"{EVALUATE} --name {'n' * 300}", ("File name too long",)),
     Case("name that leaves its folder", f"{EVALUATE} --name ../elsewhere", ("../elsewhere", "--name")),
+    Case(
+        "weights of someone else's in a run",
+        f"{TRAIN} --out mine",
+        ("mine/model.safetensors", "was not written by tgr"),
+        lambda: (_copy(str(RUN / "golden.parquet"), "mine/golden.parquet")(), _copy("toy.pt", f"mine/{WEIGHTS}")()),
+    ),
+    Case(
+        "a card of someone else's in a run",
+        f"{TRAIN} --out mine",
+        ("mine/model.json", "was not written by tgr"),
+        lambda: (
+            _copy(str(RUN / "golden.parquet"), "mine/golden.parquet")(),
+            _write("mine/model.json", '{"license": "mine"}')(),
+        ),
+    ),
+    Case(
+        "another artifact where training's is written",
+        f"{TRAIN} --out mine",
+        ("mine/training.parquet", 'kind "golden"', '"training"'),
+        _copy(str(RUN / "golden.parquet"), "mine/training.parquet"),
+    ),
+    Case("answers of someone else's", ASKED, ("d.answers.jsonl", "was not written"), _write("d.answers.jsonl", "my\n")),
+    Case("a pipe for answers", ASKED, ("d.answers.jsonl", "named pipe"), lambda: os.mkfifo("d.answers.jsonl")),
+    Case("a folder for answers", ASKED, ("d.answers.jsonl", "a folder"), Path("d.answers.jsonl").mkdir),
     # runs
     Case("sweep without runs", "top2diff-sweep --dataset mnist", ("runs/mnist", "tgr evaluate")),
     Case("sweep backwards", "top2diff-sweep --dataset parquet:toy --start 0.4 --stop 0.1", ("--start", "--stop")),
@@ -428,10 +418,6 @@ def copied(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     sys.modules.pop("spoilt", None)
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def refused(case: Case, code: int, out: str, err: str) -> None:
     assert code == case.code, err
     assert out == ""
@@ -465,6 +451,48 @@ def test_a_gate_that_fails_says_so_and_keeps_the_campaign(
     assert left.value.code == 3
     assert '"verdict": ' in out
     assert [line for line in err.splitlines() if line.startswith("tgr: gate ")] == err.splitlines()[-1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "command", "words"),
+    [
+        ("TGR_EPOCHS", "many", TRAIN.replace(" --epochs 1", ""), ("many", "environment variable TGR_EPOCHS")),
+        ("TGR_CONFIDENCE", "0.3", "sites --model toys:build_toy", ("0.3", "environment variable TGR_CONFIDENCE")),
+        ("TGR_WORKDIR", "", EVALUATE, ("empty", "environment variable TGR_WORKDIR")),
+    ],
+)
+def test_a_wrong_value_that_was_not_typed_is_told_with_where_it_stands(
+    name: str,
+    value: str,
+    command: str,
+    words: tuple[str, ...],
+    copied: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["tgr", *shlex.split(command)])
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    assert left.value.code in (1, 2)
+    told = capfd.readouterr().err
+    assert told.count("\n") == 1
+    for word in words:
+        assert word in told
+
+
+@pytest.mark.parametrize("name", ["TGR_VERSION", "TGR_HELP", "TGR_FLIP_HELP"])
+@pytest.mark.parametrize("value", ["1", "0.3.0", "no"])
+def test_variables_that_ask_for_no_option_change_nothing(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["tgr", "flip", "1.5", "--bit", "3", "--json"])
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    out, err = capfd.readouterr()
+    assert (left.value.code, err) == (0, "")
+    assert json.loads(out)
 
 
 IN_PROCESSES = ("missing data set", "malicious checkpoint", "negative injections")

@@ -32,6 +32,13 @@ def artifacts() -> str:
         "itself (kind, version, configuration, seed, library versions, fingerprints of the model and of every input) "
         "is JSON under the metadata key `tgr`; `tgr show FILE` prints it. How and where it was made, with the source "
         "of every option's value, is in the `.run.json` beside it.\n",
+        "The key `tgr_sha256` holds the SHA-256 of that JSON and the columns' names, and every page of rows has a "
+        "checksum: whoever reads the file with tgr is told of damage. An artifact by an earlier tgr, without that key, "
+        "is read with a note. Rows that no artifact of the kind holds (a share above 1, a weight that is no number, "
+        "a row that stands twice) are refused as damage is.\n",
+        "`--out` replaces nothing but an artifact of the same kind, or an empty file: never an input of the command, "
+        "a file that tgr did not write, a link, a pipe or a device. A damaged artifact is kept too, until it is "
+        "removed.\n",
         *(_section(schema) for schema in KINDS.values()),
     ]
     return "\n".join(parts)

@@ -129,17 +129,17 @@ TARGETS = (
     Target("runs/mnist/one/golden.parquet", ARTIFACT, (SHOW, SWEEP, COMPARE, f"{SWEEP} one two"), 2),
     Target("runs/mnist/one/injections.parquet", ARTIFACT, (SHOW, SWEEP, COMPARE, f"{SWEEP} one two"), 3),
     Target("runs/mnist/two/vulnerability.parquet", ARTIFACT, (SHOW, COMPARE, COMPARE), 2),
-    Target("runs/mnist/two/injections.parquet", ARTIFACT, (REPORT,), 0.3),
-    Target("runs/mnist/two/vulnerability.parquet", ARTIFACT, (REPORT,), 0.2),
+    Target("runs/mnist/two/injections.parquet", ARTIFACT, (REPORT,), 0.15),
+    Target("runs/mnist/two/vulnerability.parquet", ARTIFACT, (REPORT,), 0.15),
     Target(str(RUN / "golden.parquet"), TABLE, (SHOW, "show {file} --rows 3 --json"), 1),
     Target(str(RUN / "golden.run.json"), (*BYTES, json_edited), (f"show {RUN / 'golden.parquet'}",), 1),
-    Target(str(RUN / "ranges.parquet"), ARTIFACT, (SHOW, SHOW, f"{INJECT} --injections 2"), 0.7),
-    Target(str(RUN / "injections.parquet"), ARTIFACT, (SHOW, f"inject {TOY} --replay 2 -q"), 0.7),
+    Target(str(RUN / "ranges.parquet"), ARTIFACT, (SHOW, SHOW, f"{INJECT} --injections 2"), 0.5),
+    Target(str(RUN / "injections.parquet"), ARTIFACT, (SHOW, SHOW, f"inject {TOY} --replay 2 -q"), 0.6),
     Target(str(RUN / "model.json"), (*BYTES, json_edited, json_edited, json_edited), (EVALUATE,), 1.5),
     Target(str(RUN / "model.safetensors"), (*BYTES, header_edited, header_edited), (EVALUATE,), 1),
     Target("toy.pt", (*BYTES, member_edited, member_edited, member_edited), (CHECKPOINT,), 2),
     Target("legacy.pth", (*BYTES, opcodes_edited), (CHECKPOINT, MATRIX), 2),
-    Target("plan.parquet", ARTIFACT, (SHOW, PLANNED), 0.6),
+    Target("plan.parquet", ARTIFACT, (SHOW, SHOW, PLANNED), 0.6),
     Target("part-1.parquet", TABLE, ("merge part-1.parquet part-2.parquet --out new/m.parquet",), 3),
     Target("sweep.parquet", TABLE, (SHOW,), 1),
     Target("comparison.parquet", TABLE, (SHOW,), 1),
@@ -218,7 +218,7 @@ def _with_options(random: Random, whole: dict[str, bytes]) -> Input:
         elif getattr(parameter, "is_flag", False):
             arguments.append(random.choice(parameter.opts))
         elif random.random() < 0.2 and "\0" not in value:
-            variables[f"TGR_{parameter.name.upper()}"] = value
+            variables[f"TGR_{name.replace('-', '_').upper()}_{parameter.name.upper()}"] = value
         else:
             arguments += [random.choice(parameter.opts), value]
         if parameter.name in ("out", "png", "workdir", "data_root", "name"):

@@ -194,6 +194,8 @@ CASES = [
     ),
     Case("no function", "sites --model toys:build_toi", ("build_toi", 'Did you mean "build_toy"?')),
     Case("no module returned", "sites --model toys:toy_images", ("tuple", "nn.Module")),
+    Case("sites of grey images", "sites --model toys:build_toy --crop 8", ("3×8×8", "to have 1 channels", "--mean")),
+    Case("sites of too small images", "sites --model alexnet --crop 8", ("alexnet fails", "3×8×8", "--crop")),
     Case("module that exits", "sites --model spoilt:build", ("SystemExit",), _model_file("raise SystemExit(0)")),
     Case(
         "function that exits",
@@ -456,9 +458,9 @@ def test_a_gate_that_fails_says_so_and_keeps_the_campaign(
 @pytest.mark.parametrize(
     ("name", "value", "command", "words"),
     [
-        ("TGR_EPOCHS", "many", TRAIN.replace(" --epochs 1", ""), ("many", "environment variable TGR_EPOCHS")),
-        ("TGR_CONFIDENCE", "0.3", "sites --model toys:build_toy", ("0.3", "environment variable TGR_CONFIDENCE")),
-        ("TGR_WORKDIR", "", EVALUATE, ("empty", "environment variable TGR_WORKDIR")),
+        ("TGR_TRAIN_EPOCHS", "many", TRAIN.replace(" --epochs 1", ""), ("many", "variable TGR_TRAIN_EPOCHS")),
+        ("TGR_SITES_CONFIDENCE", "0.3", "sites --model alexnet", ("0.3", "variable TGR_SITES_CONFIDENCE")),
+        ("TGR_WORKDIR", "a\udce9", EVALUATE, ("no UTF-8", "variable TGR_WORKDIR")),
     ],
 )
 def test_a_wrong_value_that_was_not_typed_is_told_with_where_it_stands(

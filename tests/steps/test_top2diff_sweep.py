@@ -336,7 +336,7 @@ def twice() -> Config:
         (lambda: Config(targets="conv,lin"), r"--targets is \"lin\"; use one of conv, linear, matmul"),
         (lambda: Config(target_coverage=0.0), r"--target-coverage is 0; give a share of the SDCs up to 1, as 0.9"),
         (lambda: Config(target_coverage=90), r"--target-coverage is 90; give a share of the SDCs up to 1, as 0.9"),
-        (lambda: Config(confidence=1.0), r"--confidence is 1; use a probability between 0 and 1, as 0.99"),
+        (lambda: Config(confidence=1.0), r"--confidence is 1.0; use a probability between 0.5 and 0.999999, as 0.99"),
         (lambda: Config(max_overhead=17), r"--max-overhead is 17; give a share of the inferences, as 0.2"),
         (
             lambda: Config(gate_on="top1conf"),

@@ -34,7 +34,7 @@ def prepare(path: Path, kind: str = "", *read: object) -> Path:
     """
     refuse_loss(path, kind, *read)
     _try_to_write(path)
-    if kind and kind != "answers":
+    if kind:
         record = run_record(path)
         refuse_loss(record, "record", *read)
         _try_to_write(record)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.outputs import refuse_loss
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import DESCRIPTIONS
 from tgr_cli.data.source import DataSource, class_names
@@ -100,7 +101,7 @@ def estimate(config: Config) -> Estimate | None:
     prompts = _prompts(config, SILENT)
     if _source(config, prompts, classes, SILENT) != LanguageModel.name:
         return None
-    return LanguageModel(prompts, config.endpoint, answers_file(_path(config))).estimate(classes)
+    return LanguageModel(prompts, config.endpoint, _answers(config)).estimate(classes)
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
@@ -118,8 +119,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         generator = Stored(prompts) if source == Stored.name else Template(prompts)
         described = tuple(sorted(generator.describe(classes, reporter)))
         return _write(config, source, classes, described, inputs, extra)
-    path = store.prepare(_path(config), DESCRIPTIONS.kind, config)
-    model = LanguageModel(prompts, config.endpoint, store.prepare(answers_file(path), "answers", config))
+    store.prepare(_path(config), DESCRIPTIONS.kind, config)
+    model = LanguageModel(prompts, config.endpoint, _answers(config))
     described = tuple(sorted(model.describe(classes, reporter)))
     questions = hashlib.sha256("\n".join(prompts.questions).encode()).hexdigest()
     extra |= {"llm": config.endpoint.model, "questions": questions, "instruction": INSTRUCTION}
@@ -137,6 +138,13 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 def _path(config: Config) -> Path:
     return config.out or Workspace(config.workdir, config.data.folder).descriptions
+
+
+def _answers(config: Config) -> Path:
+    """Return where a language model's answers are kept; raises TgrError where that place is someone else's."""
+    path = answers_file(_path(config))
+    refuse_loss(path, "answers", config)
+    return path
 
 
 def _prompts(config: Config, reporter: Reporter) -> PromptSet:

@@ -66,8 +66,15 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     shape = (channels, config.crop or height, config.crop or width)
     targets = tuple(part.strip() for part in config.targets.split(","))
     refuse_scripted(model, config.model)
-    with torch.no_grad():
-        keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
+    try:
+        with torch.no_grad():
+            keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
+    except Exception as error:  # the forward of a user's own network fails in any way
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TgrError(
+            f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({told}); set its size with "
+            '--crop, or, for other channels, plan faults with "tgr inject --plan-only", which has --mean and --std'
+        ) from error
     network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)
     sites = network.sites_of(config.target)
     if config.target == "neuron" and (told := unseen_work(model, shape, sites).sentence(config.targets)):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import refuse_confidence
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.schemas import INJECTIONS, SWEEP
 from tgr_cli.artifacts.store import Artifact
@@ -60,8 +61,7 @@ class Config:
         population.check(self.count_by, self.targets)
         if not 0 < self.target_coverage <= 1:
             raise TgrError(f"--target-coverage is {self.target_coverage:g}; give a share of the SDCs up to 1, as 0.9")
-        if not 0 < self.confidence < 1:
-            raise TgrError(f"--confidence is {self.confidence:g}; use a probability between 0 and 1, as 0.99")
+        refuse_confidence(self.confidence)
         if self.gate_on is not None:
             one_of("--gate-on", self.gate_on, rerunning.CRITERIA)
         if self.gate_on is not None and self.max_overhead is None:

@@ -113,6 +113,12 @@ def _fault(site: str = "fc", index: str = "0", bit: str = "3", image: str = "toy
     return _write("faults.csv", f"site,index,bit,image_id\n{site},{index},{bit},{image}\n")
 
 
+def _edited_record(edit: Callable[[dict], object]) -> None:
+    record = json.loads((path := RUN / "golden.run.json").read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+
+
 def _other_run() -> None:
     write_golden(Path("runs/toy/other/golden.parquet"), {"a": 0.5}, run="other", model="f" * 64, classes="0" * 64)
     for name in ("injections", "vulnerability"):
@@ -282,6 +288,18 @@ CASES = [
         f"show {RUN / 'golden.parquet'}",
         ("golden.run.json",),
         _write(str(RUN / "golden.run.json"), "{"),
+    ),
+    Case(
+        "run record whose options have no values",
+        f"show {RUN / 'golden.parquet'}",
+        ("golden.run.json", "is no run record"),
+        lambda: _edited_record(lambda record: record["options"].update(seed={"from": "default"})),
+    ),
+    Case(
+        "run record whose options are no table",
+        f"show {RUN / 'golden.parquet'}",
+        ("golden.run.json", "is no run record"),
+        lambda: _edited_record(lambda record: record.update(options=[1])),
     ),
     Case(
         "ranges of another model",
@@ -458,7 +476,12 @@ def test_a_gate_that_fails_says_so_and_keeps_the_campaign(
 @pytest.mark.parametrize(
     ("name", "value", "command", "words"),
     [
-        ("TGR_TRAIN_EPOCHS", "many", TRAIN.replace(" --epochs 1", ""), ("many", "variable TGR_TRAIN_EPOCHS")),
+        (
+            "TGR_TRAIN_EPOCHS",
+            "many",
+            TRAIN.replace(" --epochs 1", ""),
+            ("a valid integer", "variable TGR_TRAIN_EPOCHS"),
+        ),
         ("TGR_SITES_CONFIDENCE", "0.3", "sites --model alexnet", ("0.3", "variable TGR_SITES_CONFIDENCE")),
         ("TGR_WORKDIR", "a\udce9", EVALUATE, ("no UTF-8", "variable TGR_WORKDIR")),
     ],

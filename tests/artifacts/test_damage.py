@@ -11,7 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import GOLDEN, KINDS, PLAN, RANGES, SHARD, TRAINING, Schema
+from tgr_cli.artifacts.schemas import (
+    EMBEDDINGS,
+    GOLDEN,
+    KINDS,
+    PLAN,
+    RANGES,
+    SHARD,
+    TEXT_EMBEDDINGS,
+    TRAINING,
+    Schema,
+)
 from tgr_cli.errors import TgrError
 
 EXTRA = {"run": "net", "preprocessing": {"crop": 8}, "sites": []}
@@ -50,6 +60,8 @@ def test_rows_that_a_schema_allows_are_read(tmp_path: Path, schema: Schema) -> N
         (GOLDEN, "image_id", ["x", "x"], "two rows have image_id x"),
         (RANGES, "max_abs", [float("nan"), 1.0], "max_abs is nan"),
         (RANGES, "site", ["x", "x"], "two rows have site x"),
+        (EMBEDDINGS, "embedding", [[0.5], [0.5, 0.5]], "embedding has lists of 1 and of 2 numbers"),
+        (TEXT_EMBEDDINGS, "embedding", [[1.0, 0.0], []], "embedding has lists of 2 and of 0 numbers"),
         (TRAINING, "val_top1", [1.25, 1.0], "val_top1 is 1.25 in row 0"),
         (SHARD, "dloss", [None, 1.0], 'dloss is null in row 0, whose outcome is "sdc"'),
         (SHARD, "outcome", ["non_finite", "sdc"], 'is not null in row 0, whose outcome is "non_finite"'),

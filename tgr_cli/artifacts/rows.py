@@ -28,6 +28,9 @@ def _impossible(values: pa.ChunkedArray, column: Column) -> str:
         flat = pc.list_flatten(values)
         if flat.null_count:
             return f"{column.name} has null in one of its lists"
+        lengths = pc.unique(pc.list_value_length(values)) if column.one_length else []
+        if len(lengths) > 1:
+            return f"{column.name} has lists of {lengths[0]} and of {lengths[1]} numbers"
     if column.among:
         return _report(values, column.name, pc.invert(pc.is_in(flat, value_set=pa.array(column.among))))
     low, high = column.bounds

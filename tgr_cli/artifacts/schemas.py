@@ -30,7 +30,8 @@ class Column:
 
     `since` is the first version of the schema that has it.
     No row holds what lies outside `limits` (where None: those of the unit, 0 and more for an index) or, for text, is
-    none of `among`; NaN only where it `may_be_nan`. Files are held against this when they are read.
+    none of `among`; NaN only where it `may_be_nan`; lists of a column of `one_length` are equally long. Files are held
+    against this when they are read.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     limits: Bounds | None = None
     among: tuple[str, ...] = ()
     may_be_nan: bool = False
+    one_length: bool = False
 
     @property
     def bounds(self) -> Bounds:
@@ -123,7 +125,13 @@ EMBEDDINGS = Schema(
     (
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
-        Column("embedding", pa.list_(pa.float32()), "", "Class embedding of unit Euclidean norm; E numbers."),
+        Column(
+            "embedding",
+            pa.list_(pa.float32()),
+            "",
+            "Class embedding of unit Euclidean norm; E numbers.",
+            one_length=True,
+        ),
         Column("descriptions", INTEGER, "texts", "How many texts were averaged; 0 for a stored matrix or random rows."),
         Column(
             "spread",
@@ -145,7 +153,13 @@ TEXT_EMBEDDINGS = Schema(
         Column("class_index", INTEGER, "", "Index of the class, from 0, in the data set's order."),
         Column("class_name", TEXT, "", "Name of the class as it is written into prompts."),
         Column("text", TEXT, "", "The description or filled template."),
-        Column("embedding", pa.list_(pa.float32()), "", "Its embedding, of unit Euclidean norm; E numbers."),
+        Column(
+            "embedding",
+            pa.list_(pa.float32()),
+            "",
+            "Its embedding, of unit Euclidean norm; E numbers.",
+            one_length=True,
+        ),
         Column("cosine", NUMBER, "cosine", "Cosine between it and its class's embedding."),
     ),
     may_be_empty=True,

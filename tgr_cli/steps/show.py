@@ -63,8 +63,10 @@ def _record(path: Path) -> dict[str, Any] | None:
         return None
     try:
         record = documents.read_json(path, "remove it, the artifact stands without it")
-        if not {"command", "host", "started", "seconds", "options"} <= record.keys():
-            raise ValueError
-    except (ValueError, AttributeError) as error:
-        raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it") from error
-    return record
+        whole = {"command", "host", "started", "seconds", "options"} <= record.keys()
+        whole = whole and all({"value", "from"} <= option.keys() for option in record["options"].values())
+    except AttributeError:  # something in it is no object
+        whole = False
+    if not whole:
+        raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it")
+    return dict(record)

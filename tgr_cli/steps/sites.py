@@ -70,9 +70,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         with torch.no_grad():
             keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
     except Exception as error:  # the forward of a user's own network fails in any way
-        told = " ".join(str(error).split())[:200] or type(error).__name__
+        why = " ".join(str(error).split())[:200] or type(error).__name__
         raise TgrError(
-            f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({told}); set its size with "
+            f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({why}); set its size with "
             '--crop, or, for other channels, plan faults with "tgr inject --plan-only", which has --mean and --std'
         ) from error
     network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)

@@ -240,7 +240,8 @@ BAD: dict[str, tuple[Callable[[], dict[str, object]], str]] = {
     ),
     "classes of a checkpoint": (
         lambda: {"checkpoint": write("ten.pth", zoo.build("digits_cnn", 10).state_dict())},
-        'ten.pth has 10 classes, the data set "shops" has 3; name the data set it was trained for',
+        'ten.pth has 10 classes (its fc.weight and fc.bias), the data set "shops" has 3; '
+        "name the data set it was trained for",
     ),
     "classes of a text-guided checkpoint": (
         lambda: {"checkpoint": guided(), "classes": ("a", "b")},

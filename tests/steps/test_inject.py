@@ -221,5 +221,5 @@ def test_without_a_range_limit_the_mean_dloss_is_said_to_be_no_figure(toy: list[
 def test_a_wrong_model_is_told_before_a_missing_data_set() -> None:
     with pytest.raises(TgrError, match=r'there is no model "vgg16_bm".*Did you mean "vgg16_bn"\?'):
         invoke("inject", "--model", "vgg16_bm")
-    with pytest.raises(TgrError, match=r"images of imagenet, looked for at data/imagenet/val"):
+    with pytest.raises(TgrError, match=r"imagenet has no evaluation images: data/imagenet/val was looked for"):
         invoke("inject", "--model", "vgg16_bn")

@@ -192,8 +192,8 @@ def _config(**values: object) -> step.Config:
         (("--device", "tpu"), '--device "tpu" cannot be used on this machine'),
         (
             ("--head", "text"),
-            'runs/toy/embeddings-descriptions.parquet does not exist; run "tgr embed --dataset parquet:toy --init '
-            'descriptions" first',
+            'runs/toy/embeddings-descriptions.parquet does not exist; run "tgr describe --dataset parquet:toy" and '
+            'then "tgr embed --dataset parquet:toy --init descriptions" first',
         ),
         (("--lr", 1e30, "--batch-size", 10), "no finite number any more in epoch 1; lower --lr"),
         (
@@ -357,7 +357,7 @@ def test_training_begins_from_a_checkpoint_and_freezes_what_is_asked() -> None:
         ),
         (("--dropout", 0.2, "--dropout-sites", "fc,conv2", "--freeze-backbone"), "--dropout has no effect on conv2"),
         (("--freeze-head", "--freeze-backbone"), "leave nothing to train; leave out one of them"),
-        (("--recipe", "resnets"), '--recipe "resnets" is unknown'),
+        (("--recipe", "resnets"), '--recipe is "resnets"; use one of auto, none,'),
     ],
 )
 def test_mistakes_in_how_it_trains_end_in_a_sentence(options: tuple[object, ...], message: str) -> None:

@@ -40,6 +40,13 @@ class Artifact:
         """Return the SHA-256 of the file, as recorded by whatever is made from it."""
         return sha256_file(self.path)
 
+    def fact(self, name: str) -> Any:
+        """Return what its metadata says under `name`; raises TgrError where they say nothing of it."""
+        if name not in self.provenance.extra:
+            made_by = KINDS[self.provenance.kind].command
+            raise TgrError(f'{self.path} does not say its {name}; make it again with "{made_by}"')
+        return self.provenance.extra[name]
+
     def column(self, name: str) -> Any:
         """Return one column as a numpy array."""
         return self.table.column(name).to_numpy()

@@ -290,7 +290,8 @@ def train(
     from tgr_cli.data.source import DataSource
     from tgr_cli.steps import before
 
-    before.choices(head, recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))
+    before.refuse_meaningless(head, init, embeddings, embedding_dim)
+    before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))
     if not print_recipe:
         starts = None if head != "text" else init or "descriptions"
         data = o.configure(DataSource, locals())

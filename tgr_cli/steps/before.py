@@ -5,16 +5,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tgr_cli.artifacts.layout import INITS, Workspace
+from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError, one_of
+from tgr_cli.errors import TgrError
 from tgr_cli.models import names
-from tgr_cli.models.source import HEADS, ModelSource, trained_run
+from tgr_cli.models.source import ModelSource, trained_run
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import needs
 from tgr_cli.steps.campaign import Config as Campaign
 from tgr_cli.steps.needs import Missing
 from tgr_cli.training import recipes
+from tgr_cli.training.head_options import refuse_meaningless as refuse_meaningless
 from tgr_cli.training.recipe import Overrides as Overrides
 
 if TYPE_CHECKING:
@@ -64,9 +65,8 @@ def profile_ranges(data: DataSource, source: ModelSource, workdir: Path, reporte
     needs.model(source, data, workdir, nothing, reporter=reporter)
 
 
-def choices(head: str, recipe: str, model: str, data: DataSource, overrides: Overrides) -> None:
-    """Raise TgrError for a head, a recipe or a number of a training that has no meaning."""
-    one_of("--head", head, HEADS)
+def choices(recipe: str, model: str, data: DataSource, overrides: Overrides) -> None:
+    """Raise TgrError for a recipe or a number of a training that has no meaning."""
     names.refuse_unknown(model)
     recipes.resolve(recipe, model, data.folder, overrides.given())
 
@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Look for both splits, the class embeddings of a text head (`init`: which), and weights to begin from."""
     made = None
-    if init in INITS:  # any other is refused for what it is
+    if init is not None:
         made = needs.embeddings(embeddings, Workspace(workdir, data.folder), data.dataset, init)
     ways = "name a safetensors file or a state dict saved by torch"
     needs.refuse([*needs.images(data, "train", "eval"), made, needs.file(checkpoint, "--checkpoint", ways)])

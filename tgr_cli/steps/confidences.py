@@ -24,7 +24,7 @@ def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> I
     campaign = artifact.provenance.config
     struck = breakdown.Struck.read(artifact.table, results.clusters(campaign), results.strata(campaign))
     seen = set(struck.sites)
-    rows = [row for row in artifact.provenance.extra["sites"] if row["site"] in seen]
+    rows = [row for row in artifact.fact("sites") if row["site"] in seen]
     try:
         return Injected(struck, population.of(rows, count_by, targets))
     except TgrError as error:

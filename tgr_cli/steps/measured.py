@@ -53,7 +53,7 @@ class Measured:
 
     @property
     def last(self) -> tuple[str, ...]:
-        return tuple(self.injections.provenance.extra["last_sites"])
+        return tuple(self.injections.fact("last_sites"))
 
     @property
     def clusters(self) -> int:
@@ -66,11 +66,11 @@ class Measured:
 
     @property
     def params(self) -> int:
-        return int(self.golden.provenance.extra["params"])
+        return int(self.golden.fact("params"))
 
     @property
     def macs(self) -> int:
-        return int(self.vulnerability.provenance.extra["macs"])
+        return int(self.vulnerability.fact("macs"))
 
 
 def open_run(folder: RunFolder) -> Measured:

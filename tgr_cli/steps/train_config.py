@@ -6,14 +6,13 @@ from pathlib import Path
 from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError, one_of
-from tgr_cli.models.source import HEADS
+from tgr_cli.errors import TgrError
 from tgr_cli.training import distributed, recipes
+from tgr_cli.training.head_options import refuse_meaningless
 from tgr_cli.training.recipe import Overrides
 from tgr_cli.training.recipes import Resolved
 from tgr_cli.training.stimulated import Disturbance
 
-INITS = ("template", "descriptions")
 PREPARATION = ("resize", "crop", "interpolation")  # what a recipe may say of the preprocessing
 # What equal trainings may differ in; the recipe's own values are recorded once, with the overrides in them.
 NO_PART_OF_THE_MODEL = {"resume", "checkpoint_every", "overrides", "preprocessing", "recipe"}
@@ -57,22 +56,11 @@ class Config:
     def __post_init__(self) -> None:
         if self.variant is not None:
             variant_name(self.variant)
-        one_of("--head", self.head, HEADS)
-        if self.init is not None:
-            one_of("--init", self.init, INITS)
-            if self.head != "text":
-                raise TgrError(f'--init {self.init} has no meaning for --head {self.head}; use "--head text"')
+        refuse_meaningless(self.head, self.init, self.embeddings, self.embedding_dim)
         if self.checkpoint_key is not None and self.checkpoint is None:
             raise TgrError(f'--checkpoint-key "{self.checkpoint_key}" names no file; give --checkpoint FILE')
         if self.freeze_head and self.freeze_backbone:
             raise TgrError("--freeze-head and --freeze-backbone leave nothing to train; leave out one of them")
-        if self.embeddings is not None and self.head != "text":
-            raise TgrError(f'--embeddings has no meaning for --head {self.head}; use "--head text"')
-        if self.embedding_dim is not None and self.head != "cosine":
-            raise TgrError(
-                f"--embedding-dim has no meaning for --head {self.head}; it sets the size of the random matrix of "
-                '"--head cosine", a text head has that of its embeddings'
-            )
         for option, value in (
             ("--embedding-dim", self.embedding_dim),
             ("--images", self.images),

@@ -47,7 +47,7 @@ def test_timm_weights_have_the_repository_that_timm_asks(name: str) -> None:
 def test_a_zoo_name_leads_to_its_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     kept = tmp_path / "hub" / "checkpoints" / "vgg16_bn-6c64b313.pth"
-    expected = Published(library="torchvision", tag="IMAGENET1K_V1", address=ADDRESS, kept=kept, num_classes=1000)
+    expected = Published(publisher="torchvision", tag="IMAGENET1K_V1", address=ADDRESS, kept=kept, num_classes=1000)
     assert published("vgg16_bn") == expected
     assert not expected.fetched
     kept.parent.mkdir(parents=True)

@@ -26,7 +26,7 @@ class Published:
     `num_classes` is None where the library's table does not say.
     """
 
-    library: str
+    publisher: str
     tag: str
     address: str
     kept: Path
@@ -71,7 +71,7 @@ def _torchvision(name: str, tag: str | None) -> Published | None:
     if address is None:
         return None
     kept = torch_home() / "hub" / "checkpoints" / Path(urlparse(address).path).name
-    return Published(library="torchvision", tag=chosen, address=address, kept=kept, num_classes=IMAGENET_CLASSES)
+    return Published(publisher="torchvision", tag=chosen, address=address, kept=kept, num_classes=IMAGENET_CLASSES)
 
 
 def _timm(name: str, tag: str | None) -> Published | None:
@@ -101,7 +101,7 @@ def _timm(name: str, tag: str | None) -> Published | None:
 
 def _hub(repository: str, library: str, tag: str) -> Published:
     kept = hub_cache() / f"models--{repository.replace('/', '--')}"
-    return Published(library=library, tag=tag, address=f"{HUB_ADDRESS}/{repository}", kept=kept)
+    return Published(publisher=library, tag=tag, address=f"{HUB_ADDRESS}/{repository}", kept=kept)
 
 
 def torch_home() -> Path:

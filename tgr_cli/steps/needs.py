@@ -114,7 +114,7 @@ def pretrained(
         return _untrained(source, workspace, "and no library has weights of it", train) if own else None, None
     count = _class_count(dataset)
     if count is not None and offered.num_classes not in (None, count):
-        why = f"and {offered.library}'s weights are for {offered.num_classes:,} classes, where it has {count:,}"
+        why = f"and {offered.publisher}'s weights are for {offered.num_classes:,} classes, where it has {count:,}"
         return _untrained(source, workspace, why, train), None
     return None, None if offered.fetched else offered
 
@@ -129,7 +129,7 @@ def _untrained(source: ModelSource, workspace: Workspace, why: str, train: str) 
 def to_fetch(source: ModelSource, offered: Published) -> Missing:
     """Return weights that have to be fetched as something missing."""
     return Missing(
-        f"{offered.library}'s weights {offered.tag} of {source.model} are not on this machine: they come from "
+        f"{offered.publisher}'s weights {offered.tag} of {source.model} are not on this machine: they come from "
         f"{offered.address} and are kept at {offered.kept}",
         "connect to a network, put them there, or give --checkpoint FILE or --weights none for random weights",
     )
@@ -175,7 +175,7 @@ def model(
         found.append(to_fetch(source, offered))
     refuse([*found, along] if any(found) else found)
     if offered is not None:
-        reporter.note(f"fetching {offered.library}'s weights {offered.tag} of {source.model} from {offered.address}")
+        reporter.note(f"fetching {offered.publisher}'s weights {offered.tag} of {source.model} from {offered.address}")
 
 
 def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[Missing | None]:

@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.campaign import results, runs
 from tgr_cli.metrics import summary
-from tgr_cli.steps import results, runs
 
 
 def main() -> None:

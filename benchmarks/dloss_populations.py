@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tgr_cli.campaign import profiling
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
@@ -21,8 +23,7 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import judge
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
-from tgr_cli.steps import inject, profile_ranges
-from tgr_cli.steps.subject import Subject
+from tgr_cli.steps import inject
 
 LIMITS: tuple[LimitMode, ...] = ("clamp", "zero")
 NAMES = ("change_NQ", "slope_NQ", "dloss_NQ", "outcome_NQ")
@@ -75,7 +76,7 @@ def make(
     random = np.random.default_rng(seed)
     chosen_N = np.sort(random.permutation(np.flatnonzero(eligible_N))[:images])
     network = subject.network("conv,linear")
-    ranges = profile_ranges.profile(_profiled(subject, profile_on), network)
+    ranges = profiling.profile(_profiled(subject, profile_on), network)
     max_abs = dict(zip(ranges["site"], ranges["max_abs"], strict=True))
     x_NCHW, labels = subject.load(chosen_N), torch.from_numpy(labels_N[chosen_N])
     bits = width(subject.dtype)
@@ -136,7 +137,7 @@ def _subject(model: str, checkpoint: Path, dataset: str) -> Subject:
 
 
 def _profiled(subject: Subject, path: Path) -> Subject:
-    images = profile_ranges.split(DataSource(dataset=f"parquet:{path}"))
+    images = profiling.split(DataSource(dataset=f"parquet:{path}"))
     return Subject(subject.settings, images.sample(PROFILED), subject.loaded, SILENT)
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tgr_cli.campaign import profiling
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults import campaign
@@ -29,8 +31,7 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import importance
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
-from tgr_cli.steps import inject, profile_ranges
-from tgr_cli.steps.subject import Subject
+from tgr_cli.steps import inject
 
 MEMORY = 2 << 30
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
     labels_N, eligible_N = subject.labels("true", everything=False)
     eligible_N[np.flatnonzero(eligible_N)[options.images :]] = False
     network = subject.network("conv,linear")
-    ranges = profile_ranges.profile(profiled(subject, options.profile_on), network)
+    ranges = profiling.profile(profiled(subject, options.profile_on), network)
     limit = RangeLimit("clamp", dict(zip(ranges["site"], ranges["max_abs"], strict=True)))
     start = time.process_time()
     plan = importance.draw(
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
 
 def profiled(subject: Subject, path: str | None) -> Subject:
     """Return the subject whose images give the ranges: some of another file's, or of its own."""
-    images = profile_ranges.split(DataSource(dataset=f"parquet:{path}")) if path else subject.images
+    images = profiling.split(DataSource(dataset=f"parquet:{path}")) if path else subject.images
     return Subject(subject.settings, images.sample(min(len(images), 256)), subject.loaded, SILENT)
 
 

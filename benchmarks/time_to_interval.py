@@ -33,6 +33,7 @@ from injection_speed import Z99, best_batch_size, timed, uncopied
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.engines import PyTorchFI, Strike
@@ -42,7 +43,6 @@ from tgr_cli.metrics.summary import Faults
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
 from tgr_cli.steps import inject
-from tgr_cli.steps.subject import Subject
 
 WIDTH = 0.05
 

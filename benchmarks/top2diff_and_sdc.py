@@ -17,6 +17,9 @@ import torch
 from scipy.stats import spearmanr
 
 from tgr_cli import seeding
+from tgr_cli.campaign import profiling
+from tgr_cli.campaign.ranges import range_limit
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
@@ -26,9 +29,6 @@ from tgr_cli.metrics.outcomes import judge, predictions
 from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
-from tgr_cli.steps import profile_ranges
-from tgr_cli.steps.limit import range_limit
-from tgr_cli.steps.subject import Subject
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Print one line on one model."""
-    settings = profile_ranges.Config(
+    settings = profiling.Config(
         data=DataSource(dataset=options.dataset),
         preprocessing=PreprocessingOptions(crop=options.crop),
         source=ModelSource(model=options.model, checkpoint=options.checkpoint),

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from toys import write_toy_dataset, write_toy_parquet
 
+from tgr_cli.campaign import profiling
 from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.missing import has_split, missing
 from tgr_cli.errors import TgrError
-from tgr_cli.steps import profile_ranges
 
 
 def test_a_machine_without_anything_is_told_of_every_split(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_it_agrees_with_opening(tmp_path: Path) -> None:
 def test_ranges_are_profiled_on_evaluation_images_where_there_is_no_other_split(tmp_path: Path) -> None:
     (tmp_path / "imagenet" / "val" / "n01443537").mkdir(parents=True)
     Image.new("L", (2, 2)).save(tmp_path / "imagenet" / "val" / "n01443537" / "1.png")
-    images = profile_ranges.split(DataSource(data_root=tmp_path))
+    images = profiling.split(DataSource(data_root=tmp_path))
     assert (images.split, images.used, images.labels.tolist()) == ("eval", "the val split of imagenet", [1])
     with pytest.raises(TgrError, match=r"imagenet was looked for at .*train and is not there; put a folder of images"):
-        profile_ranges.split(DataSource(data_root=tmp_path / "nowhere"))
+        profiling.split(DataSource(data_root=tmp_path / "nowhere"))
 
 
 def test_it_loads_no_torch() -> None:

@@ -27,8 +27,8 @@ from tgr_cli.models import weights
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.classifier import TextGuidedClassifier
 from tgr_cli.models.loading import LoadedModel
+from tgr_cli.saliency import models
 from tgr_cli.saliency.ablation import Explainer
-from tgr_cli.steps import explained
 
 TOY = ["--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25"]
 DATA = ["--dataset", "parquet:toy", "--batch-size", 4, "-q"]
@@ -180,13 +180,13 @@ def loaded(captured: dict[tuple, Network], monkeypatch: pytest.MonkeyPatch) -> I
     """Return the models as the command loads them, each captured anew."""
     captured.clear()
     found: list[LoadedModel] = []
-    load = explained.load
+    load = models.load
 
     def keep(*arguments: object, **options: object) -> LoadedModel:
         found.append(load(*arguments, **options))
         return found[-1]
 
-    monkeypatch.setattr(explained, "load", keep)
+    monkeypatch.setattr(models, "load", keep)
     return found
 
 

@@ -21,7 +21,7 @@ from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
-from tgr_cli.steps.golden import Golden, classify, figures, rows
+from tgr_cli.models.golden import Golden, classify, figures, rows
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.25,), channels=1)

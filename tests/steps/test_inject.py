@@ -13,10 +13,10 @@ from toys_artifacts import invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
+from tgr_cli.campaign import subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
 from tgr_cli.metrics.outcomes import OUTCOMES
-from tgr_cli.steps import subject
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.campaign import ranges as campaign_ranges
 from tgr_cli.commands.profile_ranges import profile_ranges as command
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.choices import PROFILED_IMAGES
 from tgr_cli.models import weights
-from tgr_cli.steps import limit
 from tgr_cli.steps.profile_ranges import Config
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
@@ -95,7 +95,7 @@ def test_without_a_train_split_it_is_the_evaluation_images_which_is_said_and_rec
 
 
 def test_a_campaign_profiles_on_as_many_images_as_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limit, "PROFILED_IMAGES", 11)
+    monkeypatch.setattr(campaign_ranges, "PROFILED_IMAGES", 11)
     assert inspect.signature(command).parameters["images"].default == Config.images == PROFILED_IMAGES == 1024
     Path("toy/train.parquet").unlink()
     result = CliRunner().invoke(

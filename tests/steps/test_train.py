@@ -22,10 +22,10 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
 from tgr_cli.models.card import ModelCard
 from tgr_cli.steps import train as step
-from tgr_cli.steps.train_validation import Validator
 from tgr_cli.training.loop import Validation
 from tgr_cli.training.recipe import Overrides
 from tgr_cli.training.stimulated import Disturbance
+from tgr_cli.training.validation import Validator
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
 QUICK = ("--epochs", 3, "--batch-size", 16, "--lr", 0.05)

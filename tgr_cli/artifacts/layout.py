@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, did_you_mean
 
 INITS = ("random", "template", "descriptions")  # what class embeddings are made of: a part of names
 TENSORS = ("weight", "bias", "buffer")  # what campaigns strike beside neurons, in files of their own: a part of names
@@ -182,3 +182,17 @@ class Workspace:
         """Return the run folders that hold a trained model of this name, sorted by name."""
         found = self.path.glob(f"{slug(model)}-*/model.json")
         return [RunFolder(card.parent) for card in sorted(found)]
+
+
+def run_folder(workspace: Workspace, run: str) -> RunFolder:
+    """Return the run folder of this name in the workspace, or at this path; raises TgrError where there is neither."""
+    for path in (workspace.path / run, Path(run)):
+        if path.is_dir():
+            return RunFolder(path)
+    known = sorted(folder.name for folder in workspace.path.glob("*/"))
+    found = f"it holds {', '.join(known)}" if known else 'it holds none; run "tgr train" or "tgr evaluate" first'
+    others = sorted(f.name for f in workspace.workdir.glob("*/") if f != workspace.path) if not known else []
+    elsewhere = f", or choose one of {', '.join(others)} in {workspace.workdir} with --dataset or --name"
+    raise TgrError(
+        f'there is no run "{run}" in {workspace.path}; {found}{elsewhere * bool(others)}.{did_you_mean(run, known)}'
+    )

@@ -100,7 +100,7 @@ def cam(
     """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     of_model = {
         "checkpoint": checkpoint,

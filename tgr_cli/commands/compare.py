@@ -54,7 +54,7 @@ def compare(
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     if json + markdown + latex > 1:
         raise typer.BadParameter("--json, --markdown and --latex exclude each other; choose one")

@@ -8,7 +8,7 @@ import typer
 
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count
-from tgr_cli.commands.offer import agree, said, show
+from tgr_cli.commands.llm_consent import agree, said, show
 from tgr_cli.commands.options import DATA, ClassNames, Dataset, Json, Name, Out, Quiet, Workdir, configure
 from tgr_cli.commands.session import session
 from tgr_cli.errors import TgrError

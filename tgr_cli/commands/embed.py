@@ -8,7 +8,7 @@ import typer
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count
 from tgr_cli.commands.describe import NO_IMAGES, Prompts
-from tgr_cli.commands.digests import embeddings_json, print_embeddings
+from tgr_cli.commands.embed_output import embeddings_json, print_embeddings
 from tgr_cli.commands.options import (
     ClassNames,
     Dataset,
@@ -90,10 +90,14 @@ def embed(
 ) -> None:
     """Embed every class of a data set: the rows that a text-guided head starts from."""
     options = {**locals(), **NO_IMAGES}
+    from tgr_cli.preflight import before
     from tgr_cli.steps import embed as step
 
     with session(ctx) as console:
-        result = step.run(configure(step.Config, options), console)
+        config = configure(step.Config, options)
+        made_of = config.described_in if init == "descriptions" and from_file is None else None
+        before.embed(made_of, config.data.dataset, from_file, rows, config.clip)
+        result = step.run(config, console)
         console.wrote(*([result.all_path] if result.all_path else []), result.path)
     seen = result.digest
     if json:

@@ -44,7 +44,7 @@ def evaluate(
     """Classify the evaluation split without faults: accuracy, loss, and Top2Diff of every image."""
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     with session(ctx) as console:
         data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())

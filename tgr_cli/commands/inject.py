@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands import options
-from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import GATES, refuse_unless_passed
-from tgr_cli.commands.idle import refuse_idle
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard
+from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
 
 FAULTS, SAMPLING, ENGINE, CAMPAIGN = "Faults", "Sampling", "Engine", "Campaign"
@@ -213,17 +213,17 @@ def inject(
 
     Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
     """
-    from tgr_cli.steps import before
-    from tgr_cli.steps.campaign import Config
+    from tgr_cli.campaign.config import Config
+    from tgr_cli.preflight import before
 
     with session(ctx) as console:
         config = options.configure(Config, locals())
         refuse_idle(ctx)
         before.inject(config, console)
-        from tgr_cli.steps import exhaustive as everything
-        from tgr_cli.steps import forecast
+        from tgr_cli.campaign import exhaustive as everything
+        from tgr_cli.campaign import forecast
+        from tgr_cli.campaign import replay as again
         from tgr_cli.steps import inject as step
-        from tgr_cli.steps import replay as again
 
         if replay is not None:
             print_replay(console, again.run(config, replay, console))

@@ -6,10 +6,10 @@ from tgr_cli.commands.console import Console, count, duration, number, percent, 
 from tgr_cli.errors import TgrError
 
 if TYPE_CHECKING:
-    from tgr_cli.steps.exhaustive import Exact
-    from tgr_cli.steps.forecast import Forecast
+    from tgr_cli.campaign.exhaustive import Exact
+    from tgr_cli.campaign.forecast import Forecast
+    from tgr_cli.campaign.replay import Replay
     from tgr_cli.steps.inject import Shard
-    from tgr_cli.steps.replay import Replay
 
 
 def print_forecast(console: Console, planned: "Forecast") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands import options
-from tgr_cli.commands.figures import print_campaign
+from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.session import session
 
 

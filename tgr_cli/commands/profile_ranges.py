@@ -57,7 +57,7 @@ def profile_ranges(
     """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     with session(ctx) as console:
         data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())

@@ -32,7 +32,7 @@ def report(
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     with session(ctx) as console:
         workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)

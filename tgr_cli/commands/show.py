@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli.commands import options as o
-from tgr_cli.commands.digests import (
+from tgr_cli.commands.embed_output import (
     descriptions_json,
     embeddings_json,
     print_descriptions,

@@ -79,7 +79,7 @@ def top2diff_sweep(
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     given = locals() | {"run": run or (), "golden": golden or (), "injections": injections or ()}
     with session(ctx) as console:

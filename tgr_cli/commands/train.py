@@ -288,7 +288,7 @@ def train(
     from dataclasses import asdict
 
     from tgr_cli.data.source import DataSource
-    from tgr_cli.steps import before
+    from tgr_cli.preflight import before
 
     before.refuse_meaningless(head, init, embeddings, embedding_dim)
     before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))

@@ -14,15 +14,15 @@ from torch.fx.node import Node
 from torch.nn import functional
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.calls import Call
 from tgr_cli.faults.differentiable import differentiable
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.leaning import Bent, Leaning, Logits, Pool
+from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.program import evaluate
+from tgr_cli.faults.sensitivity import Bent, Leaning, Logits, Pool
 
 AFFINE = (
     *(BATCH_NORM, "getitem", *ARITHMETIC, "dropout", "clone", "alias", "_to_copy"),

@@ -12,13 +12,13 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.calls import Call, divided, find_calls
 from tgr_cli.faults.export import export, inputs_of
+from tgr_cli.faults.graph_sites import Call, divided, find_calls
 from tgr_cli.faults.network import AnyNetwork, Strikes
-from tgr_cli.faults.parameters import Parameter, find_parameters
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
+from tgr_cli.faults.tensor_sites import Parameter, find_parameters
 
 
 class Network(AnyNetwork):

@@ -19,8 +19,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import ExportError, without_fast_path
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
-from tgr_cli.faults.parameters import kind_of
 from tgr_cli.faults.sites import Site
+from tgr_cli.faults.tensor_sites import kind_of
 from tgr_cli.reporting import SILENT, Reporter
 
 LAYERS = (_ConvNd, nn.Linear)

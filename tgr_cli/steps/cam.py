@@ -14,6 +14,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import SALIENCY
+from tgr_cli.campaign.config import LABELS
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError, one_of
@@ -24,9 +25,8 @@ from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.saliency import attention, strikes
 from tgr_cli.saliency.attention import Summary as Summary  # what the command prints
+from tgr_cli.saliency.models import Explained, asked, choose, open_models
 from tgr_cli.saliency.strikes import Strikes
-from tgr_cli.steps.campaign import LABELS
-from tgr_cli.steps.explained import Explained, asked, choose, open_models
 
 IMAGES = 5  # where nothing else is asked for
 MOST_IMAGES = 100

@@ -4,34 +4,28 @@ Twice for each candidate: on the images of each model's own campaign (`own`), an
 classify correctly (`common`), so that neither is measured on easier images.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import Workspace, run_folder
 from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.campaign import comparable, comparison
+from tgr_cli.campaign.comparable import Difference
+from tgr_cli.campaign.measured import differences, note_figures, open_run
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.metrics import improvement, summary, verdict
-from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, among
-from tgr_cli.metrics.mcnemar import mcnemar
-from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import comparable, runs
-from tgr_cli.steps.comparable import Difference
-from tgr_cli.steps.measured import Measured, differences, note_figures, open_run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Which runs: folders by name within the data set's folder, or by path; and the gate each candidate is to pass.
 
-    `allow_different` names what campaigns may differ in all the same (`steps.comparable`).
+    `allow_different` names what campaigns may differ in all the same (`campaign.comparable`).
     `min_improvement` is held against the factor called `gate_on`, `overall` for None, on the images of each model's own
     campaign.
     """
@@ -71,26 +65,10 @@ class Result:
     gate: summary.Gate | None
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """A run on one choice of images: its sites' facts, their faults, and Top2Diff of its correct images."""
-
-    rows: list[dict[str, Any]]
-    faults: summary.Faults
-    top2diff_N: np.ndarray
-
-    def outcomes(self, outcome: str) -> int:
-        return int((self.faults.outcome == outcome).sum())
-
-    @property
-    def mean_top2diff(self) -> float | None:
-        return float(self.top2diff_N.mean()) if len(self.top2diff_N) else None
-
-
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Compare every candidate with the baseline, write the `comparison` artifact and return its rows."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    opened = [open_run(runs.run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
+    opened = [open_run(run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
     names = [measured.name for measured in opened]
     for name in names:
         if names.count(name) > 1:
@@ -103,7 +81,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         note_figures(measured, reporter)
     for difference in found:
         reporter.note(difference.sentence)
-    compared = [row for candidate in candidates for row in _rows(baseline, candidate, reporter)]
+    compared = [row for candidate in candidates for row in comparison.rows(baseline, candidate, reporter)]
     inputs = {
         f"{role} {measured.name}": getattr(measured, role).sha256
         for measured in opened
@@ -125,25 +103,6 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     return Result(path, compared, found, _gate(config, compared))
 
 
-def rows(
-    baseline: RunFolder, candidates: Sequence[RunFolder], allowed: Sequence[str] = (), reporter: Reporter = SILENT
-) -> list[dict[str, Any]]:
-    """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time.
-
-    A candidate that differs from the baseline in what is refused has none.
-    """
-    first = open_run(baseline)
-    note_figures(first, reporter)
-    found = []
-    for folder in candidates:
-        candidate = open_run(folder)
-        if any(difference.refused for difference in differences(first, candidate, allowed)):
-            continue
-        note_figures(candidate, reporter)
-        found += _rows(first, candidate, reporter)
-    return found
-
-
 def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate | None:
     """Return whether all candidates pass; None where there is no gate."""
     if config.min_improvement is None:
@@ -151,85 +110,3 @@ def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate
     own = [row for row in compared if row["images"] == "own"]
     figure = config.gate_on or "overall"
     return summary.worst([verdict.gate_on_improvement(row, figure, config.min_improvement) for row in own])
-
-
-def _rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[dict[str, Any]]:
-    found = []
-    common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
-    for images, ids in (("own", None), ("common", common)):
-        before, after = _figures(baseline, ids), _figures(candidate, ids)
-        if before is None or after is None:
-            reporter.note(
-                f"{candidate.name} is not compared on common images: some site was struck on none of the "
-                f"{len(common)} images that it and {baseline.name} both get right"
-            )
-            continue
-        found.append(_row(baseline, candidate, images, before, after))
-    return found
-
-
-def _figures(measured: Measured, image_ids: np.ndarray | None) -> _Figures | None:
-    """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none.
-
-    How many of a stratum's faults fell on some of the images was not fixed beforehand, so these are told apart no more.
-    """
-    shown = runs.correct(measured.golden)
-    top2diff_N = measured.golden.column("top2diff")
-    if image_ids is None:
-        return _Figures(measured.rows, measured.faults, top2diff_N[shown])
-    faults = measured.faults.where(among(measured.faults.image_id, image_ids))
-    faults = replace(faults, stratum=np.zeros_like(faults.stratum))
-    if not {row["site"] for row in measured.rows} <= set(faults.site):
-        return None
-    return _Figures(measured.rows, faults, top2diff_N[among(measured.golden.column("image_id"), image_ids)])
-
-
-def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures, after: _Figures) -> dict[str, Any]:
-    sides = ((baseline, before), (candidate, after))
-    divided, by = (improvement.figures(figures.rows, figures.faults, measured.last) for measured, figures in sides)
-    factors = improvement.improvement(divided, by)
-    if "none" in (baseline.limit, candidate.limit):
-        factors |= dict.fromkeys(improvement.MEANS, NO_ESTIMATE)
-    row: dict[str, Any] = {
-        "baseline": baseline.name,
-        "candidate": candidate.name,
-        "images": images,
-        "params_delta": candidate.params - baseline.params,
-        "macs_delta": candidate.macs - baseline.macs,
-    }
-    for name, factor in factors.items():
-        limits = {name: factor.mean, f"{name}_low": factor.low, f"{name}_high": factor.high}
-        row |= {column: None if np.isnan(value) else value for column, value in limits.items()}
-        row |= {f"{name}_reliable": factor.reliable, f"{name}_verdict": verdict.on_factor(factor)}
-        row |= dict.fromkeys((f"{name}_settled_by_faults", f"{name}_settled_by_images"))
-        if row[f"{name}_verdict"] == verdict.NOT_DISTINGUISHABLE:
-            row |= _settled(name, divided[name], by[name], (baseline, candidate))
-    right = [measured.right_by_id for measured in (baseline, candidate)]
-    row["only_baseline_correct"], row["only_candidate_correct"], row["accuracy_p"] = test = mcnemar(*right)
-    row["accuracy_verdict"] = verdict.on_accuracy(*test)
-    for side, (measured, figures) in zip(("baseline", "candidate"), sides, strict=True):
-        row |= {
-            f"accuracy_{side}": float(runs.correct(measured.golden).mean()),
-            f"top2diff_{side}": figures.mean_top2diff,
-            f"correct_{side}": len(figures.top2diff_N),
-            f"faults_{side}": len(figures.faults),
-            f"sdc_{side}": figures.outcomes("sdc"),
-            f"non_finite_{side}": figures.outcomes("non_finite"),
-        }
-    return row
-
-
-def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, Measured]) -> dict[str, int]:
-    """Return the column that says how many faults a site, or else images, would settle this figure, if any would."""
-    in_tensors = measured[0].target != "neuron"
-    found = settling(divided, by, faults_are_clusters=in_tensors)
-    if found is None:
-        return {}
-    now = max(run.faults_a_site if found.more == "faults" else run.clusters for run in measured)
-    return {f"{name}_settled_by_{found.more}": _rounded_up(found.times * now)}
-
-
-def _rounded_up(value: float) -> int:
-    """Return the next larger whole number of at most two significant digits: a forecast knows no more."""
-    unit = 10 ** max(math.floor(math.log10(value)) - 1, 0)
-    return math.ceil(value / unit) * unit

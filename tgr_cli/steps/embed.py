@@ -14,7 +14,6 @@ from tgr_cli.data import row_names
 from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import before
 from tgr_cli.text import clip_weights, digest
 from tgr_cli.text import prompts as prompt_files
 from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
@@ -85,6 +84,11 @@ class Config:
             raise TgrError(f"--{name.replace('_', '-')} has no use here: {reason}; leave it out")
 
     @property
+    def described_in(self) -> Path:
+        """Return the `descriptions` artifact that is read: the one named, else that of the data set's folder."""
+        return self.descriptions or Workspace(self.workdir, self.data.folder).descriptions
+
+    @property
     def clip(self) -> tuple[str, str] | None:
         """Return the CLIP model and the tag or file of its weights, None where no such model is asked for."""
         if self.from_file is not None or self.init == "random" or self.encoder == "tfidf":
@@ -125,7 +129,6 @@ class Rows:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Write one unit row a class, with `keep_all` one a text as well, and return a summary."""
-    before.embed(config)
     classes = class_names(config.data, reporter)
     path = config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init)
     store.prepare(path, EMBEDDINGS.kind, config)
@@ -261,7 +264,7 @@ def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tupl
         for described in Template(prompts).describe(classes, reporter):
             texts[described.class_index].append(described.text)
         return texts, {"prompts": prompts.sha256}
-    path = config.descriptions or Workspace(config.workdir, config.data.folder).descriptions
+    path = config.described_in
     artifact = store.read(path, DESCRIPTIONS, f"tgr describe --dataset {config.data.dataset}")
     if artifact.provenance.classes != sha256_names(classes):
         theirs = dict.fromkeys(artifact.table["class_name"].to_pylist())

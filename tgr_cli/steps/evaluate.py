@@ -6,13 +6,13 @@ from pathlib import Path
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
+from tgr_cli.models import golden
 from tgr_cli.models.loading import LoadedModel
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import golden
-from tgr_cli.steps.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,14 @@ from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
+from tgr_cli.campaign import planning, results, running
+from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.stored_plan import Planned
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.campaign.verify import verify
 from tgr_cli.metrics import summary
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import draw, results, units
-from tgr_cli.steps.campaign import Config as Config  # the options of `tgr inject`
-from tgr_cli.steps.plan import Planned
-from tgr_cli.steps.setup import Setup
-from tgr_cli.steps.subject import Subject
-from tgr_cli.steps.verify import verify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,16 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
         store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:
         setup = Setup.of(config, subject)
-        planned = draw.planned(setup, parts)
+        planned = planning.planned(setup, parts)
         number, count = config.part or (1, 1)
         wanted = planned.units[number - 1 :: count]
-        table = units.run(setup, parts, planned, wanted)
+        table = running.run(setup, parts, planned, wanted)
         facts = _facts(setup, planned)
         if config.part:
             facts["extra"] |= {"shard": [number, count], "units": len(planned.units), "rows": len(planned.faults)}
             store.write(output, SHARD, table, provenance_for(SHARD, **facts))
         else:
-            written = results.write(output, units.injections(table), facts)
+            written = results.write(output, running.injections(table), facts)
         parts.done()
     verified = 0
     if config.verify:

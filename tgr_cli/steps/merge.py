@@ -13,10 +13,10 @@ from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import identity, results, running
+from tgr_cli.campaign.config import rows_are
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import identity, results, units
-from tgr_cli.steps.campaign import rows_are
 
 OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond what the campaign does
 
@@ -45,14 +45,14 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
                 'as "tgr inject --plan-only" writes it'
             )
     _refuse_overlap(shards)
-    table = units.in_order(pa.concat_tables([shard.table for shard in shards]))
+    table = running.in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
     whole = of_target(first.path.with_name("injections.parquet"), first.provenance.config["target"])
     output = store.prepare(config.out or whole, INJECTIONS.kind, config)
     store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output)):  # not while a campaign is run to the same place
-        return results.write(output, units.injections(table), _facts(shards, reporter))
+        return results.write(output, running.injections(table), _facts(shards, reporter))
 
 
 def _campaign(shard: Artifact) -> dict[str, Any]:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from tgr_cli import documents
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, VULNERABILITY, Schema
 from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import comparable, confidences, results, runs
+from tgr_cli.campaign.comparable import Difference
+from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
@@ -19,8 +22,6 @@ from tgr_cli.report.figure import Figure, Said, Section
 from tgr_cli.report.measured import Faults, Rerun, Run
 from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import comparable, compare, confidences, results, runs
-from tgr_cli.steps.comparable import Difference
 
 OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # all that is read of the rows
 SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that a page can be made of
@@ -31,7 +32,7 @@ class Config:
     """Which runs, the baseline first: folders by name within the data set's folder, or by path.
 
     `count_by` is what counts alike where re-running is judged (`metrics.population`), `allow_different` what
-    compared runs may differ in (`steps.comparable`), `png` a folder for every plot as a picture.
+    compared runs may differ in (`campaign.comparable`), `png` a folder for every plot as a picture.
     """
 
     runs: Sequence[str]
@@ -61,7 +62,7 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Gather the runs' artifacts and write the page; raises TgrError where they do not belong together."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    folders = [runs.run_folder(workspace, name) for name in config.runs]
+    folders = [run_folder(workspace, name) for name in config.runs]
     path = store.prepare(config.out or workspace.report, "page", config)
     if path.suffix == ".parquet":
         raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
@@ -155,7 +156,7 @@ def _compared(
         if run.golden and run.vulnerability:
             theirs, ours = first.vulnerability.provenance, run.vulnerability.provenance
             differing += comparable.differences(first.name, theirs, run.name, ours, allowed)
-    return stored or compare.rows(able[0], able[1:], allowed, reporter), differing
+    return stored or compare_folders(able[0], able[1:], allowed, reporter), differing
 
 
 def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.Row], list[str]]:

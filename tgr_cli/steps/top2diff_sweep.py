@@ -12,16 +12,16 @@ import numpy as np
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import refuse_confidence
-from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.layout import Workspace, run_folder
 from tgr_cli.artifacts.schemas import INJECTIONS, SWEEP
 from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import confidences, runs
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.metrics import breakdown, population, rerunning, summary, top2diff, verdict
 from tgr_cli.metrics.curves import SEEN, Curve, Injected, Seen, none_for_nan
 from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import confidences, runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def _models(config: Config, workspace: Workspace) -> list[_Model]:
         raise TgrError(
             f'no run in {workspace.path} has golden.parquet; run "tgr evaluate" first, or name artifacts with --golden'
         )
-    folders = [runs.run_folder(workspace, name) for name in named]
+    folders = [run_folder(workspace, name) for name in named]
     goldens = [runs.read_golden(path) for path in (*(folder.golden for folder in folders), *config.golden)]
     given = [store.read(path, INJECTIONS, columns=breakdown.COLUMNS) for path in config.injections]
     for artifact in given:

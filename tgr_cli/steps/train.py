@@ -20,17 +20,16 @@ from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import override, usable_device
 from tgr_cli.models.trial import try_out
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.steps import train_end, train_start
-from tgr_cli.steps.train_config import NO_PART_OF_THE_MODEL, PREPARATION, Config
-from tgr_cli.steps.train_folder import held, resume_from
-from tgr_cli.steps.train_validation import Validator
-from tgr_cli.training import distributed
+from tgr_cli.training import distributed, results, starting_model
 from tgr_cli.training.checkpoint import Checkpoint
+from tgr_cli.training.config import NO_PART_OF_THE_MODEL, PREPARATION, Config
 from tgr_cli.training.distributed import Group
+from tgr_cli.training.folder import held, resume_from
 from tgr_cli.training.layers import freeze
 from tgr_cli.training.loop import Loop
 from tgr_cli.training.recipes import Resolved
 from tgr_cli.training.state import Cost, Epoch
+from tgr_cli.training.validation import Validator
 
 __all__ = ["Config", "Result", "held", "run"]
 
@@ -79,7 +78,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         zoo.default_preprocessing(config.model),
         replace(config.preprocessing, **{name: getattr(resolved.recipe, name) for name in PREPARATION}),
     )
-    begun = train_start.begin(config, Workspace(config.workdir, config.data.folder), classes, reporter)
+    begun = starting_model.begin(config, Workspace(config.workdir, config.data.folder), classes, reporter)
     model = begun.model
     frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
     try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
@@ -94,7 +93,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         for path in (target.checkpoint, target.last):
             store.prepare(path, "", config)
     start = resume_from(config, group, reporter)
-    facts = train_end.Facts(
+    facts = results.Facts(
         described=_described(config, resolved, group) | {"preprocessing": pre.to_json()},
         inputs=begun.inputs,
         data={"dataset": normalised(train_set.dataset), "train": train_set.used, "eval": eval_set.used},
@@ -118,12 +117,12 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         disturbance=config.disturbance,
     ).run(model, _checkpoint(config, facts, train_set, eval_set), start=start, reporter=reporter)
 
-    card = train_end.card_of(config, facts, state)
+    card = results.card_of(config, facts, state)
     trained = start != target.last or len(state.epochs) > state.resumed
     if not trained:
         reporter.note(f"{target.path} is finished, nothing is left to resume; a larger --epochs goes on")
     elif group.first:
-        train_end.write(target, card, facts, state, reporter)
+        results.write(target, card, facts, state, reporter)
     return Result(target, card, state.epochs, state.costs, group.first, trained)
 
 
@@ -145,7 +144,7 @@ def _described(config: Config, resolved: Resolved, group: Group) -> dict[str, An
     return kept | {"recipe": {"name": resolved.name, **asdict(resolved.recipe)}, "processes": group.world}
 
 
-def _checkpoint(config: Config, facts: train_end.Facts, train_set: ImageSet, eval_set: ImageSet) -> Checkpoint:
+def _checkpoint(config: Config, facts: results.Facts, train_set: ImageSet, eval_set: ImageSet) -> Checkpoint:
     return Checkpoint(
         config.run_folder.checkpoint,
         identity={

@@ -13,7 +13,7 @@ from tgr_cli.text.completion import Reply
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.failures import NoAnswerError
 from tgr_cli.text.fruitless import what_to_change
-from tgr_cli.text.llm import Question
+from tgr_cli.text.question import Question
 from tgr_cli.text.sentence import sentence
 
 GIVE_UP = 10  # questions in a row without an answer: the server is down, or not what it is taken for

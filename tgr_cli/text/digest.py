@@ -104,7 +104,7 @@ def of_texts(table: pa.Table, count: int = SHOWN) -> TextsDigest:
     )
 
 
-class Question(NamedTuple):
+class QuestionShare(NamedTuple):
     """One question of the set, as the first class was asked it; rows that ask it, and those without a description."""
 
     example: str
@@ -145,7 +145,7 @@ class DescriptionsDigest:
     missing: int
     status: dict[str, int]
     sources: dict[str, int]
-    questions: tuple[Question, ...]
+    questions: tuple[QuestionShare, ...]
     per_class: tuple[ClassCount, ...]
     repeated: int
     words: tuple[int, float, int] | None
@@ -184,7 +184,7 @@ def of_descriptions(table: pa.Table, classes_sha256: str | None, sample: int = S
     )
 
 
-def _questions(rows: list[dict], has_text: list[bool]) -> tuple[Question, ...]:
+def _questions(rows: list[dict], has_text: list[bool]) -> tuple[QuestionShare, ...]:
     """Return the questions by their place in a class's list: each class's are worded with its own name."""
     asked: dict[int, list[str]] = {}
     places = []
@@ -198,4 +198,4 @@ def _questions(rows: list[dict], has_text: list[bool]) -> tuple[Question, ...]:
     total = Counter(places)
     good = Counter(place for place, is_good in zip(places, has_text, strict=True) if is_good)
     first = next(iter(asked.values()))
-    return tuple(Question(example, total[n], total[n] - good[n]) for n, example in enumerate(first))
+    return tuple(QuestionShare(example, total[n], total[n] - good[n]) for n, example in enumerate(first))

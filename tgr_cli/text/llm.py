@@ -11,24 +11,12 @@ from tgr_cli.text.answers import Answers, question_key
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.generators import Description, Generator
 from tgr_cli.text.prompts import PromptSet
+from tgr_cli.text.question import Question
 
 INSTRUCTION = "Answer in one plain English sentence of at most 40 words, without any preface."
 FAILED = "failed"
 # Four letters to a token is the usual estimate for English; a chat's frame takes some tokens more.
 LETTERS_PER_TOKEN, FRAME_TOKENS = 4, 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One question about one class, asked for one sample; `prompt` is what is sent, `key` what its answer is under."""
-
-    class_index: int
-    number: int
-    sample: int
-    class_name: str
-    question: str
-    prompt: str
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.models import zoo
 
 from ..awkward import awkward
-from ..test_parameters import Tied
+from ..test_tensor_sites import Tied
 from ..varied import SHAPE_CHW, VARIED, varied
 
 NONE = RangeLimit("none", {})

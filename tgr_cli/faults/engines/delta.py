@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.calls import Call
-from tgr_cli.faults.engines.followed import FollowedRows
 from tgr_cli.faults.engines.golden import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import Batch, rule_of
+from tgr_cli.faults.engines.token_propagation import FollowedRows
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Network
+from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import POINTWISE, name_of

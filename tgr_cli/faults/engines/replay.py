@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx.node import Node
 
-from tgr_cli.faults.calls import Call
 from tgr_cli.faults.engines.engine import Engine, Struck, padded
 from tgr_cli.faults.engines.golden import Golden, Part
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
+from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 

@@ -26,10 +26,10 @@ from torch import Tensor
 from tgr_cli import seeding
 from tgr_cli.faults.bits import every_flip
 from tgr_cli.faults.gradients import Gradients
-from tgr_cli.faults.leaning import Leaning
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted
+from tgr_cli.faults.sensitivity import Leaning
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 

@@ -1,0 +1,51 @@
+"""Artifacts as re-running is judged on them: confidences without a fault, and faults counted by a population."""
+
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import results, runs
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics import breakdown, population
+from tgr_cli.metrics.curves import COLUMNS, Golden, Injected
+from tgr_cli.reporting import Reporter
+
+
+def golden(artifact: Artifact) -> Golden:
+    """Return the images of a `golden` artifact."""
+    confidence = {criterion: artifact.column(name) for criterion, name in COLUMNS.items()}
+    return Golden(artifact.column("image_id"), runs.correct(artifact), confidence)
+
+
+def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> Injected | None:
+    """Return the faults of an `injections` artifact and what they stand for; None without one, or without a fault.
+
+    Raises TgrError where none of its sites is one of `targets`.
+    """
+    if artifact is None or artifact.table.num_rows == 0:
+        return None
+    campaign = artifact.provenance.config
+    struck = breakdown.Struck.read(artifact.table, results.clusters(campaign), results.strata(campaign))
+    seen = set(struck.sites)
+    rows = [row for row in artifact.fact("sites") if row["site"] in seen]
+    try:
+        return Injected(struck, population.of(rows, count_by, targets))
+    except TgrError as error:
+        raise TgrError(f"{artifact.path}: {error}") from error
+
+
+def note(
+    name: str, artifact: Artifact | None, faults: Injected | None, targets: str | None, reporter: Reporter
+) -> None:
+    """Tell what the figures of re-running of the model `name` lack, or speak of otherwise than usual."""
+    if artifact is None or faults is None:
+        reporter.note(f'{name} has no injections, so no coverage of SDCs; "tgr inject" makes them')
+        return
+    campaign, operations = artifact.provenance.config, faults.population.operations
+    target = campaign.get("target", "neuron")
+    if target != "neuron":
+        reporter.note(
+            f"{name} was injected with --target {target}: such a fault stays, so that running again catches it only on "
+            "another copy of the model"
+        )
+    elif targets is None and "conv" not in operations:
+        reporter.note(f"{name} has no fault at a convolution, so all its sites count: {', '.join(operations)}")
+    if campaign.get("sampling") == "list":
+        reporter.note(f"{name} was injected from a list of faults: its coverages describe that list, not the model")

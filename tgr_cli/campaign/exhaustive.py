@@ -1,0 +1,80 @@
+"""Every class × bit of the last site on every image: exact rates, where a campaign estimates them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import EXHAUSTIVE
+from tgr_cli.campaign.config import DRAWING, Config
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.faults.exhaustive import LastSite
+from tgr_cli.faults.graph import Network
+from tgr_cli.metrics.outcomes import OUTCOMES, with_nulls
+from tgr_cli.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """What all single-bit faults of the last site do to these images; rates are shares of the faults, exactly.
+
+    `mean_dloss` (nats) is over the finite outcomes; NaN where there is none.
+    """
+
+    run: str
+    path: Path
+    site: str
+    images: int
+    faults: int
+    counts: dict[str, int]
+    sdc_rate: float
+    failure_rate: float
+    mean_dloss: float
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Exact:
+    """Return the exact figures of the last site; the artifact is written as the images come."""
+    subject = Subject.open(config, reporter)
+    output = store.prepare(config.out or subject.loaded.run.exhaustive, EXHAUSTIVE.kind, config)
+    setup = Setup.of(config, subject)
+    config, subject = setup.config, setup.subject
+    assert isinstance(setup.network, Network)  # refusals.py
+    last = LastSite(setup.network, setup.limit)
+    struck_N = np.flatnonzero(setup.eligible_N)
+    facts = setup.facts
+    settings = {name: value for name, value in config.drawn.items() if name not in DRAWING}
+    facts["config"] = settings | {"batch_size": config.batch_size, "device": config.device}
+    facts["extra"] |= {"site": last.site.name}
+    counts, dloss = dict.fromkeys(OUTCOMES, 0), 0.0
+    with store.streaming(output, EXHAUSTIVE, store.provenance_for(EXHAUSTIVE, **facts)) as write:
+        for start in range(0, len(struck_N), config.batch_size):
+            image_K = struck_N[start : start + config.batch_size]
+            columns = last.strike(subject.load(image_K), setup.labels_N[image_K])
+            image_KCB, class_KCB, bit_KCB = np.indices(columns["dloss"].shape)
+            rows = {name: values.ravel() for name, values in columns.items()}
+            for outcome in OUTCOMES:
+                counts[outcome] += int((rows["outcome"] == outcome).sum())
+            dloss += float(np.nansum(rows["dloss"]))
+            rows |= {
+                "image_id": np.array(subject.images.ids, object)[image_K[image_KCB.ravel()]],
+                "label": setup.labels_N[image_K[image_KCB.ravel()]],
+                "class_index": class_KCB.ravel(),
+                "bit": bit_KCB.ravel(),
+            }
+            write(with_nulls(rows))
+            reporter.progress("striking", start + len(image_K), len(struck_N))
+    faults = sum(counts.values())
+    finite = faults - counts["non_finite"]
+    return Exact(
+        run=subject.loaded.run.name,
+        path=output,
+        site=last.site.name,
+        images=len(struck_N),
+        faults=faults,
+        counts=counts,
+        sdc_rate=counts["sdc"] / faults if faults else float("nan"),
+        failure_rate=(counts["sdc"] + counts["non_finite"]) / faults if faults else float("nan"),
+        mean_dloss=dloss / finite if finite else float("nan"),
+    )

@@ -1,0 +1,101 @@
+"""What a campaign will take: its plan is drawn and stored, and a few of its faults are tried."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import of_target
+from tgr_cli.artifacts.parts import Parts, content
+from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.campaign import planning
+from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.stored_plan import Planned
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.faults import campaign
+from tgr_cli.reporting import SILENT, Reporter
+
+SITES_TRIED, FAULTS_TRIED = 8, 64  # the rest of the sites are reckoned from those nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A stored plan, and what its campaign will take: seconds, and bytes on disk while it runs.
+
+    A fault in a tensor has a row for each image that it is to be tried on.
+    """
+
+    run: str
+    path: Path
+    sites: int
+    faults: int
+    rows: int
+    pilot: int
+    images: int
+    units: int
+    seconds: float
+    disk: int
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
+    """Return the forecast of the campaign; of all it would run, a pilot alone is run, where the plan rests on one."""
+    subject = Subject.open(config, reporter)
+    output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target), PLAN.kind, config)
+    with Parts.beside(output, restart=config.restart) as parts:
+        setup = Setup.of(config, subject)
+        planned = planning.planned(setup, parts)
+        seconds, disk = _tried(setup, planned)
+        with store.replacing(output) as temporary:
+            shutil.copyfile(parts.folder / "plan.parquet", temporary)
+        parts.done()
+    return Forecast(
+        run=subject.loaded.run.name,
+        path=output,
+        sites=len(np.unique(planned.faults.site_F)),
+        faults=planned.faults.count,
+        rows=len(planned.faults),
+        pilot=planned.pilot,
+        images=len(np.unique(planned.faults.image_F)),
+        units=len(planned.units),
+        seconds=seconds,
+        disk=disk,
+    )
+
+
+def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
+    """Return about how many seconds the plan takes, and bytes, from some sites' faults on the first lot of images."""
+    faults, subject = planned.faults, setup.subject
+    image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
+    image_K = image_K[: setup.engine.images_at_once]
+    in_lot_F = np.isin(faults.image_F, image_K)
+    present = np.unique(faults.site_F[in_lot_F])
+    tried = np.unique(present[np.linspace(0, len(present) - 1, min(SITES_TRIED, len(present))).round().astype(int)])
+    x_KCHW = subject.load(image_K)
+    began = time.perf_counter()
+    golden_KC = setup.engine.prepare(x_KCHW)
+    an_image = (time.perf_counter() - began) / len(image_K)
+    a_fault, tables = [], []
+    for number, site in enumerate(tried):
+        some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
+        campaign.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)  # what is done once
+        began = time.perf_counter()
+        columns = campaign.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
+        a_fault.append((time.perf_counter() - began) / len(some))
+        tables.append(setup.rows(some, columns))
+        subject.reporter.progress("trying", number + 1, len(tried))
+    counts_S = np.bincount(faults.site_F, minlength=len(faults.sites))
+    seconds = counts_S @ np.interp(np.arange(len(counts_S)), tried, a_fault)
+    seconds += an_image * len(np.unique(faults.image_F))
+    return float(seconds), _disk(len(faults), len(planned.units), pa.concat_tables(tables))
+
+
+def _disk(faults: int, units: int, some: pa.Table) -> int:
+    """Return about how many bytes all parts and the artifact made of them take, as the files of some rows tell."""
+    a_file = len(content(some.slice(0, 1)))
+    a_row = (len(content(some)) - a_file) / max(1, len(some) - 1)
+    return round(a_file * (units + 1) + a_row * 2 * faults)

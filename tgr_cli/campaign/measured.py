@@ -1,0 +1,137 @@
+"""A measured run: its artifacts of fault-free inference and of a campaign, checked to belong together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.provenance import Provenance, sha256_file
+from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, VULNERABILITY
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import comparable, results, runs
+from tgr_cli.campaign.comparable import Difference
+from tgr_cli.campaign.ranges import profiled_on
+from tgr_cli.errors import TgrError
+from tgr_cli.metrics import summary
+from tgr_cli.metrics.estimates import codes
+from tgr_cli.reporting import Reporter
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured run: its name, its artifacts, what its campaign says of itself, and what is read of it once."""
+
+    name: str
+    golden: Artifact
+    injections: Artifact
+    vulnerability: Artifact
+    campaign: Provenance
+    rows: list[dict[str, Any]]
+    faults: summary.Faults
+
+    @property
+    def correct_ids(self) -> np.ndarray:
+        return self.golden.column("image_id")[runs.correct(self.golden)]
+
+    @property
+    def right_by_id(self) -> np.ndarray:
+        """Which images are classified correctly, bool [N] in the order of their ids."""
+        return runs.correct(self.golden)[np.argsort(self.golden.column("image_id"))]
+
+    @property
+    def limit(self) -> str:
+        return str(self.injections.provenance.config.get("limit"))
+
+    @property
+    def target(self) -> str:
+        return str(self.injections.provenance.config.get("target", "neuron"))
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        return tuple(self.injections.fact("last_sites"))
+
+    @property
+    def clusters(self) -> int:
+        """How many clusters the intervals rest on: images, or of faults in tensors the faults."""
+        return len(np.unique(codes(self.faults.cluster)))
+
+    @property
+    def faults_a_site(self) -> float:
+        return (len(self.faults) if self.target == "neuron" else self.clusters) / len(self.rows)
+
+    @property
+    def params(self) -> int:
+        return int(self.golden.fact("params"))
+
+    @property
+    def macs(self) -> int:
+        return int(self.vulnerability.fact("macs"))
+
+
+def open_run(folder: RunFolder) -> Measured:
+    """Return the run in a folder; raises TgrError where its artifacts are of different models, images or campaigns."""
+    _, golden = runs.read_golden(folder.golden)
+    injections = store.read(folder.injections, INJECTIONS, columns=results.COLUMNS)
+    vulnerability = store.read(folder.vulnerability, VULNERABILITY)
+    for artifact in (injections, vulnerability):
+        runs.refuse_other_model(golden, artifact)
+    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
+        raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
+    runs.refuse_other_sites(injections, vulnerability)
+    rows = vulnerability.table.to_pylist()
+    name = folder.path.resolve().name
+    campaign = injections.provenance.config
+    faults = results.read(injections.table, campaign)
+    if results.clusters(campaign) == "image":  # told by number, as the same images have it in every run
+        order = pa.array(np.sort(golden.column("image_id")))
+        faults = replace(faults, cluster=pc.index_in(pa.array(faults.image_id), order).to_numpy())
+    said = _with_ranges(folder, injections.provenance)
+    return Measured(name, golden, injections, vulnerability, said, rows, faults)
+
+
+def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str]) -> list[Difference]:
+    """Return in what the campaigns of two runs differ.
+
+    Raises TgrError where the runs were measured on other images, or struck at other kinds of places: nothing compares
+    these.
+    """
+    runs.refuse_other_images(baseline.golden, candidate.golden)
+    if candidate.target != baseline.target:
+        raise TgrError(
+            f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
+            f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
+        )
+    return comparable.differences(baseline.name, baseline.campaign, candidate.name, candidate.campaign, allowed)
+
+
+def note_figures(run: Measured, reporter: Reporter) -> None:
+    """Tell which figures a run has none of, and what those it has speak of."""
+    if run.limit == "none":
+        reporter.note(
+            f"{run.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
+            "rest on medians and SDC rates only"
+        )
+    missing = set(run.last) - {row["site"] for row in run.rows}
+    if missing or not run.last:
+        where = ", ".join(sorted(missing)) or "its last layer (see --targets)"
+        reporter.note(f"{run.name} has no fault at {where}, so no figure of its last layer")
+    if run.injections.provenance.config.get("sampling") == "list":
+        reporter.note(f"{run.name} was injected from a list of faults: its figures describe that list, not the model")
+
+
+def _with_ranges(folder: RunFolder, campaign: Provenance) -> Provenance:
+    """Return what a campaign says of itself, with the images its ranges were profiled on.
+
+    Campaigns that did not record them yet are given those of the run's ranges, if it still has the very file.
+    """
+    if "ranges" in campaign.extra or "ranges" not in campaign.inputs or not folder.ranges.exists():
+        return campaign
+    if sha256_file(folder.ranges) != campaign.inputs["ranges"]:
+        return campaign
+    ranges = store.read(folder.ranges, RANGES)
+    return replace(campaign, extra={**campaign.extra, "ranges": profiled_on(ranges.provenance.extra)})

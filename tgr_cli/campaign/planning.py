@@ -1,0 +1,189 @@
+"""How a campaign comes by its plan: the one its parts keep, the one that was named, or a fresh draw."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.provenance import library_versions, sha256_file
+from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
+from tgr_cli.campaign import identity, running, stored_plan
+from tgr_cli.campaign.config import DRAWING, PRECISIONS
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.stored_plan import Planned
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
+from tgr_cli.faults.sites import Site
+
+
+def planned(setup: Setup, parts: Parts) -> Planned:
+    """Return the campaign's plan, stored among `parts`; a pilot that it rests on is run first.
+
+    Raises TgrError where `parts` are those of another campaign, or `--plan` names a plan that is no plan for this one.
+    """
+    config, ours = setup.config, _identity(setup)
+    about = parts.about() or {"campaign": ours, "plans": {}}
+    if differing := identity.differences(about["campaign"], ours):
+        raise TgrError(
+            f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
+            "or discard it with --restart"
+        )
+    if kept := _stored(setup, parts, about, "plan"):
+        return kept
+    if config.plan:
+        given = stored_plan.read(config.plan, setup)
+        with store.replacing(parts.folder / "plan.parquet") as temporary:
+            shutil.copyfile(config.plan, temporary)
+        return _sealed(parts, about, "plan", given)
+    if setup.listed is not None:
+        listed = _seen_by_engine(setup, setup.listed)
+        setup.subject.reporter.note(f"the figures describe the faults that {config.faults} lists, not the model")
+        return _write(setup, parts, about, "plan", listed)
+    sites = _seen(setup)
+    if config.needs_pilot:
+        if config.part:
+            setup.subject.reporter.note('every shard runs the whole pilot; with "--plan-only" first it is run once')
+        first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
+        found = running.run(setup, parts, first, first.units, stage="pilot")
+        faults = _after(setup, sites, first.faults, found)
+        return _write(setup, parts, about, "plan", faults, pilot=first.faults.count)
+    faults = _draw(setup, sites, np.full(len(sites), config.injections), config.seed)
+    return _write(setup, parts, about, "plan", faults)
+
+
+def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
+    config = setup.config
+    counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
+    if config.sampling == "stratified":
+        return stratified.pilot(
+            sites,
+            setup.eligible_N,
+            counts_S,
+            bits=width(setup.subject.dtype),
+            seed=seed,
+            images_per_fault=config.images_per_fault,
+        )
+    return _draw(setup, sites, counts_S, seed)
+
+
+def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
+    """Return the campaign's plan as its pilot has it, given the SHARD rows of what became of the pilot's faults."""
+    config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
+    x_F = found["dloss"].to_numpy()
+    if config.limit == "none" or (config.precision and config.precision[0] == "sdc"):
+        x_F = (found["outcome"].to_numpy() == "sdc").astype(float)
+    shares_SB = stratified.neyman(pilot, x_F, bits=bits) if config.sampling == "stratified" else None
+    counts_S = np.full(len(sites), config.injections)
+    if config.precision:
+        name, half_width = config.precision
+        images = int(setup.eligible_N.sum())
+        asked = allocation.for_target(
+            pilot,
+            x_F,
+            images=images,
+            half_width=half_width,
+            relative=name == "dloss",
+            largest=config.max_injections,
+            confidence=config.confidence,
+            same_images=config.sampling == "importance",
+            shares_SB=shares_SB,
+        )
+        counts_S = asked.counts_S
+        reporter.note(
+            f"after a pilot of {config.pilot * len(sites):,} faults, {int(counts_S.sum()):,} are drawn, "
+            f"{int(counts_S.min()):,} to {int(counts_S.max()):,} a site, for {PRECISIONS[name]} to about "
+            f"± {asked.half_width:.3g}"
+        )
+        if not asked.reached:
+            reporter.note(
+                f"--target-ci {config.target_ci} is out of reach on {images:,} images with at most "
+                f"{config.max_injections:,} faults a site: raise --images or --max-injections"
+            )
+    if shares_SB is not None:
+        return stratified.draw(
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+        )
+    return _draw(setup, sites, counts_S, config.seed)
+
+
+def _identity(setup: Setup) -> dict[str, Any]:
+    """Return what must be equal for a campaign to go on with parts that were left, by dotted names."""
+    config = setup.config
+    ours = identity.identity({"config": config.drawn, **setup.facts})
+    if config.plan:
+        ours = {name: value for name, value in ours.items() if name not in DRAWING}
+        identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # of these ranges, too
+        ours["plan"] = sha256_file(config.plan)
+    how = {"shard": config.shard, "plan_only": config.plan_only, "version of injections": INJECTIONS.version}
+    return {**ours, **config.running, **how, **library_versions()}
+
+
+def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:
+    path = parts.folder / f"{name}.parquet"
+    if name not in about["plans"]:
+        return None
+    if not path.exists() or sha256_file(path) != about["plans"][name]:
+        raise TgrError(f"{path} is damaged, and the parts beside it rest on it; discard them with --restart")
+    return stored_plan.read(path, setup)
+
+
+def _write(setup: Setup, parts: Parts, about: dict[str, Any], name: str, faults: Plan, pilot: int = 0) -> Planned:
+    return _sealed(parts, about, name, stored_plan.write(parts.folder / f"{name}.parquet", setup, faults, pilot=pilot))
+
+
+def _sealed(parts: Parts, about: dict[str, Any], name: str, planned: Planned) -> Planned:
+    about["plans"][name] = planned.sha256
+    parts.describe(about)
+    return planned
+
+
+def _seen_by_engine(setup: Setup, listed: Plan) -> Plan:
+    unseen, engine = set(setup.engine.unseen()), setup.engine
+    for number, place in zip(listed.number_F, listed.site_F, strict=True):
+        if (site := listed.sites[place].name) in unseen:
+            raise TgrError(
+                f"fault {number} strikes {site}, which the {engine.name} engine cannot see; "
+                "leave it out or use --engine full"
+            )
+    return listed
+
+
+def _seen(setup: Setup) -> list[Site]:
+    unseen, name = set(setup.engine.unseen()), setup.engine.name
+    if unseen:
+        setup.subject.reporter.note(
+            f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
+        )
+    return [site for site in setup.sites if site.name not in unseen]
+
+
+def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
+    config, subject = setup.config, setup.subject
+    if config.sampling == "importance":
+        knowing: dict[str, Any] = {
+            "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
+            "limit": setup.limit,
+            "load": subject.load,
+            "labels_N": setup.labels_N,
+            "seed": seed,
+            "reporter": subject.reporter,
+        }
+        if config.target == "neuron":
+            return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
+        each = config.images_per_fault
+        return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
+    return uniform.draw(
+        sites,
+        setup.eligible_N,
+        counts_S,
+        bits=width(subject.dtype),
+        seed=seed,
+        images_per_fault=config.images_per_fault,
+    )

@@ -1,0 +1,165 @@
+"""A campaign made ready: its model and images, the network's sites, the range limit, the engine, the labels."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tgr_cli.artifacts.provenance import sha256_file, sha256_names
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.campaign import checks
+from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.ranges import range_limit
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.faults import fault_list
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.engines import ENGINES, memory
+from tgr_cli.faults.engines.engine import Engine
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sites import Site
+from tgr_cli.faults.unseen_work import unseen_work
+from tgr_cli.metrics.outcomes import with_nulls
+from tgr_cli.models.cost import widest_bytes
+from tgr_cli.models.trial import refuse_scripted
+
+LARGEST_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Everything a plan is drawn with and run by: `listed` holds faults that are given instead.
+
+    `inputs` holds the SHA-256 of what was read, by role, `profiled_on` which images the range limit rests on.
+    """
+
+    config: Config
+    subject: Subject
+    network: AnyNetwork
+    limit: RangeLimit
+    engine: Engine
+    labels_N: np.ndarray
+    eligible_N: np.ndarray
+    listed: Plan | None
+    inputs: Mapping[str, str]
+    profiled_on: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: Config, subject: Subject) -> "Setup":
+        """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
+        rows = fault_list.read(config.faults) if config.faults else None
+        refuse_scripted(subject.loaded.model, subject.loaded.name)
+        if config.batch_size == 0:
+            config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
+            subject = replace(subject, settings=config)
+        network = subject.network(config.targets)
+        if config.target == "neuron":
+            _tell_unseen_work(subject, network, config.targets)
+        checks.refuse(config, subject, network, facts_of(config, subject, network))
+        listed = None
+        if rows is not None:
+            sites, ids = network.sites_of(config.target), subject.images.ids
+            listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype))
+        limited = range_limit(
+            subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
+        )
+        engine = ENGINES[config.engine](
+            subject.loaded.model, network, limited.limit, memory=memory.parsed(config.memory)
+        )
+        if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
+            subject.reporter.note(
+                f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
+                f"{math.ceil(least / memory.UNITS['MiB']):,} MiB: images are taken one by one, and that much is used"
+            )
+        labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
+        return cls(
+            config=config,
+            subject=subject,
+            network=network,
+            limit=limited.limit,
+            engine=engine,
+            labels_N=labels_N,
+            eligible_N=eligible_N,
+            listed=listed,
+            inputs=limited.inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
+            profiled_on=limited.profiled_on,
+        )
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Return what the campaign's target names: calls of operations, or tensors of one kind."""
+        return self.network.sites_of(self.config.target)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what artifacts record of it, as fields of a provenance."""
+        facts = facts_of(self.config, self.subject, self.network)
+        extra = facts["extra"] | {"ranges": dict(self.profiled_on)}
+        return {**facts, "inputs": dict(self.inputs), "extra": extra}
+
+    def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
+        """Return the INJECTIONS rows of faults and what became of them (`campaign.run`'s columns), in their order."""
+        whole: dict[str, Any] = with_nulls(
+            {
+                "fault": faults.number_F,
+                "site": np.array([site.name for site in faults.sites], object)[faults.site_F],
+                "index": faults.indices(),
+                "bit": faults.bit_F,
+                "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
+                "label": self.labels_N[faults.image_F],
+                "weight": faults.weight_F,
+                **columns,
+            }
+        )
+        return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:
+    """Say, and keep for the artifacts, which share of the network's work no fault strikes."""
+    work = unseen_work(subject.loaded.model, network.input_shape, network.sites)
+    network.facts = {**network.facts, **work.facts}
+    if sentence := work.sentence(targets):
+        subject.reporter.note(sentence)
+
+
+def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:
+    """Return what artifacts record of a campaign beside what it read, as fields of a provenance."""
+    return {
+        "model": subject.loaded.fingerprint,
+        "classes": sha256_names(subject.images.classes),
+        "inputs": {},
+        "extra": subject.facts
+        | dict(network.facts)
+        | {
+            "pool": subject.pool,
+            "macs": sum(site.macs for site in network.sites),
+            "last_sites": _last_sites(network, subject.loaded.head, config),
+        },
+    }
+
+
+def _batch_size(subject: Subject, bytes_: int) -> int:
+    """Return how many images a forward pass is to take: a power of two, at most 32, for a fifth of the memory."""
+    widest = widest_bytes(subject.loaded.model, subject.loaded.preprocessing.input_shape)
+    return int(2 ** math.floor(math.log2(min(max(bytes_ / 5 / max(widest, 1), 1), LARGEST_BATCH))))
+
+
+def site_facts(site: Site) -> dict[str, Any]:
+    """Return what artifacts record of a site, so that its `vulnerability` needs no model."""
+    return {"site": site.name} | {name: getattr(site, name) for name in ("op", "per_image", "neurons", "macs")}
+
+
+def _last_sites(network: AnyNetwork, head: str, config: Config) -> list[str]:
+    """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own.
+
+    None are returned where tensors are struck, or where convolutions or linear layers are no targets: the last layer
+    may be among them.
+    """
+    if config.target != "neuron" or "conv" not in config.targets or "linear" not in config.targets:
+        return []
+    names = [site.name for site in network.sites if site.op != "matmul"]
+    return names[:-2:-1] if head == "baseline" else names[:-3:-1]

@@ -1,0 +1,105 @@
+"""What values a model's sites take without a fault: profiled on images, written as the `ranges` artifact."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.artifacts.schemas import RANGES
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.data.datasets import DataSource, ImageSet, open_split
+from tgr_cli.data.missing import has_split
+from tgr_cli.data.transforms import PreprocessingOptions
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.choices import PROFILED_IMAGES
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.sites import Site
+from tgr_cli.metrics.ranges import RangeProfile
+from tgr_cli.models.loading import LoadedModel
+from tgr_cli.models.source import ModelSource
+from tgr_cli.reporting import SILENT, Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which model sees which images. `images`: N at even steps through the train split."""
+
+    data: DataSource
+    preprocessing: PreprocessingOptions
+    source: ModelSource
+    images: int = PROFILED_IMAGES
+    targets: str = "conv,linear"
+    batch_size: int = 64
+    workers: int = 0
+    device: str = "cpu"
+    workdir: Path = Path("runs")
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The artifact's path, the model it is of, how many images were profiled, and the columns of `ranges`."""
+
+    path: Path
+    loaded: LoadedModel
+    images: int
+    columns: dict[str, list[Any]]
+
+
+def write(config: Config, subject: Subject, network: AnyNetwork) -> Result:
+    """Profile a subject whose pool is the images to profile on, write the `ranges` artifact and return it."""
+    path = store.prepare(config.out or subject.loaded.run.ranges, RANGES.kind, config)
+    columns = profile(subject, network)
+    provenance = store.provenance_for(
+        RANGES,
+        config=normalised(config),
+        model=subject.loaded.fingerprint,
+        classes=sha256_names(subject.images.classes),
+        extra={**subject.facts, "split": subject.images.split, "pool": subject.pool},
+    )
+    store.write(path, RANGES, columns, provenance)
+    return Result(path, subject.loaded, len(subject.images), columns)
+
+
+def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
+    """Return the images to profile on: the train split, or the evaluation images where there is no train split."""
+    if has_split(data, "train") or not has_split(data, "eval"):
+        return open_split(data, "train", reporter)
+    name = data.dataset if data.path is None else data.path.name
+    reporter.note(f"{name} has no train split: profiling on its evaluation images; --train-data names others")
+    return open_split(data, "eval", reporter)
+
+
+def profile(subject: Subject, network: AnyNetwork) -> dict[str, list[Any]]:
+    """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over the subject's pool.
+
+    Raises TgrError where a site's output is not finite, naming the site.
+    """
+    size, done = network.batch_size, 0
+    profiles = {site.name: RangeProfile() for site in network.sites}
+    for x_BCHW in (part for batch in subject.batches() for part in batch.split(size)):
+        real = len(x_BCHW)
+
+        def observe(site: Site, values_BN: torch.Tensor, real: int = real) -> None:
+            profiles[site.name].add(values_BN[:real])
+            if not profiles[site.name].finite:
+                raise TgrError(
+                    f'the output of site "{site.name}" is not finite without any fault; '
+                    "check the weights and the preprocessing"
+                )
+
+        # The network has one batch size: the last batch is filled up with its last image, which is not counted.
+        network.forward(torch.cat([x_BCHW, x_BCHW[-1:].expand(size - real, -1, -1, -1)]), observe=observe)
+        done += real
+        subject.reporter.progress("profiling", done, len(subject.images))
+    if left_out := [name for name, profile in profiles.items() if profile.empty]:
+        raise TgrError(
+            f'none of {len(subject.images)} images runs the site "{left_out[0]}", so it has no range; '
+            "use more --images, or --limit none"
+        )
+    results = {site.name: profiles[site.name].result() for site in network.sites}
+    values = {name: [result[name] for result in results.values()] for name in RANGES.arrow.names if name != "site"}
+    return {"site": list(results), **values}

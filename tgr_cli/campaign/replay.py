@@ -1,0 +1,90 @@
+"""Run one stored fault again, and say whether it comes out as it is stored."""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import of_target
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.campaign import runs
+from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import campaign, fault_list
+from tgr_cli.faults.bits import width
+from tgr_cli.metrics.outcomes import agree
+from tgr_cli.reporting import SILENT, Reporter
+
+OF_THE_CAMPAIGN = ("limit", "label", "target", "targets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """One fault as it is stored and as it came out again, both with the INJECTIONS columns."""
+
+    row: int
+    stored: dict[str, Any]
+    again: dict[str, Any]
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the outcome is the same and dLoss within 1e-4 + 1e-4 × dLoss of the stored one."""
+        losses = [math.nan if row["dloss"] is None else row["dloss"] for row in (self.again, self.stored)]
+        return agree(self.again["outcome"], losses[0], self.stored["outcome"], losses[1])
+
+
+def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
+    """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
+
+    Range limit, labels, target and targets are those of the stored campaign. Raises TgrError where the artifact has no
+    such row, is of another model, preprocessing or setting, or was limited by other ranges.
+    """
+    subject = Subject.open(config, reporter)
+    path = config.faults or of_target(subject.loaded.run.injections, config.target)
+    artifact = store.read(path, INJECTIONS)
+    if not 0 <= row < artifact.table.num_rows:
+        raise TgrError(f"{path} has rows 0 to {artifact.table.num_rows - 1}, no row {row}; choose one of them")
+    if artifact.provenance.model != subject.loaded.fingerprint:
+        raise TgrError(
+            f"{path} is a campaign on another model (fingerprint {str(artifact.provenance.model)[:12]}, this one has "
+            f"{subject.loaded.fingerprint[:12]}); name that model's --checkpoint or run"
+        )
+    if differing := runs.otherwise_prepared(artifact, subject.facts):
+        raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
+    config = replace(config, **_as_it_was(config, artifact))
+    stored = artifact.table.slice(row, 1).to_pylist()[0]
+    ranges = config.ranges or subject.loaded.run.ranges
+    if "ranges" in artifact.provenance.inputs and not ranges.exists():
+        raise TgrError(f"{path} was limited by ranges that are no longer at {ranges}; name them with --ranges")
+    if stored["image_id"] not in subject.images.ids:
+        pool = f"that --images {config.images} takes; leave --images out"
+        if config.images is None:
+            pool = f"of {subject.images.dataset}; name the campaign's own with --dataset"
+        raise TgrError(
+            f'row {row} of {path} strikes the image "{stored["image_id"]}", none of the {len(subject.images)} {pool}'
+        )
+    subject = subject.only(stored["image_id"])
+    # Nothing is drawn, so no scheme has to suit the model.
+    setup = Setup.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
+    if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
+        raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
+    faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
+    columns = campaign.run(setup.engine, faults, setup.subject.load, setup.labels_N)
+    again = setup.rows(faults, columns).to_pylist()[0]
+    return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})
+
+
+def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:
+    """Return the settings of the stored campaign that outcomes depend on; raises TgrError where others are given."""
+    kept = {name: value for name, value in artifact.provenance.config.items() if name in OF_THE_CAMPAIGN}
+    for field in fields(Config):
+        given = getattr(config, field.name)
+        if field.name in kept and given not in (kept[field.name], field.default):
+            raise TgrError(
+                f"--{field.name} is {given}, but {artifact.path} was run with {kept[field.name]}; "
+                f"leave --{field.name} out"
+            )
+    return kept

@@ -1,0 +1,87 @@
+"""Run a stored plan unit by unit: what is finished already is kept, what is damaged done again, the rest is run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
+from tgr_cli.campaign.config import rows_are
+from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.stored_plan import Planned
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import campaign
+
+
+def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, stage: str = "unit") -> pa.Table:
+    """Return the SHARD rows of the `wanted` units in the plan's order, each unit stored in `parts` as it is finished.
+
+    `stage` names the units' files, and so keeps a pilot's apart. When interrupted, tells what is kept.
+    """
+    reporter, faults = setup.subject.reporter, planned.faults
+    rows = campaign.rows_of(planned.unit_F)
+    noun = rows_are(setup.config.target)
+    total = sum(len(rows[unit]) for unit in wanted)
+    finished = _finished(setup, parts, stage, {unit: rows[unit] for unit in wanted})
+    hits, done = sum(map(_hits, finished.values())), sum(map(len, finished.values()))
+    if finished:
+        reporter.note(f"{done:,} of {total:,} {noun} were finished before and are kept")
+    what = "injecting" if stage == "unit" else f"injecting the {stage}"
+    reporter.progress(what, done, total)
+    load, labels_N = setup.subject.load, setup.labels_N
+    left = [unit for unit in wanted if unit not in finished]
+    try:
+        for unit, columns in campaign.each(setup.engine, faults, planned.unit_F, left, load, labels_N):
+            table = setup.rows(faults.take(rows[unit]), columns)
+            finished[unit] = table.add_column(0, SHARD.arrow.field("row"), pa.array(rows[unit]))
+            parts.write(stage, unit, finished[unit])
+            hits, done = hits + _hits(finished[unit]), done + len(rows[unit])
+            reporter.progress(what, done, total, f"SDC rate {hits / done:.4f}")
+    except KeyboardInterrupt:
+        reporter.note(
+            f"{done:,} of {total:,} {noun} are finished and kept in {parts.folder}; the same command goes on from there"
+        )
+        raise
+    tables = [
+        table.add_column(1, SHARD.arrow.field("unit"), pa.array(np.full(len(table), unit)))
+        for unit, table in finished.items()
+    ]
+    return in_order(pa.concat_tables(tables or [SHARD.arrow.empty_table()]))  # shards may outnumber the units
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """Return SHARD rows in the plan's order, in one piece: equal rows are then written as equal bytes."""
+    return table.take(pc.sort_indices(table["row"])).combine_chunks()
+
+
+def injections(table: pa.Table) -> pa.Table:
+    """Return the INJECTIONS rows of SHARD rows."""
+    return table.select(INJECTIONS.arrow.names)
+
+
+def _finished(setup: Setup, parts: Parts, stage: str, rows: dict[int, np.ndarray]) -> dict[int, pa.Table]:
+    tables, damaged = parts.finished(stage)
+    kept = {}
+    for unit, table in tables.items():
+        if unit in rows:
+            if not _is_of_unit(table, rows[unit]):
+                raise TgrError(
+                    f"{parts.folder} keeps other faults under unit {unit} than the plan has there: a file was renamed, "
+                    "or is of another campaign; discard them with --restart"
+                )
+            kept[unit] = table
+    if damaged:
+        setup.subject.reporter.note(f"damaged, and run again: {', '.join(damaged)}")
+    return kept
+
+
+def _is_of_unit(table: pa.Table, row_F: np.ndarray) -> bool:
+    names = ["row", *INJECTIONS.arrow.names]
+    return table.column_names == names and np.array_equal(table["row"].to_numpy(), row_F)
+
+
+def _hits(table: pa.Table) -> float:
+    """Return the weighted number of SDCs."""
+    return float(np.where(table["outcome"].to_numpy() == "sdc", table["weight"].to_numpy(), 0.0).sum())

@@ -1,0 +1,101 @@
+"""Runs that were measured before: opened, and checked to be of one model and comparable."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.schemas import GOLDEN
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.errors import TgrError
+from tgr_cli.models.card import ModelCard
+
+EVALUATE = "tgr evaluate"
+
+
+def read_golden(path: Path) -> tuple[str, Artifact]:
+    """Return the name of the run and its `golden` artifact.
+
+    Raises TgrError where it holds no image, or the run's model was trained anew since.
+    """
+    golden = store.read(path, GOLDEN, EVALUATE)
+    run = RunFolder(path.parent)
+    if path == run.golden and run.card.exists():
+        fingerprint = ModelCard.read(run.card).fingerprint
+        if golden.provenance.model != fingerprint:
+            raise TgrError(
+                f"{path} is of the model {_short(golden)}, but {run.card.name} beside it of {fingerprint[:12]}, "
+                f'trained since; run "{EVALUATE}" and "tgr inject" again'
+            )
+    if golden.table.num_rows == 0:
+        raise TgrError(f'{path} holds no image; run "{EVALUATE}" on some')
+    return str(golden.provenance.extra.get("run", path.parent.name)), golden
+
+
+def correct(golden: Artifact) -> np.ndarray:
+    """Return which images are classified correctly without a fault, bool of shape [N]."""
+    return golden.column("prediction") == golden.column("label")
+
+
+def refuse_other_model(golden: Artifact, other: Artifact) -> None:
+    """Raise TgrError where an artifact was made with another model, or on other or otherwise prepared images."""
+    if golden.provenance.model != other.provenance.model:
+        raise TgrError(
+            f"{other.path} was made with the model {_short(other)}, {golden.path} with {_short(golden)}; make both "
+            f'with one model: run "{EVALUATE}" and "tgr inject" again'
+        )
+    if differing := otherwise_prepared(other, golden.provenance.extra):
+        raise TgrError(
+            f"{other.path} was made on images prepared with {differing} for {golden.path}; run "
+            f'"{EVALUATE}" and "tgr inject" with the same preprocessing'
+        )
+    if "image_id" in other.table.column_names:
+        strangers = sorted(set(other.column("image_id")) - set(golden.column("image_id")))
+        if strangers:
+            raise TgrError(
+                f"{other.path} has faults on {len(strangers)} images that {golden.path} does not hold, as "
+                f'{strangers[0]}; run "{EVALUATE}" on all images of the campaign'
+            )
+
+
+def refuse_other_images(first: Artifact, second: Artifact) -> None:
+    """Raise TgrError where two `golden` artifacts are of other classes, images or labels."""
+    if first.provenance.classes != second.provenance.classes:
+        raise TgrError(
+            f"{first.path} and {second.path} are of other classes (SHA-256 {str(first.provenance.classes)[:12]} and "
+            f"{str(second.provenance.classes)[:12]}); compare models of one data set"
+        )
+    ours, theirs = (set(zip(g.column("image_id"), g.column("label"), strict=True)) for g in (first, second))
+    if ours != theirs:
+        raise TgrError(
+            f"{first.path} holds {len(ours)} images, {second.path} {len(theirs)}, {len(ours & theirs)} of them the "
+            f'same, labels included; run "{EVALUATE}" for both on the same images'
+        )
+
+
+def refuse_other_sites(injections: Artifact, vulnerability: Artifact) -> None:
+    """Raise TgrError where the sites' rows are not one for each site that was struck."""
+    struck = set(injections.table["site"].unique().to_pylist())
+    found = set(vulnerability.column("site").tolist())
+    if struck != found:
+        raise TgrError(
+            f"{vulnerability.path} has rows of {len(found)} sites, {injections.path} faults at {len(struck)} "
+            f'({min(struck ^ found)} is in one alone); run "tgr inject" again'
+        )
+
+
+def otherwise_prepared(artifact: Artifact, facts: Mapping[str, Any]) -> str:
+    """Return what differs between an artifact's preprocessing and that in `facts`, as "crop 8, but 16"; "" if nothing.
+
+    Both are `Subject.facts`, which artifacts keep.
+    """
+    theirs, ours = (f.get("preprocessing") or {} for f in (artifact.provenance.extra, facts))
+    parts = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {theirs.get(name)}, but {ours.get(name)}" for name in parts)
+
+
+def _short(artifact: Artifact) -> str:
+    return str(artifact.provenance.model)[:12]

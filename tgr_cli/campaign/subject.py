@@ -1,0 +1,166 @@
+"""What a measurement is made on: a model in evaluation mode, the images it is shown, and its network of sites."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.provenance import normalised, sha256_names
+from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
+from tgr_cli.data.transforms import PreprocessingOptions, evaluation
+from tgr_cli.faults import hooked
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.metrics.outcomes import predictions
+from tgr_cli.models import golden, zoo
+from tgr_cli.models.loading import LoadedModel, load
+from tgr_cli.models.source import ModelSource
+from tgr_cli.models.trial import refuse_scripted
+from tgr_cli.models.weights import dtype
+from tgr_cli.reporting import Reporter
+
+
+class Settings(Protocol):
+    """The part of a step's config that says which model is shown which images, and where that is computed."""
+
+    @property
+    def data(self) -> DataSource: ...
+    @property
+    def preprocessing(self) -> PreprocessingOptions: ...
+    @property
+    def source(self) -> ModelSource: ...
+    @property
+    def images(self) -> int | None: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def workdir(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A loaded model and the pool of images it is shown."""
+
+    settings: Settings
+    images: ImageSet
+    loaded: LoadedModel
+    reporter: Reporter
+
+    @classmethod
+    def open(cls, settings: Settings, reporter: Reporter, images: ImageSet | None = None) -> "Subject":
+        """Return the subject that `settings` name; the images are looked for before any weights are.
+
+        The pool is the evaluation split unless `images` gives another.
+        """
+        zoo.entry(settings.source.model)  # a name that does not exist is told before anything is looked for
+        if images is None:
+            images = open_split(settings.data, "eval", reporter)
+        if settings.images is not None:
+            images = images.sample(settings.images)
+        loaded = load(
+            settings.source,
+            Workspace(settings.workdir, settings.data.folder),
+            images.classes,
+            preprocessing=settings.preprocessing,
+            device=settings.device,
+            reporter=reporter,
+        )
+        return cls(settings, images, loaded, reporter)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the format the network computes in."""
+        return dtype(self.loaded.model)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what artifacts record of the subject: run, data used, model's origin and size, preprocessing, format.
+
+        `format` is that of the values which are computed and struck, as "float32".
+        """
+        return {
+            "run": self.loaded.run.name,
+            "dataset": normalised(self.images.dataset),
+            "used": self.images.used,
+            "images": len(self.images),
+            "num_classes": self.loaded.num_classes,
+            "params": self.loaded.params,
+            "origin": self.loaded.origin,
+            "preprocessing": self.loaded.preprocessing.to_json(),
+            **self.loaded.facts,
+            "format": str(self.dtype).removeprefix("torch."),
+        }
+
+    @property
+    def pool(self) -> str:
+        """Return a digest of which images these are, labels included: equal for the same images in the same order."""
+        images = zip(self.images.ids, self.images.labels, strict=True)
+        return sha256_names([f"{name} {label}" for name, label in images])
+
+    def only(self, image_id: str) -> "Subject":
+        """Return the same subject with one image in its pool."""
+        return replace(self, images=self.images.take([self.images.ids.index(image_id)]))
+
+    def batches(self, positions: Sequence[int] | None = None) -> Iterator[Tensor]:
+        """Return the images at these positions of the pool (None: all) as the network takes them, x_BCHW a batch.
+
+        The last batch may be smaller.
+        """
+        loaded = batches(
+            self.images,
+            evaluation(self.loaded.preprocessing),
+            batch_size=self.settings.batch_size,
+            workers=self.settings.workers,
+            order=positions,
+        )
+        for x_BCHW, _ in loaded:
+            yield x_BCHW.to(self.settings.device, self.dtype)
+
+    def load(self, positions_K: np.ndarray) -> Tensor:
+        """Return the images at these positions of the pool as one tensor, x_KCHW."""
+        return torch.cat(list(self.batches(positions_K.tolist())))
+
+    def network(self, targets: str) -> AnyNetwork:
+        """Return the model's network of sites, captured at the batch size of the settings.
+
+        A model that torch.export cannot trace is hooked instead, which is said.
+        """
+        refuse_scripted(self.loaded.model, self.loaded.name)
+        return hooked.capture(
+            self.loaded.model,
+            self.loaded.preprocessing.input_shape,
+            batch_size=self.settings.batch_size,
+            targets=tuple(part.strip() for part in targets.split(",")),
+            device=self.settings.device,
+            reporter=self.reporter,
+        )
+
+    def classify(self) -> golden.Golden:
+        """Return the fault-free logits and the labels of the pool; raises TgrError where a logit is not finite."""
+        return golden.classify(
+            self.loaded.model,
+            self.images,
+            self.loaded.preprocessing,
+            batch_size=self.settings.batch_size,
+            workers=self.settings.workers,
+            device=self.settings.device,
+            reporter=self.reporter,
+        )
+
+    def labels(self, kind: str, *, everything: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the class each image's losses are taken against, int64 [N], and whether it may be struck, bool [N].
+
+        `kind` is `true` for the data set's labels or `golden` for the fault-free prediction. Images that are
+        classified wrongly may not be struck (the papers' rule) unless `everything`.
+        """
+        predicted_N = predictions(self.classify().logits_NC)
+        labels_N = predicted_N if kind == "golden" else self.images.labels
+        return labels_N, (predicted_N == labels_N) | everything

@@ -1,0 +1,56 @@
+"""Run some faults of a finished campaign again through the oracle, and refuse any that comes out otherwise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tgr_cli import seeding
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import campaign
+from tgr_cli.faults.engines import Full
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.plan import Plan
+from tgr_cli.metrics.outcomes import agree
+
+
+def verify(
+    subject: Subject,
+    network: AnyNetwork,
+    limit: RangeLimit,
+    faults: Plan,
+    columns: Mapping[str, Any],
+    labels_N: np.ndarray,
+    *,
+    count: int,
+    seed: int,
+) -> int:
+    """Return how many faults were run again through `full`: `count` drawn at random, or all where there are no more.
+
+    `columns` hold what became of every fault, in the plan's order. Raises TgrError naming the first fault of another
+    outcome, or whose dLoss differs by more than 1e-4 + 1e-4 × dLoss.
+    """
+    count = min(count, len(faults))
+    chosen_V = np.sort(seeding.generator(seed, "verify").choice(len(faults), count, replace=False))
+    some = faults.take(chosen_V)
+    engine = Full(subject.loaded.model, network, limit)
+    again = campaign.run(engine, some, subject.load, labels_N, reporter=subject.reporter)
+    for place, fault in enumerate(chosen_V):
+        found = (str(columns["outcome"][fault]), _number(columns["dloss"][fault]))
+        oracle = (str(again["outcome"][place]), float(again["dloss"][place]))
+        if not agree(*found, *oracle):
+            site, index = some.sites[some.site_F[place]], some.indices()[place]
+            raise TgrError(
+                f"fault {some.number_F[place]} at {site.name} (index {index}, bit {some.bit_F[place]}, image "
+                f"{subject.images.ids[some.image_F[place]]}) is {found[0]} with dLoss {found[1]:.6g}, but "
+                f"{oracle[0]} with dLoss {oracle[1]:.6g} through full; run the campaign with --engine full"
+            )
+    return count
+
+
+def _number(value: Any) -> float:
+    """Return a dLoss as a float, NaN where it is null."""
+    value = value.as_py() if hasattr(value, "as_py") else value
+    return float("nan") if value is None else float(value)

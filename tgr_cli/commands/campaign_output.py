@@ -1,0 +1,87 @@
+"""How a finished campaign is shown: the sites' rows, then the network's figures."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tgr_cli.commands.console import Console, count, in_percent, number, percent
+
+if TYPE_CHECKING:
+    from tgr_cli.campaign.results import Written
+    from tgr_cli.metrics.summary import Gate
+
+COLUMNS = (
+    *("site", "SDC rate (%)", "mean dLoss (nats)", "lower limit", "upper limit"),
+    *("op", "faults", "sdc", "non-finite", "masked", "benign"),
+)
+
+
+def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" = None, verified: int = 0) -> None:
+    """Print the sites' rows and the network's figures of a finished campaign."""
+    figures = result.network
+    if console.as_json:
+        network = {
+            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in vars(figures).items()
+        }
+        console.json(
+            {
+                "run": result.run,
+                "faults": result.faults,
+                "rows": result.rows,
+                "verified": verified,
+                "network": network,
+                "gate": gate and vars(gate),
+                "sites": result.sites,
+                "injections": result.injections,
+                "vulnerability": result.vulnerability,
+            }
+        )
+        return
+    console.table(
+        f"{result.run}: {faults_of(result.faults, result.rows)}",
+        COLUMNS,
+        [_cells(row) for row in result.sites],
+        ("mean dLoss", [row["mean_dloss"] or 0.0 for row in result.sites]),
+        head=5,
+    )
+    console.line(
+        f"network, mean over sites: SDC rate {_with_interval(figures.sdc_rate, percent)}, "
+        f"with non-finite outcomes {_with_interval(figures.failure_rate, percent)}, "
+        f"mean dLoss {_with_interval(figures.mean_dloss, number, mark=True)} nats"
+    )
+    if len({row["per_image"] for row in result.sites}) > 1:
+        console.line(
+            "the same over sites whose output depends on the image: "
+            f"mean dLoss {_with_interval(figures.mean_dloss_per_image, number, mark=True)} nats"
+        )
+    console.line(
+        "network, weighted by share of MACs (V_CNN): "
+        f"mean dLoss {_with_interval(figures.v_cnn_share, number, mark=True)} nats"
+    )
+    if verified:
+        console.line(f"verified: {verified:,} random faults came out the same through full")
+    if not result.limited:
+        console.note(
+            "without a range limit a handful of faults carry every mean dLoss, which is then no usable figure: read "
+            "the rates, or use --limit clamp"
+        )
+    if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
+        console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
+
+
+def faults_of(faults: int, rows: int) -> str:
+    """Return a number of faults in words, with that of their rows where faults in tensors have several."""
+    tried = f", each with a row for every image that it is tried on ({rows:,} in all, by outcome)"
+    return f"{faults:,} faults{tried if rows != faults else ''}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    counts = (count(row[name]) for name in ("faults", "sdc", "non_finite", "masked", "benign"))
+    mean, low, high = (number(row[f"mean_dloss{end}"], 3) for end in ("", "_low", "_high"))
+    mark = "" if row["reliable"] else "~"
+    return row["site"], in_percent(row["sdc_rate"]), mean, mark + low, high, row["op"], *counts
+
+
+def _with_interval(estimate: Any, shown: Callable[[float], str], *, mark: bool = False) -> str:
+    """Return an estimate as text, its interval marked where it is unreliable if `mark` asks for it."""
+    marked = "~" if mark and not estimate.reliable else ""
+    return f"{shown(estimate.mean)} ({marked}{shown(estimate.low)} to {shown(estimate.high)})"

@@ -1,0 +1,132 @@
+"""What each command reads, looked for before torch is loaded: everything that is missing is told in one sentence."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.campaign.config import Config as Campaign
+from tgr_cli.data.source import DataSource
+from tgr_cli.errors import TgrError
+from tgr_cli.models import names
+from tgr_cli.models.source import ModelSource, trained_run
+from tgr_cli.preflight import needs
+from tgr_cli.preflight.needs import Missing
+from tgr_cli.reporting import Reporter
+from tgr_cli.training import recipes
+from tgr_cli.training.head_options import refuse_meaningless as refuse_meaningless
+from tgr_cli.training.recipe import Overrides as Overrides
+
+MEASURED = ("golden", "injections", "vulnerability")
+
+
+def inject(config: Campaign, reporter: Reporter) -> None:
+    """Look for the struck images, the weights, the files that are named, and images to profile range limits on."""
+    data, source = config.data, config.source
+    files = (
+        needs.file(config.plan, "--plan", 'run "tgr inject --plan-only" first'),
+        needs.file(config.faults, "--faults", "name a CSV file of faults or an injections artifact"),
+        needs.file(config.ranges, "--ranges", 'run "tgr profile-ranges" first'),
+    )
+    along = None
+    if config.limit != "none" and config.target == "neuron" and config.ranges is None:
+        along = _ranges(data, source, config.workdir)
+    needs.model(source, data, config.workdir, [*needs.images(data, "eval"), *files], along=along, reporter=reporter)
+
+
+def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | None:
+    """Return the training images where range limits have still to be profiled on them and there are none."""
+    workspace = Workspace(workdir, data.folder)
+    names.refuse_unknown(source.model)
+    run = trained_run(source, workspace) or workspace.run(source.model, source.head or "baseline")
+    missing = [] if run.ranges.exists() else needs.images(data, "train")
+    if not missing or missing[0] is None:
+        return None
+    return Missing(
+        missing[0].what,
+        "range limits are profiled on them: name others with --train-data PATH, or use --limit none; without any, the "
+        "evaluation images are used",
+    )
+
+
+def evaluate(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:
+    """Look for the evaluation images and the weights."""
+    needs.model(source, data, workdir, needs.images(data, "eval"), reporter=reporter)
+
+
+def profile_ranges(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:
+    """Look for images to profile on, of training or else of evaluation, and for the weights."""
+    train = needs.images(data, "train")
+    nothing = train if needs.images(data, "eval") else []
+    needs.model(source, data, workdir, nothing, reporter=reporter)
+
+
+def choices(recipe: str, model: str, data: DataSource, overrides: Overrides) -> None:
+    """Raise TgrError for a recipe or a number of a training that has no meaning."""
+    names.refuse_unknown(model)
+    recipes.resolve(recipe, model, data.folder, overrides.given())
+
+
+def train(
+    data: DataSource, model: str, workdir: Path, *, init: str | None, embeddings: Path | None, checkpoint: Path | None
+) -> None:
+    """Look for both splits, the class embeddings of a text head (`init`: which), and weights to begin from."""
+    made = None
+    if init is not None:
+        made = needs.embeddings(embeddings, Workspace(workdir, data.folder), data.dataset, init)
+    ways = "name a safetensors file or a state dict saved by torch"
+    needs.refuse([*needs.images(data, "train", "eval"), made, needs.file(checkpoint, "--checkpoint", ways)])
+
+
+def embed(
+    described: Path | None, dataset: str, from_file: Path | None, rows: Path | None, clip: tuple[str, str] | None
+) -> None:
+    """Look for the descriptions, the files that are named, and the weights of the text encoder `clip`, if any."""
+    from tgr_cli.text import clip_weights  # only this command reads text
+
+    found: list[Missing | None] = []
+    if described is not None and not described.exists():
+        found.append(Missing(f"{described} does not exist", f'run "tgr describe --dataset {dataset}" first'))
+    found.append(needs.file(from_file, "--from-file", "name a .npy or .pth file with --from-file"))
+    found.append(needs.file(rows, "--rows", "name a file of row numbers"))
+    if clip is not None:
+        try:
+            clip_weights.demand_a_source(*clip)
+        except TgrError as error:
+            found.append(Missing.told(error))
+    needs.refuse(found)
+
+
+def compare(workspace: Workspace, runs: Sequence[str]) -> None:
+    """Look for the runs and what was measured of them."""
+    needs.refuse(needs.run_artifacts(workspace, runs, MEASURED))
+
+
+def report(workspace: Workspace, runs: Sequence[str]) -> None:
+    """Look for the runs; of what is missing in them the page says how it is made."""
+    needs.refuse(needs.run_artifacts(workspace, runs, ()))
+
+
+def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Path]) -> None:
+    """Look for the runs, their fault-free figures, and the artifacts that are named."""
+    named = [Missing(f"{path} does not exist", 'run "tgr evaluate" first') for path in files if not path.exists()]
+    found = [*needs.run_artifacts(workspace, runs, ("golden",)), *named]
+    if not runs and not files and not any(workspace.path.glob("*/golden.parquet")):
+        found.append(
+            Missing(
+                f"no run in {workspace.path} has golden.parquet",
+                'run "tgr evaluate" first, or name artifacts with --golden',
+            )
+        )
+    needs.refuse(found)
+
+
+def cam(data: DataSource, runs: Sequence[str], source: ModelSource | None, workdir: Path, reporter: Reporter) -> None:
+    """Look for the images, the package that makes the maps, the runs, and the weights of a model that is named."""
+    package = Missing("tgr cam needs the grad-cam package", "run: pip install 'tgr[cam]'")
+    found: list[Missing | None] = [None if find_spec("pytorch_grad_cam") else package, *needs.images(data, "eval")]
+    found += needs.run_artifacts(Workspace(workdir, data.folder), runs, ())
+    if source is None:
+        needs.refuse(found)
+    else:
+        needs.model(source, data, workdir, found, reporter=reporter)

@@ -1,0 +1,206 @@
+"""What a command reads, and what of it is missing: told at once, before torch is loaded and before any work.
+
+The steps check the same again, in depth, when they open things; what is found here needs no more than a look at the
+file system, so a newcomer hears everything in one sentence and under a second.
+"""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
+from tgr_cli.artifacts.schemas import KINDS
+from tgr_cli.data import missing as absent
+from tgr_cli.data.images import Split
+from tgr_cli.data.source import DataSource, classes
+from tgr_cli.errors import TgrError
+from tgr_cli.models import names
+from tgr_cli.models.source import ModelSource, trained_run
+from tgr_cli.models.weight_addresses import Published, published
+from tgr_cli.reporting import SILENT, Reporter
+
+COUNTED = ("", "Two things are", "Three things are", "Four things are", "Five things are")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that a command would read and that is not there: what and where, and the ways to go on."""
+
+    what: str
+    ways: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.ways}"
+
+    @classmethod
+    def told(cls, error: TgrError) -> "Missing":
+        """Return what an error says: its part before the first semicolon, and the next step after it."""
+        what, _, ways = str(error).partition("; ")
+        return cls(what, ways.rstrip("."))
+
+
+def refuse(missing: Sequence[Missing | None]) -> None:
+    """Raise TgrError that names everything missing, each thing once; None stands for what is there."""
+    first: dict[str, Missing] = {}
+    for each in missing:
+        if each is not None:
+            first.setdefault(each.what, each)
+    found = list(first.values())
+    if len(found) == 1:
+        raise TgrError(str(found[0]))
+    if found:
+        count = COUNTED[len(found) - 1] if len(found) <= len(COUNTED) else f"{len(found)} things are"
+        raise TgrError(f"{count} missing: " + ". ".join(f"({n}) {each}" for n, each in enumerate(found, 1)))
+
+
+def file(path: Path | None, option: str, ways: str) -> Missing | None:
+    """Return the file that an option names where it does not exist."""
+    return None if path is None or path.exists() else Missing(f"{option} {path} does not exist", ways)
+
+
+def images(source: DataSource, *splits: Split) -> list[Missing | None]:
+    """Return those of the splits of which nothing is there, as one where they are looked for at one place.
+
+    Of a data set given by its path also what is wrong with its classes.
+    """
+    by_place: dict[tuple[Path, ...], list[absent.Missing]] = {}
+    for split in absent.missing(source, splits):
+        by_place.setdefault(split.tried, []).append(split)
+    if not by_place and source.path is not None:
+        try:
+            classes(source)
+        except TgrError as error:
+            return [Missing.told(error)]
+    return [_at_one_place(tried, found) for tried, found in by_place.items()]
+
+
+def _at_one_place(tried: tuple[Path, ...], found: list[absent.Missing]) -> Missing:
+    """Return splits that are looked for at one place as one thing that is missing."""
+    first = found[0]
+    if first.state:
+        return Missing(f"{first.source} {first.state}", f"name {first.expected}")
+    ways = ", ".join(dict.fromkeys(way for split in found for way in split.ways))
+    words = " and ".join("training" if split.split == "train" else "evaluation" for split in found)
+    places = " and ".join(map(str, tried))
+    what = f"{first.source} has no {words} images: {places} was looked for ({first.expected})"
+    return Missing(what, f"put them there, or use {ways}")
+
+
+def pretrained(
+    source: ModelSource, dataset: DataSource, workspace: Workspace
+) -> tuple[Missing | None, Published | None]:
+    """Return the weights where there are none for this data set, and else those that a library is to fetch for it.
+
+    Raises TgrError for a model without a meaning, and where several trained runs could be meant.
+    """
+    names.refuse_unknown(source.model)
+    if source.checkpoint is not None:
+        ways = "name a safetensors file or a state dict saved by torch"
+        return file(source.checkpoint, "--checkpoint", ways), None
+    if source.weights == "none" or (source.weights is None and trained_run(source, workspace) is not None):
+        return None, None
+    train = f"tgr train --dataset {dataset.dataset} --model {source.model}"
+    if source.head not in (None, "baseline"):
+        return Missing(
+            f"{workspace.path} holds no trained {source.model} with --head {source.head}",
+            f'run "{train} --head {source.head}" first, or give --checkpoint FILE',
+        ), None
+    offered = published(source.model, source.weights)
+    if offered is None:
+        own = source.model in names.OWN
+        return _untrained(source, workspace, "and no library has weights of it", train) if own else None, None
+    count = _class_count(dataset)
+    if count is not None and offered.num_classes not in (None, count):
+        why = f"and {offered.publisher}'s weights are for {offered.num_classes:,} classes, where it has {count:,}"
+        return _untrained(source, workspace, why, train), None
+    return None, None if offered.fetched else offered
+
+
+def _untrained(source: ModelSource, workspace: Workspace, why: str, train: str) -> Missing:
+    return Missing(
+        f"{workspace.path} holds no trained {source.model}, {why}",
+        f'run "{train}" first, or give --checkpoint FILE, or --weights none for random weights',
+    )
+
+
+def to_fetch(source: ModelSource, offered: Published) -> Missing:
+    """Return weights that have to be fetched as something missing."""
+    return Missing(
+        f"{offered.publisher}'s weights {offered.tag} of {source.model} are not on this machine: they come from "
+        f"{offered.address} and are kept at {offered.kept}",
+        "connect to a network, put them there, or give --checkpoint FILE or --weights none for random weights",
+    )
+
+
+def reachable(address: str) -> bool:
+    """Return whether the host of an address has a name here, which without a network it has not."""
+    from urllib.request import getproxies  # loads half of the network stack, and is rarely wanted
+
+    host = urlparse(address).hostname
+    if host is None or getproxies():  # a proxy knows the names
+        return True
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _class_count(images: DataSource) -> int | None:
+    try:
+        return len(classes(images).names)
+    except TgrError:  # told when they are opened
+        return None
+
+
+def model(
+    source: ModelSource,
+    dataset: DataSource,
+    workdir: Path,
+    others: Sequence[Missing | None],
+    *,
+    along: Missing | None = None,
+    reporter: Reporter = SILENT,
+) -> None:
+    """Raise TgrError for what is missing of `others` and of the model; note where its weights are fetched from.
+
+    `along` is named beside other missing things, and none by itself.
+    """
+    missing, offered = pretrained(source, dataset, Workspace(workdir, dataset.folder))
+    found = [*others, missing]
+    if offered is not None and (any(found) or not reachable(offered.address)):
+        found.append(to_fetch(source, offered))
+    refuse([*found, along] if any(found) else found)
+    if offered is not None:
+        reporter.note(f"fetching {offered.publisher}'s weights {offered.tag} of {source.model} from {offered.address}")
+
+
+def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[Missing | None]:
+    """Return what the folders of runs lack of these artifacts, by the name of the file without its suffix."""
+    missing: list[Missing | None] = []
+    for run in dict.fromkeys(runs):
+        try:
+            folder = run_folder(workspace, run)
+        except TgrError as error:
+            missing.append(Missing.told(error))
+            continue
+        missing += [_artifact(folder, name) for name in artifacts]
+    return missing
+
+
+def _artifact(folder: RunFolder, name: str) -> Missing | None:
+    path = folder.path / f"{name}.parquet"
+    return None if path.exists() else Missing(f"{path} does not exist", f'run "{KINDS[name].command}" first')
+
+
+def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str) -> Missing | None:
+    """Return the class embeddings that a text head starts from, with the commands that make them."""
+    found = path or workspace.embeddings(init)
+    if found.exists():
+        return None
+    embed = f"tgr embed --dataset {dataset} --init {init}"
+    described = init != "descriptions" or workspace.descriptions.exists()
+    before = "" if described else f'"tgr describe --dataset {dataset}" and then '
+    return Missing(f"{found} does not exist", f'run {before}"{embed}" first')

@@ -1,0 +1,47 @@
+"""How a model does on the evaluation images after an epoch, each of them seen by one of the processes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tgr_cli.data.datasets import ImageSet
+from tgr_cli.data.transforms import Preprocessing
+from tgr_cli.models import golden
+from tgr_cli.reporting import Reporter
+from tgr_cli.training.distributed import Group
+from tgr_cli.training.loop import Validation
+from tgr_cli.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Called with a model, returns how it does on all processes' evaluation images; `images` are this process's."""
+
+    images: ImageSet
+    preprocessing: Preprocessing
+    workers: int
+    recipe: Recipe
+    group: Group
+    reporter: Reporter
+
+    def __call__(self, model: nn.Module) -> Validation:
+        sums = torch.zeros(4, dtype=torch.float64)  # images, and what their loss, top-1 and top-5 come to
+        if len(self.images):
+            figures = golden.figures(
+                golden.classify(
+                    model,
+                    self.images,
+                    self.preprocessing,
+                    batch_size=self.recipe.batch_size,
+                    workers=self.workers,
+                    device=str(self.group.device),
+                    reporter=self.reporter,
+                    advice=f"lower --lr (now {self.recipe.lr:g}) or add --warmup-epochs",
+                )
+            )
+            if self.group.world == 1:
+                return Validation(loss=figures.loss, top1=figures.top1, top5=figures.top5)
+            sums = figures.images * torch.tensor([1.0, figures.loss, figures.top1, figures.top5], dtype=torch.float64)
+        count, loss, top1, top5 = self.group.total(sums.to(self.group.device)).tolist()
+        return Validation(loss=loss / count, top1=top1 / count, top5=top5 / count)

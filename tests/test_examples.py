@@ -1,4 +1,4 @@
-"""The examples: each is run by .ci/examples, or holds commands that are run elsewhere; what they promise of exit codes."""
+"""The examples: .ci/examples runs them, or their commands are run elsewhere; and what they promise of exit codes."""
 
 import os
 import subprocess
@@ -12,21 +12,21 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 
 
-def run(
-    script: str, *arguments: str, code: int = 0, **environment: str
-) -> tuple[subprocess.CompletedProcess[str], list]:
+Done = subprocess.CompletedProcess[str]
+
+
+def run(script: str, *arguments: str, code: int = 0, **environment: str) -> tuple[Done, list[list[str]]]:
     """Run a script with a `tgr` that only notes its arguments and ends with `code`; return them command by command."""
-    Path("bin").mkdir(exist_ok=True)
-    stand_in = Path("bin/tgr")
-    stand_in.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {Path.cwd() / "commands"}\nexit {code}\n')
+    Path("bin").mkdir()
+    noted = Path("commands").resolve()
+    noted.touch()
+    (stand_in := Path("bin/tgr")).write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {noted}\nexit {code}\n')
     stand_in.chmod(0o755)
-    path = os.pathsep.join((str(Path("bin").resolve()), os.environ["PATH"]))
-    command = ["bash", str(EXAMPLES / script), *arguments]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept | environment | {"PATH": path})
-    return done, [line.split() for line in Path("commands").read_text().splitlines()] if Path(
-        "commands"
-    ).exists() else []
+    kept["PATH"] = os.pathsep.join((str(stand_in.parent.resolve()), kept["PATH"]))
+    command = ["bash", str(EXAMPLES / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept | environment)
+    return done, [line.split() for line in noted.read_text().splitlines()]
 
 
 def test_the_comparison_of_heads_is_the_demo_command_by_command() -> None:
@@ -60,8 +60,11 @@ def test_the_job_array_runs_every_shard_of_one_plan_once() -> None:
 def test_a_task_of_an_array_takes_its_shard_from_its_number() -> None:
     done, ((*_, out),) = run("job_array.sh", "shard", TASKS="8", SLURM_ARRAY_TASK_ID="5")
     assert (done.returncode, out) == (0, "shard-5.parquet")
-    done, _ = run("job_array.sh", "shard")
-    assert done.returncode != 0
+
+
+def test_a_shard_without_a_number_is_refused() -> None:
+    done, commands = run("job_array.sh", "shard")
+    assert (done.returncode, commands) == (1, [])
     assert "run this as a task of a job array" in done.stderr
 
 

@@ -14,7 +14,11 @@ def composed(name: str) -> str:
 
 
 def comparable(name: str) -> str:
-    """Return the form in which two spellings of a name are equal: "Ankle_boot" and "ankle boot", "007" and "7"."""
+    """Return the form in which two spellings of a name are equal.
+
+    >>> comparable("Ankle_boot"), comparable("ankle  BOOT"), comparable("007")
+    ('ankle boot', 'ankle boot', '7')
+    """
     words = re.sub(r"[\s_-]+", " ", composed(name).casefold()).strip()
     return composed((words.lstrip("0") or "0") if is_number(words) else words)
 
@@ -41,7 +45,11 @@ class Spellings:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as a list for a message, long ones cut: "a, b, c, d, e and 3 more"."""
+    """Return names as a list for a message, long ones cut.
+
+    >>> listed("abc"), listed("abcdefgh")
+    ('a, b, c', 'a, b, c, d, e and 3 more')
+    """
     every = list(names)
     more = f" and {len(every) - SHOWN:,} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more

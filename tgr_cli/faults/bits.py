@@ -70,7 +70,11 @@ _BY_DTYPE = {form.dtype: form for form in FORMATS.values()}
 
 
 def format_named(name: str) -> Format:
-    """Return the format of this name; raises TgrError for an unknown one."""
+    """Return the format of this name; raises TgrError for an unknown one.
+
+    >>> format_named("bfloat16").fields
+    {'sign': (15, 15), 'exponent': (7, 14), 'mantissa': (0, 6)}
+    """
     if name not in FORMATS:
         raise TgrError(
             f'"{name}" is no number format; choose one of {", ".join(FORMATS)}.{did_you_mean(name, FORMATS)}'
@@ -95,6 +99,13 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
 
     The flip is an exclusive or on integers, so NaN payloads and signs of zero survive. Raises TgrError for a bit that
     the format does not have.
+
+    The sign (31) and the highest bit of the exponent (30) of a float32:
+
+    >>> flip(torch.tensor([1.0, 0.5]), torch.tensor([31, 30])).tolist()
+    [-1.0, 1.7014118346046923e+38]
+    >>> flip(torch.tensor([5], dtype=torch.int8), torch.tensor([1])).tolist()
+    [7]
     """
     form = format_of(values_F.dtype)
     if bits_F.numel() and not 0 <= int(bits_F.min()) <= int(bits_F.max()) < form.width:
@@ -106,7 +117,11 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
 
 
 def every_flip(values: Tensor) -> Tensor:
-    """Return the values with each of their bits flipped, [..., bits], of the same dtype and device."""
+    """Return the values with each of their bits flipped, [..., bits], of the same dtype and device.
+
+    >>> every_flip(torch.tensor([5], dtype=torch.uint8)).tolist()
+    [[4, 7, 1, 13, 21, 37, 69, 133]]
+    """
     form = format_of(values.dtype)
     masks_B = torch.ones(form.width, dtype=torch.int64).bitwise_left_shift(torch.arange(form.width)).to(form.integer)
     return (values.view(form.integer)[..., None] ^ masks_B.to(values.device)).view(values.dtype)

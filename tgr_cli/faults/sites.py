@@ -43,7 +43,11 @@ class Site:
 
 
 def numbered(paths: Sequence[str]) -> list[str]:
-    """Return a name for each call of the modules at `paths`: the path, with `#1`, `#2`, … where it comes more often."""
+    """Return a name for each call of the modules at `paths`: the path, with `#1`, `#2`, … where it comes more often.
+
+    >>> numbered(["conv", "fc", "fc"])
+    ['conv', 'fc#1', 'fc#2']
+    """
     total, seen, names = Counter(paths), Counter[str](), []
     for path in paths:
         seen[path] += 1

@@ -51,6 +51,9 @@ def effective(contribution_C: np.ndarray) -> float:
     """Return how many equal contributions these are worth: (Σ|c|)² / Σc².
 
     It is the number of those that are not 0 where they are equal, and 1 where a single one outweighs all others.
+
+    >>> effective(np.array([2.0, 2.0, 2.0, 0.0])), round(effective(np.array([1000.0, 1.0, 1.0])), 3)
+    (3.0, 1.004)
     """
     scaled_C = contribution_C / _unit(contribution_C)
     squares = float((scaled_C**2).sum())
@@ -68,6 +71,10 @@ def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> I
 
     Neither number need be whole: an effective sample size is not, which is why this is not
     `scipy.stats.binomtest(...).proportion_ci(method="wilson")`, with which it agrees for whole ones.
+
+    >>> low, high = wilson(0, 1000, confidence=0.99)  # no fault of a thousand was an SDC: the rate may be 0.66 %
+    >>> f"{low:.4f} to {high:.4f}"
+    '0.0000 to 0.0066'
     """
     assert 0 <= successes <= trials, (successes, trials)
     assert trials > 0

@@ -79,6 +79,14 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
     `masked` (no logit moved by more than 1e-5 of the largest golden one), `benign`. dLoss is the absolute difference
     of the two cross entropies (ISSRE 2021, equation 3), in nats.
 
+    Three faults on an image of class 0: one changes nothing, one makes class 1 the prediction, one a logit infinite.
+
+    >>> golden = torch.tensor([[2.0, 1.0]] * 3)
+    >>> faulty = torch.tensor([[2.0, 1.0], [2.0, 3.0], [2.0, math.inf]])
+    >>> found = judge(golden, faulty, torch.tensor([0, 0, 0]))
+    >>> found.outcome.tolist(), found.dloss.round(3).tolist()
+    (['masked', 'sdc', 'non_finite'], [0.0, 1.0, nan])
+
     Raises TgrError where a logit without a fault is not finite: nothing can be judged against it.
     """
     golden, faulty = _float64(golden_NC), _float64(faulty_NC)

@@ -13,6 +13,12 @@ def top2(logits_NC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the highest and the second highest softmax probability of each row, float64 of shape [N].
 
     The second is 0 where there is only one class. Rows that are not finite give NaN.
+
+    Top2Diff is the first less the second: large where the network is sure, small where it is in doubt.
+
+    >>> highest, second = top2(torch.tensor([[4.0, 0.0, 0.0], [1.0, 0.9, 0.0]]))
+    >>> (highest - second).round(3).tolist()
+    [0.947, 0.042]
     """
     probabilities_NC = torch.softmax(logits_NC.double(), dim=1)
     highest_NK = probabilities_NC.topk(min(2, probabilities_NC.shape[1]), dim=1).values.cpu().numpy()
@@ -31,6 +37,9 @@ def accuracy_kept(correct_N: np.ndarray, confidence_N: np.ndarray, delta_D: np.n
 
     The confidence is Top2Diff in NeurIPS 2023, figure 4. Correct images below delta count as lost; the denominator is
     always all N images.
+
+    >>> accuracy_kept(np.array([True, True, False]), np.array([0.9, 0.2, 0.8]), np.array([0.0, 0.5])).round(3).tolist()
+    [0.667, 0.333]
     """
     return np.array([(correct_N & (confidence_N >= delta)).mean() for delta in delta_D])
 

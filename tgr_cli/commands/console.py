@@ -8,26 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from tgr_cli.commands import grid
 from tgr_cli.errors import printable
 from tgr_cli.reporting import Reporter
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 PIPED_WIDTH = 160
 MIN_BAR, MAX_BAR = 10, 24
-
-
-class RateColumn(ProgressColumn):
-    """Units a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.1f}/s" if task.speed else "-/s", style="progress.data.speed")
 
 
 class Console(Reporter):
@@ -54,15 +48,9 @@ class Console(Reporter):
         if self.quiet or not self._err.is_terminal:
             yield self
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
-        )
-        with Progress(*columns, console=self._err, transient=True) as self._bars:
+        from tgr_cli.commands.bars import bars  # not loaded for --help
+
+        with bars(self._err) as self._bars:
             try:
                 yield self
             finally:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from tgr_cli.data import folder_layout
@@ -64,6 +63,8 @@ def read(
     `labels` gives each class folder's label. The files that are left out, as they are no pictures that can be opened,
     and classes without a picture are told. Raises TgrError for a folder without a label, and where there is no picture.
     """
+    import numpy as np
+
     by_name = {composed(entry.name): entry for entry in folder_layout.class_folders(folder)}
     paths: list[str] = []
     of_class: list[int] = []

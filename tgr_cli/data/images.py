@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tgr_cli.errors import TgrError
@@ -15,6 +14,7 @@ from tgr_cli.naming import listed
 from tgr_cli.reporting import Reporter
 
 if TYPE_CHECKING:
+    import numpy as np  # slow to load; the functions that need it import it
     import torch
 
 Split = Literal["train", "eval"]
@@ -38,7 +38,7 @@ class ImageSet:
     split: Split
     classes: tuple[str, ...]
     ids: tuple[str, ...]
-    labels: np.ndarray
+    labels: "np.ndarray"
     used: str
     read: Callable[[int], Image.Image] = field(repr=False)
     kept: dict[object, "tuple[torch.Tensor, torch.Tensor]"] = field(default_factory=dict, repr=False)
@@ -67,6 +67,8 @@ class ImageSet:
 
     def take(self, positions: Sequence[int]) -> "ImageSet":
         """Return the pictures at these positions, in this order."""
+        import numpy as np
+
         kept_N = np.asarray(positions, np.int64)
         return replace(
             self,
@@ -85,12 +87,14 @@ class ImageSet:
         return self.take([number * len(self) // count for number in range(count)])
 
 
-def _read_at(read: Callable[[int], Image.Image], positions: np.ndarray, index: int) -> Image.Image:
+def _read_at(read: Callable[[int], Image.Image], positions: "np.ndarray", index: int) -> Image.Image:
     return read(int(positions[index]))
 
 
 def checked(images: ImageSet) -> ImageSet:
     """Return `images` where they are sound; raises TgrError for no picture, a label out of range, an id held twice."""
+    import numpy as np
+
     if not images.ids:
         raise TgrError(f"{images.used} holds no image; give a data set with at least one")
     assert len(images.ids) == len(images.labels)
@@ -111,6 +115,8 @@ def checked(images: ImageSet) -> ImageSet:
 
 def tell_absent(images: ImageSet, reporter: Reporter) -> None:
     """Tell of the classes that the split has no image of."""
+    import numpy as np
+
     counts = np.bincount(images.labels, minlength=len(images.classes))
     have, absent = np.flatnonzero(counts), np.flatnonzero(counts == 0)
     if absent.size:
@@ -120,7 +126,7 @@ def tell_absent(images: ImageSet, reporter: Reporter) -> None:
         reporter.note(f"{images.used} has images of {len(have):,} of {len(images.classes):,} classes: {fewer}")
 
 
-def out_of_range(image: str, used: str, wrong: np.ndarray, classes: int) -> TgrError:
+def out_of_range(image: str, used: str, wrong: "np.ndarray", classes: int) -> TgrError:
     """Return the error for labels that no class has, int64 [W], the first of them that of `image`."""
     kept_back = "; -1 stands for no label, as in test splits whose labels are kept back" if (wrong == -1).all() else ""
     return TgrError(

@@ -10,15 +10,17 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from tgr_cli.data import folder, folder_layout
 from tgr_cli.data.images import ImageSet, Split, checked
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import numpy as np  # slow to load; the functions that need it import it
 
 DOWNLOAD_TIMEOUT = 30  # seconds without an answer
 # Its own copy's folder in the root: by name, as torchvision's users have it, and as its archive on Kaggle unpacks.
@@ -140,6 +142,8 @@ def read(
 
     `names` is what the classes are called, `callings` every name each goes by (for folders of one's own).
     """
+    import numpy as np
+
     if name == "digits":
         return _digits(split, names)
     if name == "imagenet":
@@ -196,7 +200,7 @@ class FirstOfPair:
 class GreyArrays:
     """Number → the picture made of the uint8 array [N, H, W]'s row of that number."""
 
-    pixels: np.ndarray
+    pixels: "np.ndarray"
 
     def __call__(self, number: int) -> Image.Image:
         return Image.fromarray(self.pixels[number])
@@ -264,6 +268,7 @@ def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:
 
     They are stored writer by writer, so taking the end of each class keeps most writers out of the other split.
     """
+    import numpy as np
     from sklearn.datasets import load_digits  # slow to import, and needed by nothing else here
 
     digits = load_digits()

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tgr_cli.artifacts.layout import slug
-from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_files
+from tgr_cli.data import folder, folder_layout, labels, named, parquet_files
 from tgr_cli.data.images import Split
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed
 from tgr_cli.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from tgr_cli.data import parquet
 
 NAMED = named.NAMES
 DEFAULT_ROOT = Path("data")
@@ -149,8 +153,10 @@ def _of_folders(path: Path, source: DataSource, given: tuple[str, ...] | None) -
     return Classes(given, callings, (*layout.notes, *([matched.note] if matched.note else [])))
 
 
-def _of_tables(path: Path) -> parquet.OwnClasses | None:
+def _of_tables(path: Path) -> "parquet.OwnClasses | None":
     """Return the classes that a Parquet data set brings: those its tables declare alike, else all texts in them."""
+    from tgr_cli.data import parquet  # slow to load, and no other kind of data set needs it
+
     found = {parts[0]: parquet.own_classes(parts) for parts in parquet_files.of(path).every()}
     texts = [own.names for own in found.values() if own is not None and not own.declared]
     if not texts:

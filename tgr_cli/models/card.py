@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli import documents
-from tgr_cli.artifacts import store
 from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
 
@@ -42,6 +41,8 @@ class ModelCard:
 
     def write(self, path: Path) -> Path:
         """Write the card as JSON, whole or not at all, and return the path."""
+        from tgr_cli.artifacts import store  # slow to load, and not needed to read a card
+
         return store.write_json(path, asdict(self) | {"preprocessing": self.preprocessing.to_json()})
 
     @classmethod

@@ -4,7 +4,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
 from tgr_cli.errors import TgrError
 from tgr_cli.models.card import ModelCard
@@ -92,6 +91,8 @@ def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolde
 
 def _owner(run: RunFolder) -> str | None:
     """Return the fingerprint of the model whose run this is, None where nothing whole in it says so."""
+    from tgr_cli.artifacts import store  # slow to load, and not needed to find what is missing
+
     if run.card.exists():
         return ModelCard.read(run.card).fingerprint
     for path in run.measurements:

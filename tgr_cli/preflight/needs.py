@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
-from tgr_cli.artifacts.schemas import KINDS
 from tgr_cli.data import missing as absent
 from tgr_cli.data.images import Split
 from tgr_cli.data.source import DataSource, classes
@@ -179,18 +178,20 @@ def model(
 
 def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[Missing | None]:
     """Return what the folders of runs lack of these artifacts, by the name of the file without its suffix."""
-    missing: list[Missing | None] = []
-    for run in dict.fromkeys(runs):
-        try:
-            folder = run_folder(workspace, run)
-        except TgrError as error:
-            missing.append(Missing.told(error))
-            continue
-        missing += [_artifact(folder, name) for name in artifacts]
-    return missing
+    return [missing for run in dict.fromkeys(runs) for missing in _of_run(workspace, run, artifacts)]
+
+
+def _of_run(workspace: Workspace, run: str, artifacts: Sequence[str]) -> list[Missing | None]:
+    try:
+        folder = run_folder(workspace, run)
+    except TgrError as error:
+        return [Missing.told(error)]
+    return [_artifact(folder, name) for name in artifacts]
 
 
 def _artifact(folder: RunFolder, name: str) -> Missing | None:
+    from tgr_cli.artifacts.schemas import KINDS
+
     path = folder.path / f"{name}.parquet"
     return None if path.exists() else Missing(f"{path} does not exist", f'run "{KINDS[name].command}" first')
 

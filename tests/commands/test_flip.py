@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from toys import tgr
@@ -97,6 +98,38 @@ def test_sites_in_json_and_as_a_table(call) -> None:  # type: ignore[no-untyped-
     total = sum(row["macs"] for row in rows)
     assert f"{len(rows)} sites, " in out
     assert f"{total:,} MACs an image" in out
+
+
+ANSWERS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, after):
+        super().__init__()
+        self.conv, self.after = nn.Conv2d(3, 4, 3), after
+
+    def forward(self, x):
+        return self.after(self.conv(x).mean((2, 3)))
+
+def mapping(): return Net(lambda y: {"logits": y, "hidden": y})
+def pair(): return Net(lambda y: (y, y[:, :2]))
+def nothing(): return Net(lambda y: None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mapping", "a dict, where one tensor of logits (images, classes) is expected; let its forward return the "),
+        ("pair", "a tuple, where one tensor of logits (images, classes) is expected; let its forward return the"),
+        ("nothing", "a NoneType, where one tensor of logits (images, classes) is expected; let its forward return"),
+    ],
+)
+def test_sites_of_what_answers_no_logits_say_what_it_answers(call, name: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    Path("answering.py").write_text(ANSWERS, encoding="utf-8")
+    code, out, error = call("sites", "--model", f"answering:{name}", "--crop", 8)
+    assert (code, out) == (1, "")
+    assert f"--model answering:{name} answers an image with {words}" in " ".join(error.split())
 
 
 def test_sites_say_how_many_faults_a_margin_takes(call) -> None:  # type: ignore[no-untyped-def]

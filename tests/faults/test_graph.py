@@ -165,6 +165,30 @@ class BatchMean(nn.Module):
         return self.fc(flat - flat.mean(dim=0, keepdim=True))
 
 
+class BatchNormed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1, track_running_stats=False)
+        self.body, self.fc = nn.Linear(64, 4), nn.Linear(4, 3)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.fc(self.body(self.norm(x_BCHW).flatten(1)))
+
+
+class Shift(nn.Module):
+    def forward(self, x_BC: Tensor) -> Tensor:
+        return x_BC + x_BC.roll(1, dims=0)
+
+
+class Rolled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.shift, self.last = nn.Linear(64, 4), Shift(), nn.Linear(4, 3)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.last(self.shift(self.fc(x_BCHW.flatten(1))))
+
+
 class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -197,7 +221,21 @@ class Counting(nn.Module):
 @pytest.mark.parametrize(
     ("model", "targets", "words"),
     [
-        (BatchMean, ("linear",), r'the output of site "fc", of shape \(2, 3\) for 2 images, cannot be divided into a '),
+        (
+            BatchMean,
+            ("linear",),
+            r"the other images of its batch \(the first to mix them is mean\), so no fault",
+        ),
+        (
+            BatchNormed,
+            ("linear",),
+            r'them is a batch norm in "norm", which takes its statistics from the batch\), so',
+        ),
+        (
+            Rolled,
+            ("linear",),
+            r'mix them is roll in "shift"\), so no fault can be told from its neighbours; use a',
+        ),
         (Branching, ("linear",), r"torch.export cannot trace the model \(GuardOnDataDependentSymNode: "),
         (Features, ("conv",), r"the model returns \[\(2, 2, 8, 8\)\], where one tensor of logits"),
         (Counting, ("linear",), r'the model changes its buffer "runs" when it runs; take that out of its forward'),

@@ -87,6 +87,12 @@ def test_functions_and_what_cannot_be_counted() -> None:
     )
 
 
+def test_what_only_measures_is_no_work() -> None:
+    # DataParallel brackets its forward with records for profilers
+    model = nn.DataParallel(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 10)))
+    assert work(model) == UnseenWork(3 * SIDE * SIDE * 10, (), ())
+
+
 def test_ordinary_networks_have_none() -> None:
     grouped = nn.Sequential(
         nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.ConvTranspose2d(6, 4, 2), nn.Flatten(), nn.Linear(196, 10)

@@ -128,6 +128,54 @@ def test_a_function_of_the_current_folder_is_called_with_num_classes_where_it_ta
     assert sys.path == before
 
 
+COMPILED = """
+import torch
+from torch import nn
+
+def layers():
+    torch.manual_seed(0)
+    return [nn.Flatten(), nn.Linear(12, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 4)), nn.Linear(4, 3)]
+
+def plain():
+    return nn.Sequential(*layers())
+
+def whole():
+    return torch.compile(plain())
+
+def parts():
+    flat, first, middle, last = layers()
+    middle[1] = torch.compile(middle[1])
+    return nn.Sequential(flat, torch.compile(first), torch.compile(middle), last)
+
+def in_place():
+    model = plain()
+    model.compile()
+    model[2][1].compile()
+    return model
+
+def shared():
+    flat, first, middle, last = layers()
+    twice = torch.compile(middle)
+    return nn.Sequential(flat, first, twice, twice, last)
+"""
+
+
+@pytest.mark.parametrize("name", ["whole", "parts", "in_place", "shared"])
+def test_compiled_parts_of_a_user_s_model_are_taken_as_what_they_were_made_from(name: str) -> None:
+    Path("compiled_nets.py").write_text(COMPILED, encoding="utf-8")
+    plain, model = (zoo.build(f"compiled_nets:{which}", 3) for which in ("plain", name))
+    assert not any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
+    x_BCHW = torch.rand(2, 3, 2, 2)
+    if name == "shared":
+        assert model[2] is model[3]
+        assert list(dict(model.named_modules(remove_duplicate=False))) == [
+            *("", "0", "1", "2", "2.0", "2.1", "3", "3.0", "3.1", "4")
+        ]
+        return
+    assert list(model.state_dict()) == list(plain.state_dict())
+    assert torch.equal(model(x_BCHW), plain(x_BCHW))
+
+
 @pytest.mark.parametrize(
     ("name", "tag", "words"),
     [

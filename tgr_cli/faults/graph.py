@@ -13,12 +13,13 @@ from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import export, inputs_of
-from tgr_cli.faults.graph_sites import Call, divided, find_calls
+from tgr_cli.faults.graph_sites import Call, divided, find_calls, module_of
 from tgr_cli.faults.network import AnyNetwork, Strikes
+from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
-from tgr_cli.faults.tensor_sites import Parameter, find_parameters
+from tgr_cli.faults.tensor_sites import Parameter, ancestors, find_parameters
 
 
 class Network(AnyNetwork):
@@ -160,7 +161,16 @@ class Network(AnyNetwork):
 
 
 def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size: int, dtype: torch.dtype) -> None:
-    """Raise TgrError where the logits or a site's output cannot be divided, or a site is in another format."""
+    """Raise TgrError where the logits or a site's output cannot be divided, or a site is in another format.
+
+    Logits come first: where they mix the images, no choice of sites helps.
+    """
+    (output,) = program.graph.output_node().all_input_nodes
+    if output not in shares.outers:
+        raise TgrError(
+            f"the logits of one image depend on the other images of its batch{_where_mixed(program, output, shares)}, "
+            "so no fault can be told from its neighbours; use a model that treats each image on its own"
+        )
     for call in calls:
         value, site = call.node.meta["val"], call.site
         if call.node in shares.mixed:
@@ -173,9 +183,17 @@ def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size
                 f'the output of site "{site.name}" is {value.dtype} and the model {dtype}, and faults are drawn among '
                 f'the bits of one format; convert the model to one, or leave "{site.op}" out of the targets'
             )
-    (output,) = program.graph.output_node().all_input_nodes
-    if output not in shares.outers:
-        raise TgrError(
-            "the logits of one image depend on the other images of its batch, so no fault can be told from its "
-            "neighbours; use a model that treats each image on its own"
-        )
+
+
+def _where_mixed(program: ExportedProgram, output: Node, shares: Shares) -> str:
+    """Return the first operation that mixes the images on the way to the logits, in words."""
+    mixed = shares.mixed & {output, *ancestors([output])}
+    first = next((n for n in program.graph.nodes if n in mixed and mixed.isdisjoint(n.all_input_nodes)), None)
+    if first is None:
+        return ""
+    if name_of(first) == "getitem":  # one of several results of an operation
+        (first,) = first.all_input_nodes
+    name, where = name_of(first).strip("_"), f' in "{module_of(first)}"' if module_of(first) else ""
+    if "batch_norm" in name:  # ATen has several, by what they are given
+        return f" (the first to mix them is a batch norm{where}, which takes its statistics from the batch)"
+    return f" (the first to mix them is {name}{where})"

@@ -93,9 +93,13 @@ def _path(node: Node, parameter: str | None, op: str) -> str:
     """Return the path of the module that a call belongs to: the weight's owner, else the module that runs it."""
     if parameter is not None:
         return parameter.rpartition(".")[0] or parameter
+    return ".".join(part for part in (module_of(node), op if op == "matmul" else "") if part) or op
+
+
+def module_of(node: Node) -> str:
+    """Return the path of the innermost module that runs an operation, empty for the model itself."""
     stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())
-    path = re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
-    return ".".join(part for part in (path, op if op == "matmul" else "") if part) or op
+    return re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
 
 
 def divided(call: Call, shares: Shares, batch_size: int) -> Call:

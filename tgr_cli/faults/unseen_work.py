@@ -24,7 +24,7 @@ from tgr_cli.faults.sites import Site
 aten = torch.ops.aten
 SHOWN = 3
 MATRIX_VECTOR = {aten.mv: 0, aten.addmv: 1, aten.dot: 0}  # the argument whose elements are each multiplied once
-OWN_NAMESPACES = ("aten", "prims", "prim", "_c10d_functional")
+WITHOUT_WORK = ("aten", "prims", "prim", "profiler", "_c10d_functional")  # beyond what is counted by name
 OTHER_WORK = (
     "_fft",
     "_cdist",
@@ -185,6 +185,6 @@ class _Counting(TorchDispatchMode):
             weight = args[1].unpack()[0]
             steps = args[0] if "transpose" in packet.__name__ else out  # each meets the weights of one channel
             self._add(steps.numel() * weight[0].numel())
-        elif func.namespace not in OWN_NAMESPACES or packet.__name__.startswith(OTHER_WORK):
+        elif func.namespace not in WITHOUT_WORK or packet.__name__.startswith(OTHER_WORK):
             self.uncounted.add(f"{func.namespace}::{packet.__name__}")
         return out

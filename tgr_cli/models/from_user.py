@@ -46,8 +46,7 @@ class UserFunction(WithoutPretrained):
             raise TgrError(
                 f"--model {self.path} returned a {type(model).__name__}, where a torch nn.Module is expected"
             )
-        if isinstance(original := getattr(model, "_orig_mod", None), nn.Module):
-            model = original  # compiled code can be neither watched nor struck; it computes what its module does
+        model = _uncompiled(model)
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if is_lazy(tensor) or (tensor.is_meta and not torch.get_default_device().type == "meta"):
                 raise TgrError(f"--model {self.path} returned a model without values in {name}; make it whole")
@@ -90,6 +89,21 @@ class UserFunction(WithoutPretrained):
                 f'--model {self.path}: {module_name} has no function "{name}".{did_you_mean(name, dir(module))}'
             )
         return function
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Return the model with the modules that its compiled parts were made from, at any depth, in their place.
+
+    Compiled code can be neither watched nor struck, takes minutes to make, and computes what its module does.
+    """
+    while isinstance(original := getattr(model, "_orig_mod", None), nn.Module):
+        model = original
+    if model._compiled_call_impl is not None:  # set by module.compile()
+        model._compiled_call_impl = None
+    for name, child in model._modules.items():  # named_children() leaves out the second name of a shared module
+        if child is not None and (plain := _uncompiled(child)) is not child:
+            setattr(model, name, plain)
+    return model
 
 
 def _brief(error: BaseException) -> str:

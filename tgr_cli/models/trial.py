@@ -37,11 +37,7 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
             f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
             "with --resize, --crop, --mean and --std"
         ) from error
-    if not isinstance(logits_1C, Tensor):
-        raise TgrError(
-            f"--model {name} answers an image with a {type(logits_1C).__name__}, where logits of shape "
-            f"(1, {num_classes}) are expected; {_advice_on_output(logits_1C)}"
-        )
+    refuse_no_tensor(name, logits_1C)
     if tuple(logits_1C.shape) != (1, num_classes):
         raise TgrError(
             f"--model {name} answers one image with {tuple(logits_1C.shape)}, where logits of shape (1, {num_classes}) "
@@ -56,6 +52,16 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
         )
 
 
+def refuse_no_tensor(name: str, output: Any) -> None:
+    """Raise TgrError where a model answers with anything but one tensor."""
+    if not isinstance(output, Tensor):
+        kind = type(output).__name__
+        raise TgrError(
+            f"--model {name} answers an image with {'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}, where one tensor "
+            f"of logits (images, classes) is expected; {_advice_on_output(output)}"
+        )
+
+
 def refuse_scripted(model: nn.Module, name: str) -> None:
     """Raise TgrError for a network that TorchScript holds: its operations can be neither watched nor struck."""
     if isinstance(model, torch.jit.ScriptModule):
@@ -65,12 +71,16 @@ def refuse_scripted(model: nn.Module, name: str) -> None:
         )
 
 
-def keep_input(model: nn.Module, x_BCHW: Tensor) -> None:
-    """Have `model` called with copies of its input, where it changes the input in place (as x.sub_(mean))."""
+def keep_input(model: nn.Module, x_BCHW: Tensor) -> Any:
+    """Have `model` called with copies of its input, where it changes the input in place (as x.sub_(mean)).
+
+    Returns what the model answers.
+    """
     given = x_BCHW.clone()
-    model(given)
+    output = model(given)
     if not torch.equal(given, x_BCHW):
         model.register_forward_pre_hook(_copied)
+    return output
 
 
 def _copied(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from tgr_cli.faults.sampling.leveugle import sample_size
 from tgr_cli.faults.sites import TARGETS, Site
 from tgr_cli.faults.unseen_work import unseen_work
 from tgr_cli.models import zoo
-from tgr_cli.models.trial import keep_input, refuse_scripted
+from tgr_cli.models.trial import keep_input, refuse_no_tensor, refuse_scripted
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -68,13 +68,14 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     refuse_scripted(model, config.model)
     try:
         with torch.no_grad():
-            keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
+            output = keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
     except Exception as error:  # the forward of a user's own network fails in any way
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise TgrError(
             f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({why}); set its size with "
             '--crop, or, for other channels, plan faults with "tgr inject --plan-only", which has --mean and --std'
         ) from error
+    refuse_no_tensor(config.model, output)
     network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)
     sites = network.sites_of(config.target)
     if config.target == "neuron" and (told := unseen_work(model, shape, sites).sentence(config.targets)):

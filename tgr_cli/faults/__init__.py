@@ -1,1 +1,1 @@
-"""Faults: how a value is struck, where a network can be struck, which faults a campaign draws, and who runs them."""
+"""Faults: bit flips on values, the sites of a network, the plan of a campaign, and the engines that run it."""

@@ -32,11 +32,11 @@ class Format:
 
     @property
     def integer(self) -> torch.dtype:
-        """Return the integer type of the same width, through whose view a bit is flipped."""
+        """Return the integer dtype of the same width; bits are flipped in an integer view of the value."""
         return _INTEGERS[self.width]
 
     def field(self, bit: int) -> str:
-        """Return the field that `bit` lies in: sign, exponent, mantissa, or value for integers."""
+        """Return the field that contains `bit`: sign, exponent, mantissa, or value for integers."""
         if bit >= self.exponent + self.mantissa:
             return "sign"
         if bit >= self.mantissa:
@@ -70,7 +70,7 @@ _BY_DTYPE = {form.dtype: form for form in FORMATS.values()}
 
 
 def format_named(name: str) -> Format:
-    """Return the format of this name; raises TgrError for an unknown one.
+    """Return the format called `name`; raises TgrError for an unknown name.
 
     >>> format_named("bfloat16").fields
     {'sign': (15, 15), 'exponent': (7, 14), 'mantissa': (0, 6)}
@@ -83,22 +83,22 @@ def format_named(name: str) -> Format:
 
 
 def format_of(dtype: torch.dtype) -> Format:
-    """Return the format of a tensor's dtype; raises TgrError where faults in it are not defined."""
+    """Return the format of a tensor's dtype; raises TgrError for a dtype without a format here."""
     if dtype not in _BY_DTYPE:
         raise TgrError(f"bits of {dtype} cannot be flipped; convert the model to one of {', '.join(FORMATS)}")
     return _BY_DTYPE[dtype]
 
 
 def width(dtype: torch.dtype) -> int:
-    """Return how many bits a number of this dtype has."""
+    """Return the number of bits of one element of this dtype."""
     return format_of(dtype).width
 
 
 def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
-    """Return `values_F` with bit `bits_F` of each flipped, of the same dtype and device.
+    """Return a copy of `values_F` in which bit `bits_F[i]` of element i is flipped; same dtype and device.
 
-    The flip is an exclusive or on integers, so NaN payloads and signs of zero survive. Raises TgrError for a bit that
-    the format does not have.
+    The flip is an exclusive or on integers, so NaN payloads and the sign of zero are preserved. Raises TgrError for a
+    bit that the format does not have.
 
     The sign (31) and the highest bit of the exponent (30) of a float32:
 
@@ -117,7 +117,7 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
 
 
 def every_flip(values: Tensor) -> Tensor:
-    """Return the values with each of their bits flipped, [..., bits], of the same dtype and device.
+    """Return every single-bit flip of each value, [..., bits]; same dtype and device.
 
     >>> every_flip(torch.tensor([5], dtype=torch.uint8)).tolist()
     [[4, 7, 1, 13, 21, 37, 69, 133]]

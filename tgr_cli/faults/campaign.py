@@ -1,6 +1,7 @@
-"""A campaign: every fault of a plan run through an engine, unit by unit.
+"""Runs every fault of a plan through an engine, unit by unit.
 
-A unit is one site on one chunk of images: what is run, finished and kept together.
+A unit is all faults at one site on one chunk of images. It is the granularity at which work is done, stored and
+resumed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,10 @@ Load = Callable[[np.ndarray], Tensor]
 
 
 def units(plan: Plan, images_per_unit: int) -> np.ndarray:
-    """Return the unit of every fault, int64 [F]: chunk of images × sites + site.
+    """Return the unit number of every fault, int64 [F]: chunk × number of sites + site.
 
-    Chunks hold `images_per_unit` of the struck images in the pool's order. So units run in order make the golden
-    activations of a chunk once.
+    A chunk is `images_per_unit` consecutive images of those with faults. Running units in order therefore computes the
+    golden activations of each chunk only once.
     """
     image_K = np.unique(plan.image_F)
     chunk_F = np.searchsorted(image_K, plan.image_F) // images_per_unit
@@ -29,7 +30,7 @@ def units(plan: Plan, images_per_unit: int) -> np.ndarray:
 
 
 def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the places of each unit's faults in the plan, in its order, by unit in running order."""
+    """Return, for each unit in running order, the positions of its faults in the plan (ascending)."""
     order_F = np.argsort(unit_F, kind="stable")
     names_U, starts_U = np.unique(unit_F[order_F], return_index=True)
     return dict(zip(names_U.tolist(), np.split(order_F, starts_U)[1:], strict=True))
@@ -38,11 +39,11 @@ def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
 def each(
     engine: Engine, plan: Plan, unit_F: np.ndarray, wanted: Sequence[int], load: Load, labels_N: np.ndarray
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yield the `wanted` units as they are finished, each with what became of its faults.
+    """Yield each of the `wanted` units when it is finished, as (unit, columns of its faults in plan order).
 
-    That is their INJECTIONS columns from value_before on, in the plan's order. The engine is shown the images of a
-    whole chunk, whichever of its units are wanted, so that no unit depends on the others; an engine with less memory
-    takes them in lots. `load` and `labels_N` as in `run`.
+    The columns are those of INJECTIONS from value_before on. The engine always gets the images of a whole chunk,
+    however few of its units are wanted, so that a unit's result does not depend on the others. An engine that holds
+    fewer images at once gets the chunk in several batches. `load` and `labels_N` as in `run`.
     """
     rows, sites = rows_of(unit_F), len(plan.sites)
     chunk_F = unit_F // sites
@@ -66,7 +67,7 @@ def each(
 def strike(
     engine: Engine, faults: Plan, image_K: np.ndarray, golden_KC: Tensor, labels_N: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return what became of faults at one site on prepared images, whose golden logits are given."""
+    """Return the result columns of faults at one site, for images already prepared, given their golden logits."""
     row_F = torch.from_numpy(np.searchsorted(image_K, faults.image_F))
     struck = engine.inject(
         Strike(
@@ -87,12 +88,14 @@ def strike(
 def run(
     engine: Engine, plan: Plan, load: Load, labels_N: np.ndarray, *, reporter: Reporter = SILENT
 ) -> dict[str, np.ndarray]:
-    """Return what became of every fault of `plan`: its INJECTIONS columns from value_before on, in the plan's order.
+    """Return the results of every fault of `plan`: the INJECTIONS columns from value_before on, in plan order.
 
-    Where an outcome is non_finite, `metrics.outcomes.with_nulls` makes the nulls of the artifact.
+    Results with outcome non_finite hold placeholders; `metrics.outcomes.with_nulls` turns them into the artifact's
+    nulls.
 
-    `load` gives the images at some positions of the pool as x_KCHW; `labels_N` are the classes the losses are taken
-    against. Images are visited in chunks as the engine wants them, sites in execution order within a chunk.
+    `load` returns the images at the given positions of the pool as x_KCHW; `labels_N` are the classes that the losses
+    are computed against. Images are visited in chunks of the engine's batch size, and within a chunk the sites in
+    execution order.
     """
     unit_F = units(plan, engine.images_at_once)
     rows, columns, done = rows_of(unit_F), dict[str, np.ndarray](), 0

@@ -1,4 +1,4 @@
-"""Operations written so that a gradient reaches all they read, where torch's own give none.
+"""Differentiable replacements for operations whose torch backward pass omits some inputs.
 
 Suffixes: B batch, C channels.
 """
@@ -14,9 +14,9 @@ from tgr_cli.faults.operators import BATCH_NORM, name_of
 
 
 def differentiable(nodes: Collection[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:
-    """Return functions for those of `nodes` through which torch takes no gradient to one of `leaves`.
+    """Return replacements for those of `nodes` through which torch propagates no gradient to one of `leaves`.
 
-    That is the statistics of batch norms, which are buffers.
+    Affected are the running mean and variance of batch norms, which torch treats as constant buffers.
     """
     return {
         node: batch_norm
@@ -28,7 +28,10 @@ def differentiable(nodes: Collection[Node], leaves: Collection[Node]) -> dict[No
 def batch_norm(
     x_BC: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, momentum: float, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `_native_batch_norm_legit_no_training` does: x normalised by the given statistics, any axes last."""
+    """Return what `_native_batch_norm_legit_no_training` returns: x normalised by the given statistics.
+
+    `x_BC` may have further axes after C.
+    """
     shape = (-1, *[1] * (x_BC.ndim - 2))
     y_BC = (x_BC - mean.view(shape)) * torch.rsqrt(var.view(shape) + eps)
     if weight is not None:

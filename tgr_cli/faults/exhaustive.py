@@ -1,4 +1,4 @@
-"""Every fault of the last site, from golden logits: such a fault changes one logit, and no forward pass is needed.
+"""Every fault of the last site, computed from golden logits without forward passes: it changes one logit only.
 
 Suffixes: K images, C classes, B bits.
 """
@@ -16,9 +16,9 @@ from tgr_cli.metrics.outcomes import MASKED_BOUND, OUTCOMES, cross_entropy
 
 
 class LastSite:
-    """The site whose outputs are the logits, or the logits but for one factor, as behind a text-guided head.
+    """The last site, where its output is the logits, or the logits divided by one factor (a text-guided head).
 
-    Raises TgrError where the model's last site is followed by anything else.
+    Raises TgrError where another operation follows the last site.
     """
 
     def __init__(self, network: Network, limit: RangeLimit) -> None:
@@ -44,9 +44,9 @@ class LastSite:
         )
 
     def strike(self, x_KCHW: Tensor, labels_K: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what every flip at the site does to K ≤ batch size images, [K, C, B] each: columns of EXHAUSTIVE.
+        """Return the effect of every flip at the site on K ≤ batch size images: EXHAUSTIVE columns, [K, C, B] each.
 
-        Outcome, predictions and dLoss are those of `metrics.outcomes.judge`. Raises TgrError as the class does.
+        Outcome, predictions and dLoss equal those of `metrics.outcomes.judge`. Raises TgrError as the class does.
         """
         values: list[Tensor] = []
 
@@ -73,7 +73,7 @@ class LastSite:
 
 
 def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the judgement on faults that put `faulty_KCB` in place of one logit each."""
+    """Return label, dLoss and outcome of faults that replace one logit each by `faulty_KCB`."""
     golden, rows_K = golden_KC.numpy(), np.arange(len(golden_KC))
     classes_C = np.arange(golden.shape[1])
     first_K = golden.argmax(axis=1)
@@ -81,7 +81,8 @@ def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> 
     others[rows_K, first_K] = -np.inf
     second_K = others.argmax(axis=1)
 
-    rival_KC = np.where(classes_C == first_K[:, None], second_K[:, None], first_K[:, None])  # the best of the others
+    # highest logit of the other classes
+    rival_KC = np.where(classes_C == first_K[:, None], second_K[:, None], first_K[:, None])
     height_KC1 = np.take_along_axis(golden, rival_KC, axis=1)[..., None]
     wins_KCB = (faulty_KCB > height_KC1) | ((faulty_KCB == height_KC1) & (classes_C < rival_KC)[..., None])
     label_KCB = np.where(wins_KCB, classes_C[:, None], rival_KC[..., None])
@@ -106,10 +107,11 @@ def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> 
 
 
 def _losses(golden: np.ndarray, faulty_KCB: np.ndarray, labels_K: np.ndarray, first_K: np.ndarray) -> np.ndarray:
-    """Return the cross entropy with one logit replaced: the log of the sum of exponentials, less the label's logit."""
+    """Return the cross entropy with one logit replaced, as log-sum-exp of all logits minus the label's logit."""
     rows_K, peak_K1 = np.arange(len(golden)), golden.max(axis=1, keepdims=True)
     powers = np.exp(golden - peak_K1)
-    rest = powers.sum(axis=1, keepdims=True) - powers  # at least 1, the highest one's, wherever it is not taken out
+    # sum over the other logits; >= 1 unless the peak itself is replaced, which is handled next
+    rest = powers.sum(axis=1, keepdims=True) - powers
     powers[rows_K, first_K] = 0
     rest[rows_K, first_K] = powers.sum(axis=1)
     with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""A model as a functional graph of ATen operations, by torch.export.
+"""Exports a model as a functional graph of ATen operations, with torch.export.
 
 Suffixes: B batch, C channels, H W height and width.
 """
@@ -28,7 +28,7 @@ class ExportError(TgrError):
 
 @contextmanager
 def without_fast_path() -> Iterator[None]:
-    """Keep nn.MultiheadAttention from its fused path, in which its linears are hidden."""
+    """Disable the fused fast path of nn.MultiheadAttention, which hides its linear layers."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -39,10 +39,10 @@ def without_fast_path() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what torch says of its own tracing.
+    """Suppress torch's own output and warnings during tracing.
 
-    That is the whole graph where it fails, which raises as well, and warnings to authors of models, such as that a
-    recurrent layer sets attributes. Where warnings are errors these would fail the capture of a sound model.
+    On failure torch prints the whole graph, besides raising. Its warnings address authors of models (for example, that
+    a recurrent layer sets attributes); where warnings are errors they would make the capture of a valid model fail.
     """
     with redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,7 +52,8 @@ def _quiet() -> Iterator[None]:
 def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> ExportedProgram:
     """Return `model` as a functional graph for a batch of the shape of `example`.
 
-    Raises ExportError where torch.export cannot trace the model, TgrError where it changes a buffer or gives no logits.
+    Raises ExportError where torch.export cannot trace the model, and TgrError where the model mutates a buffer or does
+    not return logits.
     """
     table: dict[Any, Callable[..., Any]] = {}
     if decompose_attention:
@@ -62,7 +63,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     try:
         with without_fast_path(), torch.no_grad(), _quiet(), sdpa_kernel(SDPBackend.MATH):
             program = torch.export.export(model, (example,)).run_decompositions(table)
-    except Exception as error:  # export fails with whatever the model's own code or any of its passes raises
+    except Exception as error:  # the model's own code and every pass of export may raise anything
         words = " ".join(str(error).split())[:200]
         raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
     _drop_checks(program.graph)
@@ -77,9 +78,10 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
 
 
 def _drop_checks(graph: Graph) -> None:
-    """Take out what computes nothing: a cast leaves a check of what it casts, an assertion one of what it asserts.
+    """Remove runtime assertions, which produce no value.
 
-    They have no value. A check that a fault makes fail would end the inference, which is no outcome of a fault here.
+    Casts and asserts in the model leave them behind. A fault could make one fail and so abort the inference, which is
+    not among the outcomes.
     """
     for node in reversed(graph.nodes):
         if node.op == "call_function" and not node.users and node.meta.get("val") is None:
@@ -87,7 +89,7 @@ def _drop_checks(graph: Graph) -> None:
 
 
 def inputs_of(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
-    """Return the node of the images, and the values of all other inputs of the graph by their nodes."""
+    """Return the graph's image input, and the values of all its other inputs by node."""
     signature, placeholders = program.graph_signature, program.graph.find_nodes(op="placeholder")
     state, constants = program.state_dict, program.constants
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -96,7 +98,8 @@ def inputs_of(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:
     for node in placeholders:
         if node.name in names:
             name = names[node.name]
-            value = state[name] if name in state else constants[name]  # non-persistent buffers are no state
+            # non-persistent buffers are not in the state dict
+            value = state[name] if name in state else constants[name]
             values[node] = value.detach()
         elif node.name in signature.inputs_to_lifted_tensor_constants:
             values[node] = constants[signature.inputs_to_lifted_tensor_constants[node.name]]

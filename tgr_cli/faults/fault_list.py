@@ -1,4 +1,4 @@
-"""Explicit faults, read from a file instead of drawn: an `injections` artifact, or a CSV file."""
+"""Reads explicit faults from a file instead of sampling them: an `injections` artifact, or CSV."""
 
 import csv
 import io
@@ -20,9 +20,9 @@ COLUMNS = ("site", "index", "bit", "image_id")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the faults of a file, in its order, each with `site`, `index` (list of int), `bit` and `image_id`.
+    """Return the faults of a file in file order, each with `site`, `index` (list of int), `bit` and `image_id`.
 
-    A `.csv` file needs these columns, `index` written as `3 1 2`; anything else must be an `injections` artifact.
+    A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
@@ -57,11 +57,10 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
 
 
 def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Sequence[str], *, bits: int) -> Plan:
-    """Return the plan that runs exactly `faults`, in their order; they are numbered as they come.
+    """Return the plan that runs exactly `faults`, in their order and numbered by position.
 
-    Entries that follow one another and strike the same bit of the same element of a tensor are one fault, tried on
-    several images.
-    Raises TgrError naming the first fault whose site, index, bit or image does not exist.
+    Consecutive entries with the same tensor, element and bit are one fault, tried on several images. Raises TgrError
+    for the first fault whose site, index, bit or image does not exist.
     """
     position = {site.name: number for number, site in enumerate(sites)}
     image = {name: number for number, name in enumerate(image_ids)}

@@ -1,4 +1,4 @@
-"""What a golden run and a backward pass tell of faults before any is injected: each site's `Leaning`.
+"""Estimates the effect of faults from one golden run and one backward pass: the `Sensitivity` of each site.
 
 Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share.
 """
@@ -33,9 +33,9 @@ CURVES = (*POINTWISE, "softplus", "mish", "clamp_min")
 
 @dataclass(frozen=True)
 class Route:
-    """What acts on a site's neurons one by one: all up to the node `inner`, then the function `curve`, if any.
+    """The operations after a site that act elementwise on its neurons: affine up to `inner`, then `curve`, if any.
 
-    Where a maximum over windows comes next, `pool` is its node, and `joined` the one that joins maps before it, if any.
+    If a max pool follows, `pool` is its node; `joined` is the concatenation between the two, if any.
     """
 
     inner: Node
@@ -53,7 +53,7 @@ class Route:
 
 
 def graph_of(network: AnyNetwork) -> Network:
-    """Return the network where gradients can be taken on it; raises TgrError where it is no graph."""
+    """Return the network as a graph, on which gradients can be taken; raises TgrError for a hooked network."""
     if not isinstance(network, Network):
         raise TgrError(
             "importance sampling needs the model as a graph, which torch.export cannot make of it; "
@@ -63,9 +63,9 @@ def graph_of(network: AnyNetwork) -> Network:
 
 
 class Gradients:
-    """How the cross entropy leans on every site of a network, for some images at a time.
+    """The sensitivity of the cross entropy to every site of a network, for a batch of images.
 
-    The model's own tensors take no part: none requires or receives a gradient.
+    Gradients are taken with respect to activations only; the model's own tensors never require a gradient.
     """
 
     def __init__(self, network: Network) -> None:
@@ -75,10 +75,11 @@ class Gradients:
 
     @classmethod
     def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
-        """Return the gradients at the sites of `network`, `model` captured again for as many images as fit `memory`.
+        """Return the gradients at the sites of `network`, recaptured at the largest batch size that fits `memory`.
 
-        A backward pass needs every value of the forward pass, so it takes smaller batches than an injection. Beside it
-        lie two graphs, and about as much again for what is drawn by. Raises TgrError for a network that is no graph.
+        A backward pass keeps every activation, so it needs smaller batches than injection does. The budget also
+        reserves two graphs, and as much again for the sampling distribution. Raises TgrError for a network that is not
+        a graph.
         """
         network = graph_of(network)
         batch_size = max(1, min(network.batch_size, (memory - 2 * CAPTURING) // 2 // bytes_per_image(network)))
@@ -94,9 +95,9 @@ class Gradients:
         return self.network.batch_size
 
     def of(self, x_KCHW: Tensor, labels_K: Tensor) -> dict[str, Leaning]:
-        """Return how the loss leans on each site, by its name, for at most `images_at_once` images.
+        """Return the sensitivity of each site by name, for at most `images_at_once` images.
 
-        Raises TgrError for a model that gives no gradient.
+        Raises TgrError for a model that is not differentiable.
         """
         with _refusing(), torch.enable_grad():
             seen, loss = self._forward(x_KCHW, labels_K)
@@ -122,7 +123,7 @@ class Gradients:
                 continue
             pool = None
             if route.pool is not None:
-                if route.pool not in pools:  # the maps that a pool joins share it
+                if route.pool not in pools:  # computed once: concatenated maps share one pool
                     pools[route.pool] = _competition(route, seen, gradients[route.pool])
                 pool = Pool(*(rows(call, _own(route, value)) for value in pools[route.pool]))
             gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
@@ -130,7 +131,7 @@ class Gradients:
         return leanings
 
     def _forward(self, x_KCHW: Tensor, labels_K: Tensor) -> tuple[dict[Node, Tensor], Tensor]:
-        """Return the values of sites and at the ends of their routes, and the images' summed loss."""
+        """Return the values of the sites and of their routes' nodes, and the loss summed over the images."""
         network, seen = self.network, dict[Node, Tensor]()
         wanted = {node for route in self._routes.values() for node in route.nodes}
 
@@ -145,11 +146,11 @@ class Gradients:
         return seen, loss
 
     def of_tensors(self, batches: Iterable[tuple[Tensor, Tensor]], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the sum over batches of the loss's absolute gradient at some elements of the model's tensors.
+        """Return the sum over batches of the absolute gradient of the loss at given elements of the model's tensors.
 
-        `batches` give at most `images_at_once` images and their labels each, `places` the flat indices of elements, of
-        any shape, by the tensor's name; the result has their shape (float32). Raises TgrError for a model that gives no
-        gradient.
+        `batches` yields at most `images_at_once` images with their labels. `places` maps a tensor's name to flat
+        indices, of any shape; the result has the same shapes (float32). Raises TgrError for a model that is not
+        differentiable.
         """
         network = self.network
         leaves = {name: network.parameters[name].detach().requires_grad_() for name in places}
@@ -181,11 +182,11 @@ class Gradients:
         return functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
 
     def _slope(self, seen: dict[Node, Tensor], call: Call, route: Route) -> Tensor:
-        """Return the rate at which each neuron moves the end of its route, [1, N]: no image changes it."""
+        """Return d(end of route) / d(neuron) for every neuron, [1, N]; it is the same for all images."""
         value, inner = seen[call.node], seen[route.inner]
         if inner is value:
             return torch.ones((), device=value.device, dtype=value.dtype).expand(1, call.site.neurons)
-        # What acts on each neuron alone has a diagonal derivative, so its sums are the derivative itself.
+        # An elementwise map has a diagonal Jacobian, so the gradient of the sum is that diagonal.
         (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
         return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
 
@@ -196,7 +197,7 @@ def _refusing() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # whatever an operation without a derivative raises
+    except RuntimeError as error:  # raised by operations without a derivative
         words = " ".join(str(error).split())[:200]
         raise TgrError(
             f"importance sampling needs gradients, which this model does not give ({words}); use --sampling uniform"
@@ -204,7 +205,7 @@ def _refusing() -> Iterator[None]:
 
 
 def bytes_per_image(network: Network) -> int:
-    """Return about how much memory a backward pass takes an image: all its values, and as much again for gradients."""
+    """Return the approximate memory of a backward pass per image: all activations, and as much for gradients."""
     sizes = [_bytes(node.meta["val"]) for node in network.graph.nodes if node.op == "call_function"]
     return max(1, 2 * sum(sizes) // network.batch_size)
 
@@ -216,9 +217,9 @@ def _bytes(value: object) -> int:
 
 
 def _route(start: Node, dependent: Collection[Node]) -> Route:
-    """Return how far the neurons of a site stay apart from one another: as long as one operation alone reads them.
+    """Return the longest chain of elementwise operations from a site on, each the only reader of the one before.
 
-    A factor that depends on the images (one of `dependent`) ends it.
+    A multiplication by a value that depends on the images (one of `dependent`) ends the chain.
     """
     inner = node = start
     while len(node.users) == 1:
@@ -240,7 +241,7 @@ def _route(start: Node, dependent: Collection[Node]) -> Route:
 
 
 def _pooled(end: Node) -> tuple[Node | None, Node | None]:
-    """Return the node that joins the map `end` with others and the pool that reads it; None where there is none."""
+    """Return the concatenation after `end` and the max pool that reads it; None for whichever does not exist."""
     for user in end.users:
         if name_of(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
             return None, user
@@ -252,13 +253,13 @@ def _pooled(end: Node) -> tuple[Node | None, Node | None]:
 
 
 def _window(pool: Node) -> tuple[Any, ...]:
-    """Return kernel size, stride, padding, dilation and ceil_mode of a call of max_pool2d."""
+    """Return kernel size, stride, padding, dilation and ceil_mode of a max_pool2d call."""
     _, kernel, *given = pool.args
     return (kernel, *given, *([], 0, 1, False)[len(given) :])
 
 
 def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each neuron a pool reads, the mean maximum of its windows and the sum of their gradients."""
+    """Return, for each neuron that a pool reads, the mean maximum and the summed gradient over its windows."""
     assert route.pool is not None
     kernel, stride, padding, _, ceil_mode = _window(route.pool)
     with torch.enable_grad():
@@ -272,7 +273,7 @@ def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) ->
 
 
 def _own(route: Route, joined: Tensor) -> Tensor:
-    """Return the part of a map that lies at a route's end, where its pool reads several that were joined."""
+    """Return the part of a concatenated map that belongs to this route."""
     if route.joined is None:
         return joined
     maps, axis = cast(tuple[list[Node], int], (*route.joined.args, 0)[:2])

@@ -1,4 +1,4 @@
-"""A network as a functional graph of ATen operations whose sites can be watched and struck.
+"""A network as a functional graph of ATen operations, whose sites can be observed and injected into.
 
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
@@ -23,11 +23,11 @@ from tgr_cli.faults.tensor_sites import Parameter, ancestors, find_parameters
 
 
 class Network(AnyNetwork):
-    """A model captured at one batch size; its logits are bitwise the model's own, and it shares the model's weights.
+    """A model captured at one batch size; logits are bitwise the model's own, and weights are shared with it.
 
-    `sites` are the captured targets in execution order. An engine that runs a part of the graph only needs `graph`,
-    `constants` (values of parameters, buffers and lifted constants by node), `division` (of values among the images),
-    `calls` and `holders`.
+    `sites` are the captured targets in execution order. An engine that runs only part of the graph uses `graph`,
+    `constants` (values of parameters, buffers and lifted constants, by node), `division` (layout of the batch in each
+    value), `calls` (by node) and `holders` (nodes of each parameter).
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Network(AnyNetwork):
     ) -> "Network":
         """Return `model`, in evaluation mode and on `device`, as a graph for batches of exactly `batch_size`.
 
-        `targets` are the operations that count as sites: "conv", "linear", and "matmul" for products of activations
-        (fused attention is then taken apart, and logits agree with the model's to rounding only). Raises ExportError
-        where torch.export cannot trace the model, and TgrError where the logits or the output of a site cannot be
-        divided among the images, or a site computes in another format than the model.
+        `targets` are the operations that count as sites: "conv", "linear", and "matmul" for products of activations.
+        With "matmul" fused attention is decomposed, and logits agree with the model's up to rounding only. Raises
+        ExportError where torch.export cannot trace the model, and TgrError where the batch axis of the logits or of a
+        site's output cannot be located, or a site computes in another format than the model.
         """
         for target in targets:
             if target not in OPS:
@@ -120,7 +120,7 @@ class Network(AnyNetwork):
         return self.run(x_BCHW, touch if strike or observe else None, self.standing(parameters or {}))
 
     def standing(self, parameters: Mapping[str, Tensor]) -> dict[Node, Tensor]:
-        """Return tensors given by the names of parameters by the nodes that stand for them."""
+        """Return the given tensors by the graph nodes that hold them, instead of by parameter name."""
         return {node: tensor for name, tensor in parameters.items() for node in self.holders[name]}
 
     def run(
@@ -129,9 +129,10 @@ class Network(AnyNetwork):
         touch: Callable[[Call, Tensor], Tensor] | None = None,
         constants: Mapping[Node, Tensor] | None = None,
     ) -> Tensor:
-        """Return the logits [B, C]; `touch` takes each site's call and whole output, and returns what stands for it.
+        """Return the logits [B, C].
 
-        `constants` are used in place of the network's own.
+        `touch` is called with each site and its whole output, and returns the value to go on with. `constants` override
+        the network's own.
         """
         assert x_BCHW.shape == (self.batch_size, *self.input_shape), x_BCHW.shape
         values = {**self.constants, **(constants or {}), self.input: x_BCHW.to(self.device, self.dtype)}
@@ -143,11 +144,11 @@ class Network(AnyNetwork):
         return values[self.output]
 
     def downstream(self, sources: Iterable[Node]) -> set[Node]:
-        """Return the nodes whose values depend on any of `sources`, these included."""
+        """Return `sources` and all nodes whose values depend on one of them."""
         return downstream(self.graph.nodes, sources)
 
     def shares(self, call: Call, value: Tensor) -> Tensor:
-        """Return a site's output as [B, N], a row an image's share ([1, N] where the site is not per image)."""
+        """Return a site's output as [B, N], one row per image ([1, N] where the site is not per image)."""
         if not call.site.per_image:
             return value.reshape(1, -1)
         batch_size = value.numel() // call.site.neurons
@@ -156,14 +157,14 @@ class Network(AnyNetwork):
     def struck(self, call: Call, value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         rows_RN = function(self.shares(call, value))
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
-        # The strides of the output choose the kernels that follow: the faulty run must have the golden one's.
+        # Strides select the kernels of later operations: keep those of the golden run.
         return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
 
 
 def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size: int, dtype: torch.dtype) -> None:
-    """Raise TgrError where the logits or a site's output cannot be divided, or a site is in another format.
+    """Raise TgrError where the logits or a site's output have no batch axis, or a site is in another format.
 
-    Logits come first: where they mix the images, no choice of sites helps.
+    The logits are checked first: if they depend on several images, no choice of sites helps.
     """
     (output,) = program.graph.output_node().all_input_nodes
     if output not in shares.outers:
@@ -186,7 +187,7 @@ def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size
 
 
 def _where_mixed(program: ExportedProgram, output: Node, shares: Shares) -> str:
-    """Return the first operation that mixes the images on the way to the logits, in words."""
+    """Return a description of the first operation that mixes images on the way to the logits; "" if unknown."""
     mixed = shares.mixed & {output, *ancestors([output])}
     first = next((n for n in program.graph.nodes if n in mixed and mixed.isdisjoint(n.all_input_nodes)), None)
     if first is None:

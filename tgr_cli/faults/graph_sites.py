@@ -1,4 +1,4 @@
-"""Which operations of a graph are sites: their names, their work, and where the images lie in their outputs."""
+"""Finds the sites of a graph: names, multiply-accumulates, and the batch axis of each output."""
 
 import math
 import re
@@ -33,10 +33,10 @@ SAME_VALUES = (
 
 @dataclass(frozen=True)
 class Call:
-    """How a site stands in the graph: its node, and where the images lie in the node's output.
+    """A site's node in the graph, and the layout of the batch in the node's output.
 
-    The output, as stored, is `outer` × images × the rest: `outer` is 1 where it is batch-major, and the number of
-    tokens where attention puts them first, as in nn.MultiheadAttention.
+    The output is stored as `outer` × images × rest. `outer` is 1 for batch-major outputs; it is the number of tokens
+    where attention puts tokens first, as nn.MultiheadAttention does.
     """
 
     site: Site
@@ -45,9 +45,10 @@ class Call:
 
 
 def find_calls(program: ExportedProgram) -> list[Call]:
-    """Return every multiply-accumulate call in execution order, with the whole batch's shape and MACs for now.
+    """Return every multiply-accumulate call in execution order; shape and MACs are of the whole batch.
 
-    Names are numbered over all of them, so that a choice among the sites changes no name.
+    `divided` reduces them to one image. Names are numbered over all calls, so that they do not depend on which
+    operations are chosen as sites.
     """
     owners = program.graph_signature.inputs_to_parameters
     found: list[tuple[str, Call]] = []
@@ -83,27 +84,27 @@ def _transposed(node: Node, kind: str) -> bool:
 
 
 def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
-    """Return the name of the parameter whose values `node` holds, whatever their layout; None where it holds others."""
+    """Return the name of the parameter that `node` reads through layout changes only, or None."""
     while node.op == "call_function" and name_of(node) in SAME_VALUES:
         node = node.args[0]
     return owners.get(node.name) if node.op == "placeholder" else None
 
 
 def _path(node: Node, parameter: str | None, op: str) -> str:
-    """Return the path of the module that a call belongs to: the weight's owner, else the module that runs it."""
+    """Return the module path of a call: the owner of its weight, or else the module that runs it."""
     if parameter is not None:
         return parameter.rpartition(".")[0] or parameter
     return ".".join(part for part in (module_of(node), op if op == "matmul" else "") if part) or op
 
 
 def module_of(node: Node) -> str:
-    """Return the path of the innermost module that runs an operation, empty for the model itself."""
+    """Return the path of the innermost module that runs an operation; "" for the model itself."""
     stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())
-    return re.sub(r"@\d+", "", stack[-1][0])  # export writes module@1 for a module's second run
+    return re.sub(r"@\d+", "", stack[-1][0])  # export appends @1 to the path when a module runs a second time
 
 
 def divided(call: Call, shares: Shares, batch_size: int) -> Call:
-    """Return the call with its site's shape and MACs brought down from the batch to one image's share."""
+    """Return the call with its site's shape and MACs reduced from the batch to one image."""
     site, node = call.site, call.node
     if node in shares.outers:
         site = replace(site, shape=shares.shapes[node], macs=site.macs // batch_size)

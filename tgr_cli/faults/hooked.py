@@ -27,7 +27,7 @@ LAYERS = (_ConvNd, nn.Linear)
 QUANTISED = "torch.ao.nn."  # modules of eager quantisation, static and dynamic
 EXAMPLES = 2
 SHOWN = 3
-Seen = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # path, number of the call, module, input, output
+Seen = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # module path, call number, module, input, output
 
 
 def capture(
@@ -39,9 +39,9 @@ def capture(
     device: str | torch.device = "cpu",
     reporter: Reporter = SILENT,
 ) -> AnyNetwork:
-    """Return the model's network: its graph or, where torch.export cannot trace it, its modules with hooks.
+    """Return the model as a graph or, where torch.export cannot trace it, as a network with forward hooks.
 
-    The latter is said. Raises TgrError for what neither can do.
+    The fallback is reported as a note. Raises TgrError for a model that supports neither.
     """
     try:
         return Network.capture(model, example_shape_CHW, batch_size=batch_size, targets=targets, device=device)
@@ -50,7 +50,7 @@ def capture(
             network = HookedNetwork(model, example_shape_CHW, targets=targets, device=device)
         except TgrError:
             raise
-        except Exception as other:  # whatever the model's own code raises
+        except Exception as other:  # the model's own code may raise anything
             words = " ".join(str(other).split())[:200]
             shape = "×".join(map(str, example_shape_CHW))
             raise TgrError(
@@ -65,9 +65,9 @@ def capture(
 
 @dataclass
 class _Call:
-    """What is seen of one call of a module: its output for each example that runs it, and its work.
+    """One observed call of a module: its output for each example image that reaches it, and its MACs.
 
-    `shape_of_two` is the shape of its output for two images at once; None where the model did not take two.
+    `shape_of_two` is the shape of its output for a batch of two; None where the model rejects such a batch.
     """
 
     path: str
@@ -79,11 +79,11 @@ class _Call:
 
 
 class HookedNetwork(AnyNetwork):
-    """A model watched and struck by forward hooks, which are there while it runs and never longer.
+    """A model that is observed and injected into by forward hooks, which exist only during a forward pass.
 
-    It takes one image at a time: a model that chooses its way by what it sees could choose another one for a batch.
-    Sites are the calls of convolution and linear modules that two random images were seen to make; an image may leave
-    some out. Tensors are in the order in which the model registers them, whether the logits depend on them or not.
+    Batches are of size 1: with data-dependent control flow a batch may take another path than its images alone. Sites
+    are the calls of convolution and linear modules that two random images make; other images may skip some of them.
+    Tensors are listed in order of registration, including those that the logits do not depend on.
     """
 
     def __init__(
@@ -179,9 +179,9 @@ class HookedNetwork(AnyNetwork):
                 handle.remove()
 
     def _see(self) -> tuple[list[_Call], int]:
-        """Return the calls that random images make, in the order of the first to make them, and how many classes.
+        """Return the calls that random images make, in order of first occurrence, and the number of classes.
 
-        Raises TgrError where the model returns no logits, or changes a buffer (which is changed back).
+        Raises TgrError where the model does not return logits or mutates a buffer; the buffer is restored.
         """
         calls: dict[tuple[str, int], _Call] = {}
 
@@ -203,7 +203,7 @@ class HookedNetwork(AnyNetwork):
         return list(calls.values()), int(logits.shape[1])
 
     def _see_two(self, x_1CHW: Tensor, calls: Mapping[tuple[str, int], _Call]) -> None:
-        """Note the shapes of outputs for an image and its copy, where the model takes two images at once."""
+        """Record output shapes for a batch of two, where the model accepts one."""
         shapes: dict[tuple[str, int], tuple[int, ...]] = {}
 
         def look(path: str, number: int, module: nn.Module, value_in: Tensor, value: Tensor) -> Tensor:
@@ -212,14 +212,14 @@ class HookedNetwork(AnyNetwork):
 
         try:
             self._run(x_1CHW.repeat(2, *[1] * len(self.input_shape)), look, {})
-        except Exception:  # such a model may take one image only; what a pair of images shows is then not known
+        except Exception:  # the model may accept single images only; the shapes stay unknown
             return
         for key, shape in shapes.items():
             if key in calls:
                 calls[key].shape_of_two = shape
 
     def _work(self, value: Tensor, calls: Sequence[_Call]) -> int:
-        """Return the multiply-accumulates of the modules that hold a tensor, itself or in a parametrization."""
+        """Return the multiply-accumulates of the modules that use a tensor, directly or through a parametrization."""
         holders = {
             path
             for path, module in self._modules.items()
@@ -230,7 +230,7 @@ class HookedNetwork(AnyNetwork):
 
 @contextmanager
 def _unchanging(model: nn.Module) -> Iterator[None]:
-    """Change back what happens to the model's buffers within, and raise TgrError where that is anything."""
+    """Restore all buffers on exit, and raise TgrError if any was mutated."""
     kept = [
         (f"{path}.{leaf}".lstrip("."), module, leaf, buffer, buffer.clone())
         for path, module in model.named_modules()
@@ -250,11 +250,11 @@ def _unchanging(model: nn.Module) -> Iterator[None]:
 
 
 def _same(left: Tensor, right: Tensor) -> bool:
-    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN is the same as NaN here
+    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN equals NaN here
 
 
 def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:
-    """Return a call's multiply-accumulates: outputs (inputs of a transposed convolution) × what each takes."""
+    """Return a call's MACs: output elements (input elements, if transposed) × weights per element."""
     worked = value_in if isinstance(module, _ConvTransposeNd) else value
     weight = module.weight
     assert isinstance(weight, Tensor)
@@ -262,9 +262,10 @@ def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:
 
 
 def _site(call: _Call, *, several: bool) -> Site:
-    """Return the site of a call: per image where its output has a row for each image.
+    """Return the site of a call; it is per image if its output has a batch axis.
 
-    Where the model does not take two images at once, an output that is the same for every example counts as shared.
+    The axis that doubles for a batch of two is the batch axis. Where the model rejects a batch of two, an output that
+    is equal for all examples counts as shared.
     """
     first, *others = call.outputs
     name = f"{call.path}#{call.number}" if several else call.path
@@ -280,7 +281,7 @@ def _site(call: _Call, *, several: bool) -> Site:
 
 
 def _advice(model: nn.Module) -> str:
-    """Return what to do about a model without a layer to strike."""
+    """Return advice for a model without a module to inject into."""
     quantised = [path for path, part in model.named_modules() if type(part).__module__.startswith(QUANTISED)]
     if not quantised:
         return "choose others"

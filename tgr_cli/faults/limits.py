@@ -1,7 +1,7 @@
-"""The range limit: what a struck value is held to before the rest of the network sees it.
+"""The range limit: bounds a faulty value before the rest of the network uses it.
 
-It acts on the struck value at the struck site alone. Limiting whole feature maps is Ranger, a mitigation, and another
-thing.
+It changes only the faulty element at the faulty site. Ranger limits whole feature maps instead and is a mitigation,
+which this is not.
 """
 
 import math
@@ -17,10 +17,11 @@ from tgr_cli.faults.choices import MODES, LimitMode
 
 @dataclass(frozen=True)
 class RangeLimit:
-    """`clamp` to ± the site's largest absolute value, NaN to + that value; `zero` what lies outside; or `none`.
+    """`clamp` to ± the site's largest absolute value, NaN to the upper bound; `zero` values outside; or `none`.
 
-    The papers' testbed always clamps (NeurIPS 2023, section 5.2). `max_abs` holds the limit of every site by name and
-    is empty for `none`. A neuron's site is held to what it took on images, a tensor to what it holds.
+    The papers' testbed always clamps (NeurIPS 2023, section 5.2). `max_abs` maps a site's name to its bound and is
+    empty for `none`. The bound of a neuron's site is profiled on images; that of a tensor is its own largest absolute
+    value.
     """
 
     mode: LimitMode
@@ -31,9 +32,9 @@ class RangeLimit:
 
     @classmethod
     def of_tensors(cls, mode: LimitMode, tensors: Mapping[str, Tensor]) -> "RangeLimit":
-        """Return the limit that holds each tensor, by its name, to ± its own largest absolute value.
+        """Return the limit that bounds each tensor to ± its own largest absolute value, by tensor name.
 
-        Raises TgrError for a tensor whose values are not finite.
+        Raises TgrError for a tensor with values that are not finite.
         """
         if mode == "none":
             return cls(mode, {})
@@ -46,9 +47,9 @@ class RangeLimit:
         return cls(mode, max_abs)
 
     def apply(self, site: str, values_F: Tensor) -> Tensor:
-        """Return the struck values as the network is to see them; same shape and dtype.
+        """Return the faulty values after the limit; same shape and dtype.
 
-        The bound is the site's max-abs, rounded to the values' own format.
+        The bound is the site's largest absolute value, rounded to the dtype of the values.
         """
         if self.mode == "none":
             return values_F

@@ -1,4 +1,4 @@
-"""What every network of sites offers, whether it is a graph or a model with hooks.
+"""The interface of a network with sites, implemented by the graph and by the hooked model.
 
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
@@ -17,11 +17,11 @@ Strikes = Mapping[str, Callable[[Tensor], Tensor]]
 
 
 class AnyNetwork(ABC):
-    """A model in evaluation mode whose sites can be watched and struck.
+    """A model in evaluation mode whose sites can be observed and injected into.
 
-    `sites` are calls of operations in execution order, `parameters` the tensors of the model that can be struck, by
-    name; they are the model's own, and nothing writes to them. `facts` are for the metadata of artifacts: what cannot
-    be seen of the model.
+    `sites` are operation calls in execution order. `parameters` are the injectable tensors by name; they are the
+    model's own and never written to. `facts` go into the metadata of artifacts: the parts of the model that cannot be
+    observed.
     """
 
     sites: tuple[Site, ...]
@@ -45,15 +45,15 @@ class AnyNetwork(ABC):
     ) -> Tensor:
         """Return the logits [B, C] of exactly `batch_size` images, in the model's dtype and on its device.
 
-        `strike` maps a site's name to a function from its output, viewed as [B, N] ([1, N] where the site is not
-        per image), to a new tensor of that shape, which the rest of the network sees. `observe` is called with each
-        site and what the network sees of it, viewed likewise. `parameters` are used in place of the model's own.
+        `strike` maps a site's name to a function from its output, viewed as [B, N] ([1, N] where the site is not per
+        image), to the tensor of the same shape that replaces it. `observe` is called with each site and its output
+        after replacement, in the same view. `parameters` override the model's own.
         """
 
     def sites_of(self, target: str) -> tuple[Site, ...]:
-        """Return what can be struck where `target` is "neuron", "weight", "bias" or "buffer", in order of first use.
+        """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.
 
-        Raises TgrError where there is nothing of the kind, or its tensors are not all in the format of the network.
+        Raises TgrError where there are none, or where their dtype is not the network's.
         """
         if target == "neuron":
             return self.sites

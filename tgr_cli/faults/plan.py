@@ -1,4 +1,4 @@
-"""Which faults a campaign runs: drawn by name and number before the first one is injected (faults/sampling)."""
+"""The faults that a campaign runs, all sampled before the first injection (see faults/sampling)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ from tgr_cli.faults.sites import Site
 
 @dataclass(frozen=True)
 class Drawn:
-    """The faults drawn at one site, one an entry of each array [F], in number order.
+    """The faults sampled at one site, in number order; every array is [F].
 
-    A fault in a parameter has an entry for each image it is tried on; they stand together under one number.
+    A fault in a parameter has one entry per image it is tried on; these are adjacent and have the same number.
     """
 
     number_F: np.ndarray
@@ -24,10 +24,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Plan:
-    """The faults of a campaign, one an entry of each array [F]; entries of a site stand together, in number order.
+    """The faults of a campaign; every array is [F], with the entries of a site adjacent and in number order.
 
-    `site_F` points into `sites`, `image_F` into the pool of images, `element_F` into one image's share of the site's
-    output (flat). `weight_F` is uniform over actual probability of drawing the fault.
+    `site_F` indexes `sites`, `image_F` the pool of images, and `element_F` one image's share of the site's output
+    (flat). `weight_F` is the importance weight: the probability of the fault under uniform sampling / its actual
+    probability.
     """
 
     sites: tuple[Site, ...]
@@ -40,7 +41,7 @@ class Plan:
 
     @classmethod
     def joined(cls, sites: Sequence[Site], drawn: Sequence[Drawn]) -> "Plan":
-        """Return the plan of the faults drawn at each of `sites`, in the sites' order."""
+        """Return the plan of the faults sampled at each of `sites`, in the order of the sites."""
         counts = [len(part.number_F) for part in drawn]
         arrays = {f.name: np.concatenate([getattr(part, f.name) for part in drawn]) for f in fields(Drawn)}
         return cls(sites=tuple(sites), site_F=np.repeat(np.arange(len(sites)), counts), **arrays)
@@ -50,27 +51,27 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Return how many faults there are; those in parameters have an entry for each image."""
+        """Return the number of faults, where a fault in a parameter counts once for all its images."""
         return len(self.by_fault()[0])
 
     def by_fault(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first entry of each fault, [U], and which fault each entry is of, [F]."""
+        """Return the first entry of each fault, [U], and the fault number (0 to U - 1) of each entry, [F]."""
         _, first_U, fault_F = np.unique(
             np.stack([self.site_F, self.number_F]), axis=1, return_index=True, return_inverse=True
         )
         return first_U, fault_F
 
     def take(self, chosen: np.ndarray) -> "Plan":
-        """Return the plan of some of the faults, given by their places."""
+        """Return the plan restricted to the entries at `chosen` positions."""
         arrays = {name: value[chosen] for name, value in vars(self).items() if name != "sites"}
         return Plan(sites=self.sites, **arrays)
 
     def indices(self) -> list[list[int]]:
-        """Return the struck element of every fault as an index with one number an axis of its site's shape."""
+        """Return the faulty element of each entry as a multi-dimensional index into its site's shape."""
         rows: list[list[int]] = [[]] * len(self)
         for number, site in enumerate(self.sites):
             chosen = np.flatnonzero(self.site_F == number)
-            axes = np.unravel_index(self.element_F[chosen], site.shape or (1,))  # a tensor of one number has no axis
+            axes = np.unravel_index(self.element_F[chosen], site.shape or (1,))  # a scalar tensor has no axis
             for fault, index in zip(chosen, np.stack(axes, axis=1)[:, : len(site.shape)].tolist(), strict=True):
                 rows[fault] = index
         return rows

@@ -1,4 +1,4 @@
-"""Running the operations of a graph in order, and which of them depend on which."""
+"""Executes the operations of a graph in order, and finds which depend on which."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ Program = Sequence[tuple[Node, Sequence[Node]]]
 
 
 def with_deaths(nodes: Sequence[Node], keep: Collection[Node]) -> Program:
-    """Return these operations, each with the nodes whose values nothing after it needs, but for those in `keep`."""
+    """Return the operations, each with the values to free after it: those without a later reader, except `keep`."""
     last: dict[Node, Node] = {}
     for node in nodes:
-        last[node] = node  # a value that nobody uses dies at once
+        last[node] = node  # an unused value is freed at once
         for used in node.all_input_nodes:
             last[used] = node
     dying: dict[Node, list[Node]] = {}
@@ -34,11 +34,11 @@ def evaluate(
     gradients: bool = False,
     instead: Mapping[Node, Callable[..., Any]] | None = None,
 ) -> dict[Node, Any]:
-    """Run the operations on `values` and return it: results come in, values that are needed no more go out.
+    """Run the operations on `values`, adding results and freeing values after their last use, and return it.
 
-    `touch` takes each operation's node and result, and returns what stands for the result. `sizes` are second
-    arguments of some operations, to be used instead of the graph's own, `instead` other functions for some. Nothing is
-    recorded for a backward pass unless `gradients` are asked for.
+    `touch` is called with each node and its result, and returns the value to go on with. `sizes` replaces the second
+    argument of some operations, `instead` the function of some. Nothing is recorded for a backward pass unless
+    `gradients`.
     """
     with torch.enable_grad() if gradients else torch.inference_mode():
         for node, dead in program:
@@ -54,9 +54,9 @@ def evaluate(
 
 
 def downstream(nodes: Iterable[Node], sources: Iterable[Node], born: Collection[Node] = ()) -> set[Node]:
-    """Return the sources, and those of `nodes` (in order) whose values depend on any of them, or that are in `born`.
+    """Return `sources` and those of `nodes` (in execution order) that depend on one of them or are in `born`.
 
-    What only takes its shape from another value does not depend on it.
+    An operation that reads only the shape of a value does not depend on it.
     """
     found = set(sources)
     for node in nodes:

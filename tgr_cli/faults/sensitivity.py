@@ -1,10 +1,11 @@
-"""How the loss leans on a site: an estimate of what changing one of its neurons would do.
+"""The sensitivity of the loss to a site: an estimate of the effect of changing one neuron.
 
-The loss is followed exactly from a neuron through what acts on it alone (a batch norm, a sum, the activation function),
-and linearly from there on. A gradient at the neuron itself would be 0 wherever a ReLU is shut or another neuron is the
-maximum of a pool, though a fault may well open the one and become the other. At the logits the change is exact.
+A change is propagated exactly through the elementwise operations after the neuron (batch norm, sum, activation
+function), and by a first-order approximation from there on. A gradient at the neuron itself would be 0 wherever a ReLU
+is inactive or another neuron is the maximum of a pool, although a fault may activate the one and become the other. At
+the logits the change is exact.
 
-Suffixes: K images, C classes, N neurons of one image's share, M some of these, Q changes of each.
+Suffixes: K images, C classes, N neurons of one image's share, M selected neurons, Q changes of each.
 """
 
 from abc import ABC, abstractmethod
@@ -17,26 +18,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Leaning(ABC):
-    """A site's golden values [K, N] for some images, in the model's format; one row where all images share them."""
+    """Base class; `values_KN` are the site's golden values in the model's dtype, [1, N] if all images share them."""
 
     values_KN: Tensor
 
     @abstractmethod
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        """Return by how much the loss of each image would change, [K, M, Q], were one of its neurons changed.
+        """Return the estimated absolute change of each image's loss, [K, M, Q], for each change on its own.
 
-        `place_KM` are elements of the site, `change_KMQ` the changes (float32), each on its own. Each row is in a unit
-        of its own: what a gradient makes of a sure prediction is next to nothing.
+        `place_KM` are elements of the site, `change_KMQ` their changes (float32). Each row has its own arbitrary unit:
+        rows are rescaled because the gradients of a confident prediction underflow.
         """
 
     def at(self, place_KM: Tensor) -> Tensor:
-        """Return the golden values of some elements, [K, M]."""
+        """Return the golden values of selected elements, [K, M]."""
         return _gathered(self.values_KN, place_KM)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Of each neuron: the maxima it competes with, on average, and the sum of the gradients of the loss there."""
+    """For each neuron, the mean maximum of the pool's windows that contain it, and the sum of their gradients."""
 
     maximum_KN: Tensor
     gradient_KN: Tensor
@@ -44,10 +45,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Bent(Leaning):
-    """A site followed to the other side of an activation function, where the gradient of the loss is taken.
+    """A site followed by an activation function; the gradient of the loss is taken after that function.
 
-    The function's argument is `inner_KN` and grows with the neuron at the rate of `slope_1N`. Where a maximum over
-    windows follows, `pool` says what becoming the maximum would do.
+    The function's argument is `inner_KN`, whose derivative by the neuron is `slope_1N`. If a max pool follows, `pool`
+    adds the effect of becoming a window's maximum.
     """
 
     inner_KN: Tensor
@@ -76,7 +77,7 @@ class Bent(Leaning):
 
 @dataclass(frozen=True)
 class Logits(Leaning):
-    """A site whose values are the logits, each times its `slope_1N`; the loss of any change to one is known."""
+    """A site whose values × `slope_1N` are the logits; the change of the loss is exact."""
 
     logits_KC: Tensor
     slope_1N: Tensor
@@ -86,7 +87,7 @@ class Logits(Leaning):
         logits_KC, highest_K1 = self.logits_KC.double(), self.logits_KC.argmax(dim=1, keepdim=True)
         whole_K1 = logits_KC.logsumexp(dim=1, keepdim=True)
         share_KC = (logits_KC - whole_K1).exp()
-        # The others of the highest logit may be too small to show in 1 - its share: they are added up.
+        # 1 - softmax cancels for the highest logit; sum its rivals directly.
         others_KC = whole_K1 + torch.log1p(-share_KC.scatter(1, highest_K1, 0))
         rest_K1 = logits_KC.scatter(1, highest_K1, -torch.inf).logsumexp(dim=1, keepdim=True)
         others_KC = others_KC.scatter(1, highest_K1, rest_K1)

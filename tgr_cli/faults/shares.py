@@ -1,8 +1,9 @@
-"""Where the images lie in the values of a graph: which part of each value is one image's share.
+"""Locates the batch axis in every value of a graph: which part of a value is one image's share.
 
-Two experiments tell. Values are computed with the last image NaN: what depends on it shows where its share is. That
-says nothing of a value that depends on no image, such as a learned token expanded over the batch. Where one of these
-matters, the model is captured at another batch size as well: the axis whose size follows the batch holds the images.
+Two experiments are used. First, the last image is replaced by NaN: values that depend on it show NaN exactly in its
+share. This says nothing about values that depend on no image, such as a class token expanded over the batch. If the
+location is needed for one of these, the model is captured at another batch size too: the batch axis is the one that
+scales with it.
 
 Suffixes: B batch, C channels, H W height and width.
 """
@@ -23,7 +24,7 @@ from tgr_cli.faults.export import ExportError, inputs_of
 from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
 from tgr_cli.faults.program import Program, downstream, evaluate, with_deaths
 
-# Their integer arguments are axes, strides or places, never the size of an axis of the result.
+# Their integer arguments are axes, strides or positions, never the size of an output axis.
 UNSIZED = (
     *(*POINTWISE, *ARITHMETIC, "permute", "transpose", "unsqueeze", "squeeze", "select", "getitem", "softmax", "t"),
     *("conv2d", "linear", "matmul", "mm", "bmm", "layer_norm", "clone", "alias", "detach", "_to_copy", "dropout"),
@@ -34,11 +35,11 @@ COPIES, VIEWS = ("clone", "contiguous", "alias"), ("view", "_unsafe_view", "resh
 
 @dataclass(frozen=True)
 class Shares:
-    """How the values of a graph are divided among the images.
+    """The layout of the batch in the values of a graph.
 
-    A divided value, as stored, is `outers` × images × the rest, and `shapes` is the shape of one image's share.
-    `dependent` values depend on the images, or hold a row for each. `mixed` values do so too, but belong to no image
-    alone. Where `complete`, every other value is known to be the same whatever the batch.
+    A divided value is stored as `outers` × images × rest; `shapes` is the shape of one image's share. `dependent`
+    values depend on the images or have a batch axis. `mixed` values do too, but cannot be divided among the images. If
+    `complete`, every other value is known not to change with the batch.
     """
 
     outers: Mapping[Node, int]
@@ -48,7 +49,7 @@ class Shares:
     complete: bool
 
     def moved(self, to: Mapping[Node, Node], program: ExportedProgram) -> "Shares":
-        """Return the same for the nodes of another capture, `program`, given by those nodes of this one it has."""
+        """Return the same layout for the nodes of another capture, `program`; `to` maps nodes of this one to it."""
         dependent = {to[node] for node in self.dependent & to.keys()}
         return Shares(
             {to[node]: outer for node, outer in self.outers.items() if node in to},
@@ -66,13 +67,13 @@ def find_shares(
     batch_size: int,
     wanted: Collection[Node],
 ) -> Shares:
-    """Return how the values of `program`, captured for `batch_size` images, are divided among them.
+    """Return how the values of `program`, captured for `batch_size` images, are divided among the images.
 
-    `export` captures the model at another batch size, which takes as long as the first capture did: it is called where
-    the division of a value among `wanted` depends on it. `example` gives so many random images. Raises ExportError
-    where the model's operations change with the batch size.
+    `export` captures the model at another batch size. It takes as long as the first capture did, so it is called only
+    if a value in `wanted` needs it. `example` returns a batch of random images. Raises ExportError where the model's
+    operations change with the batch size.
     """
-    if batch_size == 1:  # one image cannot show where the batch lies; two can
+    if batch_size == 1:  # the batch axis is ambiguous at size 1; locate it with 2
         two = export(2)
         counterpart = _counterparts(two, program)
         wanted_two = [node for node, own in counterpart.items() if own in wanted]
@@ -90,7 +91,7 @@ def find_shares(
 
 
 def possible_outers(shape: Sequence[int], batch_size: int, axis: int | None = None) -> Iterator[int]:
-    """Give every `outer` with which the images lie within one axis (any, or this one), batch-major first."""
+    """Yield every `outer` for which the batch fits within one axis (`axis`, or any), batch-major first."""
     for place in range(len(shape)) if axis is None else (axis,):
         for factor in range(1, shape[place] // batch_size + 1):
             if shape[place] % (factor * batch_size) == 0:
@@ -98,9 +99,9 @@ def possible_outers(shape: Sequence[int], batch_size: int, axis: int | None = No
 
 
 def names_batch(node: Node, batch_size: int) -> bool:
-    """Return whether an operation is given a number, or a number of values, that could be the size of the batch.
+    """Return whether an argument of an operation (a number, or a list's length) may be a multiple of the batch size.
 
-    So could an axis of a constant that the model's code makes when it is traced.
+    The same applies to the axes of constants that the model's code creates while it is traced.
     """
     if node.op == "placeholder" and node.name.startswith("c_"):
         return any(size % batch_size == 0 for shape in shapes_of(node) for size in shape)
@@ -120,7 +121,7 @@ def names_batch(node: Node, batch_size: int) -> bool:
 
 
 def _may_hold_batch(node: Node, dependent: Collection[Node], batch_size: int) -> bool:
-    """Return whether a value could hold a row for each image, as far as one capture shows."""
+    """Return whether a value may have a batch axis, judged from one capture."""
     open_nodes, seen = [node], set[Node]()
     while open_nodes:
         node = open_nodes.pop()
@@ -135,7 +136,7 @@ def _may_hold_batch(node: Node, dependent: Collection[Node], batch_size: int) ->
 
 
 def _once_an_image(nodes: Collection[Node], batch_size: int) -> bool:
-    """Return whether the code may loop over its images: an operation runs as often, with the same parameters."""
+    """Return whether the model may loop over the batch: the same operation runs a multiple of `batch_size` times."""
     runs = Counter(
         (node.target, *(source for source in node.all_input_nodes if source.op == "placeholder")) for node in nodes
     )
@@ -143,10 +144,10 @@ def _once_an_image(nodes: Collection[Node], batch_size: int) -> bool:
 
 
 def _counterparts(program: ExportedProgram, other: ExportedProgram) -> dict[Node, Node]:
-    """Return the node of another capture of the same model for each node of `program`.
+    """Return, for each node of `program`, the corresponding node of another capture of the same model.
 
-    What only copies a value is left out: whether a view needs a copy may depend on the batch size. Raises ExportError
-    where the two do not run the same operations.
+    Copies are skipped, since whether a view needs one may depend on the batch size. Raises ExportError where the two
+    captures run different operations.
     """
     ours, theirs = ([node for node in p.graph.nodes if name_of(node) not in COPIES] for p in (program, other))
     if list(map(_what, ours)) != list(map(_what, theirs)):
@@ -161,10 +162,10 @@ def _what(node: Node) -> object:
 def _axes(
     program: ExportedProgram, counterpart: Mapping[Node, Node], size: int, other_size: int
 ) -> dict[Node, int | None]:
-    """Return the axis that holds the images, for each value of `program` that does hold them.
+    """Return the batch axis of each value of `program` whose shape changes with the batch size.
 
-    It is the axis whose size is a multiple of the batch size in both captures; None where there is no such axis, or
-    several, though the value's size changes with the batch.
+    It is the one axis whose size is proportional to the batch size in both captures; None where there is no such axis
+    or several.
     """
     axes: dict[Node, int | None] = {}
     for node in program.graph.nodes:
@@ -199,11 +200,11 @@ def _experiment(
     wanted: Collection[Node] = (),
     axes: Mapping[Node, int | None] | None = None,
 ) -> Shares:
-    """Return the shares that NaN in place of the last image shows; with `axes`, in these axes only.
+    """Return the shares found by replacing the last image by NaN; with `axes`, restricted to these axes.
 
-    A value that holds the images and shows no NaN has its last share made NaN: so whatever is computed from a token
-    shows where it went. Of a value in whose axis the images share the place with something else, the right division is
-    the one that leaves the logits of all other images alone.
+    A value with a batch axis but without NaN (a token, say) gets NaN in its last share, so that whatever is computed
+    from it shows the share too. If the batch is interleaved with something else within its axis, the correct division
+    is the one for which NaN does not reach the logits of any other image.
     """
     image, constants = inputs_of(program)
     (output,) = program.graph.output_node().all_input_nodes
@@ -258,26 +259,26 @@ def _holds_nan(value: Tensor) -> bool:
 
 
 def _marked(value: Tensor, outer: int, batch_size: int) -> Tensor:
-    """Return the value with the last image's share made NaN."""
+    """Return the value with the last image's share set to NaN."""
     share = torch.zeros(value.shape, dtype=torch.bool, device=value.device)
     share.view(outer, batch_size, -1)[:, -1] = True
     return value.masked_fill(share, math.nan)
 
 
 def _last_alone(nan: Tensor, outer: int, batch_size: int) -> bool:
-    """Return whether NaN lies in the last image's share and in no other."""
+    """Return whether NaN occurs in the last image's share and in no other."""
     nan_B = nan.reshape(outer, batch_size, -1).any(dim=2).any(dim=0)
     return bool(nan_B[-1] and not nan_B[:-1].any())
 
 
 def _apart(later: Program, values: dict[Node, Any], output: Node) -> bool:
-    """Return whether NaN in these values reaches no logits but the last image's."""
+    """Return whether NaN in these values reaches the logits of the last image at most."""
     logits_BC: Tensor = evaluate(later, values)[output]
     return not logits_BC[:-1].isnan().any()
 
 
 def _share_shape(node: Node, outer: int, batch_size: int, axes: Mapping[Node, int | None] | None) -> tuple[int, ...]:
-    """Return the shape of one image's share: without the axis that holds the images, or with what else it holds."""
+    """Return the shape of one image's share: the value's shape without the batch factor of its batch axis."""
     shape = list(node.meta["val"].shape)
     axis = axes.get(node) if axes is not None else None
     if axis is None:

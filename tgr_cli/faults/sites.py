@@ -1,4 +1,4 @@
-"""The places a fault can strike: calls of multiply-accumulate operations, and the tensors a model computes with."""
+"""The places where faults are injected: multiply-accumulate calls, and the model's tensors."""
 
 import math
 from collections import Counter
@@ -13,11 +13,11 @@ TARGETS = ("neuron", *TENSORS)
 
 @dataclass(frozen=True)
 class Site:
-    """One call of a multiply-accumulate operation as every image sees it, or one tensor of the model.
+    """One multiply-accumulate call, or one tensor of the model.
 
-    Of a call, `shape` is one image's share of the output, without the batch, and `macs` are the multiply-accumulates
-    for one image. Where `per_image` is False, all images share one output: there is no row of it for each image. A
-    tensor (`op` is one of TENSORS) has its own shape, and the work of the calls that read it.
+    For a call, `shape` is one image's share of the output, without the batch axis, and `macs` are the
+    multiply-accumulates per image. Where `per_image` is False, all images share one output, which has no batch axis. A
+    tensor (`op` is one of TENSORS) has its own shape, and the summed MACs of the calls that read it.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Site:
 
     @property
     def is_parameter(self) -> bool:
-        """Return whether this is a tensor of the model, which a fault strikes for a whole inference."""
+        """Return whether this is a tensor of the model, in which a fault lasts for a whole inference."""
         return self.op in TENSORS
 
     @property
@@ -43,7 +43,7 @@ class Site:
 
 
 def numbered(paths: Sequence[str]) -> list[str]:
-    """Return a name for each call of the modules at `paths`: the path, with `#1`, `#2`, … where it comes more often.
+    """Return a name for each call of the modules at `paths`: the path, with `#1`, `#2`, … where it occurs repeatedly.
 
     >>> numbered(["conv", "fc", "fc"])
     ['conv', 'fc#1', 'fc#2']

@@ -1,4 +1,4 @@
-"""Which tensors of a graph are sites: their names, their kinds, and the work of the calls that read them."""
+"""Finds which tensors of a graph are sites: names, kinds, and the MACs of the calls that read them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tgr_cli.faults.sites import Site
 
 @dataclass(frozen=True)
 class Parameter:
-    """A tensor of the model, and the nodes that stand for it in the graph."""
+    """A tensor of the model, and the graph nodes that hold it."""
 
     site: Site
     tensor: Tensor
@@ -35,8 +35,8 @@ def kind_of(name: str, *, buffer: bool) -> str:
 def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls: Sequence[Call]) -> list[Parameter]:
     """Return the floating-point parameters and buffers that the logits depend on, in order of first use.
 
-    `values` are those of the graph's inputs but for the images, `calls` every multiply-accumulate call. A tensor that
-    is shared is there once, under the first of its names.
+    `values` are the graph's inputs other than the images, `calls` every multiply-accumulate call. A shared tensor is
+    listed once, under its first name.
     """
     signature = program.graph_signature
     buffers, outputs = signature.inputs_to_buffers, program.graph.output_node().all_input_nodes
@@ -69,7 +69,7 @@ def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls:
 
 
 def ancestors(nodes: Iterable[Node]) -> set[Node]:
-    """Return the nodes whose values these depend on, these included."""
+    """Return `nodes` and all nodes whose values they depend on."""
     found, open_nodes = set[Node](), list(nodes)
     while open_nodes:
         node = open_nodes.pop()
@@ -81,7 +81,7 @@ def ancestors(nodes: Iterable[Node]) -> set[Node]:
 
 
 def _operands(call: Call, values: Collection[Node]) -> list[Node]:
-    """Return what a call reads besides its input: weight and bias, or a product's factors that no image moves."""
+    """Return the constant operands of a call: weight and bias, or the factors of a product that no image affects."""
     kind = name_of(call.node)
     inputs = call.node.all_input_nodes
     if kind == "linear" or kind in CONVOLUTIONS:

@@ -1,7 +1,7 @@
-"""Work of a network that no fault strikes: recurrent layers, products of activations, operations of others.
+"""Measures the work of a network outside its sites: recurrent layers, products of activations, custom operations.
 
-Sites are convolutions, linear layers and, if asked for, products of activations. Figures over a network's sites say
-nothing of the rest, so its share of the multiply-accumulates is measured and told.
+Sites are convolutions, linear layers and, on request, products of activations. Results over the sites say nothing about
+the rest, so its share of the multiply-accumulates is measured and reported.
 """
 
 import math
@@ -23,8 +23,14 @@ from tgr_cli.faults.sites import Site
 
 aten = torch.ops.aten
 SHOWN = 3
-MATRIX_VECTOR = {aten.mv: 0, aten.addmv: 1, aten.dot: 0}  # the argument whose elements are each multiplied once
-WITHOUT_WORK = ("aten", "prims", "prim", "profiler", "_c10d_functional")  # beyond what is counted by name
+MATRIX_VECTOR = {aten.mv: 0, aten.addmv: 1, aten.dot: 0}  # index of the argument with one MAC per element
+WITHOUT_WORK = (
+    "aten",
+    "prims",
+    "prim",
+    "profiler",
+    "_c10d_functional",
+)  # operations of other namespaces are reported as uncounted
 OTHER_WORK = (
     "_fft",
     "_cdist",
@@ -35,14 +41,14 @@ OTHER_WORK = (
     "quantized_lstm",
     "quantized_gru",
     "quantized_rnn",
-)  # no multiply-accumulates to count
+)  # not multiply-accumulates, so not counted
 
 
 @dataclass(frozen=True)
 class UnseenWork:
-    """Multiply-accumulates of one image: all of the network's, and those of places where no site is, largest first.
+    """Multiply-accumulates per image: of the whole network, and of each place without a site, largest first.
 
-    `uncounted` names operations whose work is not known.
+    `uncounted` names operations of unknown work.
     """
 
     macs: int
@@ -51,28 +57,28 @@ class UnseenWork:
 
     @property
     def unseen(self) -> int:
-        """Return the multiply-accumulates in places without a site."""
+        """Return the multiply-accumulates outside the sites."""
         return sum(macs for _, macs in self.places)
 
     @property
     def share(self) -> float:
-        """Return the share of the network's multiply-accumulates that no fault strikes, in [0, 1]."""
+        """Return the share of the network's multiply-accumulates that lies outside the sites, in [0, 1]."""
         return self.unseen / self.macs if self.macs else 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what artifacts record of it: nothing where every multiply-accumulate is a site's."""
+        """Return the entry for an artifact's metadata; empty if all work is at sites."""
         if not (self.places or self.uncounted):
             return {}
         return {"unseen_work": {"macs": self.unseen, "of": self.macs, "uncounted": list(self.uncounted)}}
 
     def sentence(self, targets: str) -> str | None:
-        """Return what a user should know of it, None where there is none; `targets` are the sites' kinds."""
+        """Return a sentence for the user, or None if all work is at sites; `targets` are the kinds of sites."""
         parts = []
         if self.places:
             names = ", ".join(f"{name} ({macs:,})" for name, macs in self.places[:SHOWN])
             more = f" and {len(self.places) - SHOWN} more" if len(self.places) > SHOWN else ""
-            permille = math.floor(self.share * 1000)  # 100 % is said of everything only
+            permille = math.floor(self.share * 1000)  # round down: 100 % only if it is all of it
             share = f"{permille / 10:g} %" if permille else "under 0.1 %"
             parts.append(
                 f"{share} of the network's {self.macs:,} multiply-accumulates an image are in operations that no fault "
@@ -86,7 +92,7 @@ class UnseenWork:
 
 
 def unseen_work(model: nn.Module, shape_CHW: Sequence[int], sites: Sequence[Site]) -> UnseenWork:
-    """Return the work of `model`, in evaluation mode, on one blank image that is not of the `sites`."""
+    """Return the work of `model` (in evaluation mode) on one blank image that lies outside `sites`."""
     tensor = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with _Counting(model) as counting, torch.no_grad():
         model(torch.zeros(1, *shape_CHW, dtype=tensor.dtype, device=tensor.device))
@@ -99,7 +105,7 @@ def unseen_work(model: nn.Module, shape_CHW: Sequence[int], sites: Sequence[Site
 
 
 def _take(left: Counter[str], path: str, macs: int) -> None:
-    """Take a site's work off the module that did it: its own, or one around it that used its weight."""
+    """Subtract a site's MACs from its own module, or from an enclosing one that uses its weight."""
     while macs and path:
         taken = min(left[path], macs)
         left[path] -= taken
@@ -115,7 +121,7 @@ def _named(path: str, modules: dict[str, nn.Module]) -> str:
 
 @contextmanager
 def _without_onednn() -> Iterator[None]:
-    # torch.backends.mkldnn.flags would also set what only Intel's GPUs have, which warns elsewhere.
+    # torch.backends.mkldnn.flags would also set a flag for Intel GPUs, which warns on other machines.
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     try:
@@ -125,7 +131,7 @@ def _without_onednn() -> Iterator[None]:
 
 
 class _Counting(TorchDispatchMode):
-    """Counts multiply-accumulates by the path of the innermost module that runs; fused kernels are taken apart."""
+    """Counts multiply-accumulates by the path of the innermost running module; fused kernels are decomposed."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -138,7 +144,7 @@ class _Counting(TorchDispatchMode):
     def __enter__(self) -> "_Counting":
         self._stack.enter_context(without_fast_path())
         self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        # Whole recurrent layers are one kernel in these libraries; without them they are matrix products.
+        # These libraries run a recurrent layer as one kernel; disable them to see its matrix products.
         self._stack.enter_context(_without_onednn())
         if torch.backends.cudnn.is_available():
             self._stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -183,7 +189,8 @@ class _Counting(TorchDispatchMode):
             self._add(out.numel() * args[0].shape[-1])
         elif func.namespace == "quantized" and isinstance(out, Tensor) and "conv" in packet.__name__:
             weight = args[1].unpack()[0]
-            steps = args[0] if "transpose" in packet.__name__ else out  # each meets the weights of one channel
+            # each of these elements is multiplied with the weights of one channel
+            steps = args[0] if "transpose" in packet.__name__ else out
             self._add(steps.numel() * weight[0].numel())
         elif func.namespace not in WITHOUT_WORK or packet.__name__.startswith(OTHER_WORK):
             self.uncounted.add(f"{func.namespace}::{packet.__name__}")

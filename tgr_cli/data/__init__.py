@@ -1,1 +1,1 @@
-"""Images with labels from named data sets, folders and Parquet files, and how they become a network's input."""
+"""Labelled images from named data sets, folders and Parquet files, and their preprocessing into network inputs."""

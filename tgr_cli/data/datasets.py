@@ -1,4 +1,4 @@
-"""The splits of data sets by name or path: which pictures are trained on, which evaluated."""
+"""Opening the splits of a data set, by name or path: training and evaluation images."""
 
 from pathlib import Path
 
@@ -34,13 +34,13 @@ __all__ = [
 
 
 def open_split(source: DataSource, split: Split, reporter: Reporter = SILENT) -> ImageSet:
-    """Return the training or evaluation split, no picture decoded yet.
+    """Return the training or evaluation split without decoding images.
 
-    What was taken for what, and what is left out, is told to `reporter`. Raises TgrError where the split is missing
-    (saying where it was looked for and how to get it), empty, damaged, or has a label out of range.
+    `reporter` is told how files and classes were matched and what is left out. Raises TgrError where the split is
+    missing (saying where it was searched and how to get it), empty, damaged, or has a label out of range.
     """
     found = classes(source)
-    if split == "eval":  # once, where both splits are opened
+    if split == "eval":  # once is enough where both splits are opened
         for note in found.notes:
             reporter.note(note)
     return _open(source, split, found, reporter)
@@ -63,7 +63,7 @@ def _open(source: DataSource, split: Split, found: Classes, reporter: Reporter) 
 
 
 def _replacement(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
-    """Return what --train-data or --eval-data names, its classes matched with the data set's."""
+    """Return the split given by --train-data or --eval-data, its classes matched to the data set's."""
     option, path = f"--{split}-data", source.train_data if split == "train" else source.eval_data
     assert path is not None
     if not path.is_file() and not path.is_dir():
@@ -91,7 +91,7 @@ def _replacement(source: DataSource, split: Split, found: Classes, reporter: Rep
 
 
 def _holds_parquet(path: Path) -> bool:
-    """Return whether Parquet files lie in a folder, or in its folder data as on the hub."""
+    """Return whether a folder contains Parquet files, directly or in a subfolder "data" (the Hugging Face layout)."""
     places = (place for place in (path, path / "data") if place.is_dir())
     return any(entry.suffix.lower() in parquet_files.SUFFIXES for place in places for entry in place.iterdir())
 
@@ -140,7 +140,7 @@ def _table(
     reporter: Reporter,
     where: str = "",
 ) -> ImageSet:
-    """Return a table's pictures, with its own classes, if it names some, matched to the data set's."""
+    """Return a table's images; class names of its own are matched to the data set's."""
     own = parquet.own_classes(parts)
     if own is None:
         return parquet.read(parts, source.dataset, split, found.names, used, reporter=reporter)

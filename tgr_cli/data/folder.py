@@ -1,4 +1,4 @@
-"""Pictures in folders, one folder a class."""
+"""Images in folders, one folder per class."""
 
 import os
 from collections import Counter
@@ -18,7 +18,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Number → the picture of that file, decoded."""
+    """Index → the decoded image of that file."""
 
     paths: tuple[str, ...]
 
@@ -27,17 +27,17 @@ class ImageFiles:
 
 
 def classes(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, in composed letters: sorted, numbers by their value.
+    """Return the names of the class folders in Unicode NFC: sorted, numeric names by value.
 
-    Raises TgrError where there is none, or two have one name.
+    Raises TgrError where there is no class folder, or two have the same name.
     """
     return sorted_names([entry.name for entry in folder_layout.class_folders(folder)], str(folder), "folders")
 
 
 def sorted_names(names: Iterable[str], where: str, what: str) -> tuple[str, ...]:
-    """Return names of classes in composed letters, sorted: by value where all are numbers, else as text.
+    """Return class names in Unicode NFC, sorted: by value if all are numbers, else as text.
 
-    Raises TgrError where two of them are one name, or one number.
+    Raises TgrError where two names are the same text or number.
     """
     found = [composed(name) for name in names]
     seen: dict[str | int, str] = {}
@@ -58,10 +58,10 @@ def read(
     used: str,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
-    """Return the pictures below `folder` as a split, class by class as sorted; ids are the paths within `folder`.
+    """Return the images below `folder` as a split, class by class in sorted order; ids are paths relative to `folder`.
 
-    `labels` gives each class folder's label. The files that are left out, as they are no pictures that can be opened,
-    and classes without a picture are told. Raises TgrError for a folder without a label, and where there is no picture.
+    `labels` gives each class folder's label. Files that are not readable images, and classes without images, are
+    reported. Raises TgrError for a folder without a label, and where there is no image.
     """
     import numpy as np
 
@@ -112,9 +112,9 @@ def read_matched(
     *,
     tell_how: bool = False,
 ) -> ImageSet:
-    """Return the pictures below `folder` as a split, its class folders matched to the classes (`labels.match`).
+    """Return the images below `folder` as a split, its class folders matched to the classes (`labels.match`).
 
-    With `tell_how`, `ImageSet.used` says how they were matched.
+    With `tell_how`, `ImageSet.used` describes the matching.
     """
     found = classes(folder)
     matched = label_rule.match(found, callings, where=str(folder), dataset=dataset)

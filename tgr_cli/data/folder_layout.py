@@ -1,4 +1,4 @@
-"""Where a folder of pictures keeps its splits and class folders; no picture is opened."""
+"""Locating splits and class folders in a folder of images, without opening an image."""
 
 import os
 from collections.abc import Iterator
@@ -12,18 +12,19 @@ from tgr_cli.data.split_names import Word
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import listed
 
-# Made by file managers and archivers. They hold copies and thumbnails that are no pictures of the data set.
+# Folders that file managers and archivers create. Their copies and thumbnails are not part of the data set.
 _JUNK = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"))
-# Folders that accompany data sets. They are no classes where they hold no picture.
+# Folders that often accompany a data set. Without images they are not classes.
 _BESIDE = frozenset(("annotation", "annotations", "labels", "metadata", "meta", "doc", "docs", "csv", "xml", "json"))
-_DEEPEST = 4  # wrapping folders, as in pets/pets/images/train
+_DEEPEST = 4  # nesting levels of wrapper folders, such as pets/pets/images/train
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds: the splits' folders by their word; none where it holds class folders itself.
+    """The layout of a data set's folder: its split folders by split name, {} if it holds class folders itself.
 
-    `base` is the folder itself, or the one that it wraps (`pets/pets`). `notes` say what was taken and left out.
+    `base` is the folder itself, or the single folder inside it (`pets/pets`). `notes` report what was used and left
+    out.
     """
 
     base: Path
@@ -31,12 +32,12 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     def folders(self, split: Split) -> list[Path]:
-        """Return the folders that may be this split: several where the choice is the user's."""
+        """Return the folders that may be this split; with several the user must choose."""
         return [folder for folder, word in self.splits.items() if word in split_names.WORDS[split]]
 
 
 class _Folder:
-    """A folder's visible content."""
+    """The visible entries of a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,14 +49,14 @@ class _Folder:
 
     @cached_property
     def pictures(self) -> bool:
-        """Whether pictures lie in the folder itself."""
+        """Whether the folder directly contains images."""
         return any(is_picture(entry.name) and not entry.is_dir() for entry in _visible(self.path))
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """Return the folders that stand for classes, sorted by name; hidden ones and those beside the data are none.
+    """Return the class folders, sorted by name; hidden folders and those that accompany the data are left out.
 
-    Raises TgrError where `folder` is none, or holds no class folder.
+    Raises TgrError where `folder` is not a folder, or has no class folder.
     """
     _demand_folder(folder)
     found = _Folder(folder).folders
@@ -69,17 +70,17 @@ def class_folders(folder: Path) -> list[Path]:
 
 
 def of(path: Path) -> Layout:
-    """Return the layout of a folder of pictures.
+    """Return the layout of a folder of images.
 
-    A split's folder holds class folders, a class's folder holds pictures. Raises TgrError where `path` is no folder,
-    where it could be read in both ways, and where splits hold pictures without class folders.
+    A split folder holds class folders, a class folder holds images. Raises TgrError where `path` is not a folder, where
+    the layout is ambiguous, and where split folders hold images without class folders.
     """
     _demand_folder(path)
     return _layout(path, _DEEPEST) or Layout(path, {})
 
 
 def called(base: Path, word: Word) -> list[Path]:
-    """Return the subfolders of `base` that are called after this split; none where `base` is no folder."""
+    """Return the subfolders of `base` named after this split; none if `base` is not a folder."""
     if not base.is_dir():
         return []
     folders = [Path(entry.path) for entry in _visible(base) if entry.is_dir()]
@@ -88,13 +89,13 @@ def called(base: Path, word: Word) -> list[Path]:
 
 
 def _layout(path: Path, depth: int) -> Layout | None:
-    """Return the layout, None where the folder holds neither splits nor several class folders."""
+    """Return the layout, None if the folder contains neither splits nor several class folders."""
     here = _Folder(path)
     words = split_names.of_folders(folder.name for folder in here.folders)
     named = {folder: words[folder.name] for folder in here.folders if folder.name in words}
     splits = {folder: word for folder, word in named.items() if _Folder(folder).folders}
     if not splits and named and all(not _Folder(folder).pictures for folder in here.folders):
-        splits = named  # empty folders: whoever opens one of them says so
+        splits = named  # splits without images; opening one of them reports that
     if splits:
         return _with_splits(path, splits, [folder for folder in here.folders if folder not in splits])
     _refuse_flat_splits(path, named, len(here.folders))
@@ -109,9 +110,9 @@ def _layout(path: Path, depth: int) -> Layout | None:
 
 
 def _alike_inside(path: Path, folders: list[Path]) -> list[str]:
-    """Return a note where all class folders hold the same folders, so that these may well be the classes.
+    """Return a note if all class folders have the same subfolders, as those may be the actual classes.
 
-    Raises TgrError where they are splits, which would be read as one.
+    Raises TgrError where the subfolders are splits, which would be merged into one.
     """
     below = [{inner.name for inner in _Folder(folder).folders} for folder in folders]
     if len(below[0]) < 2 or any(names != below[0] for names in below) or any(_Folder(f).pictures for f in folders):
@@ -149,7 +150,7 @@ def _with_splits(path: Path, splits: dict[Path, Word], others: list[Path]) -> La
 
 
 def _unwrapped(folder: Path) -> Path:
-    """Return a split's folder, or the one below it that holds the class folders, as in test_set/test_set/cat."""
+    """Return a split's folder, or the folder below it that holds the class folders, such as test_set/test_set/cat."""
     if len(_Folder(folder).folders) > 1:
         return folder
     layout = _layout(folder, _DEEPEST)
@@ -159,7 +160,7 @@ def _unwrapped(folder: Path) -> Path:
 
 
 def _refuse_flat_splits(path: Path, named: dict[Path, Word], folders: int) -> None:
-    """Raise TgrError where folders called after splits hold pictures and must not become classes of those names."""
+    """Raise TgrError if split folders directly contain images: else "train" and "test" would become classes."""
     kinds = {"train" if word == "train" else "eval" for word in named.values()}
     if named and (len(kinds) == 2 or len(named) == folders):
         one = next(iter(named))
@@ -171,9 +172,9 @@ def _refuse_flat_splits(path: Path, named: dict[Path, Word], folders: int) -> No
 
 
 def walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
-    """Yield the visible files, sorted, of `folder` and each folder below it, in the order of their paths.
+    """Yield the visible files, sorted, of `folder` and each folder below it, in path order.
 
-    Links are followed; a folder that leads back to one above it is not entered again.
+    Symbolic links are followed; cycles are not.
     """
     found = []
     pending = [(str(folder), frozenset[str]())]
@@ -189,7 +190,7 @@ def walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Return whether a picture lies anywhere below `folder`."""
+    """Return whether there is an image anywhere below `folder`."""
     return any(is_picture(file.name) for files in walk(folder) for file in files)
 
 
@@ -207,7 +208,7 @@ def _demand_folder(path: Path) -> None:
 
 
 def _sorting(folder: Path) -> str:
-    """Return how ImageNet's validation pictures, which come unsorted, are sorted; "" for other pictures."""
+    """Return how to sort ImageNet's validation images, which are distributed unsorted; "" for other images."""
     if any(entry.name.startswith("ILSVRC2012_val_") for entry in folder.iterdir()):
         return (
             ": torchvision.datasets.ImageNet(FOLDER, split='val') sorts ILSVRC2012_img_val.tar beside "

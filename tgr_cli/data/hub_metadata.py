@@ -1,4 +1,4 @@
-"""Class names in the metadata of Parquet files: tgr's own list, and that of the Hugging Face hub's ClassLabel."""
+"""Class names in Parquet metadata: tgr's own list, and ClassLabel features of the Hugging Face hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from tgr_cli.naming import composed
 
 
 def class_names(path: Path, metadata: Mapping[bytes, bytes], label: str) -> tuple[str, ...] | None:
-    """Return the class names that the file's metadata gives for its column `label`, None where it gives none.
+    """Return the class names that the file's metadata declares for the column `label`, None if it declares none.
 
     Raises TgrError where the metadata is damaged.
     """
@@ -37,7 +37,7 @@ def _of_hub(path: Path, content: bytes | None, label: str) -> tuple[str, ...] | 
     except MalformedError as error:
         raise TgrError(f'{path} has metadata "huggingface" that {error}; write the file again') from error
     names = _at(feature, "names") or _at(feature, "class_label", "names")
-    if isinstance(names, dict):  # as data set cards write it: {"0": "cat", "1": "dog"}
+    if isinstance(names, dict):  # the form used in data set cards: {"0": "cat", "1": "dog"}
         names = [names.get(str(label)) for label in range(len(names))]
     if names is None:
         return None

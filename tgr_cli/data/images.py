@@ -1,4 +1,4 @@
-"""A split's pictures: what every kind of data set becomes."""
+"""The images of a split: the common form of every kind of data set."""
 
 import os
 import warnings
@@ -14,24 +14,25 @@ from tgr_cli.naming import listed
 from tgr_cli.reporting import Reporter
 
 if TYPE_CHECKING:
-    import numpy as np  # slow to load; the functions that need it import it
+    import numpy as np  # slow to import; imported in the functions that need it
     import torch
 
 Split = Literal["train", "eval"]
 
-# Named, because opening any file Pillow knows would let a foreign one start Ghostscript (EPS) or read others (FITS, …).
-# Formats without a signature (TGA, PCX) are not among them: a damaged file could pass for one.
+# An explicit list: with all of Pillow's formats a foreign file could start Ghostscript (EPS) or read other files (FITS,
+# …). Formats without a signature (TGA, PCX) are left out: a damaged file could pass for one.
 FORMATS = ("PNG", "JPEG", "WEBP", "PPM", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF", "QOI")
-FLOATING = ".pfm"  # a PPM of floating point values: depth maps and the like, no pictures
+FLOATING = ".pfm"  # a PPM of floating-point values, such as depth maps: not an image to classify
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The pictures of one split in their stored order, decoded when they are asked for.
+    """The images of one split in stored order, decoded lazily.
 
-    `ids` are stable and unique, `labels` int64 [N] within `classes`, `used` says in a phrase what was read (no absolute
-    path). `read` gives picture i. `kept` holds small pictures that `batches` has decoded, by their preprocessing.
+    `ids` are stable and unique, `labels` int64 [N] within `classes`, `used` describes the source in a phrase (no
+    absolute path). `read` returns image i. `kept` caches small images that `batches` has decoded, keyed by their
+    preprocessing.
     """
 
     dataset: str
@@ -47,7 +48,7 @@ class ImageSet:
         return len(self.ids)
 
     def image(self, index: int) -> Image.Image:
-        """Return picture `index` in mode L or RGB; raises TgrError, naming its id, where it cannot be decoded."""
+        """Return image `index` in mode L or RGB; raises TgrError, naming its id, where it cannot be decoded."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -60,13 +61,13 @@ class ImageSet:
             raise TgrError(
                 f"image {self.ids[index]} of {self.used} is none of {', '.join(readable())}; mend or remove it"
             ) from error
-        except Exception as error:  # Pillow's readers raise whatever a foreign file drives them to
+        except Exception as error:  # Pillow's readers raise any exception for a damaged file
             raise TgrError(
                 f"image {self.ids[index]} of {self.used} cannot be decoded ({error}); mend or remove it"
             ) from error
 
     def take(self, positions: Sequence[int]) -> "ImageSet":
-        """Return the pictures at these positions, in this order."""
+        """Return the images at these positions, in this order."""
         import numpy as np
 
         kept_N = np.asarray(positions, np.int64)
@@ -79,9 +80,9 @@ class ImageSet:
         )
 
     def sample(self, count: int) -> "ImageSet":
-        """Return `count` pictures at even steps through the split, or all where there are fewer.
+        """Return `count` images at even steps through the split, or all if there are fewer.
 
-        Many splits are stored class by class, so that the first ones would all be of one class.
+        Even steps rather than the first ones, as many splits are sorted by class.
         """
         count = min(count, len(self))
         return self.take([number * len(self) // count for number in range(count)])
@@ -92,7 +93,7 @@ def _read_at(read: Callable[[int], Image.Image], positions: "np.ndarray", index:
 
 
 def checked(images: ImageSet) -> ImageSet:
-    """Return `images` where they are sound; raises TgrError for no picture, a label out of range, an id held twice."""
+    """Return `images` if valid; raises TgrError for an empty split, a label out of range, or a duplicate id."""
     import numpy as np
 
     if not images.ids:
@@ -114,7 +115,7 @@ def checked(images: ImageSet) -> ImageSet:
 
 
 def tell_absent(images: ImageSet, reporter: Reporter) -> None:
-    """Tell of the classes that the split has no image of."""
+    """Report the classes without images in the split."""
     import numpy as np
 
     counts = np.bincount(images.labels, minlength=len(images.classes))
@@ -127,7 +128,7 @@ def tell_absent(images: ImageSet, reporter: Reporter) -> None:
 
 
 def out_of_range(image: str, used: str, wrong: "np.ndarray", classes: int) -> TgrError:
-    """Return the error for labels that no class has, int64 [W], the first of them that of `image`."""
+    """Return the error for labels out of range, int64 [W]; the first of them belongs to `image`."""
     kept_back = "; -1 stands for no label, as in test splits whose labels are kept back" if (wrong == -1).all() else ""
     return TgrError(
         f"image {image} of {used} has label {wrong[0]}, where 0 to {classes - 1} are expected; "
@@ -142,36 +143,36 @@ def _first_twice(ids: Sequence[str]) -> str:
 
 @cache
 def readable() -> tuple[str, ...]:
-    """Return those of FORMATS that this build of Pillow reads."""
+    """Return the FORMATS that the installed Pillow can read."""
     Image.init()
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
 @cache
 def suffixes() -> frozenset[str]:
-    """Return the suffixes of the picture files that can be opened, in lower case: ".png", ".jpeg", ".tif" …"""
+    """Return the file suffixes of readable image formats, in lower case: ".png", ".jpeg", ".tif" …"""
     kinds = readable()
-    # An .mpo is a JPEG with further pictures behind the first.
+    # An .mpo is a JPEG followed by further images.
     found = {suffix for suffix, kind in Image.registered_extensions().items() if kind in (*kinds, "MPO")}
     return frozenset(found - {FLOATING})
 
 
 def is_picture(file: str) -> bool:
-    """Return whether a file is a picture by the suffix of its name; hidden files, as ._1.png, are none."""
+    """Return whether a file name has the suffix of an image format; hidden files such as ._1.png do not count."""
     return not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes()
 
 
 def decode(source: BinaryIO | str) -> Image.Image:
-    """Return the picture in an open file or at a path, the first of several, if it is in one of FORMATS.
+    """Return the image in an open file or at a path (the first of several) if its format is in FORMATS.
 
-    It is not turned by its EXIF orientation, as torchvision's readers do not turn it either.
+    The EXIF orientation is ignored, as in torchvision's readers.
     """
     with Image.open(source, formats=readable()) as image:
         return plain(image)
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Return a picture in mode L or RGB, loaded; transparency is dropped, more than 8 bits a channel refused."""
+    """Return an image in mode L or RGB, loaded; transparency is dropped, more than 8 bits per channel refused."""
     if image.mode not in MODES:
         raise ValueError(f"its pixels are of mode {image.mode}, where 8 bits a channel are expected")
     if image.mode == "P" and "transparency" in image.info:

@@ -1,4 +1,4 @@
-"""The one rule by which named things, class folders or a file's class list, get their labels in a data set."""
+"""Matching class names to labels: one rule for class folders and for class lists in files."""
 
 import re
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from tgr_cli.errors import TgrError
 from tgr_cli.naming import Spellings, comparable, is_number, listed
 
-# ILSVRC's own numbers 1 to 1,000 follow another order than the labels 0 to 999.
+# ILSVRC's own class numbers 1 to 1,000 are in another order than the labels 0 to 999.
 NUMBERED_OTHERWISE = ("imagenet",)
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The label of each name, in the names' order, how it was found, and what to tell the user ("" for nothing)."""
+    """The label of each name, in the names' order, how it was found, and a note for the user ("" for none)."""
 
     labels: tuple[int, ...]
     how: str
@@ -30,12 +30,12 @@ def match(
     in_order: bool = True,
     listed_by_label: bool = False,
 ) -> Labelled:
-    """Return the label of every name in `found`: of class folders as sorted, or of a file's class list.
+    """Return the label of every name in `found`: sorted class folders, or a file's class list.
 
-    `callings` has for each class, in the order of labels, all names it goes by. Names are matched first; where all of
-    `found` are numbers that are no names, the number is the label. As many names as there are classes are taken in
-    their order (not without `in_order`) if no class's name stands elsewhere, and the order is known to be that of the
-    labels: by `listed_by_label`, or as `_tell_order` finds. Raises TgrError otherwise.
+    `callings` lists all accepted names of each class, in label order. Names are matched first. If all of `found` are
+    numbers and none is a class name, the number is the label. If there are as many names as classes, they are taken in
+    order (only with `in_order`), provided that no known name is out of place and that the order is known to be the
+    label order: through `listed_by_label`, or through `_tell_order`. Raises TgrError otherwise.
     """
     known = Spellings((name, label) for label, names in enumerate(callings) for name in names)
     places = [known.places(name) for name in found]
@@ -65,10 +65,11 @@ def match(
 
 
 def _tell_order(found: Sequence[str], unknown: Sequence[str]) -> bool:
-    """Return whether sorted names stand in the order of the labels.
+    """Return whether sorted names are in label order.
 
-    They do where most are known, and where the others are codes, as WordNet ids are. Words alone may be sorted in any
-    order of the labels, as "dogs, kittens" for cats and dogs, and so may numbers sorted as text: "class_10, class_9".
+    They are if most names are known, or if the unknown ones are codes such as WordNet ids. Plain words sorted by name
+    may differ from the label order ("dogs, kittens" for cats, dogs), and so may numbers sorted as text ("class_10,
+    class_9").
     """
     codes = all(any(map(str.isdecimal, name)) for name in unknown)
     return 2 * len(unknown) < len(found) or (codes and list(found) == sorted(found, key=_with_numbers))
@@ -114,9 +115,9 @@ def _plural(what: str, count: int) -> str:
 
 
 def own_order(names: Sequence[str], where: str) -> str:
-    """Return what to tell of class folders that give a data set its classes, in the order of `names`; "" for nothing.
+    """Return a note on the order of class folders that define a data set's classes, `names` in order; "" for none.
 
-    Numbers are sorted by value. Names that hold numbers are sorted as text, as torchvision does it.
+    Numbers are sorted by value; names that contain numbers are sorted as text, as in torchvision.
     """
     if all(map(is_number, names)):
         numbers = [int(name) for name in names]
@@ -139,15 +140,15 @@ def own_order(names: Sequence[str], where: str) -> str:
 
 
 def _with_numbers(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that sorts text as `str` does, but each run of digits in it by its value."""
+    """Return a key for natural sorting: text as `str` compares it, runs of digits by value."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(not is_number(part), int(part) if is_number(part) else 0, part) for part in parts]
 
 
 def stands_elsewhere(names: Sequence[str], label: int, at: Sequence[int]) -> bool:
-    """Return whether name number `label` is that of other classes, `at`, so that the names are in another order.
+    """Return whether the name at position `label` is that of other classes, `at`, so the names are in another order.
 
-    A name that stands in those places too is not: torchvision calls two classes of ImageNet Cardigan and cardigan.
+    Duplicate class names do not count: torchvision has two ImageNet classes called Cardigan and cardigan.
     """
     if not at or label in at:
         return False

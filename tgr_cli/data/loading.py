@@ -1,4 +1,4 @@
-"""Batches of a network's input: pictures decoded, transformed and stacked, small ones decoded once only."""
+"""The data loader: images decoded, transformed and batched; small images are decoded only once."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from tgr_cli.data.images import ImageSet
 from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 
-KEPT_SIDE = 64  # pixels: up to this input size, pictures are kept once decoded …
-KEPT_BYTES = 256 * 2**20  # … if all of the split's fit into this
+KEPT_SIDE = 64  # pixels: inputs up to this side are cached after decoding …
+KEPT_BYTES = 256 * 2**20  # … if the whole split fits into this
 
 
 def batches(
@@ -27,13 +27,13 @@ def batches(
     seed: int = 0,
     pinned: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return batches of inputs float32 [B, C, H, W] and labels int64 [B], the last one smaller.
+    """Return batches of inputs float32 [B, C, H, W] and labels int64 [B]; the last one may be smaller.
 
-    `order` lists the pictures' positions (None: as stored); position i + k·N is picture i's k-th copy, augmented in
-    another way. How it is augmented depends on `seed` and that position alone, not on order, batch size, workers or any
-    global generator. Inputs of up to 64×64 pixels are kept with `images` as they are decoded, up to 256 MiB a split,
-    and then loaded in this process whatever `workers` is. `pinned` memory is copied to CUDA while it computes. Raises
-    TgrError for a picture that cannot be decoded.
+    `order` lists image positions (None: as stored); position i + k·N is the k-th copy of image i, with another
+    augmentation. Augmentation depends on `seed` and that position only, not on order, batch size, workers or any global
+    generator. Inputs up to 64×64 pixels are cached in `images`, up to 256 MiB per split, and are then loaded in this
+    process whatever `workers` is. `pinned` memory is copied to CUDA asynchronously. Raises TgrError for an image that
+    cannot be decoded.
     """
     kept = _kept(images, transform)
     positions = np.arange(len(images)) if order is None else np.asarray(order, np.int64)
@@ -56,7 +56,7 @@ def batches(
 
 
 def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | None:
-    """Return the place for kept pictures, uint8 [N, C, H, W], and which are there, bool [N]; None where too large."""
+    """Return the image cache, uint8 [N, C, H, W], and its filled entries, bool [N]; None if it would be too large."""
     pre = transform.pre
     if not transform.repeatable or pre.crop > KEPT_SIDE or len(images) * pre.channels * pre.crop**2 > KEPT_BYTES:
         return None
@@ -68,7 +68,7 @@ def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | Non
 
 
 class _Pictures(Dataset):
-    """Lists of positions → their inputs, float32 [B, C, H, W], and labels, int64 [B]; made in a worker if there are."""
+    """Map-style dataset over lists of positions: inputs, float32 [B, C, H, W], and labels, int64 [B]."""
 
     def __init__(
         self, images: ImageSet, transform: Transform, words_NW: np.ndarray, kept: tuple[Tensor, Tensor] | None
@@ -83,7 +83,7 @@ class _Pictures(Dataset):
         try:
             pixels_BCHW = self._pixels(positions, rows)
         except TgrError as error:
-            return error  # a worker process would wrap a raised one in a traceback
+            return error  # a worker process would wrap a raised exception in a traceback
         x_BCHW = self.transform.finish(pixels_BCHW, self.words_NW[positions])
         return x_BCHW, torch.from_numpy(self.images.labels[rows])
 

@@ -1,4 +1,4 @@
-"""What of a data set is not there, found out without opening a picture or loading torch."""
+"""Missing parts of a data set, found without opening an image or importing torch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from tgr_cli.errors import found_at
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A split that is not there: the paths tried, what is expected at one of them, and the ways around.
+    """A missing split: the paths tried, what is expected at one of them, and the options that help.
 
-    `source` names the data set or the option that was given, `state` says what its path is instead, if there is one,
-    `ways` are options as they are typed.
+    `source` names the data set or the option given, `state` describes what exists at its path instead, if anything, and
+    `ways` are options as typed on the command line.
     """
 
     split: Split
@@ -27,17 +27,17 @@ class Missing:
 
 
 def missing(source: DataSource, splits: Iterable[Split]) -> tuple[Missing, ...]:
-    """Return those of `splits` that are not there, in their order; () where opening them can be tried.
+    """Return those of `splits` that are missing, in their order; () if all of them can be opened.
 
-    Only names of files and folders are looked at: whether the content is sound is found out by `open_split`.
-    Raises TgrError where a folder can be read in two ways.
+    Looks at file and folder names only; `open_split` checks the content. Raises TgrError where a folder's layout is
+    ambiguous.
     """
     found = (_missing(source, split) for split in splits)
     return tuple(one for one in found if one is not None)
 
 
 def has_split(source: DataSource, split: Split) -> bool:
-    """Return whether the split is there, or will be downloaded."""
+    """Return whether the split exists, or will be downloaded."""
     return not missing(source, (split,))
 
 
@@ -77,7 +77,7 @@ def _missing(source: DataSource, split: Split) -> Missing | None:
 
 
 def _named_places(source: DataSource, split: Split) -> tuple[tuple[Path, ...], bool]:
-    """Return where a named data set's split is looked for, and whether it is there."""
+    """Return the paths searched for a named data set's split, and whether it was found."""
     place = named.place(source.dataset, source.root)
     if place is None:
         return (), True

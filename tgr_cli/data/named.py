@@ -1,4 +1,4 @@
-"""The named data sets: torchvision's readers, ImageNet's plain folders, scikit-learn's digits."""
+"""Named data sets: torchvision's readers, ImageNet as plain folders, and scikit-learn's digits."""
 
 import socket
 import sys
@@ -20,17 +20,17 @@ from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
-    import numpy as np  # slow to load; the functions that need it import it
+    import numpy as np  # slow to import; imported in the functions that need it
 
 DOWNLOAD_TIMEOUT = 30  # seconds without an answer
-# Its own copy's folder in the root: by name, as torchvision's users have it, and as its archive on Kaggle unpacks.
+# Folder of the local copy within the root: named as torchvision's users do, and as its Kaggle archive unpacks.
 IMAGENET_FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", "imagenet-1k", "imagenet1k", "ILSVRC/Data/CLS-LOC")
 DIGITS_SHARE_FOR_EVALUATION = 0.2
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One of torchvision's readers: the folder it looks for in the root, and how it is called for a split."""
+    """A torchvision reader: the folder that it expects in the root, and its constructor's arguments for a split."""
 
     folder: str
     read: Callable[[Path, Split, bool], Any]
@@ -56,7 +56,7 @@ def _by_word(reader: str) -> Callable[[Path, Split, bool], Any]:
 READERS = {
     "cifar10": Reader("cifar-10-batches-py", _by_flag("CIFAR10")),
     "cifar100": Reader("cifar-100-python", _by_flag("CIFAR100")),
-    # Food101 and GTSRB offer their labels in no public attribute but one decoded picture after the other.
+    # Food101's and GTSRB's public API gives labels only together with decoded images.
     "food101": Reader("food-101", _by_word("Food101"), lambda data: data._labels),
     "stl10": Reader("stl10_binary", _by_word("STL10"), lambda data: data.labels),
     "mnist": Reader("MNIST/raw", _by_flag("MNIST")),
@@ -68,7 +68,7 @@ NAMES = ("imagenet", *READERS, "digits")
 
 @cache
 def class_names(name: str) -> tuple[str, ...]:
-    """Return the class names of a named data set, in the order of its labels; no picture is touched."""
+    """Return the class names of a named data set in label order, without reading images."""
     if name == "imagenet":
         return _imagenet_names()
     text = files("tgr_cli.data").joinpath("class_names.toml").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def class_names(name: str) -> tuple[str, ...]:
 
 
 def _imagenet_names() -> tuple[str, ...]:
-    """Return open_clip's list of ImageNet's names, from its file alone: importing the package takes seconds."""
+    """Return ImageNet's class names from open_clip's source file: importing the package takes seconds."""
     package = find_spec("open_clip")
     assert package is not None
     assert package.submodule_search_locations
@@ -90,7 +90,7 @@ def _imagenet_names() -> tuple[str, ...]:
 
 
 def imagenet_wnids() -> tuple[str, ...]:
-    """Return the WordNet ids of ImageNet's classes, sorted as its labels are: timm's list, from its file alone."""
+    """Return ImageNet's WordNet ids in label order (sorted), read from timm's data file without importing timm."""
     package = find_spec("timm")
     assert package is not None
     assert package.submodule_search_locations
@@ -99,7 +99,7 @@ def imagenet_wnids() -> tuple[str, ...]:
 
 
 def callings(name: str) -> tuple[tuple[str, ...], ...]:
-    """Return all names that each class of a named data set goes by: ImageNet's have their WordNet ids too."""
+    """Return all accepted names of each class: ImageNet's classes also go by their WordNet ids."""
     names = class_names(name)
     return tuple(zip(names, imagenet_wnids(), strict=True)) if name == "imagenet" else tuple((n,) for n in names)
 
@@ -110,7 +110,7 @@ def class_count(name: str) -> int:
 
 
 def place(name: str, root: Path) -> Path | None:
-    """Return the folder in which a named data set is looked for, None for the embedded digits."""
+    """Return the folder in which a named data set is expected, None for the embedded digits."""
     if name == "digits":
         return None
     if name == "imagenet":
@@ -120,7 +120,7 @@ def place(name: str, root: Path) -> Path | None:
 
 
 def how_to_get(name: str) -> str:
-    """Return how a user comes by a named data set, as a phrase."""
+    """Return how to obtain a named data set, as a phrase."""
     if name == "digits":
         return "embedded"
     if name == "imagenet":
@@ -140,7 +140,7 @@ def read(
 ) -> ImageSet:
     """Return a split of a named data set; raises TgrError where it is missing, damaged or cannot be downloaded.
 
-    `names` is what the classes are called, `callings` every name each goes by (for folders of one's own).
+    `names` are the class names, `callings` all accepted names of each class (for matching the user's own folders).
     """
     import numpy as np
 
@@ -156,14 +156,14 @@ def read(
             "name its root with --data-root or TGR_DATA, or get it with --download"
         )
     try:
-        # torchvision prints what it downloads, and stdout is for data.
+        # torchvision prints download progress to stdout, which is reserved for results.
         with _answering_within(DOWNLOAD_TIMEOUT), redirect_stdout(sys.stderr):
             data = reader.read(root, split, download)
         labels = np.asarray(reader.labels(data), dtype=np.int64)
         _stay_within(looked_for, data)
     except TgrError:
         raise
-    except Exception as error:  # torchvision's readers raise whatever a network or a foreign file drives them to
+    except Exception as error:  # torchvision's readers raise any exception for network failures and damaged files
         if download:
             raise TgrError(
                 f"{name} could not be downloaded to {root} ({_one_line(error)}); "
@@ -188,7 +188,7 @@ def read(
 
 @dataclass(frozen=True)
 class FirstOfPair:
-    """Number → the picture of torchvision's (picture, label)."""
+    """Adapter: index → the image of torchvision's (image, label) pair."""
 
     data: Any
 
@@ -198,7 +198,7 @@ class FirstOfPair:
 
 @dataclass(frozen=True)
 class GreyArrays:
-    """Number → the picture made of the uint8 array [N, H, W]'s row of that number."""
+    """Adapter: index → the image of that row of a uint8 array [N, H, W]."""
 
     pixels: "np.ndarray"
 
@@ -208,7 +208,7 @@ class GreyArrays:
 
 @contextmanager
 def _answering_within(seconds: float) -> Iterator[None]:
-    """Let connections made in the block fail after `seconds` without an answer: torchvision sets no limit."""
+    """Context manager with a socket timeout of `seconds`: torchvision sets none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -218,7 +218,7 @@ def _answering_within(seconds: float) -> Iterator[None]:
 
 
 def _stay_within(place: Path, data: Any) -> None:
-    """Raise TgrError where an index file of the data set (Food101, GTSRB) leads to a picture outside its folder."""
+    """Raise TgrError where an index file of the data set (Food101, GTSRB) refers to an image outside its folder."""
     paths = getattr(data, "_image_files", None) or [path for path, _ in getattr(data, "_samples", ())]
     inside = place.resolve()
     for path in paths:
@@ -231,7 +231,7 @@ def _one_line(error: Exception) -> str:
 
 
 def imagenet_split(split: Split, root: Path) -> list[Path]:
-    """Return the folders that may be this split of ImageNet: none where it is missing. Its test set has no labels."""
+    """Return the folders that may hold this split of ImageNet, [] if none. Its test set has no labels."""
     base = place("imagenet", root)
     assert base is not None
     return folder_layout.called(base, "train" if split == "train" else "val")
@@ -264,12 +264,12 @@ def _imagenet(
 
 
 def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:
-    """Return scikit-learn's digits (1,797 grey images of 8×8): the last fifth of each class is for evaluation.
+    """Return scikit-learn's digits (1,797 grey 8×8 images): the last fifth of each class is for evaluation.
 
-    They are stored writer by writer, so taking the end of each class keeps most writers out of the other split.
+    They are stored by writer, so splitting at the end of each class keeps most writers out of the other split.
     """
     import numpy as np
-    from sklearn.datasets import load_digits  # slow to import, and needed by nothing else here
+    from sklearn.datasets import load_digits  # slow to import, and not needed elsewhere
 
     digits = load_digits()
     evaluation = np.zeros(len(digits.target), dtype=bool)

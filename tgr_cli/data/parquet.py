@@ -1,4 +1,4 @@
-"""Pictures in Parquet files: columns image (encoded bytes), label and, where there is one, path."""
+"""Images in Parquet files: columns image (encoded bytes), label and, optionally, path."""
 
 import io
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import composed
 from tgr_cli.reporting import SILENT, Reporter
 
-# What Arrow raises for foreign files: damage, text that is no UTF-8, sizes beyond the memory or any machine word.
+# Exceptions that Arrow raises for damaged files: corruption, invalid UTF-8, sizes beyond memory or 64 bits.
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Row number → the picture decoded; only the encoded bytes are held."""
+    """Row number → decoded image; only the encoded bytes are kept in memory."""
 
     column: pa.ChunkedArray
 
@@ -35,12 +35,12 @@ class EncodedImages:
 
 @dataclass(frozen=True)
 class PixelRows:
-    """Row number → the picture made of a row's lists: grey [H][W], or colours [H][W][C] or [C][H][W], C = 1, 3 or 4."""
+    """Row number → image from nested lists: grey [H][W], or colour [H][W][C] or [C][H][W] with C = 1, 3 or 4."""
 
     column: pa.ChunkedArray
 
     def __call__(self, row: int) -> Image.Image:
-        pixels = np.array(self.column[row].as_py())  # raises ValueError where the lists differ in length
+        pixels = np.array(self.column[row].as_py())  # raises ValueError for ragged lists
         if pixels.size == 0 or pixels.min() < 0 or pixels.max() > 255:
             raise ValueError("its pixels are not whole numbers from 0 to 255")
         if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
@@ -56,17 +56,17 @@ def _bytes(pixels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class OwnClasses:
-    """The class names a table brings: `declared` in its metadata, else the texts of its labels, sorted."""
+    """Class names in a table: `declared` in its metadata, else its string labels, sorted."""
 
     names: tuple[str, ...]
     declared: bool
 
 
 def own_classes(parts: Sequence[Path]) -> OwnClasses | None:
-    """Return the class names that a table in these files brings, None where its labels are numbers without names.
+    """Return the class names in a table's files, None if its labels are integers without names.
 
-    No picture is read. Raises TgrError where a file is missing, damaged, or not a data set of pictures, and where the
-    files declare different classes.
+    Reads no images. Raises TgrError where a file is missing, damaged, or not an image data set, and where the files
+    declare different classes.
     """
     declared: dict[Path, tuple[str, ...] | None] = {}
     texts: set[str] = set()
@@ -90,7 +90,7 @@ def own_classes(parts: Sequence[Path]) -> OwnClasses | None:
 
 
 def demand_equal(classes: dict[Path, tuple[str, ...] | None]) -> None:
-    """Raise TgrError where two files name different classes, or in another order."""
+    """Raise TgrError where two files declare different classes, or in a different order."""
     first = next(iter(classes))
     for path, names in classes.items():
         if _composed(names) != _composed(classes[first]):
@@ -112,10 +112,10 @@ def read(
     labels: Sequence[int] | None = None,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
-    """Return the rows of the files, one after the other, as a split; ids are `path`, else `<file stem>/<row>`.
+    """Return the rows of the files, concatenated, as a split; ids are `path`, else `<file stem>/<row>`.
 
-    `labels` has the label in the data set of each of the table's `own` classes; None takes its numbers as they are.
-    Raises TgrError where a file is damaged or of another layout, or its rows are unsound.
+    `labels` maps each of the table's `own` classes to its label in the data set; None keeps the table's labels. Raises
+    TgrError where a file is damaged or has other columns, or a row is invalid.
     """
     tables = [_Table.of(path) for path in paths]
     kinds = {table.images.type for table in tables}
@@ -144,7 +144,7 @@ def read(
 
 
 def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | None, reporter: Reporter) -> np.ndarray:
-    """Return the labels in the data set, int64 [N]; a label without a class of its own stays what it is."""
+    """Return the labels in the data set, int64 [N]; a label that is none of `own` is kept."""
     found = table.labels
     if isinstance(found, list):
         assert own is not None
@@ -158,7 +158,7 @@ def _labels(table: "_Table", own: Sequence[str] | None, labels: Sequence[int] | 
 
 
 def _numbers(path: Path, texts: list[str], own: Sequence[str], reporter: Reporter) -> np.ndarray:
-    """Return the place of each text among the file's `own` classes, int64 [N]."""
+    """Return the index of each string among the file's `own` classes, int64 [N]."""
     different = sorted_names(sorted(set(map(composed, texts))), str(path), "labels")
     matched = label_rule.match(
         different,
@@ -176,7 +176,7 @@ def _numbers(path: Path, texts: list[str], own: Sequence[str], reporter: Reporte
 
 @dataclass(frozen=True)
 class _Table:
-    """One file's columns, brought to the types that are worked with."""
+    """One file's columns, converted to the types used here."""
 
     path: Path
     columns: Columns
@@ -216,7 +216,7 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
-    """Return these columns of a file, checked to their last byte: offsets, indices and text."""
+    """Return these columns of a file after full validation of offsets, indices and UTF-8."""
     try:
         with pq.ParquetFile(path) as file:
             table = file.read(columns=columns)

@@ -1,4 +1,4 @@
-"""The columns of a Parquet data set as many tools write them, found and brought to encoded bytes, labels and paths."""
+"""The columns of a Parquet data set, from any tool's conventions, converted to encoded bytes, labels and paths."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tgr_cli.errors import TgrError
 from tgr_cli.naming import listed
 
-# The usual names of each column. The first is tgr's own and goes before the others.
+# Usual names of each column. The first is tgr's own and takes precedence.
 IMAGE = ("image", "img", "images", "picture", "photo", "pixel_values", "pixels", "image_bytes", "jpg", "jpeg", "png")
 LABEL = (
     *("label", "labels", "fine_label", "target", "targets", "class", "class_id", "class_label", "class_name"),
@@ -22,7 +22,7 @@ EXPECTED = "image (encoded bytes), label (integer or text)"
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a file's columns; no `path` where it has none."""
+    """The names of a file's columns; `path` is None if it has none."""
 
     image: str
     label: str
@@ -30,7 +30,7 @@ class Columns:
 
 
 def find(file: Path, schema: pa.Schema) -> Columns:
-    """Return which of the file's columns are used; raises TgrError where one is missing, of another type, or twice."""
+    """Return which of the file's columns are used; raises TgrError if one is missing, ambiguous or mistyped."""
     image, label = _one(file, schema, IMAGE), _one(file, schema, LABEL)
     if image is None or label is None:
         raise TgrError(
@@ -63,14 +63,14 @@ def _short(kind: pa.DataType) -> str:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values behind an extension or a dictionary (pandas' and polars' categories)."""
+    """Return the storage type of an extension or dictionary type (such as pandas' and polars' categories)."""
     while isinstance(kind, pa.BaseExtensionType) or pa.types.is_dictionary(kind):
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
     return kind
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Return whether values are texts."""
+    """Return whether values are strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -81,7 +81,7 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def is_pixels(kind: pa.DataType) -> bool:
-    """Return whether values are pixels in rows, integers as lists of lists [H][W] or of lists of these."""
+    """Return whether values are pixels: nested lists of integers, [H][W], [H][W][C] or [C][H][W]."""
     depth = 0
     while _is_list(kind):
         kind, depth = kind.value_type, depth + 1
@@ -94,24 +94,24 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def is_image(kind: pa.DataType) -> bool:
-    """Return whether values are pictures: encoded, in a structure with their bytes, or pixels in rows."""
+    """Return whether values are images: encoded bytes, a struct with such bytes, or nested lists of pixels."""
     return is_bytes(kind) or is_pixels(kind) or (pa.types.is_struct(kind) and _bytes_field(kind) is not None)
 
 
 def is_label(kind: pa.DataType) -> bool:
-    """Return whether values are labels: integers, whole numbers of another type, true and false, or texts."""
+    """Return whether values can be labels: integers, other numeric types with whole values, booleans, or strings."""
     some = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
     return is_text(kind) or any(fits(kind) for fits in some)
 
 
 def _bytes_field(kind: pa.DataType) -> str | None:
-    """Return the field of a structure that holds the encoded picture: "bytes" on the hub, else the only such one."""
+    """Return the struct field with the encoded image: "bytes" as on the hub, else the only binary field, or None."""
     found = [field.name for field in kind if is_bytes(plain_type(field.type))]
     return "bytes" if "bytes" in found else found[0] if len(found) == 1 else None
 
 
 def images(file: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Return encoded pictures as large binary, or pixels as they are; raises TgrError for a row without a picture."""
+    """Return encoded images as large binary, or pixels unchanged; raises TgrError for a row without an image."""
     column = _plain(column)
     if not pa.types.is_struct(column.type):
         _demand_all(file, column, name)
@@ -132,7 +132,7 @@ def images(file: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def labels(file: Path, column: pa.ChunkedArray, name: str) -> np.ndarray | list[str]:
-    """Return the labels as int64 [N], or as texts; raises TgrError for a row without one, or one that is not whole."""
+    """Return the labels as int64 [N], or as strings; raises TgrError for a missing or non-integer label."""
     column = _plain(column)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)  # pandas writes a missing value as NaN
@@ -149,7 +149,7 @@ def labels(file: Path, column: pa.ChunkedArray, name: str) -> np.ndarray | list[
 
 
 def texts(file: Path, column: pa.ChunkedArray, name: str) -> list[str]:
-    """Return a column of texts as a list; raises TgrError for a row without one, or with white space alone."""
+    """Return a column of strings as a list; raises TgrError for a null or blank one."""
     column = _plain(column)
     _demand_all(file, column, name)
     found: list[str] = column.to_pylist()
@@ -160,7 +160,7 @@ def texts(file: Path, column: pa.ChunkedArray, name: str) -> list[str]:
 
 
 def _first_odd(column: pa.ChunkedArray) -> tuple[int, object]:
-    """Return the first row whose number is no whole one within 64 bits, and that number."""
+    """Return the first row whose number is not a 64-bit integer, and that number."""
     for row, value in enumerate(column.to_pylist()):
         if not (abs(value) < 2**63 and value == int(value)):
             return row, value
@@ -168,7 +168,7 @@ def _first_odd(column: pa.ChunkedArray) -> tuple[int, object]:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the values behind an extension type or a dictionary."""
+    """Return the column with extension and dictionary types resolved to their storage type."""
     while isinstance(column.type, pa.BaseExtensionType) or pa.types.is_dictionary(column.type):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)

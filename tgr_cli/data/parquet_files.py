@@ -1,4 +1,4 @@
-"""Which Parquet files of a folder belong to which split, and which of them are parts of one table."""
+"""Assigning the Parquet files of a folder to splits, and grouping the shards of one table."""
 
 import re
 from collections import defaultdict
@@ -12,9 +12,9 @@ from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import listed
 
 SUFFIXES = (".parquet", ".parq", ".pq")
-_DEEPEST = 3  # folders between the one named and a file, as in default/train/0000.parquet
+_DEEPEST = 3  # nesting levels between the given folder and a file, such as default/train/0000.parquet
 _PART_OF = re.compile(r"\d+-of-0*(\d+)")
-# What differs between the names of one table's parts: numbers, and the hash behind them that the hub's tools wrote.
+# The varying parts of shard names: numbers, and the hash that the Hugging Face tools append.
 _OF_PART = re.compile(r"(?<=[0-9])-[0-9a-f]{16}(?=\.)|[0-9]+")
 
 Parts = tuple[Path, ...]
@@ -22,9 +22,9 @@ Parts = tuple[Path, ...]
 
 @dataclass(frozen=True)
 class Files:
-    """A data set's files: for each split's word the tables that could be it, each in parts.
+    """A data set's files: candidate tables for each split, each a list of shards.
 
-    `alone` holds the parts of a table that belongs to no split: a lone file, or a folder of nothing else.
+    `alone` holds the shards of a table that belongs to no split: a single file, or a folder with only one table.
     """
 
     splits: dict[Word, list[Parts]]
@@ -32,18 +32,18 @@ class Files:
     notes: tuple[str, ...] = ()
 
     def tables(self, split: Split) -> list[Parts]:
-        """Return the tables that may be this split: several where the choice is the user's."""
+        """Return the tables that may be this split; with several the user must choose."""
         return [parts for word in split_names.WORDS[split] for parts in self.splits.get(word, ())]
 
     def every(self) -> list[Parts]:
-        """Return all tables, those for training first."""
+        """Return all tables, training tables first."""
         return [*self.tables("train"), *self.tables("eval"), *([self.alone] if self.alone else [])]
 
 
 def of(path: Path) -> Files:
-    """Return the files of a Parquet data set: `path` itself, or what lies in that folder and up to three below.
+    """Return the files of a Parquet data set: `path` itself, or the files in that folder and up to three levels below.
 
-    A file belongs to the split that its name says (`train-00000-of-00002.parquet`), or that of its folder
+    A file belongs to the split in its name (`train-00000-of-00002.parquet`), or in its folder's name
     (`train/0000.parquet`). Raises TgrError where there is no file, or several that belong to no split.
     """
     if path.is_file():
@@ -72,7 +72,7 @@ def of(path: Path) -> Files:
 
 
 def _below(path: Path) -> list[Path]:
-    """Return the visible files below `path` in order, numbers in their names by value."""
+    """Return the visible files below `path` in natural order (numbers in names by value)."""
     found = []
     for depth in range(_DEEPEST + 1):
         for file in path.glob("*/" * depth + "*"):
@@ -91,7 +91,7 @@ def _word(path: Path, file: Path) -> Word | None:
 
 
 def _tables(files: list[Path]) -> list[Parts]:
-    """Return the files as tables: files whose names differ in numbers, or in a hash, are one table's parts."""
+    """Group files into tables: files whose names differ only in numbers, or in a hash, are shards of one table."""
     tables: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         tables[file.parent, _OF_PART.sub("#", file.name)].append(file)
@@ -105,7 +105,7 @@ def _left_out(path: Path, others: list[Path]) -> list[str]:
 
 
 def _incomplete(splits: dict[Word, list[Parts]]) -> list[str]:
-    """Return a note for each table of whose parts, by their names (`-00000-of-00002`), some are not there."""
+    """Return a note for each table with missing shards, judged by their names (`-00000-of-00002`)."""
     notes = []
     for parts in (parts for tables in splits.values() for parts in tables):
         of = _PART_OF.search(parts[0].name)

@@ -1,4 +1,4 @@
-"""How a picture is to become a network's input, as data: what models say and users override. Loads no torch."""
+"""Preprocessing settings as data: defined by models, overridden by users. Does not import torch."""
 
 import math
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from tgr_cli.errors import TgrError, did_you_mean
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "pad", "squash", "border")
 AUGMENTATIONS = ("none", "flip", "crop", "imagenet", "trivial")
-MODES = {1: "L", 3: "RGB"}  # Pillow's name for images with so many channels
+MODES = {1: "L", 3: "RGB"}  # number of channels → Pillow's mode
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How a picture becomes a network's input; part of the model card.
+    """Preprocessing of an image into a network's input; part of the model card.
 
-    `resize` is a side in pixels before the crop (None: as it is), `crop` the side of the input in pixels, `mean` and
-    `std` are per channel on the scale [0, 1]. `crop_mode`: `center` resizes the shorter side; `pad` too, and may give
-    less than the crop, with black around; `squash` resizes both sides, whatever their ratio; `border` resizes the
-    longer side and puts the mean colour around what is missing.
+    `resize` is a side in pixels before the crop (None: no resizing), `crop` the side of the input in pixels, `mean` and
+    `std` are per channel on the scale [0, 1]. `crop_mode`: `center` resizes the shorter side; `pad` does so too, and
+    pads with black where the result is smaller than the crop; `squash` resizes both sides, ignoring the aspect ratio;
+    `border` resizes the longer side and pads with the mean colour.
     """
 
     resize: int | None
@@ -67,15 +67,15 @@ class Preprocessing:
         return self.channels, self.crop, self.crop
 
     def to_json(self) -> dict[str, Any]:
-        """Return the values as JSON can hold them."""
+        """Return the values as a JSON-compatible dict."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, values: Any) -> "Preprocessing":
-        """Return what `to_json` wrote; raises TgrError where a field is missing, unknown or of another type."""
+        """Return the settings written by `to_json`; raises TgrError if a field is missing, unknown or mistyped."""
         names = {field.name for field in fields(cls)}
         if isinstance(values, Mapping):
-            values = {"crop_mode": "center", **values}  # files of earlier versions know no other
+            values = {"crop_mode": "center", **values}  # files of earlier versions lack it
         if not isinstance(values, Mapping) or set(values) != names:
             raise TgrError(f"the preprocessing is {values!r}, where {', '.join(sorted(names))} are expected")
         try:
@@ -94,7 +94,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingOptions:
-    """What the user gives to replace parts of a model's preprocessing; None keeps the model's."""
+    """The user's overrides of a model's preprocessing; None keeps the model's value."""
 
     resize: int | None = None
     crop: int | None = None
@@ -104,7 +104,7 @@ class PreprocessingOptions:
     crop_mode: str | None = None
 
     def override(self, pre: Preprocessing) -> Preprocessing:
-        """Return `pre` with the given parts replaced; raises TgrError for values that do not fit together."""
+        """Return `pre` with these overrides; raises TgrError for inconsistent values."""
         return Preprocessing(
             resize=pre.resize if self.resize is None else self.resize,
             crop=pre.crop if self.crop is None else self.crop,

@@ -1,4 +1,4 @@
-"""Which rows of a stored matrix belong to a data set's classes: by number, or by what the rows are called."""
+"""Matching the rows of a stored matrix to a data set's classes, by row number or by row name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,10 @@ from tgr_cli.naming import Spellings
 
 
 def by_number(file: Path, rows: int, classes: int) -> list[int]:
-    """Return the row numbers in a text file, one a line, from 0: the row of each class, in the classes' order.
+    """Return the row number of each class, in class order, read from a text file with one number per line, from 0.
 
-    Raises TgrError where a line is no whole number, a number is not below `rows`, or there is not one for each class.
+    Raises TgrError where a line is not an integer, a number is not below `rows`, or the count is not that of the
+    classes.
     """
     picked = []
     for number, line in enumerate(_lines(file, "row number"), start=1):
@@ -31,10 +32,10 @@ def by_number(file: Path, rows: int, classes: int) -> list[int]:
 
 
 def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
-    """Return the row of each class, found by its name; its spelling makes no difference (`naming.comparable`).
+    """Return the row number of each class, matched by name regardless of spelling (`naming.comparable`).
 
-    `row_names` is a data set whose classes the rows are (imagenet: by name or wnid), or a text file with one name a
-    line. Raises TgrError where it is neither, counts differ, or a class is no row's name or that of several.
+    `row_names` is a data set whose classes the rows are (imagenet: by name or wnid), or a text file with one name per
+    line. Raises TgrError where it is neither, counts differ, or a class matches no row or several.
     """
     called = _called(row_names)
     if len(called) != rows:
@@ -54,7 +55,7 @@ def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
 
 
 def _called(row_names: str) -> list[tuple[str, ...]]:
-    """Return the names of each row."""
+    """Return the accepted names of each row."""
     if row_names == "imagenet":
         return list(zip(named.class_names("imagenet"), imagenet_wnids(), strict=True))
     if row_names in named.NAMES:

@@ -1,4 +1,4 @@
-"""Which data set is meant, and what its classes are called: no picture is touched, and torch is not loaded."""
+"""The choice of a data set and its class names; reads no images and does not import torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ IMAGEFOLDER, PARQUET = "imagefolder:", "parquet:"
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Which data set, where it lies, and what replaces parts of it.
+    """The choice of a data set: its name or path, and what replaces parts of it.
 
-    `dataset` is one of NAMED, imagefolder:PATH or parquet:PATH. `train_data` and `eval_data` (a Parquet file or a
-    folder of class folders) stand in for a split, `class_names` (a text file, one name a line) for the names.
+    `dataset` is one of NAMED, imagefolder:PATH or parquet:PATH. `train_data` and `eval_data` (a Parquet file, or a
+    folder of class folders) replace a split; `class_names` (a text file, one name per line) replaces the class names.
     """
 
     dataset: str = "imagenet"
@@ -69,9 +69,9 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Classes:
-    """A data set's classes in the order of their labels.
+    """A data set's classes in label order.
 
-    `names` is what they are called, `callings` every name that each goes by, `notes` what to tell of their order.
+    `names` are the class names, `callings` all accepted names of each class, `notes` messages about their order.
     """
 
     names: tuple[str, ...]
@@ -80,7 +80,7 @@ class Classes:
 
 
 def class_names(source: DataSource, reporter: Reporter = SILENT) -> tuple[str, ...]:
-    """Return the names of the classes in the order of the labels; no picture is read. Raises as `classes`."""
+    """Return the class names in label order, without reading images. Raises as `classes`."""
     found = classes(source)
     for note in found.notes:
         reporter.note(note)
@@ -88,9 +88,9 @@ def class_names(source: DataSource, reporter: Reporter = SILENT) -> tuple[str, .
 
 
 def classes(source: DataSource) -> Classes:
-    """Return the classes of a data set; no picture is read.
+    """Return the classes of a data set, without reading images.
 
-    Raises TgrError where a data set given by its path is missing or names no classes, or `source.class_names` does
+    Raises TgrError where a data set given by its path is missing or has no class names, or `source.class_names` does
     not fit.
     """
     given = None if source.class_names is None else _names_in(source.class_names)
@@ -114,7 +114,7 @@ def classes(source: DataSource) -> Classes:
 def _renamed(
     source: DataSource, known: tuple[str, ...], callings: Sequence[tuple[str, ...]], given: tuple[str, ...] | None
 ) -> Classes:
-    """Return classes whose labels are fixed, called as `given` says, a name for each."""
+    """Return the classes under the names in `given`, one name per label."""
     if given is None:
         return Classes(known, tuple(callings))
     if len(given) != len(known):
@@ -124,7 +124,7 @@ def _renamed(
         )
     spelt = Spellings((name, label) for label, names in enumerate(callings) for name in names)
     places = [spelt.places(name) for name in given]
-    same_names = 2 * sum(map(bool, places)) > len(given)  # fewer in common: names of the user's own
+    same_names = 2 * sum(map(bool, places)) > len(given)  # with fewer in common, these are names of the user's own
     for label, (name, at) in enumerate(zip(given, places, strict=True)):
         if same_names and labels.stands_elsewhere(given, label, at):
             raise TgrError(
@@ -135,7 +135,7 @@ def _renamed(
 
 
 def _of_folders(path: Path, source: DataSource, given: tuple[str, ...] | None) -> Classes:
-    """Return the classes of class folders: the folders' own, or those `given` with the folders matched to them."""
+    """Return the classes of class folders: the folders' names, or those in `given` with the folders matched to them."""
     layout = folder_layout.of(path)
     places = layout.folders("train") or layout.folders("eval") or [layout.base]
     found = folder.classes(places[0])
@@ -154,8 +154,8 @@ def _of_folders(path: Path, source: DataSource, given: tuple[str, ...] | None) -
 
 
 def _of_tables(path: Path) -> "parquet.OwnClasses | None":
-    """Return the classes that a Parquet data set brings: those its tables declare alike, else all texts in them."""
-    from tgr_cli.data import parquet  # slow to load, and no other kind of data set needs it
+    """Return the class names of a Parquet data set: declared by its tables, else all its string labels, else None."""
+    from tgr_cli.data import parquet  # slow to import, and only needed for this kind of data set
 
     found = {parts[0]: parquet.own_classes(parts) for parts in parquet_files.of(path).every()}
     texts = [own.names for own in found.values() if own is not None and not own.declared]
@@ -183,9 +183,9 @@ def _names_in(file: Path) -> tuple[str, ...]:
 
 
 def only_one(path: Path, split: Split, found: Sequence[Path], instead: Sequence[str]) -> Path | None:
-    """Return the one place found in `path` for a split, None for none.
+    """Return the one place found in `path` for a split, None if there is none.
 
-    Raises TgrError where there are several; `instead` says what to give --train-data or --eval-data for each.
+    Raises TgrError where there are several; `instead` is the value of --train-data or --eval-data for each.
     """
     if len(found) > 1:
         names = sorted(part.relative_to(path).as_posix() for part in found)

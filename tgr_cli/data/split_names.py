@@ -1,4 +1,4 @@
-"""Which split a folder or file is called after, in any spelling: Training, val, valid, TEST, dev, seg_train …"""
+"""Recognising a split in a folder or file name, in any spelling: Training, val, valid, TEST, dev, seg_train …"""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from tgr_cli.data.images import Split
 
 Word = Literal["train", "val", "test"]
 
-# The split each word stands for. Word boundaries count: "strain" and "contest" are no splits.
+# The split for each word. Whole words only: "strain" and "contest" are not splits.
 SPELLINGS: dict[str, Word] = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "eval", "evaluation", "holdout"), "val"),
@@ -16,7 +16,7 @@ SPELLINGS: dict[str, Word] = {
 }
 WORDS: dict[Split, tuple[Word, ...]] = {"train": ("train",), "eval": ("val", "test")}
 
-# Words that say nothing more beside a split's: "train_set", "TestData", "final_test_images", "val2017".
+# Words without a meaning of their own next to a split's: "train_set", "TestData", "final_test_images", "val2017".
 _FILLERS = frozenset(
     (
         *("set", "sets", "data", "dataset", "datasets", "split", "splits", "folder", "dir", "sample", "samples"),
@@ -28,7 +28,7 @@ _GLUED = re.compile(rf"({'|'.join(sorted(SPELLINGS, key=len, reverse=True))})({'
 
 
 def words(name: str) -> list[str]:
-    """Return the words of a name, without numbers: "segTrain_set2" has seg, train and set."""
+    """Return the words of a name without numbers: "segTrain_set2" gives seg, train, set."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     found = []
     for word in re.findall(r"[^\W\d_]+", parted.casefold()):
@@ -38,16 +38,16 @@ def words(name: str) -> list[str]:
 
 
 def of_file(name: str) -> Word | None:
-    """Return the split that a file is called after, whatever else its name says; None for none or several."""
+    """Return the split named in a file name, whatever other words it has; None for none or several."""
     found = {SPELLINGS[word] for word in words(name) if word in SPELLINGS}
     return found.pop() if len(found) == 1 else None
 
 
 def of_folders(names: Iterable[str]) -> dict[str, Word]:
-    """Return those of a folder's subfolders that are called after a split, and after which.
+    """Return the subfolders named after a split, and their splits.
 
-    Beside the split's word a name may have words that say nothing (`train_set`), or words that all of those
-    subfolders share (`seg_train`, `seg_test`).
+    Beside the split's word a name may have words without meaning (`train_set`), or words shared by all of these
+    subfolders (`seg_train`, `seg_test`).
     """
     candidates: dict[str, tuple[Word, frozenset[str]]] = {}
     for name in names:

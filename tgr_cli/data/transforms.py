@@ -1,6 +1,6 @@
-"""From a picture to a network's input: a fixed part for each picture, then augmentation and scaling a batch at a time.
+"""Preprocessing and augmentation: per-image resizing and cropping, then batched augmentation and normalisation.
 
-Shapes: B images in a batch, C channels, H×W pixels.
+Suffixes: B images in a batch, C channels, H×W pixels.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from tgr_cli.data.preprocessing import AUGMENTATIONS, MODES, Preprocessing
 from tgr_cli.data.preprocessing import PreprocessingOptions as PreprocessingOptions
 from tgr_cli.errors import TgrError, did_you_mean
 
-RESIZED = ("imagenet", "trivial")  # those that begin with a random resized crop
-LARGEST = 2**27  # pixels after resizing
-PADDING = 4  # pixels on each side before a random crop, as He et al. (CVPR 2016) train on CIFAR
+RESIZED = ("imagenet", "trivial")  # policies that start with a random resized crop
+LARGEST = 2**27  # limit on an image's pixels after resizing
+PADDING = 4  # zero padding per side, in pixels, before a random crop, as He et al. (CVPR 2016) use on CIFAR
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A picture's way to the network. `pixels` does a picture's own part, `finish` a whole batch's.
+    """An image transform. `pixels` is applied per image, `finish` per batch.
 
-    Every random choice is made from random 64-bit words of the picture's own, never from a generator that goes on: word
-    0 flips, words 1 and 2 place the crop, word 3 seeds the random resized crop and what follows it. Four more seed the
-    random erasing, where there is any.
+    All randomness comes from random 64-bit words per image, never from a shared generator: word 0 decides the flip,
+    words 1 and 2 place the crop, word 3 seeds the random resized crop and the policies after it. Four more words seed
+    random erasing, if it is on.
     """
 
     pre: Preprocessing
@@ -39,24 +39,24 @@ class Transform:
     random_erasing: float = 0.0
 
     def __call__(self, image: Image.Image, seed: int = 0) -> Tensor:
-        """Return the input made of one picture, float32 [C, H, W], augmented as `seed` says."""
+        """Return the network input for one image, float32 [C, H, W], augmented by `seed`."""
         words_1W = self.words(seed, 1)
         return self.finish(self.pixels(image, int(words_1W[0, 3]))[None], words_1W)[0]
 
     def words(self, seed: int, count: int) -> np.ndarray:
-        """Return the random words of `count` pictures, uint64 [count, 4 or 8]: row i is of picture i in this pass."""
+        """Return the random words of `count` images, uint64 [count, 4 or 8]; row i belongs to image i in this pass."""
         words_N4 = augmentation_words(seed, count)
         return np.hstack([words_N4, seeding.words(seed, "erasing", count=count)]) if self.random_erasing else words_N4
 
     @property
     def repeatable(self) -> bool:
-        """Return whether `pixels` gives the same for a picture each time, so that it may be kept."""
+        """Return whether `pixels` is deterministic per image, so that its result can be cached."""
         return self.augment not in RESIZED
 
     def pixels(self, image: Image.Image, word: int) -> Tensor:
-        """Return the picture converted, resized and cropped, uint8 [C, crop, crop]; `word` seeds a random crop.
+        """Return the image converted, resized and cropped, uint8 [C, crop, crop]; `word` seeds a random crop.
 
-        Raises TgrError for a picture so narrow that resizing its shorter side makes it huge.
+        Raises TgrError for an image so narrow that resizing its shorter side would make it huge.
         """
         image = image.convert(MODES[self.pre.channels])
         mode = InterpolationMode(self.pre.interpolation)
@@ -69,7 +69,7 @@ class Transform:
         return tv.pil_to_tensor(self._cropped(image, mode))
 
     def _cropped(self, image: Image.Image, mode: InterpolationMode) -> Image.Image:
-        """Return the picture resized and cropped to the network's input, as the crop mode says."""
+        """Return the image resized and cropped to the network's input, according to the crop mode."""
         resize, crop = self.pre.resize, self.pre.crop
         if resize is None:
             return tv.center_crop(image, [crop])
@@ -86,7 +86,7 @@ class Transform:
         return tv.center_crop(image, [crop])
 
     def _bordered(self, image: Image.Image) -> Image.Image:
-        """Return the picture with the mean colour around it, where it is less than the crop, and cropped."""
+        """Return the image padded with the mean colour where it is smaller than the crop, then cropped."""
         missing = [max(self.pre.crop - side, 0) for side in image.size]
         around = [missing[0] // 2, missing[1] // 2, (missing[0] + 1) // 2, (missing[1] + 1) // 2]
         fill = [float(round(255 * value)) for value in self.pre.mean]
@@ -115,16 +115,16 @@ class Transform:
 
 @contextmanager
 def _seeded(word: int) -> Iterator[None]:
-    """Seed the generator that torchvision's transforms draw from, and put it back as it was."""
+    """Context manager that seeds torch's generator for torchvision's transforms and restores its state."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(word % 2**63)
         yield
 
 
 def _random_crop(x_BCHW: Tensor, rows_B: np.ndarray, columns_B: np.ndarray) -> Tensor:
-    """Return each picture shifted by up to PADDING pixels either way, zeros coming in: its own random crop.
+    """Return each image randomly shifted by up to PADDING pixels per axis, independently, filled with zeros.
 
-    torchvision's RandomCrop cuts a whole batch at one place, and one picture at a time is ten times slower.
+    torchvision's RandomCrop takes one place for the whole batch; calling it per image is ten times slower.
     """
     batch, channels, height, width = x_BCHW.shape
     padded = functional.pad(x_BCHW, (PADDING,) * 4)
@@ -141,22 +141,22 @@ def _random_crop(x_BCHW: Tensor, rows_B: np.ndarray, columns_B: np.ndarray) -> T
 
 
 def augmentation_words(seed: int, count: int) -> np.ndarray:
-    """Return the random words of `count` pictures, uint64 [count, 4]: row i is picture i's in a pass of this seed."""
+    """Return the random words of `count` images, uint64 [count, 4]; row i belongs to image i in this seed's pass."""
     return seeding.words(seed, "augmentation", count=count)
 
 
 def evaluation(pre: Preprocessing) -> Transform:
-    """Return the transform without augmentation: resize, centre crop (zeros around what is smaller), normalise."""
+    """Return the transform without augmentation: resize, centre crop (zero-padded if smaller), normalise."""
     return Transform(pre)
 
 
 def training(pre: Preprocessing, augment: str, random_erasing: float = 0.0) -> Transform:
     """Return the transform with augmentation.
 
-    `none` is `evaluation`; `flip` mirrors every second picture; `crop` also shifts by up to 4 pixels either way, the
-    CIFAR standard; `imagenet` takes a random resized crop and mirrors; `trivial` adds TrivialAugmentWide (Müller and
-    Hutter, ICCV 2021). `random_erasing` is the probability that a rectangle is erased (Zhong et al., AAAI 2020). Raises
-    TgrError for another word.
+    `none` is `evaluation`; `flip` mirrors horizontally with probability 1/2; `crop` also shifts by up to 4 pixels per
+    axis, the CIFAR standard; `imagenet` takes a random resized crop and mirrors; `trivial` adds TrivialAugmentWide
+    (Müller and Hutter, ICCV 2021). `random_erasing` is the probability of erasing a rectangle (Zhong et al., AAAI
+    2020). Raises TgrError for any other policy.
     """
     if augment not in AUGMENTATIONS:
         raise TgrError(

@@ -1,4 +1,4 @@
-"""A model with the weights it is built with: random ones, or those that a user's own function loads into it."""
+"""Models without a checkpoint: random weights, or the weights that a user's function loads itself."""
 
 import torch
 from torch import Tensor, nn
@@ -9,22 +9,22 @@ from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
 RANDOM, RETURNED = "random weights", "as its function returns it"
-MOSTLY = 0.5  # of a model's weights, from which on it counts as random
+MOSTLY = 0.5  # share of a model's weights that must be random for the model to count as random
 SHOWN = 3
 
 
 def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn.Module, str]:
-    """Return the built model and where its weights are from, which is said.
+    """Return the built model and the origin of its weights, which is also reported.
 
-    A function that gives the same weights whatever torch's generator holds has loaded them: the model is taken as it
-    is. Where it seeds the generator itself, that tells nothing, which is said. Raises
-    TgrError where most weights are random and `source` does not ask for that by --weights none.
+    A user's function whose weights do not depend on torch's random generator has loaded them. If the function seeds the
+    generator itself, this cannot be decided, and a note says so. Raises TgrError where most weights are random and
+    --weights none was not given.
     """
     name = source.model
     if not isinstance(zoo.entry(name), zoo.UserFunction):
         reporter.note(f"{name} has random weights (--weights none); take no accuracy from it")
         return zoo.build(name, num_classes), RANDOM
-    # Built again from another seed, only what is drawn at random differs.
+    # Build twice with different seeds: only randomly initialised tensors differ.
     (model, left), (other, left_by_other) = (_built(name, num_classes, seed) for seed in (0, 1))
     drawn = weights.differing(model, other)
     state = model.state_dict()
@@ -52,6 +52,6 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
 
 
 def _built(name: str, num_classes: int, seed: int) -> tuple[nn.Module, Tensor]:
-    """Return the model, and the state in which building it left torch's generator."""
+    """Return the model and the state of torch's generator after building it."""
     with zoo.seeded(seed):
         return zoo.entry(name).build(num_classes), torch.get_rng_state()

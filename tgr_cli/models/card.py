@@ -1,4 +1,4 @@
-"""model.json: what a trained model says of itself, beside its weights."""
+"""model.json: the description of a trained model, stored beside its weights."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "fingerprint": (str,),
     "params": (int,),
 }
-ADDED: dict[str, tuple[type, ...]] = {"variant": (str, type(None))}  # cards of tgr 0.1 lack these
+ADDED: dict[str, tuple[type, ...]] = {"variant": (str, type(None))}  # fields that cards of tgr 0.1 lack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +40,14 @@ class ModelCard:
     variant: str | None = None
 
     def write(self, path: Path) -> Path:
-        """Write the card as JSON, whole or not at all, and return the path."""
-        from tgr_cli.artifacts import store  # slow to load, and not needed to read a card
+        """Write the card as JSON by atomic rename, and return the path."""
+        from tgr_cli.artifacts import store  # slow to import, and not needed to read a card
 
         return store.write_json(path, asdict(self) | {"preprocessing": self.preprocessing.to_json()})
 
     @classmethod
     def read(cls, path: Path) -> "ModelCard":
-        """Return the card at `path`; raises TgrError where it is missing, damaged, or a field is absent or wrong."""
+        """Return the card at `path`; raises TgrError if the file is missing or damaged, or a field missing or wrong."""
         if not path.exists():
             raise TgrError(f'{path} does not exist; run "tgr train" first')
         try:

@@ -1,4 +1,4 @@
-"""A checkpoint as one flat list of tensors, however deep its training script wrapped them."""
+"""A checkpoint as a flat list of tensors, however deeply its training script nested them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from torch import Tensor
 from tgr_cli.errors import TgrError
 from tgr_cli.models import checkpoint_file
 
-DEEPEST = 12  # levels of dicts and lists that are looked into
-MOST = 1_000_000  # tensors and other values that are looked at
+DEEPEST = 12  # levels of nested dicts and lists searched
+MOST = 1_000_000  # limit on the tensors and other values visited
 
-# What torch puts between a module and its parameters' names when it compiles, parallelises, shards or averages.
+# Name parts that torch's wrappers add for compiled, parallel, sharded and averaged modules.
 WRAPPERS = frozenset({"_orig_mod", "module", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of a checkpoint: its name from the file's top, and the dict that holds it, both as parts of a path."""
+    """A tensor of a checkpoint: its full name in the file and the dict that holds it, both as parts of a path."""
 
     parts: tuple[str, ...]
     tensor: Tensor
@@ -31,13 +31,13 @@ class Entry:
 
     @property
     def plain(self) -> tuple[str, ...]:
-        """Return the name's parts without those of wrappers."""
+        """Return the name's parts without wrapper modules."""
         return tuple(part for part in self.parts if part not in WRAPPERS)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a checkpoint file, and the versions that torch keeps of the modules, by the dict they stand in."""
+    """The tensors of a checkpoint file, and the module versions stored by torch, keyed by the dict that holds them."""
 
     path: Path
     entries: tuple[Entry, ...]
@@ -45,7 +45,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """Return the tensors of a file; raises TgrError where it is missing, damaged, has none, or wants unpickling."""
+        """Return the tensors of a file; raises TgrError if it is missing, damaged, empty, or needs unpickling."""
         content = checkpoint_file.read(path)
         versions: dict[tuple[str, ...], Mapping[str, Any]] = {}
         entries = tuple(_walk(path, content, versions))
@@ -55,12 +55,12 @@ class Checkpoint:
 
     @property
     def what(self) -> str:
-        """Return the words for it in messages."""
+        """Return the checkpoint's description in messages."""
         return f"the checkpoint {self.path}"
 
 
 def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str, Any]]) -> Iterator[Entry]:
-    """Give every named tensor once, level by level; what holds itself is entered once."""
+    """Yield every named tensor, breadth first; each container is entered once, so cycles end."""
     level: list[tuple[tuple[str, ...], Any]] = [((), content)]
     seen, looked_at = {id(content)}, 0
     for _ in range(DEEPEST):
@@ -81,7 +81,7 @@ def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str,
 
 
 def _items(holder: Any) -> Iterator[tuple[str, Any]]:
-    """Give the named values of a dict; of a list, those by number. Keys that are no strings name no weights."""
+    """Yield a dict's items with string keys, or a list's items by index."""
     if isinstance(holder, Mapping):
         yield from ((key, value) for key, value in holder.items() if isinstance(key, str))
     elif isinstance(holder, Sequence) and not isinstance(holder, str | bytes):

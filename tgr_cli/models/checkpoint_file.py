@@ -1,4 +1,4 @@
-"""Checkpoint files as they lie on disk: safetensors, or what torch saved, read without running anything in them."""
+"""Reading checkpoint files (safetensors or torch.save) without executing code in them."""
 
 import argparse
 import pickle
@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 
 from tgr_cli.errors import TgrError, printable
 
-LARGER = 4  # a zip's parts may take this many times the file; torch itself does not compress
+LARGER = 4  # limit on a zip's unpacked size relative to the file; torch itself does not compress
 
 
 class _Ignored:
-    """Stands for an object of a training script that holds no weights; whatever it was made of is dropped."""
+    """Stand-in for a class whose objects hold no weights; its arguments are discarded."""
 
     def __new__(cls, *_: object) -> "_Ignored":
         return super().__new__(cls)
@@ -28,14 +28,14 @@ class _Ignored:
 
 
 class _IgnoredDict:
-    """Stands for a kind of dict that holds no weights; its items are kept in a plain one."""
+    """Stand-in for a dict subclass; its items are kept in a plain dict."""
 
     def __new__(cls, *_: object) -> Any:
         return {}
 
 
-# Plain data that training scripts keep beside the weights: best accuracies, paths, hyperparameters. The real classes
-# are never called: the stand-ins above are.
+# Plain data that training scripts store beside the weights: best accuracies, paths, hyperparameters. The stand-ins
+# above are constructed in place of the real classes.
 INERT: dict[str, type] = {
     **{
         f"numpy.{core}.multiarray.{name}": _Ignored for core in ("core", "_core") for name in ("scalar", "_reconstruct")
@@ -58,9 +58,9 @@ INERT: dict[str, type] = {
 
 
 def read(path: Path) -> Any:
-    """Return the content of a checkpoint, tensors on the CPU: a dict of tensors, or whatever torch.save was given.
+    """Return the content of a checkpoint, tensors on the CPU: a dict of tensors, or the object given to torch.save.
 
-    The format is told by the content. Raises TgrError where the file is missing, damaged, or wants to be unpickled.
+    The format is detected from the content. Raises TgrError where the file is missing or damaged, or needs unpickling.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
@@ -85,23 +85,23 @@ def read(path: Path) -> Any:
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load_file(path)
-    except Exception as error:  # damage surfaces as errors of safetensors, of torch and of the machine's memory
+    except Exception as error:  # a damaged file may raise any error of safetensors, torch, or memory allocation
         if not isinstance(error, SafetensorError | OSError | ValueError | KeyError | MemoryError | RuntimeError):
             raise
         raise TgrError(f"the checkpoint {path} is not a whole safetensors file; copy or write it again") from error
 
 
 def read_torch(path: Path, what: str) -> Any:
-    """Return what torch.save wrote to `path`, weights only; `what` names the file in errors.
+    """Return the object that torch.save wrote to `path`, loaded with `weights_only`; `what` names the file in errors.
 
-    Raises TgrError where the file is damaged, or holds objects that only code of others could bring back.
+    Raises TgrError where the file is damaged, or holds objects that need code of others to restore.
     """
     _refuse_bomb(path, what)
     stand_ins: list[Any] = [(kind, name) for name, kind in INERT.items()]
     try:
-        # Training scripts keep their arguments in the checkpoint; a Namespace is plain data.
+        # Training scripts store their arguments in the checkpoint; an argparse.Namespace is plain data.
         with torch.serialization.safe_globals([argparse.Namespace, *stand_ins]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of formats that are refused below, in our words
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused below with a clearer message
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wants = re.search(r"GLOBAL (\S+)", str(error))
@@ -115,16 +115,16 @@ def read_torch(path: Path, what: str) -> Any:
             "alone, best as safetensors: where you trust the file, load it with torch.load(FILE, weights_only=False) "
             "and give its state dict to safetensors.torch.save_file"
         ) from error
-    except Exception as error:  # torch checks a damaged file nowhere: any of its lines may fail on it
+    except Exception as error:  # torch does not validate files: a damaged one may raise anything
         raise TgrError(f"{what} is truncated or no state dict saved by torch; copy or write it again") from error
 
 
 def _refuse_bomb(path: Path, what: str) -> None:
-    """Raise TgrError for a zip whose parts are much larger than the file: they would fill the memory."""
+    """Raise TgrError for a decompression bomb: a zip that unpacks to much more than its size."""
     try:
         with zipfile.ZipFile(path) as parts:
             whole = sum(part.file_size for part in parts.infolist())
-    except Exception:  # no zip, or a damaged one, which torch will tell of
+    except Exception:  # not a zip, or a damaged one, which torch reports
         return
     if whole > LARGER * path.stat().st_size + 2**20:
         raise TgrError(

@@ -1,4 +1,4 @@
-"""Which weights of a checkpoint are taken, where it holds several sets of them that fit the model."""
+"""Choosing one set of weights from a checkpoint that holds several."""
 
 import re
 from collections import Counter
@@ -9,26 +9,26 @@ from tgr_cli.models.checkpoint import WRAPPERS, Checkpoint
 from tgr_cli.models.fitting import TOP, Fit
 from tgr_cli.reporting import Reporter
 
-# Words in the names of weights averaged over training steps (exponential, stochastic weight averaging, Polyak).
+# Words in the names of averaged weights (exponential moving average, stochastic weight averaging, Polyak).
 AVERAGED = re.compile(r"(^|[_\W])(n_?averaged|ema|swa|avg|averaged?|polyak|shadow)($|[_\W\d])", re.IGNORECASE)
-# Words that name weights without saying of which network: "model" and "state_dict_ema" are of the same one.
+# Words that do not distinguish networks: "model" and "state_dict_ema" are weights of the same one.
 OF_ANY = frozenset(
     ("model", "net", "network", "module", "state", "states", "dict", "weights", "params", "parameters", "online", "top")
 )
-# Optimizers keep moments with the names and shapes of the weights. A whole part of the path is compared: a
-# "momentum_encoder" and "optimal_weights" are networks.
+# Optimizer state has the names and shapes of the weights. Match whole parts of the path: "momentum_encoder" and
+# "optimal_weights" are networks.
 OF_OPTIMIZERS = re.compile(
     r"(\w*_)?optim(izer|iser)?s?(_states?)?(_dict)?|exp_avg\w*|exp_inf|momentum_buffer|grads?|gradients?", re.IGNORECASE
 )
-TOO_FEW = 0.5  # of a model's tensors, for names to look like a set of weights
+TOO_FEW = 0.5  # share of a model's tensors from which a group of names looks like a set of weights
 
 
 def choose(checkpoint: Checkpoint, found: Sequence[Fit], key: str | None, reporter: Reporter) -> Fit:
-    """Return the weights that `key` names, else the only ones that fit, else the averaged of two sets of one network.
+    """Return the weights under `key`, else the only ones that fit, else the averaged of two sets of the same network.
 
-    Where none fits, the nearest is returned. Averaged weights are what timm and torchvision's own scripts publish.
-    Raises TgrError where the key names none, where several fit and nothing tells which are meant, and where nothing but
-    an optimizer's state has the model's names.
+    Averaged weights are preferred because timm's and torchvision's training scripts publish these. If none fits, the
+    nearest is returned. Raises TgrError where `key` is not found, where several sets fit and the choice is ambiguous,
+    and where only optimizer state has the model's names.
     """
     if key is not None:
         return _named(checkpoint, found, _distinct([fit for fit in found if fit.whole]), key)
@@ -62,12 +62,12 @@ def choose(checkpoint: Checkpoint, found: Sequence[Fit], key: str | None, report
 
 
 def is_averaged(fit: Fit) -> bool:
-    """Return whether the names before the weights, or a counter beside them, say that they are averaged."""
+    """Return whether the key, or an averaging counter beside the weights, shows that the weights are averaged."""
     return bool(AVERAGED.search(fit.key)) or fit.averages
 
 
 def _network(key: str) -> set[str]:
-    """Return the words of a key that say which network it is of: none of "model_ema", "student" of "ema.student"."""
+    """Return the words of a key that identify the network: {} for "model_ema", {"student"} for "ema.student"."""
     words = re.findall(r"[^\W_]+", AVERAGED.sub(" ", key.lower()))
     return set(words) - OF_ANY
 
@@ -77,7 +77,7 @@ def _of_optimizer(name: str) -> bool:
 
 
 def _named(checkpoint: Checkpoint, found: Sequence[Fit], whole: Sequence[Fit], key: str) -> Fit:
-    """Return the fit of this key, or the only one below it."""
+    """Return the fit with this key, or the only one below it."""
     wanted = ".".join(part for part in key.split(".") if part not in WRAPPERS) or TOP
     for among in (whole, found):
         for match in ([f for f in among if f.key == wanted], [f for f in among if f.key.startswith(f"{wanted}.")]):
@@ -91,7 +91,7 @@ def _named(checkpoint: Checkpoint, found: Sequence[Fit], whole: Sequence[Fit], k
 
 
 def _distinct(whole: Sequence[Fit]) -> list[Fit]:
-    """Return the fits with other values than those before them."""
+    """Return the fits without duplicates of equal values."""
     kept: list[Fit] = []
     for fit in whole:
         if not any(fit.equals(other) for other in kept):
@@ -100,7 +100,7 @@ def _distinct(whole: Sequence[Fit]) -> list[Fit]:
 
 
 def _tell_of_averages(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> None:
-    """Say where tensors beside the chosen ones look like averaged weights that do not fit the model."""
+    """Report other tensors in the file that look like averaged weights but do not fit the model."""
     taken = {id(entry) for entry in chosen.entries.values()}
     beside = Counter(
         ".".join(entry.parts[: at + 1])

@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
     def _shortcut(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if not self.new_maps:
             return x_BCHW
-        # Half of the zero maps go before the old ones and half behind, as the published weights expect.
+        # Pad half of the zero channels before and half after the old ones, as the published weights expect.
         half = self.new_maps // 2
         strided = x_BCHW[:, :, :: self.stride, :: self.stride]
         return functional.pad(strided, (0, 0, 0, 0, half, self.new_maps - half))

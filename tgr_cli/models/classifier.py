@@ -1,6 +1,6 @@
 """The text-guided classifier: a backbone, and class embeddings in place of its last layer.
 
-"Hardware Resilience Properties of Text-Guided Image Classifiers", NeurIPS 2023, with the normalisation and the scale of
+Source: "Hardware Resilience Properties of Text-Guided Image Classifiers", NeurIPS 2023; normalisation and scale follow
 the authors' released code.
 """
 
@@ -31,10 +31,10 @@ class TextGuidedClassifier(nn.Module):
 
 
 def text_guided(name: str, embeddings_CE: torch.Tensor, *, seed: int = 0) -> TextGuidedClassifier:
-    """Return the zoo model `name` with E outputs under a head whose rows are the class embeddings, L2-normalised.
+    """Return the zoo model `name` with E outputs, followed by a head whose rows are the L2-normalised class embeddings.
 
-    The backbone starts with the weights that the baseline of this `seed` has, but for its last layer, whose shape is
-    another. Raises TgrError for an embedding that has no direction.
+    The backbone has the initial weights of the baseline with the same `seed`, except for the last layer, whose shape
+    differs. Raises TgrError for an all-zero embedding.
     """
     norms_C = embeddings_CE.float().norm(dim=1)
     unusable = torch.nonzero(~(torch.isfinite(norms_C) & (norms_C > 0))).flatten()
@@ -46,7 +46,7 @@ def text_guided(name: str, embeddings_CE: torch.Tensor, *, seed: int = 0) -> Tex
     classes, dim = embeddings_CE.shape
     with torch.random.fork_rng(devices=[]):
         model = TextGuidedClassifier(zoo.build(name, dim, seed=seed), classes, dim)
-    # Many constructors draw other weights after the last layer's, so that the seed alone would not start them equal.
+    # Copy them: many constructors draw weights after the last layer's, so the same seed alone gives other values.
     baseline, own = zoo.build(name, classes, seed=seed).state_dict(), model.backbone.state_dict()
     shared = {key: value for key, value in baseline.items() if key in own and own[key].shape == value.shape}
     model.backbone.load_state_dict(own | shared)

@@ -1,21 +1,21 @@
-"""What a network costs: multiply-accumulates of its convolutions and linear layers, counted without computing."""
+"""Cost of a network: multiply-accumulates (MACs) of its convolutions and linear layers, counted on the meta device."""
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 aten = torch.ops.aten
-# What convolutions and linear layers become; products of two activations (attention's bmm) are not among them.
+# The operators behind convolutions and linear layers; products of two activations (attention's bmm) are not counted.
 LAYERS = (aten.convolution, aten.addmm, aten.mm)
 
 
 def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """Return the multiply-accumulates of all convolutions and linear layers for one image of shape (C, H, W).
+    """Return the MACs of all convolutions and linear layers for one image of shape (C, H, W).
 
-    `model` lies on the meta device and is in evaluation mode. Layers that do not depend on the image (a bias table's
-    network) count once.
+    `model` must be on the meta device and in evaluation mode. Layers that do not depend on the image (such as the
+    network of a relative position bias) count once.
     """
-    # With gradients on: without them nn.MultiheadAttention takes a fused path in which its linear layers are hidden.
+    # Keep gradients on: without them nn.MultiheadAttention takes a fused path that hides its linear layers.
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
         model(torch.empty(1, *input_shape, device="meta"))
     flops = counter.get_flop_counts()["Global"]
@@ -23,9 +23,9 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 
 def widest_bytes(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """Return what the widest layer takes in and gives out for one image of shape (C, H, W), in bytes.
+    """Return the largest input plus output of one layer for one image of shape (C, H, W), in bytes.
 
-    A forward pass holds about one and a half times as much an image at its peak. The model is run on a blank image.
+    The peak of a forward pass is about 1.5 times this per image. Runs the model on a blank image.
     """
     widest = 0
 

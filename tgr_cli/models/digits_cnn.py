@@ -1,4 +1,4 @@
-"""A small network for one-channel images of 8×8 pixels: scikit-learn's digits."""
+"""A small network for 8×8 one-channel images: scikit-learn's digits."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class DigitsCNN(nn.Module):
-    """Three 3×3 convolutions (32×8×8, 32×4×4 and 64×4×4 neurons), pooled after the first and last, then one linear."""
+    """Three 3×3 convolutions (outputs 32×8×8, 32×4×4, 64×4×4), pooling after the first and last, one linear layer."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()

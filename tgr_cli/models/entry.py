@@ -1,4 +1,4 @@
-"""What the zoo knows of one architecture: how to build it, what images it takes, which pretrained weights exist."""
+"""One architecture of the zoo: how it is built, its preprocessing, and its pretrained weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,7 +18,7 @@ IMAGENET = Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """Weights that a library offers for an architecture, known before anything is fetched."""
+    """Pretrained weights offered by a library, described without downloading them."""
 
     tag: str
     num_classes: int
@@ -26,7 +26,7 @@ class Pretrained:
 
 
 class Entry(ABC):
-    """One architecture."""
+    """One architecture of the zoo."""
 
     @abstractmethod
     def build(self, num_classes: int) -> nn.Module:
@@ -34,26 +34,26 @@ class Entry(ABC):
 
     @abstractmethod
     def preprocessing(self) -> Preprocessing:
-        """Return how images are prepared for it where its weights do not say."""
+        """Return the preprocessing to use if the weights do not define one."""
 
     @abstractmethod
     def offer(self, tag: str) -> Pretrained:
-        """Return what the library offers under `tag` (DEFAULT: its own choice); raises TgrError where it has none."""
+        """Return the weights offered under `tag` (DEFAULT: the library's choice); raises TgrError if there are none."""
 
     def as_published(self, checkpoint: Path, model: nn.Module, reporter: Reporter) -> Preprocessing:
-        """Return how images are prepared for `model`, which has the weights of the file `checkpoint`.
+        """Return the preprocessing for `model`, whose weights come from the file `checkpoint`.
 
-        Where the file is one that the library publishes, the model is brought to what the library makes of it.
+        If the file is one published by the library, also apply the settings that the library uses with these weights.
         """
         return self.preprocessing()
 
     @abstractmethod
     def fetch(self, offered: Pretrained) -> nn.Module:
-        """Return the network with those weights; raises TgrError where they cannot be had."""
+        """Return the network with the offered weights; raises TgrError if they are neither cached nor downloadable."""
 
 
 class WithoutPretrained(Entry):
-    """An architecture for which no library offers weights."""
+    """An architecture without published weights."""
 
     def offer(self, tag: str) -> Pretrained:
         raise TgrError(
@@ -68,7 +68,7 @@ class WithoutPretrained(Entry):
 @final
 @dataclass(frozen=True)
 class Own(WithoutPretrained):
-    """An architecture of this package."""
+    """An architecture defined in this package."""
 
     make: Callable[[int], nn.Module]
     prepared: Preprocessing

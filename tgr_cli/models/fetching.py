@@ -1,4 +1,4 @@
-"""Fetching weights: within seconds or an error, and never unpickling foreign objects."""
+"""Downloads of pretrained weights: short timeouts, and no unpickling of arbitrary objects."""
 
 import contextlib
 import io
@@ -14,10 +14,10 @@ SECONDS_TO_CONNECT = 10
 
 @contextlib.contextmanager
 def fetching(what: str) -> Iterator[None]:
-    """Run a library's download or its reading of a file it keeps; raises TgrError where that fails.
+    """Context manager around a library's download or cache read; raises TgrError where that fails.
 
-    `torch.load` reads weights only, whatever the library asks for; a connection that is silent for ten seconds is given
-    up; what the library prints is kept off stdout and stderr.
+    Inside it `torch.load` uses `weights_only=True` whatever the library asks for, connections time out after ten
+    seconds without an answer, and the library's stdout and stderr are discarded.
     """
     timeout, forced = socket.getdefaulttimeout(), os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     socket.setdefaulttimeout(SECONDS_TO_CONNECT)
@@ -41,9 +41,9 @@ def fetching(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hugging_face() -> Iterator[None]:
-    """Run calls to the Hugging Face hub; where it does not answer, from its cache alone.
+    """Context manager for calls to the Hugging Face hub; offline mode (cache only) if the hub does not answer.
 
-    The hub's client would try every file six times over 23 seconds before it looks into its cache.
+    Otherwise the client retries each file six times over 23 seconds before it looks into its cache.
     """
     import httpx
     from huggingface_hub import constants

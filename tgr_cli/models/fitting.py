@@ -1,7 +1,7 @@
-"""Which tensors of a checkpoint are a model's: those whose names, under one prefix, are the model's own.
+"""Matching a checkpoint's tensors to a model: the tensors whose names, after one common prefix, are the model's.
 
-Training scripts wrap state dicts in dicts, and modules in modules; both only put something before the names. So the
-prefix is not looked up in a list: every one under which the file has names of the model is tried.
+Training scripts nest state dicts in dicts and modules in wrapper modules; both only prepend to the names. So there is
+no list of known prefixes: every prefix under which the file has names of the model is tried.
 """
 
 from collections import Counter
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from tgr_cli.models.checkpoint import WRAPPERS, Checkpoint, Entry
 
-COUNTER = "num_batches_tracked"  # counts batches in training; old checkpoints lack it
-# What profilers (thop) and weight averaging leave in a state dict beside the weights.
+COUNTER = "num_batches_tracked"  # counter of BatchNorm layers; old checkpoints lack it
+# Tensors that profilers (thop) and weight averaging add to a state dict.
 LEFTOVERS = frozenset({"total_ops", "total_params", "n_averaged", COUNTER})
-TRIED = 64  # prefixes, those with most names of the model first
+TRIED = 64  # number of prefixes tried, those that match most names of the model first
 TOP = "top"
 
 Parts = tuple[str, ...]
@@ -27,11 +27,11 @@ Named = dict[Parts, Entry]
 
 @dataclass(frozen=True)
 class Fit:
-    """The tensors of a checkpoint under one prefix, by the model's names, and how they differ from the model's.
+    """The tensors of a checkpoint under one prefix, by the model's names, and their differences from the model.
 
-    `missing` are names of the model that the file lacks, `unexpected` names of the file that the model lacks, `wrong`
-    names of another shape or kind of number. `leftovers` tensors belong to the prefix and mean nothing to the model;
-    `averages`: one of them counts the steps that the weights are averaged over.
+    `missing`: names that only the model has. `unexpected`: names that only the file has. `wrong`: names with another
+    shape or kind of dtype. `leftovers`: number of tensors under the prefix that do not affect the model. `averages`:
+    whether one of these counts averaged steps (SWA, EMA).
     """
 
     prefix: Parts
@@ -44,17 +44,17 @@ class Fit:
 
     @property
     def whole(self) -> bool:
-        """Return whether these are all of the model's tensors, and no others."""
+        """Return whether these are exactly the model's tensors."""
         return not (self.missing or self.unexpected or self.wrong)
 
     @property
     def distance(self) -> int:
-        """Return in how many names the file differs from the model."""
+        """Return the number of names in which the file differs from the model."""
         return len(self.missing) + len(self.unexpected) + len(self.wrong)
 
     @property
     def key(self) -> str:
-        """Return the prefix as a user names it."""
+        """Return the prefix as the user writes it in --checkpoint-key."""
         return ".".join(self.prefix) or TOP
 
     @property
@@ -63,15 +63,15 @@ class Fit:
         return {name: entry.tensor for name, entry in self.entries.items()}
 
     def equals(self, other: "Fit") -> bool:
-        """Return whether the other fit has the same tensors, value for value."""
+        """Return whether the other fit has the same tensors with equal values."""
         mine, theirs = self.state, other.state
         return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 class Own:
-    """A model's tensors by name, and by the parts of the name without those of wrappers.
+    """A model's tensors by name, and by the parts of the name without wrapper modules.
 
-    `others` are the names of state that is no tensor, as packed weights of quantised layers.
+    `others` are state dict entries that are no tensors, such as packed weights of quantised layers.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -81,15 +81,15 @@ class Own:
         self.tied = _tied(self.tensors)
         self.computed = {name: value for name, value in model.named_buffers() if name not in state}
         self.by_parts = {_plain(name): name for name in self.tensors}
-        self.wrappers_matter = len(self.by_parts) < len(self.tensors)  # they tell tensors of this model apart
+        self.wrappers_matter = len(self.by_parts) < len(self.tensors)  # two tensors differ in wrapper names alone
         if self.wrappers_matter:
             self.by_parts = {tuple(name.split(".")): name for name in self.tensors}
 
     @cached_property
     def spellings(self) -> list[dict[Parts, str]]:
-        """Return the names as they are, and without the first parts that all of them share.
+        """Return the names as they are, and with their shared leading parts removed one after the other.
 
-        A function may return a network inside a module of its own, and the file may hold the bare network's weights.
+        A user's function may wrap a network in a module, while the file holds the weights of the bare network.
         """
         found = [self.by_parts]
         while found[-1] and len({parts[0] for parts in found[-1]}) == 1 and all(len(parts) > 2 for parts in found[-1]):
@@ -97,16 +97,16 @@ class Own:
         return found
 
     def named(self, entries: Sequence[Entry]) -> Named:
-        """Return the tensors of a checkpoint by the parts that are compared with the model's names.
+        """Return the tensors of a checkpoint, keyed by the parts that are compared with the model's names.
 
-        Wrappers' names count only where they tell tensors apart, of the model or of the checkpoint.
+        Wrapper names are kept only if tensors of the model or of the checkpoint differ in nothing else.
         """
         by_plain = {entry.plain: entry for entry in entries}
         matter = self.wrappers_matter or len(by_plain) < len(entries)
         return {entry.parts: entry for entry in entries} if matter else by_plain
 
     def differs(self, name: str, tensor: Tensor) -> bool:
-        """Return whether `tensor` cannot be the model's tensor of this name: another shape or kind of number."""
+        """Return whether `tensor` cannot be the model's tensor of this name: another shape or kind of dtype."""
         mine = self.tensors[name]
         return (
             mine.shape != tensor.shape or mine.is_floating_point() != tensor.is_floating_point() or not usable(tensor)
@@ -114,13 +114,13 @@ class Own:
 
 
 def usable(tensor: Tensor) -> bool:
-    """Return whether a tensor holds its values itself, as dense real numbers."""
+    """Return whether a tensor is dense and real, with its values in memory (not meta, quantised or a subclass)."""
     dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
     return dense and not tensor.is_meta and type(tensor) in (Tensor, nn.Parameter)
 
 
 def fits(checkpoint: Checkpoint, own: Own) -> list[Fit]:
-    """Return what each prefix of the checkpoint's names gives, the best first; not empty."""
+    """Return the fit for each candidate prefix of the checkpoint, the best first; never empty."""
     named = own.named(checkpoint.entries)
     found: list[Fit] = []
     for spelling in own.spellings:
@@ -136,7 +136,7 @@ def fits(checkpoint: Checkpoint, own: Own) -> list[Fit]:
 def _fit(named: Named, own: Own, spelling: Mapping[Parts, str], prefix: Parts) -> Fit:
     under = {parts[len(prefix) :]: entry for parts, entry in named.items() if parts[: len(prefix)] == prefix}
     taken = {spelling[parts]: entry for parts, entry in under.items() if parts in spelling}
-    if prefix:  # a part that was not wrapped, as a head beside a parallel backbone
+    if prefix:  # a module outside the wrapper, such as a head beside a DataParallel backbone
         bare = {spelling[parts]: entry for parts, entry in named.items() if parts in spelling}
         taken = {**bare, **taken} if _complete(taken, bare, own) else taken
     holders = {entry.holder for entry in taken.values()}
@@ -159,7 +159,7 @@ def _fit(named: Named, own: Own, spelling: Mapping[Parts, str], prefix: Parts) -
 
 
 def _tied(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
-    """Return, by name, the names of one and the same tensor; files often hold it under one of them alone."""
+    """Return, for each tied tensor, all its names; files often store it under one of them only."""
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, tensor in tensors.items():
         if tensor.layout is torch.strided and tensor.numel() and tensor.data_ptr():
@@ -168,13 +168,13 @@ def _tied(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
 
 
 def _complete(taken: Mapping[str, Entry], bare: Mapping[str, Entry], own: Own) -> bool:
-    """Return whether names without the prefix are just those that are missing with it."""
+    """Return whether the tensors without the prefix are exactly those missing under it."""
     missing = {name for name in own.tensors if name not in taken}
     return len(bare) < len(taken) and bare.keys() <= missing
 
 
 def _means_nothing(parts: Parts, entry: Entry, own: Own) -> bool:
-    """Return whether a tensor that is none of the model's can be left out without changing what the model computes."""
+    """Return whether a tensor that the model lacks can be dropped without changing the model's output."""
     if parts[-1] in LEFTOVERS:
         return True
     computed = own.computed.get(".".join(parts))
@@ -187,7 +187,7 @@ def _means_nothing(parts: Parts, entry: Entry, own: Own) -> bool:
 
 
 def _without_others(found: list[Fit]) -> list[Fit]:
-    """Return the fits without the names that are another whole fit's: weights kept twice in one dict."""
+    """Drop `unexpected` names that belong to another complete fit: one dict may hold two sets of weights."""
     whole = {id(entry) for fit in found if fit.whole for entry in fit.entries.values()}
     names = {entry.name for fit in found for entry in fit.entries.values() if id(entry) in whole}
     return [replace(fit, unexpected=tuple(name for name in fit.unexpected if name not in names)) for fit in found]

@@ -1,4 +1,4 @@
-"""From a checkpoint to the network it belongs to, text-guided or not."""
+"""From a checkpoint to its network, text-guided or not."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from tgr_cli.models.classifier import TextGuidedClassifier
 from tgr_cli.models.fitting import TOP, Fit, Own, fits
 from tgr_cli.reporting import SILENT, Reporter
 
-SHOWN = 3  # names of what was left aside
-RENAMED = 8  # of the prefixes and dicts of a file, those under which older names are looked for
+SHOWN = 3  # names listed of what was left out
+RENAMED = 8  # number of dicts in the file that are tried as state dicts with older names
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A network with the weights of a checkpoint, and the key that they had in it."""
+    """A network with the weights of a checkpoint, and their key in that checkpoint."""
 
     model: nn.Module
     key: str
@@ -41,10 +41,10 @@ def network(
     key: str | None = None,
     reporter: Reporter = SILENT,
 ) -> Restored:
-    """Return the model `name` with the weights of a checkpoint, text-guided where they are.
+    """Return the model `name` with the weights of a checkpoint; text-guided if the checkpoint is.
 
-    `dataset` names the classes in errors, `key` the weights where there are several. Raises TgrError where they do not
-    fit the model, or were made for another number of classes.
+    `dataset` is the name of the data set in errors; `key` selects one of several sets of weights. Raises TgrError where
+    the weights do not fit the model or have another number of classes.
     """
     matrix = _matrix(checkpoint)
     if matrix is None:
@@ -63,7 +63,7 @@ def network(
 def restore(
     model: nn.Module, checkpoint: Checkpoint, *, key: str | None = None, reporter: Reporter = SILENT
 ) -> Restored:
-    """Return `model`, or a copy that older weights changed, with the checkpoint's weights; raises TgrError as above."""
+    """Return `model` with the checkpoint's weights (a copy if old weights change its layers); raises as `network`."""
     own = _own(model)
     chosen = choosing.choose(checkpoint, fits(checkpoint, own), key, reporter)
     return _restored(model, own, checkpoint, chosen, reporter)
@@ -75,7 +75,7 @@ def is_text_guided(checkpoint: Checkpoint) -> bool:
 
 
 def _matrix(checkpoint: Checkpoint) -> Tensor | None:
-    """Return the class embeddings of a text-guided classifier under any prefix, None where there are none."""
+    """Return the class embeddings of a text-guided classifier under any prefix, None if the checkpoint has none."""
     by_parts = {entry.plain: entry.tensor for entry in checkpoint.entries}
     backbones = {parts[:at] for parts in by_parts for at, part in enumerate(parts) if part == "backbone"}
     for parts in by_parts:
@@ -107,7 +107,7 @@ def _check(
 
 
 def _outputs(own: Own, chosen: Fit, expected: int) -> int:
-    """Return another number of classes where that alone explains every difference in shape, else `expected`."""
+    """Return the checkpoint's number of classes if it alone explains every difference in shape, else `expected`."""
     differing = [(own.tensors[name].shape, chosen.entries[name].tensor.shape) for name in chosen.wrong]
     found = {theirs[0] if theirs and (expected, *theirs[1:]) == tuple(mine) else None for mine, theirs in differing}
     number = next(iter(found), None)
@@ -133,7 +133,7 @@ def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, r
 
 
 def _refuse_torn(checkpoint: Checkpoint, own: Own, chosen: Fit) -> None:
-    """Raise TgrError where the file has different values for what is one tensor in the model: one would be lost."""
+    """Raise TgrError where the file has different values for the two names of a tied tensor: one would be lost."""
     for name, twins in own.tied.items():
         for twin in twins:
             both = [chosen.entries[of].tensor for of in (name, twin) if of in chosen.entries]
@@ -145,7 +145,7 @@ def _refuse_torn(checkpoint: Checkpoint, own: Own, chosen: Fit) -> None:
 
 
 def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Restored | None:
-    """Return the network with the weights under a prefix by its library's rules for old files, None where none fit."""
+    """Return the network with a prefix's weights, renamed by its library's rules for old files, None if none fit."""
     state = {name: entry.tensor for name, entry in _below(checkpoint, prefix).items()}
     key = ".".join(prefix) or TOP
     today = published.renamed(model, state) if state else None
@@ -162,7 +162,7 @@ def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str
 
 
 def _below(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> dict[str, Entry]:
-    """Return the checkpoint's tensors under a prefix by the rest of their names."""
+    """Return the checkpoint's tensors under a prefix, by the rest of their names."""
     at = len(prefix)
     return {".".join(entry.plain[at:]): entry for entry in checkpoint.entries if entry.plain[:at] == prefix}
 
@@ -173,7 +173,7 @@ def _unlike(checkpoint: Checkpoint, prefix: tuple[str, ...], own: Own) -> str:
 
 
 def _versions(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """Return the versions of the modules under a prefix, by their names below it; None where the file keeps none."""
+    """Return the version of each module under a prefix, by its name below it; None if the file stores no versions."""
     for at in range(len(prefix), -1, -1):
         if (kept := checkpoint.versions.get(prefix[:at])) is not None:
             inner = ".".join(prefix[at:])
@@ -187,7 +187,7 @@ def _versions(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Mapping[str, A
 
 
 def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
-    """Return what keeps the nearest weights of the checkpoint from fitting the model."""
+    """Return the message that says how the best-matching weights of the checkpoint differ from the model."""
     what = checkpoint.what if nearest.key == TOP else f'{checkpoint.what} (its "{nearest.key}")'
     complaints = []
     if nearest.missing:
@@ -207,7 +207,7 @@ def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
 
 
 def _tell(checkpoint: Checkpoint, own: Own, chosen: Fit, reporter: Reporter) -> None:
-    """Say what of a file was taken, where it is not the whole file as it is under the model's own names."""
+    """Report which tensors were taken, renamed, converted or left out; silent if the file is a plain state dict."""
     taken = {id(entry) for entry in chosen.entries.values()}
     aside = [entry for entry in checkpoint.entries if id(entry) not in taken]
     wrapped = [e for name, e in chosen.entries.items() if e.name != name]

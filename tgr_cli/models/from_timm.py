@@ -1,4 +1,4 @@
-"""timm's models: by their name, or from a repository of the Hugging Face hub."""
+"""timm models, by name or from a repository of the Hugging Face hub."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.entry import Entry, Pretrained
 from tgr_cli.models.fetching import fetching, hugging_face
 
-# timm is imported inside the functions: it takes half a second, which most commands need not spend.
+# timm is imported inside the functions: it takes half a second, which most commands do not need to spend.
 
 
 @final
@@ -80,7 +80,7 @@ def named(name: str) -> Timm:
 @final
 @dataclass(frozen=True)
 class HuggingFace(Entry):
-    """The timm model in a repository of the Hugging Face hub, which holds both architecture and weights."""
+    """A timm model in a Hugging Face hub repository, which holds both the architecture and the weights."""
 
     repository: str
 
@@ -133,5 +133,5 @@ def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
 
 
 def _a_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Return one value a channel; timm takes a single one for all."""
+    """Return one value per channel; timm allows a single value for all channels."""
     return tuple(values) * channels if len(values) == 1 else tuple(values)

@@ -16,14 +16,14 @@ from tgr_cli.models.entry import IMAGENET, Entry, Pretrained
 from tgr_cli.models.fetching import fetching
 from tgr_cli.reporting import Reporter
 
-# Their auxiliary heads answer in training only, and give the loss a second and a third term.
+# These have auxiliary classifiers, which are active only in training and would add terms to the loss.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
 @final
 @dataclass(frozen=True)
 class Torchvision(Entry):
-    """`torchvision.models.<name>`; auxiliary heads are left off."""
+    """`torchvision.models.<name>`, without auxiliary classifiers."""
 
     name: str
 
@@ -40,15 +40,16 @@ class Torchvision(Entry):
         return get_model(self.name, weights=None, num_classes=num_classes, **options)
 
     def preprocessing(self) -> Preprocessing:
-        # The first weights are those of the architecture's paper; SWAG ones take larger images than a fresh network.
+        # Take the first tag: the weights of the architecture's paper. SWAG weights use larger inputs than the default.
         tags = [weights for weights in get_model_weights(self.name) if "SWAG" not in weights.name]
         return _preprocessing(tags[0]) if tags else IMAGENET
 
     def as_published(self, checkpoint: Path, model: nn.Module, reporter: Reporter) -> Preprocessing:
-        """Return the preprocessing of the published weights in `checkpoint`, else the architecture's own.
+        """Return the preprocessing of the published weights if `checkpoint` is their file, else the architecture's own.
 
-        torchvision names its files by the beginning of their SHA-256. GoogLeNet and Inception were trained by others on
-        inputs in [-1, 1]: for their published weights, and no others, the network shifts its input itself.
+        A published file is recognised by the SHA-256 prefix in its name. GoogLeNet's and Inception's published weights
+        come from other authors, who trained on inputs in [-1, 1]: for these weights only, `transform_input` is switched
+        on.
         """
         shifts = self.name in WITH_AUXILIARY_HEADS
         tag = _published(self.name, checkpoint)
@@ -77,7 +78,7 @@ class Torchvision(Entry):
                 f'torchvision has no weights "{tag}" for {self.name}; it has {", ".join(tags)}, or take --weights none'
             )
         weights = offered.DEFAULT if tag == "DEFAULT" else offered[tag]
-        if weights.meta["categories"] is None:  # VGG-16's for detectors: its last layers are NaN
+        if weights.meta["categories"] is None:  # VGG-16's feature weights for detectors: the last layers are NaN
             raise TgrError(
                 f"torchvision's weights {weights.name} of {self.name} have no classifier; take --weights DEFAULT "
                 f"({offered.DEFAULT.name})"
@@ -92,7 +93,7 @@ class Torchvision(Entry):
 
 
 def _published(name: str, checkpoint: Path) -> torchvision.models.WeightsEnum | None:
-    """Return the weights that torchvision publishes as this very file; None where it publishes no such file."""
+    """Return the published weights of `name` whose SHA-256 prefix matches the file, None if none does."""
     digest = sha256_file(checkpoint)
     for weights in get_model_weights(name):
         named = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)

@@ -1,4 +1,4 @@
-"""The user's own models: a function that returns a network."""
+"""User-defined models: a function that returns a network."""
 
 import importlib
 import inspect
@@ -24,7 +24,7 @@ POSITIONAL_OR_NAMED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWOR
 @final
 @dataclass(frozen=True)
 class UserFunction(WithoutPretrained):
-    """`module:function` of the user's; it is called with `num_classes` where it takes that."""
+    """The user's function `module:function`, called with `num_classes` if it takes that argument."""
 
     path: str
 
@@ -56,15 +56,15 @@ class UserFunction(WithoutPretrained):
         return IMAGENET
 
     def takes_num_classes(self) -> bool:
-        """Return whether the function is told the number of classes."""
+        """Return whether the function takes `num_classes`."""
         with _current_folder_importable():
             return self._takes_num_classes(self._function())
 
     def _takes_num_classes(self, function: Callable[..., Any]) -> bool:
-        """Return whether a function takes `num_classes`; raises TgrError where it needs arguments beside that."""
+        """Return whether a function takes `num_classes`; raises TgrError if it has other required arguments."""
         try:
             parameters = inspect.signature(function).parameters.values()
-        except (TypeError, ValueError):  # written in C, or with a signature of its own
+        except (TypeError, ValueError):  # functions written in C have no signature, custom ones may be invalid
             return False
         needed = [p.name for p in parameters if p.default is p.empty and p.kind in POSITIONAL_OR_NAMED]
         if others := [name for name in needed if name != "num_classes"]:

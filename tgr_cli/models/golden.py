@@ -1,4 +1,4 @@
-"""What a model makes of images without a fault: logits, and the `golden` rows they come to."""
+"""Fault-free ("golden") predictions of a model: logits, and the rows of the `golden` artifact."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class Golden:
-    """Logits of N images, float32 [N, C] on the CPU, all finite, and the images' labels, int64 [N]."""
+    """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N]."""
 
     logits_NC: torch.Tensor
     labels_N: torch.Tensor
 
     def rank_of_label(self) -> np.ndarray:
-        """Return how many classes come before the label, int64 [N]; ties go to the lowest index, as in predictions."""
+        """Return the rank of each label's logit, int64 [N], 0 for the highest; ties go to the lowest index."""
         own_N1 = self.logits_NC.gather(1, self.labels_N[:, None])
         index_C = torch.arange(self.logits_NC.shape[1])
         ahead_NC = (self.logits_NC > own_N1) | ((self.logits_NC == own_N1) & (index_C < self.labels_N[:, None]))
@@ -34,9 +34,9 @@ class Golden:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Shares of images (top1, top5), mean cross entropy in nats, mean Top2Diff over the images classified correctly.
+    """Accuracy (top1, top5, in [0, 1]), mean cross entropy in nats, mean Top2Diff over the correctly classified images.
 
-    `top2diff` is NaN where no image is.
+    `top2diff` is NaN if no image is classified correctly.
     """
 
     images: int
@@ -59,8 +59,8 @@ def classify(
 ) -> Golden:
     """Return the logits of `model`, in evaluation mode, for all `images` in their order.
 
-    Raises TgrError where a logit is not finite, naming the first such image, and where the model's output is not one
-    row of logits an image; `advice` is what the user should do about the former. The model's mode is put back.
+    Raises TgrError for a non-finite logit, naming the first such image, and where the output is not one row of logits
+    per image; `advice` is the next step for the user in the former case. The model's mode is restored.
     """
     logits, labels, done = [], [], 0
     was_training = model.training
@@ -92,7 +92,7 @@ def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str)
 
 
 def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of the `golden` artifact for images of these ids."""
+    """Return the columns of the `golden` artifact; `ids` are the images' ids."""
     top1_N, top2_N = top2(golden.logits_NC)
     return {
         "image_id": list(ids),
@@ -107,7 +107,7 @@ def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def figures(golden: Golden) -> Figures:
-    """Return what the `golden` rows come to over all images."""
+    """Return the figures of the `golden` rows over all images."""
     columns = rows(golden, ids=())
     rank_N = columns["rank_of_label"]
     right_N = rank_N == 0

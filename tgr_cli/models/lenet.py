@@ -8,7 +8,8 @@ from torch.nn import functional
 class LeNet5(nn.Module):
     """LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 1998, figure 2.
 
-    As it is built today: ReLU, max pooling, every map of the second convolution fed by every map of the first.
+    In today's usual form: ReLU, max pooling, and a fully connected second convolution (every input map feeds every
+    output map).
     """
 
     def __init__(self, num_classes: int = 10) -> None:
@@ -27,10 +28,11 @@ class LeNet5(nn.Module):
 
 
 class LeNet5Wide(nn.Module):
-    """LeNet-5 with a third convolution, wider convolutions and more neurons: "architecture (2)" of "Strategies for
-    Improving the Error Robustness of Convolutional Neural Networks".
+    """LeNet-5 with a third convolution and wider layers: "architecture (2)" in "Strategies for Improving the Error
 
-    That paper gives no widths; these are ours: about five times LeNet-5's.
+    Robustness of Convolutional Neural Networks".
+
+    The paper gives no widths; those here are about five times LeNet-5's.
     """
 
     def __init__(self, num_classes: int = 10) -> None:

@@ -1,4 +1,4 @@
-"""From what the user says of a model to the model itself, ready to be measured."""
+"""From the user's choice of a model to the loaded model, ready for measurements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,9 +23,10 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode whose parameters need no gradient, and what is known of it.
+    """A model in evaluation mode with gradients off, and its description.
 
-    `facts` are for the metadata of artifacts: which of a checkpoint's weights it has, what it does to its input.
+    `facts` go into the metadata of artifacts: the key of the weights in their checkpoint, and what the network does to
+    its input.
     """
 
     model: nn.Module
@@ -43,7 +44,7 @@ class LoadedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """A network with its weights, before it is checked and made ready."""
+    """A network with its weights, not yet checked or moved to the device."""
 
     model: nn.Module
     preprocessing: Preprocessing
@@ -63,11 +64,11 @@ def load(
     device: str,
     reporter: Reporter = SILENT,
 ) -> LoadedModel:
-    """Return the model of `source` on `device`: from a checkpoint, a library, or the run it was trained in.
+    """Return the model of `source` on `device`: from a checkpoint, a library, or a training run.
 
-    In this order: `--checkpoint`; `--weights` (a tag, DEFAULT, or none for random ones); the trained model in
-    `workspace`; the library's DEFAULT weights. `classes` are the data set's, which the model must have been made for.
-    Raises TgrError where there is no such model, its weights do not fit or are not finite, or its classes differ.
+    In this order: `--checkpoint`; `--weights` (a tag, DEFAULT, or none for random weights); the trained model in
+    `workspace`; the library's DEFAULT weights. `classes` are the data set's class names. Raises TgrError where the
+    model does not exist, its weights do not fit or are not finite, or its classes are not these.
     """
     where = usable_device(device)
     found = _find(source, workspace, classes, reporter)
@@ -79,7 +80,7 @@ def load(
             "mean and deviation; change them with --resize, --crop, --mean and --std"
         )
     model = found.model.to(where).eval()
-    for parameter in model.parameters():  # a scripted module has no requires_grad_ of its own
+    for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own
         parameter.requires_grad_(False)
     try_out(source.model, model, prepared, len(classes), where)
     fingerprint = weights.fingerprint(model)
@@ -99,15 +100,15 @@ def load(
 
 
 def _input_facts(model: nn.Module) -> dict[str, Any]:
-    """Return whether the network shifts the normalisation of its input, where its class can (GoogLeNet, Inception)."""
+    """Return whether `transform_input` is on, for the classes that have it (GoogLeNet, Inception)."""
     shifts = getattr(getattr(model, "backbone", model), "transform_input", None)
     return {"transform_input": shifts} if isinstance(shifts, bool) else {}
 
 
 def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
-    """Return the preprocessing `prepared` of the model `name` with the user's `options` in it.
+    """Return the preprocessing `prepared` of the model `name`, overridden by the user's `options`.
 
-    A user's own function takes images of one channel where --mean and --std are one number each.
+    For a user's function, one value each in --mean and --std means one-channel images.
     """
     grey = options.mean is not None and options.std is not None and "," not in options.mean + options.std
     if grey and isinstance(zoo.entry(name), zoo.UserFunction):
@@ -116,7 +117,7 @@ def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) 
 
 
 def usable_device(name: str) -> torch.device:
-    """Return the torch device called `name`; raises TgrError where torch does not know it or this machine lacks it."""
+    """Return the torch device `name`; raises TgrError if torch does not know it or this machine lacks it."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -149,7 +150,7 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
 
 
 def _built(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
-    """Return the model as it is built: random weights, or those that a user's own function loads into it."""
+    """Return the model without a checkpoint: random weights, or those that a user's function loads."""
     model, origin = as_returned.build(source, len(classes), reporter)
     return _Found(
         model=model,

@@ -1,4 +1,4 @@
-"""The models known by a name of their own, and where each comes from. Loads no torch: a slip is told at once."""
+"""Names of the zoo's models and their origins. Does not import torch, so a mistyped name is reported at once."""
 
 from tgr_cli.errors import TgrError, did_you_mean
 
@@ -33,7 +33,7 @@ NAMES = (*FROM_LIBRARIES, *OWN)
 
 
 def refuse_unknown(name: str) -> None:
-    """Raise TgrError for a model that is none of NAMES and has no prefix that says where else to look for it."""
+    """Raise TgrError for a model that is neither in NAMES nor has a prefix (torchvision:, timm:, hf-hub:, module:)."""
     prefix, colon, rest = name.partition(":")
     if name not in NAMES and not (prefix and colon and rest):
         raise TgrError(

@@ -1,4 +1,4 @@
-"""State dicts with the names of the libraries' published files, where those differ from what the models have today."""
+"""State dicts whose tensor names are those of older library versions or of the original authors."""
 
 import contextlib
 import copy
@@ -15,15 +15,15 @@ from tgr_cli.models.fitting import usable
 
 State = dict[str, Tensor]
 
-# The functions by which timm's modules rename what their authors published; timm gives them to its own loader.
+# Names of the functions with which timm's modules map the authors' tensor names to timm's; timm's loader calls them.
 TIMM_FILTERS = ("checkpoint_filter_fn", "_filter_fn", "pretrained_filter_fn", "_filter_torchvision_pretrained")
 
 
 def renamed(model: nn.Module, state: State) -> State | None:
-    """Return the state dict with today's names for `model`, None where its library knows no other names.
+    """Return the state dict with the current tensor names of `model`, None if its library has no such mapping.
 
-    The model may have been built by anyone: its class says which library's it is. Tensors are renamed, cut and joined
-    but never resampled to other sizes: that would be another network than the file's.
+    The library is found by the class of the model, whoever built it. Tensors are renamed, split and joined, but never
+    resampled to other sizes: that would change the network.
     """
     module = type(model).__module__
     if module.startswith("torchvision.models."):
@@ -35,14 +35,14 @@ def renamed(model: nn.Module, state: State) -> State | None:
 
 
 def _densenet(state: State) -> State:
-    """Rename layers from before 2018: a module's name may hold no dot since then."""
+    """Rename layers of checkpoints from before 2018: since then module names may not contain a dot."""
     return {
         re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): value for name, value in state.items()
     }
 
 
 def _without_auxiliary_heads(state: State) -> State:
-    """Leave out the heads that answer in training only."""
+    """Leave out the auxiliary classifiers, which are active only in training."""
     return {name: value for name, value in state.items() if not re.match(r"(aux1|aux2|AuxLogits)\.", name)}
 
 
@@ -62,7 +62,7 @@ def _by_timm(model: nn.Module, state: State) -> State | None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             today: Any = rename(dict(state), model)
-    except Exception:  # these functions expect their authors' files, and fail on others in any way
+    except Exception:  # written for the authors' files; on other files they may raise anything
         return None
     if not isinstance(today, Mapping):
         return None
@@ -75,15 +75,15 @@ def _elements(value: Any) -> int | None:
 
 
 def converted(model: nn.Module, state: State, versions: Mapping[str, Any] | None) -> nn.Module | None:
-    """Return a copy of `model` loaded with `state` by the model's own rules for older versions; None where they fail.
+    """Return a copy of `model` loaded by its own `_load_from_state_dict` rules for older versions, None if that fails.
 
-    Modules such as torchvision's MNASNet change names, and even their layers, for state dicts of older versions.
+    Modules such as torchvision's MNASNet change tensor names, and even layers, for state dicts of older versions.
     """
     own = model.state_dict()
     for name, value in state.items():
         mine = own.get(name)
         alike = not isinstance(mine, Tensor) or mine.is_floating_point() == value.is_floating_point()
-        if not (alike and usable(value)):  # torch would copy integers, and the real part of complex numbers
+        if not (alike and usable(value)):  # torch would silently cast integers and drop imaginary parts
             return None
     versioned: OrderedDict[str, Tensor] = OrderedDict(state)
     if versions is not None:
@@ -91,6 +91,6 @@ def converted(model: nn.Module, state: State, versions: Mapping[str, Any] | None
     try:
         fresh = copy.deepcopy(model)
         fresh.load_state_dict(versioned, strict=True)
-    except Exception:  # what does not fit fails in the model's own code, in whatever way that has
+    except Exception:  # a mismatch may raise anything in the model's own code
         return None
     return fresh

@@ -1,4 +1,4 @@
-"""What the user says of a model, and which run folder that means."""
+"""The user's choice of a model, and the run folder it refers to."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ HEADS = ("baseline", "cosine", "text")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """What the user says of a model: its name, and where its weights come from.
+    """The user's choice of a model: its name, and the origin of its weights.
 
-    `checkpoint_key` names the weights in a checkpoint that holds several, as "state_dict_ema". `variant`: the name that
-    `tgr train --variant` gave the run; None for the run without one.
+    `checkpoint_key` selects the weights in a checkpoint with several sets, such as "state_dict_ema". `variant` is the
+    name given to the run by `tgr train --variant`; None for the run without one.
     """
 
     model: str
@@ -50,10 +50,10 @@ class ModelSource:
 
 
 def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
-    """Return the folder of the one trained model that `source` can mean, None where the workspace has none at all.
+    """Return the run folder of the trained model that `source` refers to, None if the workspace has no run of it.
 
-    Without --variant that is a run without one, so that a variant never takes its place unasked. Raises TgrError where
-    several are left, or none after --head, --init, --train-seed and --variant.
+    Without --variant only the run without a variant matches, so a variant is never taken unasked. Raises TgrError if
+    --head, --init, --train-seed and --variant match several runs, or none.
     """
     cards = {run: ModelCard.read(run.card) for run in workspace.runs(source.model)}
     cards = {run: card for run, card in cards.items() if card.model == source.model}
@@ -76,10 +76,10 @@ def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:
 
 
 def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolder:
-    """Return `run`, or a folder beside it where `run` is that of the same network with other weights.
+    """Return `run`, or a sibling folder if `run` belongs to other weights of the same network.
 
-    It is the model's that was trained there, else the first one's that was measured there: --checkpoint and --weights
-    never mix their measurements into those of another model.
+    A run folder belongs to the model trained in it, else to the first model measured in it. So measurements of
+    --checkpoint and --weights never mix with those of another model.
     """
     owner = _owner(run)
     if owner in (None, fingerprint):
@@ -90,12 +90,12 @@ def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolde
 
 
 def _owner(run: RunFolder) -> str | None:
-    """Return the fingerprint of the model whose run this is, None where nothing whole in it says so."""
-    from tgr_cli.artifacts import store  # slow to load, and not needed to find what is missing
+    """Return the fingerprint of the model that owns the run folder, None if no readable file in it records one."""
+    from tgr_cli.artifacts import store  # slow to import, and not needed to find what is missing
 
     if run.card.exists():
         return ModelCard.read(run.card).fingerprint
     for path in run.measurements:
-        with suppress(TgrError):  # what is missing or damaged owns nothing, and is replaced
+        with suppress(TgrError):  # a missing or damaged file claims nothing; it is overwritten
             return store.describe(path)[1].model
     return None

@@ -1,4 +1,4 @@
-"""A user's own network tried on random images before any work: it must answer one row of logits an image.
+"""A trial run of a user's network on random images before any work.
 
 Suffixes: B batch, C classes or channels, H W height and width.
 """
@@ -15,10 +15,10 @@ from tgr_cli.models import weights, zoo
 
 
 def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
-    """Raise TgrError where a user's own model, in evaluation mode, does not make `num_classes` logits of an image.
+    """Raise TgrError unless a user's model, in evaluation mode, gives `num_classes` repeatable logits per image.
 
-    Or where it makes other ones each time: then no difference could be put down to a fault. A model that changes its
-    input is given copies from here on.
+    A model that is not deterministic is refused: a difference could not be attributed to a fault. A model that changes
+    its input in place is given copies from here on.
     """
     if not isinstance(zoo.entry(name), zoo.UserFunction):
         return
@@ -63,7 +63,7 @@ def refuse_no_tensor(name: str, output: Any) -> None:
 
 
 def refuse_scripted(model: nn.Module, name: str) -> None:
-    """Raise TgrError for a network that TorchScript holds: its operations can be neither watched nor struck."""
+    """Raise TgrError for a TorchScript module: faults cannot be injected into its operations."""
     if isinstance(model, torch.jit.ScriptModule):
         raise TgrError(
             f"--model {name} returns a scripted or traced module, whose operations cannot be struck; return the Python "
@@ -72,9 +72,9 @@ def refuse_scripted(model: nn.Module, name: str) -> None:
 
 
 def keep_input(model: nn.Module, x_BCHW: Tensor) -> Any:
-    """Have `model` called with copies of its input, where it changes the input in place (as x.sub_(mean)).
+    """Return the model's output; give it copies of its input from now on if it changes the input in place.
 
-    Returns what the model answers.
+    Such as `x.sub_(mean)`.
     """
     given = x_BCHW.clone()
     output = model(given)
@@ -92,7 +92,7 @@ def _images(count: int, shape: tuple[int, ...], device: torch.device, dtype: tor
 
 
 def _advice_on_output(output: Any) -> str:
-    """Return what to do about an output that is no tensor: which part of it looks like the logits."""
+    """Return the next step for an output that is no tensor: which part of it looks like the logits."""
     if hasattr(output, "logits"):
         return "let the function return a module whose forward gives the .logits of this alone"
     if isinstance(output, Mapping):
@@ -109,7 +109,7 @@ def _advice_on_shape(name: str, model: nn.Module, logits: Tensor, one_1CHW: Tens
     try:
         with torch.no_grad():
             two = tuple(model(torch.cat([one_1CHW, one_1CHW])).shape)
-    except Exception:  # what the model does with two images only serves the advice
+    except Exception:  # the second run only improves the message
         two = ()
     if two == (2, num_classes):
         return (

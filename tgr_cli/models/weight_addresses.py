@@ -1,7 +1,7 @@
-"""Where a library's published weights come from and where it keeps them, read without loading the library or torch.
+"""Where a library's published weights come from and where they are cached, without importing the library or torch.
 
-The libraries' own tables are Python code. They are parsed here and not run: importing them takes seconds, and a user
-who lacks the weights should be told at once.
+The libraries' tables are Python code. They are parsed rather than imported: importing takes seconds, and missing
+weights should be reported at once.
 """
 
 import ast
@@ -16,14 +16,14 @@ from urllib.parse import urlparse
 from tgr_cli.models.names import FROM_LIBRARIES, HUB, TIMM, TORCHVISION
 
 HUB_ADDRESS = "https://huggingface.co"
-IMAGENET_CLASSES = 1000  # what each of torchvision's classifiers was trained for
+IMAGENET_CLASSES = 1000  # number of classes of torchvision's pretrained classifiers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Weights that a library offers: by which tag, from which address, and where it keeps them once fetched.
+    """Pretrained weights that a library publishes: tag, download address, and path in the local cache.
 
-    `num_classes` is None where the library's table does not say.
+    `num_classes` is None where the library's table does not give it.
     """
 
     publisher: str
@@ -34,14 +34,14 @@ class Published:
 
     @property
     def fetched(self) -> bool:
-        """Return whether they are on this machine."""
+        """Return whether the weights are in the local cache."""
         return self.kept.exists()
 
 
 def published(model: str, tag: str | None = None) -> Published | None:
-    """Return the weights `tag` (None, DEFAULT: the library's choice) of a model, None where nothing is known of any.
+    """Return the published weights of a model under `tag` (None or DEFAULT: the library's default), None if unknown.
 
-    Nothing is known of a user's own function, of tags that the library does not have, and of unknown models.
+    User-defined functions, unknown models and unknown tags give None.
     """
     name = FROM_LIBRARIES.get(model, model)
     wanted = None if tag in (None, "DEFAULT") else tag
@@ -55,7 +55,7 @@ def published(model: str, tag: str | None = None) -> Published | None:
 
 
 def _torchvision(name: str, tag: str | None) -> Published | None:
-    """Return what `class <NAME>_Weights(WeightsEnum)` says, found by the annotation of the model's function."""
+    """Return the weights listed in `class <NAME>_Weights(WeightsEnum)`, found by the builder function's annotation."""
     tree = _module_with("torchvision", name)
     if tree is None:
         return None
@@ -75,9 +75,9 @@ def _torchvision(name: str, tag: str | None) -> Published | None:
 
 
 def _timm(name: str, tag: str | None) -> Published | None:
-    """Return what the literal keys of `generate_default_cfgs({"name.tag": …})` say.
+    """Return the weights listed in the literal keys of `generate_default_cfgs({"name.tag": …})`.
 
-    The first tag with weights is the default, unless a key without a tag or a tag that ends in "*" is.
+    The default is the key without a tag or the tag that ends in "*", else the first tag with weights.
     """
     architecture, _, own = name.partition(".")
     tree = _module_with("timm", architecture)
@@ -105,21 +105,21 @@ def _hub(repository: str, library: str, tag: str) -> Published:
 
 
 def torch_home() -> Path:
-    """Return the folder in which torch keeps what it fetches, as `torch.hub` finds it."""
+    """Return torch's cache folder, resolved as `torch.hub` does."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))).expanduser()
 
 
 def hub_cache() -> Path:
-    """Return the folder in which the client of the Hugging Face hub keeps repositories."""
+    """Return the folder in which the Hugging Face hub client caches repositories."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", str(Path(cache) / "huggingface"))
     return Path(os.environ.get("HF_HUB_CACHE", str(Path(home) / "hub"))).expanduser()
 
 
 def _module_with(package: str, function: str) -> ast.Module | None:
-    """Return the parsed module of the package's models that defines this function, None where none does."""
-    spec = find_spec(package)  # finds a package's folder without importing it
+    """Return the parsed module of `package.models` that defines `function`, None if no module does."""
+    spec = find_spec(package)  # locates the package without importing it
     if spec is None or not spec.submodule_search_locations:
         return None
     for path in sorted((Path(spec.submodule_search_locations[0]) / "models").glob("*.py")):
@@ -147,7 +147,7 @@ def _configurations(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
-    """Return the literal that a module gives this name first."""
+    """Return the value of the first assignment to `name` in a module, None if there is none."""
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -171,7 +171,7 @@ def _assigns_name(node: ast.stmt) -> bool:
 
 
 def _keyword(call: ast.expr | None, name: str) -> str | None:
-    """Return a call's keyword argument where it is a text."""
+    """Return the value of a call's keyword argument if it is a string literal, else None."""
     for keyword in call.keywords if isinstance(call, ast.Call) else ():
         if keyword.arg == name and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
             return keyword.value.value

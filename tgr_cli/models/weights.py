@@ -1,4 +1,4 @@
-"""Weights on disk and in memory: reading without unpickling, loading, writing, and their fingerprint."""
+"""Weights on disk and in memory: reading without unpickling, loading, saving, and their fingerprint."""
 
 import hashlib
 from collections import OrderedDict
@@ -15,19 +15,19 @@ from tgr_cli.models.checkpoint import Checkpoint
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file that tgr wrote, or of a bare state dict, on the CPU, by name.
+    """Return the tensors by name, on the CPU, from a safetensors file written by tgr or a bare state dict.
 
-    Raises TgrError where the file is missing or damaged, or holds anything else.
+    Raises TgrError where the file is missing, damaged, or has other content.
     """
     checkpoint = Checkpoint.read(path)
     return {entry.name: entry.tensor for entry in checkpoint.entries}
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load `state`, whose names and shapes are the model's; other floating-point precisions are converted.
+    """Load `state`, whose names and shapes must be the model's; floating-point dtypes are converted to the model's.
 
-    Files may hold no versions of the modules. Names and shapes show that these weights are of today's; torch would take
-    them for those of the first. Counters of batches, which old checkpoints lack, may be missing.
+    A file without module versions would be taken by torch for the oldest version. As its names and shapes are current,
+    it gets the model's versions. BatchNorm's batch counters, which old checkpoints lack, may be missing.
     """
     versioned: OrderedDict[str, Tensor] = OrderedDict(state)
     versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
@@ -35,14 +35,14 @@ def load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def describe(tensor: Tensor) -> str:
-    """Return a tensor's kind of number and its shape, as float32[10×64]."""
+    """Return a tensor's dtype and shape as text, such as float32[10×64]."""
     kind = "quantised " if tensor.is_quantized else "" if tensor.layout is torch.strided else "sparse "
     dtype = str(tensor.dtype).removeprefix("torch.")
     return f"{kind}{dtype}[{'×'.join(map(str, tensor.shape))}]{' without values' if tensor.is_meta else ''}"
 
 
 def check_finite(model: nn.Module, what: str) -> None:
-    """Raise TgrError naming the first parameter or buffer of `model` that holds a NaN or an infinity."""
+    """Raise TgrError naming the first parameter or buffer of `model` that contains NaN or infinity."""
     for name, value in model.state_dict().items():
         for tensor in _within(value):
             finite = torch.isfinite(tensor.dequantize() if tensor.is_quantized else tensor)
@@ -52,9 +52,9 @@ def check_finite(model: nn.Module, what: str) -> None:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of all parameters and buffers, sorted by name.
+    """Return the SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers, sorted by name.
 
-    Quantised layers keep their weights in objects of their own, which torch shows in the state dict alone.
+    Read from the state dict: quantised layers keep packed weights that are not among the parameters and buffers.
     """
     tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     packed = {
@@ -74,7 +74,7 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def differing(model: nn.Module, other: nn.Module) -> list[str]:
-    """Return the names of the tensors in which two networks of one kind differ."""
+    """Return the names of the tensors that differ between two networks of the same architecture."""
     theirs = other.state_dict()
     return [
         name
@@ -86,11 +86,11 @@ def differing(model: nn.Module, other: nn.Module) -> list[str]:
 
 
 def _same(left: Tensor, right: Tensor) -> bool:
-    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN is the same as NaN here
+    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN equals NaN here
 
 
 def _within(value: object) -> Iterator[Tensor]:
-    """Give the tensors in an entry of a state dict: itself, or those of a packed layer."""
+    """Yield the tensors in a state dict entry: the tensor itself, or those of a packed layer."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
@@ -99,7 +99,7 @@ def _within(value: object) -> Iterator[Tensor]:
 
 
 def save(model: nn.Module, path: Path) -> Path:
-    """Write the model's state dict as safetensors, whole or not at all, and return the path."""
+    """Write the model's state dict as safetensors by atomic rename, and return the path."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with store.replacing(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors))
@@ -107,7 +107,7 @@ def save(model: nn.Module, path: Path) -> Path:
 
 
 def dtype(model: nn.Module) -> torch.dtype:
-    """Return the format the model computes in: that of its first floating-point parameter, else float32."""
+    """Return the dtype of the model's first floating-point parameter, else float32."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 

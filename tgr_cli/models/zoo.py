@@ -1,6 +1,6 @@
-"""Every backbone tgr knows by name, and the prefixes that reach any other.
+"""All backbones known by name, and the prefixes for any other model.
 
-A new one is a line in `ZOO`.
+To add a backbone, add a line to `ZOO`.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ from tgr_cli.models.from_user import UserFunction
 from tgr_cli.models.lenet import LeNet5, LeNet5Wide
 
 CIFAR = Preprocessing(resize=None, crop=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-# MNIST's mean and deviation; its 28 pixels are padded to 32 with black, as in LeCun et al. 1998.
+# MNIST's mean and standard deviation; the 28×28 images are zero-padded to 32×32, as in LeCun et al. 1998.
 MNIST = Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), channels=1)
-# Mean and deviation of scikit-learn's digits, whose grey levels 0-16 become [0, 1].
+# Mean and standard deviation of scikit-learn's digits, whose grey levels 0-16 are scaled to [0, 1].
 DIGITS = Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)
 
 LIBRARIES: dict[str, Callable[[str], Entry]] = {
@@ -35,7 +35,7 @@ LIBRARIES: dict[str, Callable[[str], Entry]] = {
 
 def _from_library(reference: str) -> Entry:
     prefix, _, name = reference.partition(":")
-    # Known names: timm is not loaded to look them up.
+    # These names are known to exist, so timm is not imported to look them up.
     return Timm(name) if prefix == "timm" else Torchvision(name)
 
 
@@ -49,9 +49,9 @@ ZOO: dict[str, Entry] = {
 
 
 def entry(name: str) -> Entry:
-    """Return what is known of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO or module:function.
+    """Return the entry of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO or module:function.
 
-    Raises TgrError for a name that none of them has.
+    Raises TgrError for an unknown name.
     """
     if name in ZOO:
         return ZOO[name]
@@ -71,14 +71,14 @@ def build(name: str, num_classes: int, *, seed: int = 0) -> nn.Module:
 
 
 def default_preprocessing(name: str) -> Preprocessing:
-    """Return how images are prepared for the model where its weights do not say."""
+    """Return the preprocessing used for the model if its weights do not define one."""
     return entry(name).preprocessing()
 
 
 def pretrained(name: str, tag: str) -> tuple[nn.Module, Preprocessing]:
-    """Return the model with the library's weights `tag` (DEFAULT: the library's choice), and its preprocessing.
+    """Return the model with the library's weights `tag` (DEFAULT: the library's default), and their preprocessing.
 
-    Raises TgrError where there are no such weights or they can be neither found nor fetched.
+    Raises TgrError where these weights do not exist or are neither cached nor downloadable.
     """
     known = entry(name)
     offered = known.offer(tag)
@@ -88,8 +88,8 @@ def pretrained(name: str, tag: str) -> tuple[nn.Module, Preprocessing]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's CPU generator, and put it back as it was."""
-    # torch.manual_seed would also move the generators of every accelerator.
+    """Context manager that seeds torch's CPU generator and restores its state afterwards."""
+    # torch.manual_seed would also reseed every accelerator's generator.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""The ways to run faults, by name. `full` is the oracle: every other engine has to give its outcomes."""
+"""The injection engines by name. `full` is the reference: every other engine must give the same outcomes."""
 
 from tgr_cli.faults.engines.auto import Auto
 from tgr_cli.faults.engines.delta import Delta

@@ -1,8 +1,9 @@
-"""Parts of a graph that keep groups of rows apart, as attention does its windows: run for the groups that have moved.
+"""Windowed attention: recomputes only the groups of tokens that contain a change.
 
-What lies between two tables and mixes rows only within groups takes as many groups as come. Where a group lies may
-matter (a mask), so a changed group is run at its own place of some image; faults of all images share these.
-Suffixes: P pairs of fault and group, B images run, G groups of an image, S rows of a group, C columns, M rows.
+A region between two tables that mixes rows only within groups can be run on any number of groups. A mask may depend on
+the group's position, so a changed group is run at its own position in the batch; the faults of all images are packed
+together. Suffixes: P pairs of fault and group, B images run, G groups of an image, S rows of a group, C columns, M
+rows.
 """
 
 import math
@@ -22,7 +23,7 @@ LARGEST_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Region:
-    """What computes the table of `exit` from that of `entry`, `groups` groups of consecutive rows apart."""
+    """The operations from the table of `entry` to that of `exit`, independent for each of `groups` groups of rows."""
 
     entry: Node
     exit: Node
@@ -35,7 +36,7 @@ class Region:
 
 
 def find_region(tables: Tables, path: Program, entry: Node) -> Region | None:
-    """Return the part of `path` that takes the table of `entry` to the next one and keeps groups of rows apart."""
+    """Return the region of `path` from `entry` to the next table, if it mixes rows only within groups, else None."""
     golden, affected = tables.golden, tables.golden.network.downstream({entry}) - {entry}
     nodes = [node for node, _ in path if node in affected]
     last = {used: place for place, node in enumerate(nodes) for used in node.all_input_nodes}
@@ -59,9 +60,10 @@ def find_region(tables: Tables, path: Program, entry: Node) -> Region | None:
 
 
 def _keeps_apart(tables: Tables, region: Region) -> bool:
-    """Return, by experiment, whether each group of the exit depends on the same group of the entry and no other.
+    """Return, by experiment, whether each group of the exit depends on the same group of the entry only.
 
-    Any two groups differ in a bit of their numbers, which is NaN in one and not in the other, once either way round.
+    Two group numbers differ in at least one bit. For each bit, the groups with that bit set get NaN, then those with it
+    clear; NaN must appear in exactly these groups.
     """
     golden, groups = tables.golden, torch.arange(region.groups)
     patterns = [groups >> bit & 1 == side for bit in range((region.groups - 1).bit_length()) for side in (0, 1)]
@@ -74,7 +76,7 @@ def _keeps_apart(tables: Tables, region: Region) -> bool:
 
 
 def _run(tables: Tables, region: Region, x_BGE: Tensor) -> Tensor:
-    """Return the exit [B, G, S·C] of entries [B, G, S·C] of any number of images."""
+    """Return the exit [B, G, S·C] for entries [B, G, S·C], for any number of images."""
     shape = region.entry.meta["val"].shape
     images = len(x_BGE)
     source = x_BGE.reshape(images * shape[0] // tables.golden.network.batch_size, *shape[1:])
@@ -84,7 +86,7 @@ def _run(tables: Tables, region: Region, x_BGE: Tensor) -> Tensor:
 
 
 def through(tables: Tables, region: Region, rows: Rows, image_K: Tensor) -> Rows | None:
-    """Return the changed rows of the region's exit; None where most groups have moved."""
+    """Return the changed rows of the region's exit, or None if more than `LARGEST_SHARE` of the groups changed."""
     count, groups = len(image_K), region.groups
     in_rows, in_columns = tables.size(region.entry)
     out_rows, out_columns = tables.size(region.exit)

@@ -1,4 +1,4 @@
-"""The fastest exact engine for each site, on one set of golden activations."""
+"""Chooses the fastest exact engine for each site; all share one set of golden activations."""
 
 from typing import ClassVar
 
@@ -15,13 +15,13 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
-WORTH_KEEPING = 0.99  # above this share of the network, reading golden values costs more than it saves
+WORTH_KEEPING = 0.99  # above this share of the network, reading golden activations costs more time than it saves
 
 
 class Auto(Engine):
-    """Strikes any site of any network: `delta` where it has rules, else `replay`, and `full` where nothing is saved.
+    """Injects at any site: with `delta` where it has rules, else `replay`, or `full` where nothing is saved.
 
-    Tensors of the model, and sites that no image moves, are struck by `replay`; a model without a graph by `full`.
+    Tensors of the model, and sites that are not per image, use `replay`; a model without a graph uses `full`.
     """
 
     name: ClassVar[str] = "auto"
@@ -36,8 +36,9 @@ class Auto(Engine):
             self._kept = kept(model, network, limit, memory=memory)
 
     def chosen(self, site: Site) -> Engine:
-        """Return the engine that strikes this site."""
-        if site.is_parameter or not site.per_image:  # few images a pass, and only what is kept runs for few
+        """Return the engine for faults at this site."""
+        # few images per pass, and only the kept engine runs less than a batch
+        if site.is_parameter or not site.per_image:
             return self._kept
         if isinstance(self._kept, Delta) and self._kept.follows(site):
             return self._kept

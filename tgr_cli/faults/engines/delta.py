@@ -1,4 +1,4 @@
-"""The change itself is propagated: a window around the fault, then the whole map once the window fills most of it.
+"""Propagates the change itself: a window around the fault, until it fills most of the map.
 
 Suffixes: F faults, K faults of one batch, B batch of the network, N images, C classes or channels.
 """
@@ -29,20 +29,21 @@ from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
-WINDOWS_SHARE = 32  # of --memory; rules hold several such windows at a time
+WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32); rules hold several copies
 HUGE = 1e30
-# Rounding is measured on some faults at some sites; others may be worse by so much (benchmarks/rounding_share.py).
+# Rounding is measured on a sample of faults at a sample of sites; the margin covers the others
+# (benchmarks/rounding_share.py).
 SITES_TRIED, FAULTS_TRIED, MARGIN = 6, 8, 4.0
 THINNING = (*POINTWISE, "max_pool2d")
 
 
 class Delta(Replay):
-    """Strikes any site of a float32 network; gives the outcomes of `full`, and its logits to rounding.
+    """Injects at any site of a float32 network; outcomes equal those of `full`, logits up to rounding.
 
-    Where an operation has no rule, the change is added to the golden values and the rest is run as `replay` does. So
-    are faults whose outcome could hang on rounding: logits that are huge or not finite, near the bound of `masked`, or
-    with two highest ones nearly equal. How much rounding moves the network's logits is measured on the
-    images that are prepared.
+    At an operation without a rule, the change is added to the golden values and the rest is run as `replay` does.
+    `replay` also reruns faults whose outcome could depend on rounding: logits that are huge or not finite, close to the
+    bound of `masked`, or with two nearly equal maxima. The effect of rounding on the logits is measured on the prepared
+    images.
     """
 
     name: ClassVar[str] = "delta"
@@ -64,15 +65,16 @@ class Delta(Replay):
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)
         finished = self.finished
-        self.rounding = self._measure_rounding(golden_NC)  # on these images: no fault depends on those before it
+        # measured per set of images, so that no result depends on earlier ones
+        self.rounding = self._measure_rounding(golden_NC)
         self.finished = finished
         return golden_NC
 
     def _measure_rounding(self, golden_NC: Tensor) -> float:
-        """Return what rounding moves a fault's logits by, at most, as a share of the largest of its image.
+        """Return an upper bound of the effect of rounding on logits, relative to the image's largest logit.
 
-        Some large changes at sites all over the network are followed, and run again by `replay`: what the logits
-        differ by is rounding alone. `MARGIN` times the largest difference stands for all faults.
+        Large changes at sites all over the network are propagated, and also run by `replay`; the difference is due to
+        rounding only. The bound is `MARGIN` × the largest difference.
         """
         sites = [site for site in self.network.sites if self.follows(site)]
         largest = 0.0
@@ -93,16 +95,16 @@ class Delta(Replay):
         return max(MARGIN * largest, torch.finfo(self.network.dtype).eps)
 
     def follows(self, site: Site) -> bool:
-        """Return whether a fault at this site can be followed through at least the first operation behind it."""
+        """Return whether a fault at this site can be propagated through at least the first operation after it."""
         return self.follows_rows(site) or self.follows_windows(site)
 
     def follows_rows(self, site: Site) -> bool:
-        """Return whether a fault at this site is followed as tokens."""
+        """Return whether faults at this site are propagated as tokens."""
         call = self._calls[site.name]
         return site.per_image and self.followed_rows.starts(call.node, self._path(call.node))
 
     def follows_windows(self, site: Site) -> bool:
-        """Return whether a fault at this site is followed as a window of a feature map or vector."""
+        """Return whether faults at this site are propagated as windows of a feature map or vector."""
         call = self._calls[site.name]
         shape = tuple(call.node.meta["val"].shape)
         if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
@@ -111,7 +113,7 @@ class Delta(Replay):
         return not path or rule_of(path[0][0]) is not None
 
     def _at_once(self, site: Site) -> int:
-        return sys.maxsize if site.per_image else 1  # batches are made anew as faults die out
+        return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out
 
     def _faulty(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
         golden_FC = self.golden_NC[rows_F]
@@ -129,7 +131,7 @@ class Delta(Replay):
         return logits_FC
 
     def _followed(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
-        """Return the logits [F, C] that changes lead to, those of the golden run where a change is not finite."""
+        """Return the logits [F, C] after the changes; those of the golden run where a change is not finite."""
         delta_F = after_F - before_F
         logits_FC = self.golden_NC[rows_F]
         tail = _Tail(self, logits_FC)
@@ -144,7 +146,7 @@ class Delta(Replay):
         return logits_FC
 
     def _follow(self, path: Program, batch: Batch, faults_K: Tensor, tail: "_Tail") -> None:
-        """Take a batch of faults as far as rules go, and leave their logits, or what is left to do, in `tail`."""
+        """Propagate a batch of faults as far as rules apply; add their logits, or the remaining work, to `tail`."""
         for place, (node, dead) in enumerate(path):
             rule = rule_of(node)
             change = rule(batch, node) if rule is not None else None
@@ -176,7 +178,7 @@ class Delta(Replay):
     def _follow_rows(
         self, call: Call, image_K: Tensor, elements_K: Tensor, after_K: Tensor, faults_K: Tensor, tail: "_Tail"
     ) -> None:
-        """Take a batch of faults as far as tokens are followed, and run the rest where something still changes."""
+        """Propagate a batch of faults as tokens as far as possible, then run the rest for those still alive."""
         changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_K, after_K)
         alive_K = torch.zeros(len(image_K), dtype=torch.bool, device=image_K.device)
         for rows in changes.values():
@@ -193,7 +195,7 @@ class Delta(Replay):
             tail.logits_FC[faults_K[some]] = self.rest(set(changes), image_K[some], change)
 
     def _path(self, source: Node) -> Program:
-        """Return the operations that depend on `source` and that the logits depend on, in order."""
+        """Return the operations between `source` and the logits that depend on it, in order."""
         if source not in self._paths:
             output = self.network.output
             affected = self.network.downstream({source}) - {source}
@@ -203,7 +205,7 @@ class Delta(Replay):
 
 
 class _Tail:
-    """Faults that have come as far as windows go; they wait until there is a whole batch of them."""
+    """Faults that rules propagate no further; they are run in whole batches."""
 
     def __init__(self, engine: Delta, logits_FC: Tensor) -> None:
         self.logits_FC = logits_FC
@@ -225,7 +227,7 @@ class _Tail:
         self._waiting.clear()
 
     def _run(self, waiting: list[tuple[Tensor, Batch]], at_least: int) -> list[tuple[Tensor, Batch]]:
-        """Finish whole batches of what waits, the last one only if it has `at_least` so many; return the rest."""
+        """Run the waiting faults in batches and return those left over: a last batch smaller than `at_least`."""
         faults_F = torch.cat([faults for faults, _ in waiting])
         rows_F = torch.cat([batch.rows_K for _, batch in waiting])
         cut = tuple(waiting[0][1].changes)
@@ -239,12 +241,12 @@ class _Tail:
 
 
 def _lots(chosen_F: Tensor, size: int) -> list[Tensor]:
-    """Return the faults that are chosen, by number, in lots of at most `size`."""
+    """Return the positions where `chosen_F` is True, in groups of at most `size`."""
     return [lot for lot in chosen_F.nonzero().flatten().split(size) if len(lot)]
 
 
 def _added(windows: Mapping[Node, Window], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
-    """Return the golden values with the windows added."""
+    """Return the golden values plus the changes in the windows."""
     changed = {}
     for node, window in windows.items():
         value = golden[node].clone()
@@ -255,7 +257,7 @@ def _added(windows: Mapping[Node, Window], golden: Mapping[Node, Tensor]) -> dic
 
 
 def _struck(call: Call, elements_K: Tensor, delta_K: Tensor) -> Window:
-    """Return the change of single elements of a site's output."""
+    """Return the change of one element per fault as a window of the site's output."""
     shape = call.site.shape
     y_K, x_K, channel_K = unflattened(elements_K, shape)
     bounds = (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
@@ -263,9 +265,9 @@ def _struck(call: Call, elements_K: Tensor, delta_K: Tensor) -> Window:
 
 
 def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
-    """Return for each fault whether rounding could decide its outcome or show in its dLoss, bool [F].
+    """Return for each fault whether rounding could change its outcome or its dLoss noticeably, bool [F].
 
-    `rounding` is what rounding moves logits by, as a share of the largest.
+    `rounding` bounds the effect of rounding on logits, relative to the largest.
     """
     golden_F, faulty_F = _size(golden_FC), _size(faulty_FC)
     moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / golden_F
@@ -279,5 +281,5 @@ def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
 
 
 def _size(logits_FC: Tensor) -> Tensor:
-    """Return each row's largest absolute logit, above 0 also where all are 0."""
+    """Return the largest absolute logit of each row, at least the smallest positive number."""
     return logits_FC.abs().amax(dim=1).clamp_min(torch.finfo(logits_FC.dtype).tiny)

@@ -1,4 +1,4 @@
-"""What every engine does: takes faults in any number, runs them in batches of one shape, gives the logits back.
+"""The base class of engines: takes any number of faults, runs them in batches of one shape, returns logits.
 
 Suffixes: N images, B batch, K faults of one batch, F faults, C classes or channels, H W height and width.
 """
@@ -24,10 +24,11 @@ from tgr_cli.faults.sites import Site
 
 @dataclass(frozen=True)
 class Strike:
-    """Faults at one site: the struck images (positions among the prepared ones), elements (flat, within one image's
-    share of the site's output, or within the tensor) and bits; int64 of shape [F] each.
+    """Faults at one site; every array is int64 [F].
 
-    A fault in a tensor has a row for each image that it is tried on; its rows stand together.
+    `rows_F` are images (positions among the prepared ones), `elements_F` flat indices within one image's share of the
+    site's output or within the tensor, `bits_F` the bits to flip. A fault in a tensor has one adjacent row per image
+    that it is tried on.
     """
 
     site: Site
@@ -38,8 +39,10 @@ class Strike:
 
 @dataclass(frozen=True)
 class Struck:
-    """What faults did, on the CPU: the struck values before, after the flip, and after the range limit, in the model's
-    dtype, and the faulty logits."""
+    """The results of faults, on the CPU: the values before, after the flip and after the limit, and the logits.
+
+    Values are in the model's dtype.
+    """
 
     before_F: Tensor
     flipped_F: Tensor
@@ -48,9 +51,9 @@ class Struck:
 
 
 class Engine(ABC):
-    """A way to run faults. Subclasses run one batch; golden and faulty runs have the same batch shape.
+    """Base class; a subclass runs one batch. Golden and faulty runs have the same batch shape.
 
-    The model is found as it was left, bit for bit, after every call, also after an exception.
+    Every call leaves the model bitwise unchanged, also after an exception.
     """
 
     name: ClassVar[str]
@@ -75,36 +78,36 @@ class Engine(ABC):
 
     @property
     def bytes_per_image(self) -> int:
-        """Return the memory that a prepared image takes."""
+        """Return the memory per prepared image in bytes."""
         return math.prod(self.network.input_shape) * self.network.dtype.itemsize
 
     @property
     def images_at_once(self) -> int:
-        """Return how many images `prepare` may be given for all it takes to fit into `memory` bytes; at least 1."""
+        """Return how many images `prepare` can take within `memory` bytes; at least 1."""
         return max(1, (self.memory - self.working_bytes) // self.bytes_per_image)
 
     @property
     def working_bytes(self) -> int:
-        """Return the memory that is taken beside what is kept: by the graph, and by a forward pass while it runs."""
+        """Return the memory in bytes besides prepared images: the graph, and the peak of a forward pass."""
         if not isinstance(self.network, Network):
-            return CAPTURING  # what a model with hooks holds while it runs is not known
+            return CAPTURING  # the activations of a hooked model are not known
         return CAPTURING + held_bytes(self.network.program)
 
     def unseen(self) -> tuple[str, ...]:
-        """Return the names of the network's sites that this engine cannot strike."""
+        """Return the names of the network's sites that this engine cannot inject into."""
         return ()
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
-        """Take the images that faults are to strike, and return their golden logits [N, C], on the CPU."""
+        """Store the images to inject into, and return their golden logits [N, C], on the CPU."""
         self._take(x_NCHW)
         batch_size = self.network.batch_size
         logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
 
     def inject(self, strike: Strike) -> Struck:
-        """Run every fault of `strike` on its own and return what each did, in the order given.
+        """Run every fault of `strike` independently and return the results in the same order.
 
-        Raises TgrError for a site that this engine cannot strike.
+        Raises TgrError for a site that this engine cannot inject into.
         """
         site, x_NCHW = strike.site, self._x_NCHW
         assert x_NCHW is not None, "prepare comes first"
@@ -126,20 +129,20 @@ class Engine(ABC):
         self._x_NCHW = x_NCHW
 
     def _at_once(self, site: Site) -> int:
-        """Return how many faults `_strike` takes at most.
+        """Return the maximum number of faults per call of `_strike`.
 
-        All images share the output of a site that is not per image, so there one fault takes a forward pass.
+        All images share the output of a site that is not per image, so there every fault needs its own forward pass.
         """
         return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
-        """Run K ≤ `_at_once` independent faults, each on its own prepared image."""
+        """Run K ≤ `_at_once` independent faults, each in its own image."""
 
     def _inject_parameter(self, strike: Strike) -> Struck:
-        """Run faults in a tensor of the model; rows of one fault share a pass, the faults have passes of their own.
+        """Run faults in a tensor of the model: one forward pass per fault and batch of its images.
 
-        A copy of the tensor is struck, one for all of these faults: the model's own is never written to.
+        The flips are made in a copy of the tensor; the model's own is never written to.
         """
         site, done = strike.site, []
         faulty = self.network.parameters[site.name].clone()
@@ -155,28 +158,28 @@ class Engine(ABC):
         return joined(done)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
-        """Return the logits [K, C] of K ≤ B prepared images with `faulty` in place of one tensor of the model."""
+        """Return the logits [K, C] of K ≤ B prepared images with `faulty` in place of the tensor of `site`."""
         raise TgrError(f"the engine {self.name} strikes neurons only; use --engine auto, replay or full")
 
     def _images(self, rows_K: Tensor) -> Tensor:
-        """Return prepared images as a batch of the network's size, the last one repeated."""
+        """Return prepared images as a batch of the network's size, padded with the last one."""
         assert self._x_NCHW is not None
         return padded(self._x_NCHW[rows_K], self.network.batch_size)
 
     def _flipped(self, site: Site, before_K: Tensor, bits_K: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the struck values after the flip, and after the range limit."""
+        """Return the values after the flip, and after the range limit."""
         flipped_K = flip(before_K, bits_K)
         return flipped_K, self.limit.apply(site.name, flipped_K)
 
 
 def joined(parts: Sequence[Struck]) -> Struck:
-    """Return what all these faults did, in order, on the CPU."""
+    """Return the concatenated results, on the CPU."""
     names = [field.name for field in fields(Struck)]
     return Struck(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
 
 
 def same_faults(strike: Strike, at_most: int) -> list[Tensor]:
-    """Return the rows in lots of at most `at_most` neighbours that strike the same bit of the same element."""
+    """Return groups of at most `at_most` adjacent rows with the same element and bit."""
     struck_2F = torch.stack((strike.elements_F, strike.bits_F))
     _, lengths = torch.unique_consecutive(struck_2F, dim=1, return_counts=True)
     runs = torch.arange(len(strike.rows_F)).split(lengths.tolist())
@@ -184,13 +187,13 @@ def same_faults(strike: Strike, at_most: int) -> list[Tensor]:
 
 
 def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
-    """Return the rows with the last one repeated until there are `batch_size`."""
+    """Return the rows padded to `batch_size` by repeating the last one."""
     missing = batch_size - len(x_BCHW)
     return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
 
 
 def _check(site: Site, strike: Strike, bits: int) -> None:
-    """Raise TgrError where a fault's element or bit does not exist (a list of faults may come from a file)."""
+    """Raise TgrError for an element or bit that does not exist; faults may come from a file."""
     for what, values_F, bound in (("element", strike.elements_F, site.neurons), ("bit", strike.bits_F, bits)):
         wrong = values_F[(values_F < 0) | (values_F >= bound)]
         if len(wrong):

@@ -1,4 +1,4 @@
-"""The oracle: a forward pass of the whole network, one independent fault in each row of the batch."""
+"""The reference engine: a forward pass of the whole network, with one independent fault per row of the batch."""
 
 from typing import ClassVar
 
@@ -10,9 +10,9 @@ from tgr_cli.faults.sites import Site
 
 
 class Full(Engine):
-    """Strikes any site of the network: the value is read from the site's output, flipped, limited and written back.
+    """Injects at any site: reads the element from the site's output, flips and limits it, and writes it back.
 
-    A model that is hooked may leave a site out for some images. No value is struck then: it is NaN, and logits stay.
+    A hooked model may skip a site for some images. Then nothing is injected: values are NaN and logits unchanged.
     """
 
     name: ClassVar[str] = "full"

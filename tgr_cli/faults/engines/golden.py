@@ -1,7 +1,7 @@
-"""Golden activations: what the network computes without a fault, kept for the images that faults strike.
+"""Golden activations: the values of the fault-free network, kept for the images to inject into.
 
-Kept are the outputs of operations that are dear to run again. What a single kept value gives cheaply (a batch norm, a
-ReLU, a view) is computed from it where it is asked for, which more than halves the memory of a convolutional network.
+Only outputs of expensive operations are kept. Cheap functions of one kept value (batch norm, ReLU, view) are recomputed
+on demand, which more than halves the memory of a convolutional network.
 
 Suffixes: N images, B batch, F faults, C channels, H W height and width.
 """
@@ -23,7 +23,7 @@ from tgr_cli.faults.shares import names_batch
 from tgr_cli.faults.tensor_sites import ancestors
 
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
-SIZED = (  # make a value of given sizes
+SIZED = (  # create a value of given sizes
     *(*RESHAPING, "broadcast_to", "repeat", "tile", "repeat_interleave", "arange", "full", "zeros", "ones", "empty"),
     *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace", "cat", "stack"),
 )
@@ -32,18 +32,18 @@ CHEAP = (
     *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
     *(BATCH_NORM, "split", "split_with_sizes", "slice", "select", "getitem"),
 )
-ANY_BATCH = (  # take as many images as come; what they do with the first axis shows in where the images lie afterwards
+ANY_BATCH = (  # accept any batch size; whether they keep the batch axis is checked separately
     *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
     *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
     *("einsum", "exp", "unbind"),
 )
-MAPPED = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # take feature maps and give them
+MAPPED = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # take and return feature maps (NCHW)
 MAP_STAYS = (*POINTWISE, *ARITHMETIC, "neg", "dropout", "clone", "cat")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """How a value is kept: as `outer` × images × the rest, each image's share put together again in `stride`."""
+    """Storage layout of a kept value, `outer` × images × rest; `stride` is that of the original value."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -53,10 +53,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the graph: operations to run in order, after `gathers` are taken from the golden values.
+    """A part of the graph: operations to run in order, after reading `gathers` from the golden values.
 
-    `reshaping` are its operations that the number of images stands in, as the first of their sizes; None where it
-    cannot run for another number than the network's.
+    `reshaping` are its operations whose size argument contains the batch size (as the first size); None if the part
+    runs only at the network's own batch size.
     """
 
     program: Program
@@ -67,7 +67,7 @@ class Part:
 class Golden:
     """Golden values of one set of images at a time; `fill` replaces them.
 
-    With `channels_last`, maps (four axes, batch first) are kept so, for windows to be read from them in long runs.
+    With `channels_last`, feature maps (four axes, batch first) are stored as NHWC, so that windows are contiguous runs.
     """
 
     def __init__(self, network: Network, *, channels_last: bool = False) -> None:
@@ -81,12 +81,12 @@ class Golden:
 
     @property
     def bytes_per_image(self) -> int:
-        """Return the memory that is held for one image."""
+        """Return the memory per image in bytes."""
         values = (node.meta["val"] for node in self.kept)
         return sum(value.numel() * value.element_size() for value in values) // self.network.batch_size
 
     def fill(self, x_NCHW: Tensor) -> Tensor:
-        """Compute and keep the golden values of these images; return their logits [N, C], on the network's device."""
+        """Compute and store the golden values of these images; return their logits [N, C], on the network's device."""
         network, count, logits = self.network, len(x_NCHW), []
         self._values, self.fixed = {}, dict(network.constants)
         for start in range(0, count, network.batch_size):
@@ -106,14 +106,14 @@ class Golden:
         return torch.cat(logits)[:count]
 
     def maps(self, node: Node) -> Tensor | None:
-        """Return a kept value of all images as [N, H, W, C]: a feature map, or a vector as one of 1 × 1; else None."""
+        """Return a kept value of all images as [N, H, W, C], a vector as a 1 × 1 map; None for other shapes."""
         value = self._values[node]
         if self.kept[node].channels_last:
             return value
         return value.reshape(value.shape[1], 1, 1, -1) if len(self.kept[node].shape) == 2 else None
 
     def table(self, node: Node) -> Tensor:
-        """Return a kept value of all images, [N, places or tokens, channels], the batch its first axis."""
+        """Return a kept value of all images as [N, positions or tokens, channels]."""
         value = self._values[node]
         if self.kept[node].channels_last:
             return value.flatten(1, 2)
@@ -121,7 +121,7 @@ class Golden:
         return value.view(value.shape[1], -1, self.kept[node].shape[-1])
 
     def rows(self, node: Node, rows_K: Tensor) -> Tensor:
-        """Return a kept value of some images, as the network itself would hold it."""
+        """Return a kept value for selected images, with the network's own layout and strides."""
         kept, value = self.kept[node], self._values[node]
         shape = (len(rows_K) * kept.shape[0] // self.network.batch_size, *kept.shape[1:])
         if kept.channels_last:
@@ -133,7 +133,7 @@ class Golden:
         return value
 
     def elements(self, call: Call, rows_F: Tensor, elements_F: Tensor) -> Tensor:
-        """Return single values of a site's output: of each image the element at a flat index of its share."""
+        """Return one element per image of a site's output, at flat indices of the image's share."""
         if not call.site.per_image:
             return self.fixed[call.node].reshape(-1)[elements_F]
         kept, value = self.kept[call.node], self._values[call.node]
@@ -144,7 +144,7 @@ class Golden:
         return value[elements_F // inner, rows_F, elements_F % inner]
 
     def part(self, targets: Collection[Node], sources: Collection[Node] = ()) -> Part:
-        """Return what to run for `targets` once `sources` have other values than golden ones."""
+        """Return the part that recomputes `targets` after the values of `sources` have changed."""
         affected = self.network.downstream(sources)
         run, gathers, open_nodes = set[Node](), set[Node](), list(targets)
         while open_nodes:
@@ -165,9 +165,9 @@ class Golden:
         return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
 
     def run(self, part: Part, rows_K: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
-        """Run a part for some images, and return the values of its targets (and others).
+        """Run a part for selected images, and return the values of its targets (and others).
 
-        They are as many as the network takes, unless `part.reshaping` says where to put another number.
+        The number of images must be the network's batch size, unless `part.reshaping` is set.
         """
         size, count, sizes = self.network.batch_size, len(rows_K), dict[Node, list[int]]()
         if count != size:
@@ -179,7 +179,7 @@ class Golden:
         return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})}, sizes=sizes)
 
     def _any_batch(self, node: Node) -> bool:
-        """Return whether a node's operation takes any number of images and keeps their shares apart."""
+        """Return whether a node's operation accepts any batch size and keeps the images' shares separate."""
         several = isinstance(node.meta["val"], (tuple, list))
         fixed = [source for source in node.all_input_nodes if source not in self.dependent]
         return (
@@ -189,21 +189,21 @@ class Golden:
         )
 
     def _may_hold_batch(self, node: Node, user: Node) -> bool:
-        """Return whether a value that depends on no image could still be one share an image, as an expanded token."""
+        """Return whether a value that depends on no image may still have a batch axis, as an expanded class token."""
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
         if name_of(user) in ARITHMETIC and len(shape) < len(user.meta["val"].shape):
-            return False  # the first axis, in which the images lie, is one that it has not
+            return False  # broadcast operand without a batch axis
         if self.network.division.complete or len(shape) == 0 or shape[0] % self.network.batch_size:
             return False
         made = (source for source in ancestors([node]) if name_of(source) in SIZED)
         return any(names_batch(source, self.network.batch_size) for source in made)
 
     def lies_first(self, node: Node) -> bool:
-        """Return whether the images' shares follow one another in a node's value, each a number of whole rows."""
+        """Return whether the batch lies in the first axis of a node's value, with whole rows per image."""
         return self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
 
     def _see(self) -> dict[Node, tuple[int, ...]]:
-        """Return the strides of all values, by experiment."""
+        """Return the strides of all values, found by running the network once."""
         network, strides = self.network, dict[Node, tuple[int, ...]]()
 
         def look(node: Node, value: Any) -> Any:
@@ -218,7 +218,7 @@ class Golden:
         return strides
 
     def _choose(self, channels_last: bool) -> dict[Node, Kept]:
-        """Return the values to keep: those of images alone, of no cheap operation, and dividable among the images."""
+        """Return the values to keep: outputs of expensive operations with a batch axis."""
         kept, maps = {}, self._maps() if channels_last else set()
         for node, outer in self._outers.items():
             if not self._cheap(node):
@@ -228,7 +228,7 @@ class Golden:
         return kept
 
     def _maps(self) -> set[Node]:
-        """Return the values whose four axes are those of feature maps: what convolutions and pools take and give."""
+        """Return the values that are feature maps: inputs and outputs of convolutions and pools."""
         maps: set[Node] = set()
         nodes = [node for node in self._outers if getattr(node.meta["val"], "ndim", 0) == 4]
         for node in nodes:
@@ -258,7 +258,7 @@ class Golden:
 
 
 def unflattened(elements_F: Tensor, shape_CHW: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return row, column and channel of flat indices into a map, or 0, 0 and the index where there is no map."""
+    """Return row, column and channel of flat indices into a map; for a vector 0, 0 and the index."""
     if len(shape_CHW) == 1:
         return torch.zeros_like(elements_F), torch.zeros_like(elements_F), elements_F
     _, height, width = shape_CHW

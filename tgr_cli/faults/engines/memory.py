@@ -1,4 +1,4 @@
-"""The memory that running a captured graph takes."""
+"""The memory for running a captured graph."""
 
 import torch
 from torch.fx.node import Node
@@ -8,13 +8,13 @@ from tgr_cli.faults.choices import parsed as parsed
 from tgr_cli.faults.program import Program
 
 MEMORY = 2 * UNITS["GiB"]
-CAPTURING = 384 * UNITS["MiB"]  # what torch.export's modules and a captured graph take, about: 340 MiB for vgg16_bn
+CAPTURING = 384 * UNITS["MiB"]  # approximate memory of torch.export and a captured graph; 340 MiB for vgg16_bn
 
 
 def held_bytes(program: Program) -> int:
-    """Return the memory that running these operations takes at its peak: the values that are needed at one time.
+    """Return the peak memory of running the operations in bytes: the values alive at the same time.
 
-    What shares another value's memory (a view) is counted again: libraries take about as much for their own copies.
+    Views are counted like copies; this roughly accounts for the scratch memory of kernels.
     """
     held = largest = 0
     for node, dead in program:

@@ -1,10 +1,9 @@
-"""The peer: the same faults through PyTorchFI 0.6.0 (Mahmoud et al., "PyTorchFI: A Runtime Perturbation Tool for DNNs",
-DSN-W 2020), which copies the model and hooks its Conv2d and Linear modules.
+"""Comparison engine: injects the same faults with PyTorchFI 0.6.0, which hooks Conv2d and Linear modules.
 
-The package is not maintained. What is mended here: its constructor draws from the global generators and calls
-`logging.basicConfig` with a format that breaks the next warning; an injected model runs once only, as its layers are
-counted by hook call; a module that runs functionally is never counted. The deep copy of the model for each declaration
-is its way and stays.
+Source: Mahmoud et al., "PyTorchFI: A Runtime Perturbation Tool for DNNs", DSN-W 2020. The package is no longer
+maintained. Worked around here: its constructor uses the global random generators and calls `logging.basicConfig` with a
+format that breaks the next warning; an injected model runs only once, since layers are identified by counting hook
+calls; modules called functionally are not counted. Its deep copy of the model for every declaration is kept.
 """
 
 import copy
@@ -31,7 +30,7 @@ LAYERS = (nn.Conv2d, nn.Linear)
 
 
 class PyTorchFI(Engine):
-    """Strikes float32 outputs of Conv2d and Linear modules that run once and keep the batch as their first axis."""
+    """Injects into float32 outputs of Conv2d and Linear modules that run once and have the batch axis first."""
 
     name: ClassVar[str] = "pytorchfi"
 
@@ -40,7 +39,7 @@ class PyTorchFI(Engine):
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
-        own = copy.deepcopy(model)  # where its constructor fails, its hooks stay
+        own = copy.deepcopy(model)  # a copy, since its hooks remain if the constructor fails
         for path, module in own.named_modules():
             if isinstance(module, LAYERS):
                 module.register_forward_hook(lambda *_, path=path: paths.append(path))
@@ -57,7 +56,7 @@ class PyTorchFI(Engine):
             raise TgrError(f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use full")
 
     def _numbers(self, paths: list[str]) -> dict[str, int]:
-        """Return PyTorchFI's number for each site that it can strike: the position of its one hook call."""
+        """Return PyTorchFI's layer number of each supported site: the position of its only hook call."""
         calls, shapes = Counter(paths), self._tool.output_size
         number = {path: position for position, path in enumerate(paths) if calls[path] == 1}
         return {
@@ -75,7 +74,7 @@ class PyTorchFI(Engine):
     def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
         tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
-        # It wants three axes a fault, None where a layer's output has fewer.
+        # PyTorchFI takes three axes per fault, with None for axes that the output lacks.
         axes = {f"dim{axis + 1}": (indices[axis] if axis < len(indices) else [None] * count) for axis in range(3)}
         masks_K = np.left_shift(np.ones(count, np.uint32), bits_K.cpu().numpy().astype(np.uint32))
         seen: dict[str, Tensor] = {}
@@ -108,10 +107,10 @@ class PyTorchFI(Engine):
 
 @contextmanager
 def _contained(device: torch.device) -> Iterator[None]:
-    """Keep PyTorchFI's messages and settings from the root logger, and its draws from the global generators."""
+    """Isolate PyTorchFI from the root logger and the global random generators."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    root.handlers[:] = [logging.NullHandler()]  # with a handler there, basicConfig changes nothing
+    root.handlers[:] = [logging.NullHandler()]  # basicConfig does nothing if there is a handler
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -1,4 +1,4 @@
-"""Only the part of the network that depends on the struck site is run; the rest is taken from golden activations."""
+"""Runs only the part of the network that depends on the site; all other values are golden activations."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
@@ -17,9 +17,9 @@ from tgr_cli.faults.sites import Site
 
 
 class Replay(Engine):
-    """Strikes any site of any network, and gives what `full` does but for the rounding of a row's place in its batch.
+    """Injects at any site of any network; equals `full` up to rounding that depends on a row's batch position.
 
-    Golden activations of all prepared images are kept; `images_at_once` says how many images fit into `memory`.
+    The golden activations of all prepared images are kept; `images_at_once` is how many fit into `memory`.
     """
 
     name: ClassVar[str] = "replay"
@@ -43,7 +43,7 @@ class Replay(Engine):
         return self.golden_NC.cpu()
 
     def share(self, site: Site) -> float:
-        """Return the share of the network's multiply-accumulates that runs again for a fault at this site."""
+        """Return the share of the network's multiply-accumulates that is recomputed for a fault at this site."""
         again = {node for node, _ in self._parts_of({self._calls[site.name].node})[1].program}
         return sum(c.site.macs for c in self._calls.values() if c.node in again) / sum(
             s.macs for s in self.network.sites
@@ -59,7 +59,7 @@ class Replay(Engine):
     def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
         """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""
         count = len(rows_K)
-        if call.site.per_image:  # in whole batches, whatever the part could do: kernels go by the batch's size
+        if call.site.per_image:  # always full batches: kernels are chosen by batch size
             rows_K, elements_K, after_K = (padded(v, self.network.batch_size) for v in (rows_K, elements_K, after_K))
         places_K = torch.arange(len(rows_K), device=rows_K.device)
 
@@ -78,7 +78,7 @@ class Replay(Engine):
     def rest(
         self, cut: Collection[Node], rows_K: Tensor, change: Callable[[Mapping[Node, Tensor]], dict[Node, Tensor]]
     ) -> Tensor:
-        """Return the logits [K, C] of K ≤ B images whose values of `cut` are what `change` makes of the golden."""
+        """Return the logits [K, C] of K ≤ B images, with `change(golden values of cut)` in place of those values."""
         before, after = self._parts_of(cut)
         count = len(rows_K)
         if before.reshaping is None or after.reshaping is None:
@@ -87,7 +87,7 @@ class Replay(Engine):
         return self.golden.run(after, rows_K, changed)[self.network.output][:count]
 
     def _parts_of(self, cut: Collection[Node]) -> tuple[Part, Part]:
-        """Return what gives the golden values of `cut`, and what gives the logits from other values of it."""
+        """Return the part that computes the golden values of `cut`, and the part from `cut` to the logits."""
         key = frozenset(cut)
         if key not in self._parts:
             self._parts[key] = (self.golden.part(cut), self.golden.part({self.network.output}, cut))

@@ -1,8 +1,8 @@
-"""How a change passes each operation: a rule takes the change of an ATen operation's inputs to that of its output.
+"""Propagation rules: from the change of an ATen operation's input to the change of its output.
 
-Linear operations carry the change itself; the others carry f(g + δ) − f(g), with g read from the golden values.
-A rule returns None where it does not apply or the change would fill most of the map; the rest is then run as a whole.
-Suffixes: K faults, C channels, O output channels, H W height and width of the map, h w of the window.
+Linear operations map the change itself; others use f(g + δ) − f(g), with the golden value g. A rule returns None where
+it does not apply or the change would fill most of the map; the rest of the network is then run normally. Suffixes: K
+faults, C channels, O output channels, H W height and width of the map, h w of the window.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,16 @@ LARGEST_SHARE = 0.5
 
 @dataclass
 class Batch:
-    """K faults on their way through the graph: the images they strike, and what each node's value has changed by."""
+    """K faults during propagation: their images, and the change of each node's value."""
 
     golden: Golden
     rows_K: Tensor
     changes: dict[Node, Window]
 
     def values(self, node: Any, window: Window, place: Place | None = None) -> Tensor | None:
-        """Return the golden values of `node` where the window lies (or at another place of the same map), [K, C, h, w].
+        """Return the golden values of `node` at the window, or at `place` in the same map, [K, C, h, w].
 
-        None where they are not kept and no rule computes them from what is.
+        None if they are not kept and no rule computes them from kept values.
         """
         place = place or Place(window.top_K, window.left_K, *window.size)
         if node in self.golden.kept:
@@ -53,11 +53,11 @@ class Batch:
 
 
 def elementwise(node: Any) -> bool:
-    """Return whether a node is a function of one number alone: the bounds of a clamp, say, may be maps themselves."""
+    """Return whether a node is an elementwise function of one tensor; a clamp, say, may have tensors as bounds."""
     return name_of(node) in POINTWISE and node.all_input_nodes == [node.args[0]]
 
 
-Rule = Callable[[Batch, Any], Window | None]  # of a node, whose arguments are whatever its operation takes
+Rule = Callable[[Batch, Any], Window | None]  # the node's arguments depend on its operation
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def _argument(node: Any, place: int, name: str, default: Any) -> Any:
 
 
 def _map(node: Any) -> tuple[int, int, int] | None:
-    """Return (C, H, W) of a node's value: a map or a vector an image; None for other shapes."""
+    """Return (C, H, W) of a node's value, a map or vector per image; None for other shapes."""
     shape = tuple(node.meta["val"].shape)
     if len(shape) == 4:
         return shape[1], shape[2], shape[3]
@@ -92,7 +92,7 @@ def _batch_norm(batch: Batch, node: Any) -> Window | None:
 
 
 def scale_and_shift(batch: Batch, node: Any, window: Window) -> tuple[Tensor, Tensor]:
-    """Return the two numbers of each channel that a batch norm comes down to, as [1 or K, C or 1, 1, 1]."""
+    """Return scale and shift of a batch norm per channel, as [1 or K, C or 1, 1, 1]."""
     weight, bias = (None if arg is None else batch.golden.fixed[arg] for arg in node.args[1:3])
     mean, var = (batch.golden.fixed[arg] for arg in node.args[3:5])
     scale_C = (var + node.args[6]).rsqrt()
@@ -139,7 +139,7 @@ def _add(batch: Batch, node: Any) -> Window | None:
 
 
 def _mul(batch: Batch, node: Any) -> Window | None:
-    """The product with a number, or with another map of the same size of which nothing has moved."""
+    """Multiply by a scalar."""
     factor, other = node.args if node.args[0] in batch.changes else reversed(node.args)
     window = batch.changes[factor]
     if isinstance(other, (int, float)):
@@ -217,7 +217,7 @@ def _avg_pool(batch: Batch, node: Any) -> Window | None:
 
 
 def _mean(batch: Batch, node: Any) -> Window | None:
-    """The mean over the whole map, of any of its forms; or adaptive pooling that leaves the map as it is."""
+    """Mean over the whole map in any spelling, or adaptive pooling that changes nothing."""
     window = batch.changes[node.args[0]]
     channels, height, width = window.map
     if name_of(node) == "mean":
@@ -233,7 +233,7 @@ def _mean(batch: Batch, node: Any) -> Window | None:
 
 
 def _view(batch: Batch, node: Any) -> Window | None:
-    """Maps made vectors, each image's on its own."""
+    """Flatten maps to vectors."""
     source, window = node.args[0], batch.changes[node.args[0]]
     before, after = source.meta["val"].shape, node.meta["val"].shape
     if tuple(after) == tuple(before):
@@ -271,7 +271,7 @@ def _cat(batch: Batch, node: Any) -> Window | None:
 
 
 def _fits(node: Node, place: Place | Window) -> bool:
-    """Return whether a window is small enough against the map of this node's value to be worth it."""
+    """Return whether a window is small enough, relative to this node's map, to be worth propagating."""
     shape = _map(node)
     if shape is None:
         return False
@@ -303,5 +303,5 @@ RULES: dict[str, Rule] = {
 
 
 def rule_of(node: Node) -> Rule | None:
-    """Return the rule for a node's operation, None where there is none."""
+    """Return the rule for a node's operation, or None."""
     return RULES.get(name_of(node))

@@ -1,4 +1,4 @@
-"""Faults followed as changed tokens: through what treats each token alone, and through attention within windows.
+"""Propagates faults as changed tokens: through operations on single tokens, and through windowed attention.
 
 Suffixes: K faults, M changed rows of all faults, C columns.
 """
@@ -19,7 +19,7 @@ LARGEST_SHARE = 0.5
 
 
 class FollowedRows:
-    """Takes changed tokens along a path of operations as far as that is worth it."""
+    """Propagates changed tokens along a path of operations while that is cheaper than running it."""
 
     def __init__(self, golden: Golden) -> None:
         self.golden = golden
@@ -27,12 +27,12 @@ class FollowedRows:
         self._regions: dict[Node, Region | None] = {}
 
     def starts(self, source: Node, path: Program) -> bool:
-        """Return whether a change of one element of `source` is followed as tokens."""
+        """Return whether a change of one element of `source` can be propagated as tokens."""
         tables = self.tables
         if source not in self.golden.kept or not tables.tabular(source) or len(source.meta["val"].shape) < 3:
             return False
         at_once = self.golden.kept[source].channels_last and path and name_of(path[0][0]) in LAYOUT
-        if is_map(source) and not at_once:  # a map whose channels become tokens later is followed as a window
+        if is_map(source) and not at_once:  # channels that become tokens only later are propagated as a window
             return False
         for node, _ in path:
             if name_of(node) in LAYOUT and tables.layout(node) is not None:
@@ -43,7 +43,7 @@ class FollowedRows:
     def follow(
         self, source: Node, path: Program, image_K: Tensor, elements_K: Tensor, after_K: Tensor
     ) -> dict[Node, Rows]:
-        """Return what faults that set elements of `source` change, of all values that what is left to run reads."""
+        """Return the changes, by node, where propagation ends, for faults that set elements of `source`."""
         rows = self._struck(source, image_K, elements_K, after_K)
         changes, skipped = {source: rows}, set[Node]()
         for node, dead in path:
@@ -76,7 +76,7 @@ class FollowedRows:
         return {rows.base: rows for rows in changes.values() if len(rows.row_M)}
 
     def laid(self, changes: Sequence[Rows], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
-        """Return golden values with changed rows in place."""
+        """Return the golden values with the changed rows written into them."""
         laid = {}
         for rows in changes:
             value = golden[rows.base]
@@ -104,7 +104,7 @@ class FollowedRows:
         return Rows(source, fault_K, row_K, values_KC)
 
     def _step(self, node: Node, changes: Mapping[Node, Rows], path: Program, image_K: Tensor) -> Rows | Region | None:
-        """Return what changes of `node`, or the region that begins there; None where it cannot be told."""
+        """Return the change of `node`, or the region that starts there; None if it cannot be propagated."""
         tables = self.tables
         moved = {source: changes[source] for source in node.all_input_nodes if source in changes}
         layout = tables.layout(node)

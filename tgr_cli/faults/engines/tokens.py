@@ -1,8 +1,8 @@
-"""Changes as rows: which tokens of a value a fault has moved, and what they hold now.
+"""Changes as rows: the tokens of a value that a fault has changed, and their new values.
 
-A value whose last axis holds a token's channels is, for each image, a table of rows × columns; a feature map is the
-table of its places × channels. Suffixes: K faults, M changed rows of all faults, R rows of an image's table, B batch,
-C columns, m rows of another table that make up one row.
+A value whose last axis holds the channels of tokens is a table of rows × columns for each image; a feature map is a
+table of positions × channels. Suffixes: K faults, M changed rows of all faults, R rows of an image's table, B batch, C
+columns, m rows of another table that form one row.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ ROW_BY_ROW = ("linear", "layer_norm", *ARITHMETIC, *POINTWISE)
 
 @dataclass(frozen=True)
 class Rows:
-    """What K faults make of the table of `base`: row `row_M` of fault `fault_M` is `values_MC`.
+    """Changed rows of the table of `base`, for K faults: row `row_M` of fault `fault_M` becomes `values_MC`.
 
-    Each pair of fault and row occurs once, in ascending order.
+    Pairs of fault and row are unique and in ascending order.
     """
 
     base: Node
@@ -35,7 +35,7 @@ class Rows:
     values_MC: Tensor
 
     def take(self, faults: Tensor, count: int) -> "Rows":
-        """Return the rows of some of the `count` faults, numbered anew in the order given, which is ascending."""
+        """Return the rows of selected faults of `count`, renumbered in the order given, which must be ascending."""
         number_K = torch.full((count,), -1, device=faults.device)
         number_K[faults] = torch.arange(len(faults), device=faults.device)
         fault_M = number_K[self.fault_M]
@@ -45,9 +45,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a value are those of the table of `base`: row r is its rows `source_Rm[r]` one after another.
+    """A value's rows as rows of the table of `base`: row r concatenates its rows `source_Rm[r]`.
 
-    `target_R` is the row in which each row of the base is found, -1 for one that is left out.
+    `target_R` is the inverse: the row that contains each row of the base, or -1.
     """
 
     base: Node
@@ -56,25 +56,25 @@ class Layout:
 
 
 class Tables:
-    """The tables of a network's values, and the golden rows of the images that `golden` holds."""
+    """The tables of a network's values, and the golden rows of the images in `golden`."""
 
     def __init__(self, golden: Golden) -> None:
         self.golden = golden
         self._layouts: dict[Node, Layout | None] = {}
 
     def size(self, node: Node) -> tuple[int, int]:
-        """Return the rows and columns of a node's table."""
+        """Return the numbers of rows and columns of a node's table."""
         shape = node.meta["val"].shape
         columns = shape[1] if is_map(node) else shape[-1]
         return node.meta["val"].numel() // columns // self.golden.network.batch_size, columns
 
     def tabular(self, node: Node) -> bool:
-        """Return whether a node's value is one table an image."""
+        """Return whether a node's value is one table per image."""
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
         return len(shape) > 1 and shape[0] % self.golden.network.batch_size == 0 and self.golden.lies_first(node)
 
     def layout(self, node: Node) -> Layout | None:
-        """Return how a node's rows are those of the last node before it that computes; None where they are not."""
+        """Return how a node's rows map to those of its base, or None if they are not whole rows."""
         if node not in self._layouts:
             self._layouts[node] = self._find(node)
         return self._layouts[node]
@@ -111,14 +111,14 @@ class Tables:
         return Layout(base, source_Rm.to(device), target_R.to(device))
 
     def base(self, node: Node) -> Node | None:
-        """Return the node that computes what `node` only lays out anew; None where there are several."""
+        """Return the last node before `node` that is not a pure layout operation; None if there are several."""
         if name_of(node) not in LAYOUT:
             return node
         found = {self.base(source) for source in node.all_input_nodes}
         return found.pop() if len(found) == 1 else None
 
     def _elements(self, node: Node, base: Node) -> Tensor:
-        """Return for each element of a node's value which element of its base it is, -1 for one that is neither."""
+        """Return, for each element of a node's value, the index of the same element in `base`, or -1 for padding."""
         if node is base:
             shape = node.meta["val"].shape
             return torch.arange(shape.numel()).view(shape)
@@ -133,7 +133,7 @@ class Tables:
         return elements
 
     def golden_rows(self, node: Node, image_M: Tensor, row_M: Tensor) -> Tensor | None:
-        """Return golden rows of a node's table, [M, C]; None where they are neither kept nor cheap."""
+        """Return golden rows of a node's table, [M, C]; None if they are neither kept nor cheap to compute."""
         layout = self.layout(node)
         if layout is None:
             return None
@@ -160,7 +160,7 @@ class Tables:
         return [source for source in node.all_input_nodes if source in self.golden.dependent]
 
     def row_by_row(self, node: Node) -> bool:
-        """Return whether each row of a node's table is computed from the same row of each of its arguments' tables."""
+        """Return whether each row of a node's table depends only on the same row of its arguments' tables."""
         if name_of(node) not in ROW_BY_ROW or self.layout(node) is None or is_map(node):
             return False
         sources = self.sources(node)
@@ -173,7 +173,7 @@ class Tables:
         return all(source.meta["val"].shape == node.meta["val"].shape for source in sources)
 
     def compute(self, node: Node, values_of: dict[Node, Tensor], row_M: Tensor) -> Tensor:
-        """Return the rows `row_M` of a node's table, [M, C], from the same rows of its arguments'."""
+        """Return the rows `row_M` of a node's table, [M, C], given the same rows of its arguments."""
         fixed = self.golden.fixed
         if name_of(node) in ("linear", "layer_norm"):
             args, kwargs = map_arg((node.args, node.kwargs), lambda source: values_of.get(source, fixed.get(source)))
@@ -193,7 +193,7 @@ class Tables:
         return result
 
     def read(self, rows: Rows, node: Node, image_K: Tensor, fault_M: Tensor, row_M: Tensor) -> Tensor | None:
-        """Return rows of the table of `node`, which lays out `rows` anew: as they are after the faults, [M, C]."""
+        """Return rows of `node`, a layout of `rows.base`, after the faults, [M, C]."""
         layout = self.layout(node)
         assert layout is not None
         assert layout.base is rows.base
@@ -213,7 +213,7 @@ class Tables:
         return values.view(len(row_M), layout.source_Rm.shape[1] * columns)
 
     def moved(self, rows: Rows, node: Node) -> Tensor:
-        """Return which rows of `node`, which lays out `rows` anew, have moved: fault · R + row, ascending."""
+        """Return the changed rows of `node`, a layout of `rows.base`, as fault · R + row, ascending."""
         layout = self.layout(node)
         assert layout is not None
         assert layout.base is rows.base
@@ -223,5 +223,5 @@ class Tables:
 
 
 def is_map(node: Node) -> bool:
-    """Return whether a node's value is a feature map, its channels before its places."""
+    """Return whether a node's value is a feature map with channels before positions."""
     return name_of(node) == "conv2d"

@@ -1,6 +1,6 @@
-"""Changes as windows: where a fault has moved a feature map, and by how much.
+"""Changes as windows: the region of a feature map that a fault has changed, and by how much.
 
-A vector is a map of 1 × 1. Suffixes: K faults, C channels, H W height and width of the map, h w of the window.
+A vector is a 1 × 1 map. Suffixes: K faults, C channels, H W height and width of the map, h w of the window.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Window:
-    """What K faults add to a map: `delta` [K, C, h, w] at row `top_K` and column `left_K`, nothing elsewhere.
+    """The change of a map for K faults: `delta` [K, C, h, w] at row `top_K`, column `left_K`; 0 elsewhere.
 
-    With `channel_K`, only this one channel of each fault's map has moved, and `delta` is [K, 1, h, w]. A window may
-    stick out of the map; `delta` is 0 there. `map` is the map's (C, H, W).
+    With `channel_K`, only that channel of each fault's map has changed, and `delta` is [K, 1, h, w]. A window may
+    extend beyond the map; `delta` is 0 there. `map` is the map's (C, H, W).
     """
 
     delta: Tensor
@@ -34,18 +34,18 @@ class Window:
         return replace(self, delta=delta)
 
     def take(self, rows: Tensor) -> "Window":
-        """Return the window of some of the faults."""
+        """Return the window for selected faults."""
         channel_K = None if self.channel_K is None else self.channel_K[rows]
         return replace(
             self, delta=self.delta[rows], top_K=self.top_K[rows], left_K=self.left_K[rows], channel_K=channel_K
         )
 
     def alive(self) -> Tensor:
-        """Return for each fault whether it still changes anything, bool [K]."""
+        """Return for each fault whether any change is left, bool [K]."""
         return self.delta.flatten(1).any(dim=1)
 
     def placed(self, top_K: Tensor, left_K: Tensor, height: int, width: int) -> Tensor:
-        """Return the change as another window of each map sees it, [K, C, height, width]: 0 outside of this one."""
+        """Return the change within another window of each map, [K, C, height, width]; 0 outside this one."""
         down_K, right_K = self.top_K - top_K, self.left_K - left_K
         if self.size == (height, width) and not (down_K.any() or right_K.any()):
             return self.delta
@@ -62,7 +62,7 @@ class Window:
         return self.widened().placed(zeros_K, zeros_K, *self.map[1:])
 
     def widened(self) -> "Window":
-        """Return the same change with all channels of the map."""
+        """Return the same change with `delta` for all channels of the map."""
         if self.channel_K is None:
             return self
         faults, _, h, w = self.delta.shape
@@ -71,9 +71,9 @@ class Window:
         return replace(self, delta=delta, channel_K=None)
 
     def within(self) -> "Window":
-        """Return the same change with no side longer than the map's: a window as long as the map is the whole of it.
+        """Return the same change in a window no larger than the map.
 
-        So a change of a map of one place is one number a channel, as what follows a flattened map expects.
+        After it, a change of a 1 × 1 map has one number per channel, as the flattened map has.
         """
         top_K, left_K, size = self.top_K, self.left_K, list(self.size)
         if size[0] >= self.map[1]:
@@ -83,7 +83,7 @@ class Window:
         return replace(self, delta=self.placed(top_K, left_K, size[0], size[1]), top_K=top_K, left_K=left_K)
 
     def clipped(self) -> "Window":
-        """Return the window with what sticks out of the map set to 0, in place, and no longer than the map."""
+        """Return the window with the change outside the map set to 0 (in place), no larger than the map."""
         height, width = self.map[1:]
         inside_Kh, _ = _within(self.top_K[:, None] + torch.arange(self.size[0], device=self.top_K.device), height)
         inside_Kw, _ = _within(self.left_K[:, None] + torch.arange(self.size[1], device=self.top_K.device), width)
@@ -93,7 +93,7 @@ class Window:
 
 
 def read(maps_NHWC: Tensor, rows_K: Tensor, y_Kh: Tensor, x_Kw: Tensor, channel_K: Tensor | None = None) -> Tensor:
-    """Return [K, C, h, w] read from the maps `rows_K` at rows `y_Kh` and columns `x_Kw`, of one channel if given."""
+    """Return [K, C, h, w]: the maps `rows_K` at rows `y_Kh` and columns `x_Kw`, or only channel `channel_K`."""
     _, height, width, channels = maps_NHWC.shape
     at_Khw = (rows_K[:, None, None] * height + y_Kh[:, :, None]) * width + x_Kw[:, None, :]
     if channel_K is not None:
@@ -105,7 +105,7 @@ def read(maps_NHWC: Tensor, rows_K: Tensor, y_Kh: Tensor, x_Kw: Tensor, channel_
 def read_window(
     maps_NHWC: Tensor, rows_K: Tensor, window: Window, top_K: Tensor, left_K: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Return values of the maps where such a window lies; beyond the map's edge, some value from the edge."""
+    """Return the maps' values in a window at this position; outside the map, values of its edge (no meaning)."""
     _, height, width, _ = maps_NHWC.shape
     _, y_Kh = _within(top_K[:, None] + torch.arange(size[0], device=top_K.device), height)
     _, x_Kw = _within(left_K[:, None] + torch.arange(size[1], device=top_K.device), width)
@@ -113,14 +113,14 @@ def read_window(
 
 
 def outside(window: Window, top_K: Tensor, left_K: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return where a window of the same map lies beyond its edge, bool [K, 1, h, w]."""
+    """Return which elements of a window at this position are outside the map, bool [K, 1, h, w]."""
     inside_Kh, _ = _within(top_K[:, None] + torch.arange(size[0], device=top_K.device), window.map[1])
     inside_Kw, _ = _within(left_K[:, None] + torch.arange(size[1], device=top_K.device), window.map[2])
     return ~(inside_Kh[:, :, None] & inside_Kw[:, None, :])[:, None]
 
 
 def united(windows: Sequence[Window]) -> list[Window]:
-    """Return windows of maps of one height and width, all widened to the smallest common place and size."""
+    """Return the windows, of maps of equal height and width, enlarged to their common bounding box."""
     first, *others = windows
     if all(
         other.size == first.size and torch.equal(other.top_K, first.top_K) and torch.equal(other.left_K, first.left_K)
@@ -138,7 +138,7 @@ def united(windows: Sequence[Window]) -> list[Window]:
 
 
 def stacked(windows: Sequence[Window]) -> Window:
-    """Return the windows of several lots of faults as one, as large as the largest; all single-channel, or none."""
+    """Return windows of several batches as one, padded to the largest; all must be single-channel, or none."""
     height, width = (max(window.size[axis] for window in windows) for axis in (0, 1))
     deltas = [
         functional.pad(window.delta, (0, width - window.size[1], 0, height - window.size[0])) for window in windows
@@ -154,7 +154,7 @@ def stacked(windows: Sequence[Window]) -> Window:
 
 
 def _within(places: Tensor, bound: int) -> tuple[Tensor, Tensor]:
-    """Return which places lie in [0, bound), and the nearest place that does."""
+    """Return which positions are in [0, bound), and the positions clamped to that range."""
     return (places >= 0) & (places < bound), places.clamp(0, bound - 1)
 
 

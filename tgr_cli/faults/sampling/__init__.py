@@ -1,3 +1,3 @@
-"""Ways to draw the faults of a campaign. Every draw is keyed by the seed, the site's name and the fault's number."""
+"""Sampling schemes for the faults of a campaign; random numbers are keyed by seed, site name and fault number."""
 
 SCHEMES = ("importance", "stratified", "uniform")

@@ -1,20 +1,21 @@
-"""How many faults each site needs for the network's figure to be known as closely as was asked, told from a pilot.
+"""How many faults per site a campaign needs for a target confidence interval, estimated from a pilot.
 
-The figure is the mean over S sites of a mean over faults. With a number of faults n_s at site s, its variance is
+The network's estimate is the mean over S sites of a mean over faults. With n_s faults at site s, its variance is
 
     κ · C + Σ_s max(σ_s² - κ, 0) / (S² n_s)
 
-where σ_s² is the variance of weight × x among the faults of a site, and κ the covariance of two faults of one image,
-whose effects are alike at all sites (one that is hard to tell is easily misjudged). More faults do not help against
-that part, more images do: C is 1 / images where faults fall on images at random, and the mean over pairs of sites of
-1 / max(n_s, n_t), but at least that, where the first faults of all sites share the same images. The second part is
-least for n_s ∝ σ_s (Neyman 1934; W. G. Cochran, "Sampling techniques", 3rd edition, 1977, chapter 5).
+where σ_s² is the variance of weight × x among the faults of a site, and κ the covariance of two faults in the same
+image. Faults in one image are correlated at all sites, because an image near a decision boundary is easily
+misclassified. More images reduce the first term, more faults do not: C is 1 / images if faults are assigned to images
+at random. If the first faults of all sites share the same images, C is the mean over pairs of sites of 1 / max(n_s,
+n_t), but at least 1 / images. The second term is minimal for n_s ∝ σ_s (Neyman 1934; W. G. Cochran, "Sampling
+techniques", 3rd edition, 1977, chapter 5).
 
-The pilot's variance is a sum of squares, of which those of skewed effects rest on a few: a pilot shows too little of it
-more often than too much. What is allowed for is its standard error, as the squares show it, so that effects without
-tails take hardly more faults than they need.
+The pilot's variance is a sum of squares. For a skewed distribution a few large squares dominate it, so that a pilot
+underestimates it more often than not. A multiple of its standard error, computed from the squares, is therefore added;
+distributions without heavy tails need hardly more faults for it.
 
-Suffixes: S sites, F entries of a plan, U faults, each once, I images struck, B bits.
+Suffixes: S sites, F entries of a plan, U faults, I images with faults, B bits.
 """
 
 from dataclasses import dataclass
@@ -27,17 +28,16 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling.stratified import FLOOR as BIT_FLOOR
 from tgr_cli.faults.sampling.stratified import sizes, variances
 
-FLOOR = 256  # faults a site, whatever the pilot says of it
-ERRORS = 4.0  # standard errors of the variance that are added to it: they are skewed themselves
-NEAR = 1.05  # where the target is out of reach: as near to what can be reached
+FLOOR = 256  # minimum number of faults per site, whatever the pilot shows
+ERRORS = 4.0  # standard errors added to the variance; more than 2 or 3 because the squares are skewed too
+NEAR = 1.05  # if the target is out of reach: stop within this factor of the best half-width
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """Faults for each site, the half-width that the figure's interval is expected to have, and whether that is enough.
+    """Faults per site, the expected half-width of the interval, and whether it reaches the target.
 
-    `best` is the half-width that the largest allowed number of faults at every site would bring; both half-widths are
-    absolute.
+    `best` is the half-width with the maximum number of faults at every site; both half-widths are absolute.
     """
 
     counts_S: np.ndarray
@@ -48,9 +48,10 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a pilot shows: the mean of x and the variance of weight × x at each site, and κ.
+    """Statistics of a pilot: per site the mean of x and the variance of weight × x, and the covariance κ.
 
-    Of the pilot's `faults_S` faults those of one `cluster_U` are alike; `square_U` is the squared error of each.
+    The site has `faults_S` faults. Faults with the same `cluster_U` are correlated; `square_U` is the squared error of
+    each.
     """
 
     mean_S: np.ndarray
@@ -62,13 +63,13 @@ class Shown:
     square_U: np.ndarray
 
     def variance(self, own_S: np.ndarray, shared: float) -> float:
-        """Return the variance of the figure from what its sites have of their own and what images share, C."""
+        """Return the variance of the estimate: κ × `shared` (C above), plus `own_S` (σ_s² / n_s) averaged over S."""
         return self.kappa * shared + float(own_S.mean()) / len(own_S)
 
     def error(self, counts_S: np.ndarray) -> float:
-        """Return the standard error of what sites have of their own: the pilot's, and that of a campaign of such size.
+        """Return the standard error of the sites' own term, of the pilot plus of a campaign of this size.
 
-        That of κ is not counted: no pilot can rule out that images share more, and no number of faults makes up for it.
+        The error of κ is left out: no pilot can exclude a larger κ, and no number of faults compensates for one.
         """
         weight_S = 1 / (self.faults_S * counts_S * len(counts_S) ** 2)
         part_I = np.bincount(self.cluster_U, self.square_U * weight_S[self.site_U])
@@ -76,7 +77,7 @@ class Shown:
 
 
 def pilot_seed(seed: int) -> int:
-    """Return the seed of the pilot that goes with a campaign's seed: its faults are none of the campaign's own."""
+    """Return the seed of the pilot of a campaign, so that the pilot's faults are independent of the campaign's."""
     return int(seeding.words(seed, "pilot", count=1)[0, 0] >> np.uint64(1))
 
 
@@ -92,12 +93,12 @@ def for_target(
     same_images: bool = False,
     shares_SB: np.ndarray | None = None,
 ) -> Allocation:
-    """Return the faults a site for which the network's mean of x is known to ± `half_width` at the confidence.
+    """Return the number of faults per site for which the interval of the network's mean of x is ± `half_width`.
 
-    `x_F` is what the pilot's faults did (dLoss, or 1 for a hit and 0), NaN where there is no such number. `images` may
-    be struck; `same_images` says whether the first faults of all sites strike the same ones. `half_width` is a part of
-    the mean where it is `relative`. No site gets fewer than `FLOOR` or more than `largest` faults; where the target is
-    out of reach, sites get as many as bring the interval to within 5 % of what can be reached. `shares_SB` are the
+    `x_F` is the effect of each pilot fault (dLoss, or 1 and 0 for an event), NaN where undefined. `images` is the
+    number of eligible images; `same_images` says whether the first faults of all sites share their images. If
+    `relative`, `half_width` is a fraction of the mean. Every site gets between `FLOOR` and `largest` faults; if the
+    target is out of reach, the allocation comes within 5 % of the smallest half-width possible. `shares_SB` are the
     bits' shares of a stratified main stage.
     """
     shown = _spread(pilot, x_F)
@@ -127,7 +128,7 @@ def for_target(
     target = half_width * abs(float(shown.mean_S.mean())) if relative else half_width
     best = width(np.full(len(deviation_S), largest))
     aim = target if best <= target else NEAR * best
-    # Between these two scales every site goes from the floor to the largest number.
+    # Between these scales the sites go from all at the floor to all at the maximum.
     low, high = float(floor), largest * float(deviation_S.max() / deviation_S[deviation_S > 0].min())
     for _ in range(50):
         middle = float(np.sqrt(low * high))
@@ -136,12 +137,13 @@ def for_target(
 
 
 def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
-    """Return what a pilot shows.
+    """Return the statistics of a pilot.
 
-    The figure is mean(weight × x) over the known, divided by their share; the variance is that of this ratio,
-    linearised (Cochran 1977, chapter 6). To what a site's n faults show, the mean square over all sites and one more
-    fault of the largest effect (1 where there was none) is added, divided by n + 1: few faults without an effect do not
-    show that there is none. A fault in a parameter counts once, with the mean over the images that it was tried on.
+    The estimate is the ratio mean(weight × x) over defined x / their share; its variance is that of the linearised
+    ratio (Cochran 1977, chapter 6). Each site's variance, from n faults, is increased by a pseudo-observation: (mean
+    square over all sites, including one more fault with the largest effect, or 1 if there was none) / (n + 1). Without
+    it a few faults without effect would imply zero variance. A fault in a parameter counts once, with the mean over its
+    images.
     """
     site_F, sites = pilot.site_F, len(pilot.sites)
     known_F = ~np.isnan(x_F)

@@ -1,6 +1,6 @@
-"""Which images the faults of a site strike.
+"""Chooses the images that the faults of a site are injected into.
 
-Suffixes: N images of the pool, F faults, K images a fault is tried on.
+Suffixes: N images of the pool, F faults, K images per fault.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ MAX_ATTEMPTS = 10_000
 
 
 def check(eligible_N: np.ndarray) -> None:
-    """Raise TgrError where no image may be struck."""
+    """Raise TgrError if no image is eligible."""
     if not eligible_N.any():
         raise TgrError(
             "no image may be struck: none is classified correctly without a fault; check the labels and weights, "
@@ -21,7 +21,7 @@ def check(eligible_N: np.ndarray) -> None:
 
 
 def too_few(eligible_N: np.ndarray) -> TgrError:
-    """Return the error for a pool in which eligible images are too rare to be found by drawing."""
+    """Return the error for a pool in which eligible images are too rare for rejection sampling."""
     return TgrError(
         f"only {int(eligible_N.sum())} of {len(eligible_N)} images are classified correctly, too few to draw faults "
         "from; use --images with more images, --all-images or --label golden"
@@ -29,7 +29,10 @@ def too_few(eligible_N: np.ndarray) -> TgrError:
 
 
 def permuted(eligible_N: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return the positions of the eligible images in a random order, which is the same whichever they are."""
+    """Return the positions of the eligible images in random order.
+
+    The relative order of two images does not depend on which others are eligible.
+    """
     key_N = seeding.words(seed, "order of images", count=len(eligible_N))[:, 0]
     eligible = np.flatnonzero(eligible_N)
     return eligible[np.argsort(key_N[eligible], kind="stable")]
@@ -38,9 +41,9 @@ def permuted(eligible_N: np.ndarray, *, seed: int) -> np.ndarray:
 def several(
     site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int, stream: str = "fault"
 ) -> np.ndarray:
-    """Return `each` different eligible images for every fault, int64 [F, K]; a fault's do not depend on the others.
+    """Return `each` distinct eligible images per fault, int64 [F, K]; a fault's images depend on its number only.
 
-    An image that may not be struck, or that the fault has already, is drawn again. Raises TgrError where fewer than
+    Images that are not eligible or already chosen for the fault are rejected and redrawn. Raises TgrError if fewer than
     `each` images are eligible.
     """
     eligible = np.flatnonzero(eligible_N)

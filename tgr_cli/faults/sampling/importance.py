@@ -1,17 +1,18 @@
-"""Importance sampling: faults that are likely to matter are drawn more often, and count less when they are.
+"""Importance sampling: faults with a larger expected effect are drawn more often, with a smaller weight.
 
-Before a fault is injected, the golden run gives the change δ that each flip makes to its neuron (after the range
-limit), and a backward pass an estimate d of what that does to the loss (faults/leaning.py). Within an image a fault
-is drawn with a probability of q times the uniform one,
+Before the first injection the golden run gives the change δ of the neuron for each flip (after the range limit), and a
+backward pass an estimate d of the resulting change of the loss (faults/sensitivity.py). Within an image a fault is
+drawn with q times its uniform probability,
 
     q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |d| / mean|d|,
 
-whose mean is 1, so that the weight 1 / q is exact and at most 10, and the mean of weight × x estimates the uniform mean
-of any x without bias (M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of
-Mathematical Statistics 14, 1943). The first term bounds the weights; the second stands for what the estimate, which is
-linear, makes too little of.
+whose mean is 1. So the weight 1 / q is exact and at most 10, and the mean of weight × x is an unbiased estimate of the
+uniform mean of any x (M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of
+Mathematical Statistics 14, 1943). The first term bounds the weights; the second covers effects that d, a first-order
+estimate, understates.
 
-On a large map a fresh random part of the elements stands for all of them: an element's chance is the same as without.
+For a large map, q is computed on a random subset of the elements, drawn anew for each image; every element has the same
+probability of being in it.
 
 Suffixes: N images of the pool, S sites, F faults, K images of one backward pass, M elements, B bits, R faults an image.
 """
@@ -33,8 +34,8 @@ from tgr_cli.faults.sensitivity import Leaning
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
-UNIFORM, CHANGE, LOSS = 0.1, 0.45, 0.45  # the shares of q's three terms
-ELEMENTS_A_FAULT = 256  # that a draw is made among: many enough for their choice to add next to nothing to the variance
+UNIFORM, CHANGE, LOSS = 0.1, 0.45, 0.45  # weights of q's three terms
+ELEMENTS_A_FAULT = 256  # candidate elements per fault; enough that the choice of candidates adds almost no variance
 MAX_ELEMENTS = 4096
 
 
@@ -50,11 +51,11 @@ def draw(
     seed: int,
     reporter: Reporter = SILENT,
 ) -> Plan:
-    """Return a plan of `counts_S` faults at each site, drawn by what the golden run says of them.
+    """Return a plan of `counts_S` faults at each site, drawn by importance.
 
-    The eligible images are struck in a random order that is the same at all sites, each as often as any other (or once
-    more). `load` gives the images at some positions of the pool as x_KCHW; losses are taken against `labels_N`. Raises
-    TgrError where no image is eligible, or the model gives no gradient.
+    Eligible images are used in a random order that is the same at all sites, each equally often (or once more). `load`
+    returns the images at the given positions of the pool as x_KCHW; losses are computed against `labels_N`. Raises
+    TgrError if no image is eligible or the model is not differentiable.
     """
     check(eligible_N)
     counts = [int(count) for count in counts_S]
@@ -75,7 +76,7 @@ def draw(
 def _at_images(
     site: Site, leaning: Leaning, image_K: np.ndarray, number_KR: np.ndarray, count: int, limit: RangeLimit, seed: int
 ) -> Drawn:
-    """Return the faults of these numbers, a row's at its image; numbers from `count` on are left out."""
+    """Return the faults numbered `number_KR`, row k in image k; numbers >= `count` are left out."""
     element_KM = elements(site, image_K, number_KR.shape[1], seed)
     place_KM = torch.from_numpy(element_KM).to(leaning.values_KN.device)
     values_KM = leaning.at(place_KM)
@@ -94,9 +95,9 @@ def _at_images(
 
 
 def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndarray:
-    """Return the elements of a site among which each image's faults are drawn, int64 [K, M].
+    """Return each image's candidate elements, int64 [K, M].
 
-    All of them where they are few, else one drawn from each of M equal parts of the map.
+    All elements of a small map; otherwise one random element of each of M equal parts of the map.
     """
     size = min(ELEMENTS_A_FAULT * faults, MAX_ELEMENTS)
     if site.neurons <= size:
@@ -107,10 +108,10 @@ def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndar
 
 
 def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
-    """Return q of every flip, [K, M, B], its chance in multiples of the uniform one: a row's mean is 1.
+    """Return q of every flip, [K, M, B]: its probability relative to the uniform one; the mean of a row is 1.
 
-    `loss_KMB` is the estimated change of the loss, in any unit. Where a term's mean is 0, its share goes to the uniform
-    term.
+    `loss_KMB` is the estimated change of the loss, in any unit. If the mean of a term is 0, its weight goes to the
+    uniform term.
     """
     q_KMB = torch.full_like(change_KMB, UNIFORM)
     for share, term_KMB in ((CHANGE, change_KMB.abs()), (LOSS, loss_KMB)):
@@ -121,16 +122,16 @@ def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
 
 
 def changes(values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
-    """Return the change that a flip of each bit makes to the values, as the network sees it, [K, M, B] in float32."""
+    """Return the change of the values by a flip of each bit, after the range limit, [K, M, B] in float32."""
     after_KMB = limited(every_flip(values_KM), values_KM, limit, site)
     return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
 
 
 def limited(flipped_KMB: Tensor, values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
-    """Return the flipped values as the network sees them.
+    """Return the flipped values after the range limit.
 
-    Without a limit they may be infinite, which no mean bears: what lies outside the image's own range is then held to
-    its ends. Beyond them a change is as bad as can be, and any positive q is without bias.
+    Without a limit they may be infinite, and q's mean would be too. They are then clamped to the range of the image's
+    values: beyond it the effect hardly grows, and any positive q keeps the estimate unbiased.
     """
     if limit.mode != "none":
         return limit.apply(site, flipped_KMB)
@@ -139,9 +140,9 @@ def limited(flipped_KMB: Tensor, values_KM: Tensor, limit: RangeLimit, site: str
 
 
 def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return place among the M elements, bit and weight of R flips of each row, drawn in proportion to q; [K, R] each.
+    """Return candidate index (of M), bit and weight of R flips per row, drawn in proportion to q; [K, R] each.
 
-    The element is drawn by its sum over bits, then the bit; `unit_KR2` are the two random numbers in [0, 1) of each.
+    The element is drawn from q summed over bits, then the bit; `unit_KR2` holds their two random numbers in [0, 1).
     """
     _, elements, bits = q_KMB.shape
     upto_KM = q_KMB.sum(dim=2).cumsum(dim=1, dtype=torch.float64)

@@ -7,9 +7,9 @@ from scipy import stats
 
 
 def sample_size(population: int, margin: float, confidence: float) -> int:
-    """Return how many faults, drawn without replacement, tell the share of failures to ± `margin` at the confidence.
+    """Return the number of faults, drawn without replacement, for a failure rate within ± `margin` at `confidence`.
 
-    The share is taken for a half, where its variance is largest: n = N / (1 + e² (N - 1) / (t² p (1 - p))).
+    A rate p of 1/2 is assumed, for which the variance is largest: n = N / (1 + e² (N - 1) / (t² p (1 - p))).
 
     >>> sample_size(1_000_000, margin=0.01, confidence=0.95)
     9513

@@ -1,11 +1,11 @@
-"""Stratified sampling: the bits of a site are its strata, and those whose faults differ most get most of the faults.
+"""Stratified sampling: the strata are the bits of a site; bits with more variable effects get more faults.
 
-A pilot with the same number of faults in every bit shows how much their effects differ; the main stage then gives each
-bit a number in proportion to their standard deviation, which makes the estimate's variance smallest (J. Neyman, "On the
-two different aspects of the representative method", Journal of the Royal Statistical Society 97, 1934). Only the main
-stage is estimated from: the pilot chose its sizes, and would bias it.
+A pilot with equally many faults per bit estimates the standard deviation of the effects in each. The main stage
+allocates faults in proportion to it, which minimises the variance of the estimate (J. Neyman, "On the two different
+aspects of the representative method", Journal of the Royal Statistical Society 97, 1934). Only the main stage enters
+the estimate: including the pilot, which determined the allocation, would bias it.
 
-Suffixes: N images of the pool, S sites, B bits, F faults (entries of a plan), U faults, each once.
+Suffixes: N images of the pool, S sites, B bits, F entries of a plan, U faults.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sampling.images import check
 from tgr_cli.faults.sites import Site
 
-FLOOR = 64  # faults a bit in the main stage, or an equal share where a site has too few for that
+FLOOR = 64  # minimum faults per bit in the main stage; an equal share if a site has too few
 
 
 def pilot(
@@ -31,9 +31,9 @@ def pilot(
     seed: int,
     images_per_fault: int = 1,
 ) -> Plan:
-    """Return a plan of `counts_S` faults at each site, the same number (or one more) in every bit.
+    """Return a plan of `counts_S` faults at each site, equally many (or one more) in every bit.
 
-    Image and element are uniform, and no draw is one of the main stage's. Otherwise as `uniform.draw`.
+    Images and elements are uniform, and independent of the main stage's. Otherwise as `uniform.draw`.
     """
     shares_SB = np.full((len(sites), bits), 1 / bits)
     return _plan(sites, eligible_N, counts_S, shares_SB, 0, "stratified pilot", seed, images_per_fault)
@@ -48,20 +48,20 @@ def draw(
     seed: int,
     images_per_fault: int = 1,
 ) -> Plan:
-    """Return a plan of `counts_S` faults at each site, of which every bit gets its share of `shares_SB`, and `FLOOR`.
+    """Return a plan of `counts_S` faults at each site; a bit gets its share in `shares_SB`, but at least `FLOOR`.
 
-    Image and element are uniform. The weight of a fault in bit b, of B, is (1 / B) / (n_b / n), so that the mean of
-    weight × x estimates the mean of x over all faults. Otherwise as `uniform.draw`. Raises TgrError also where
-    `refuse_few` does.
+    Images and elements are uniform. The weight of a fault in one of B bits, which has n_b of n faults, is (1 / B) /
+    (n_b / n), so that the mean of weight × x estimates the mean of x over all faults. Otherwise as `uniform.draw`.
+    Raises TgrError also where `refuse_few` does.
     """
     refuse_few(min(counts_S, default=0), bits=shares_SB.shape[1])
     return _plan(sites, eligible_N, counts_S, shares_SB, FLOOR, "stratified", seed, images_per_fault)
 
 
 def refuse_few(count: int, *, bits: int) -> None:
-    """Raise TgrError where a site has too few faults for two in every bit.
+    """Raise TgrError if a site has fewer than two faults per bit.
 
-    A bit without any is lost to the estimate, and a single one does not show how the bit's faults differ.
+    An empty stratum cannot be estimated, and a stratum with a single fault has no variance estimate.
     """
     if count < 2 * bits:
         raise TgrError(
@@ -71,10 +71,10 @@ def refuse_few(count: int, *, bits: int) -> None:
 
 
 def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
-    """Return each bit's share of a site's faults, [S, B], in proportion to the standard deviation of its x.
+    """Return the Neyman allocation: each bit's share of a site's faults, [S, B], ∝ the standard deviation of x.
 
-    `x_F` is what the pilot's faults did (dLoss, or 1 for a hit and 0), NaN where there is no such number. Where a
-    site's faults did nothing at all, its bits get equal shares.
+    `x_F` is the effect of each pilot fault (dLoss, or 1 and 0 for an event), NaN where undefined. If no fault of a site
+    had an effect, its bits get equal shares.
     """
     deviation_SB = np.sqrt(variances(pilot, x_F, bits=bits))
     deviation_SB[deviation_SB.sum(axis=1) == 0] = 1
@@ -82,11 +82,11 @@ def neyman(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
 
 
 def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
-    """Return the variance of x within each bit of each site, [S, B], as a pilot shows it.
+    """Return the variance of x within each bit of each site, [S, B], estimated from a pilot.
 
-    To what n faults of a bit show, the mean square of all the site's faults is added, divided by n + 1: few faults
-    without an effect do not show that there is none. A fault in a parameter counts once, with the mean over those
-    images that gave a number.
+    The variance of n faults of a bit is increased by (mean square of all faults of the site) / (n + 1). Without it a
+    few faults without effect would imply zero variance. A fault in a parameter counts once, with the mean over the
+    images for which x is defined.
     """
     first_U, fault_F = pilot.by_fault()
     known_F = ~np.isnan(x_F)
@@ -104,10 +104,9 @@ def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
 
 
 def sizes(count: int, shares_B: np.ndarray, floor: int) -> np.ndarray:
-    """Return how many of `count` faults fall to each bit, int64 [B]: `floor`, or its share where that is more.
+    """Return the number of faults per bit, int64 [B], with sum `count`: its share, but at least `floor`.
 
-    Where `count` is too small for that, the floor is an equal share. What rounding leaves over goes to the largest
-    remainders.
+    If `count` is too small for the floor, the floor is an equal share. Rounding is by largest remainder.
     """
     floor = min(floor, count // len(shares_B))
     at_floor_B = np.zeros(len(shares_B), bool)

@@ -1,7 +1,8 @@
-"""Importance sampling of faults in a model's tensors, which last for whole inferences of any image.
+"""Importance sampling of faults in a model's tensors, which persist for whole inferences of any image.
 
-As for neurons (importance.py), but the loss's gradient is that of some images drawn for it, and followed linearly. A
-large tensor's faults are drawn in blocks, each among a fresh random part of the elements.
+As for neurons (importance.py), except that the gradient of the loss is summed over a random set of images and the
+estimate is first-order throughout. The faults of a large tensor are drawn in blocks, each from its own random candidate
+elements.
 
 Suffixes: N images of the pool, S sites, F faults, K blocks or images of a fault, M elements, B bits, R faults a block.
 """
@@ -21,9 +22,9 @@ from tgr_cli.faults.sampling.importance import changes, elements, pick, relative
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
-BLOCK = 64  # faults that are drawn among the same elements
-PARTS = 16  # of a block's elements, in multiples of what one fault of a neuron is drawn among
-IMAGES = 64  # that the gradient is taken on
+BLOCK = 64  # faults per set of candidate elements
+PARTS = 16  # candidates per block = PARTS × ELEMENTS_A_FAULT
+IMAGES = 64  # images that the gradient is summed over
 
 
 def draw(
@@ -39,7 +40,7 @@ def draw(
     images_per_fault: int,
     reporter: Reporter = SILENT,
 ) -> Plan:
-    """Return a plan of `counts_S` faults in each tensor, each tried on `images_per_fault` different images.
+    """Return a plan of `counts_S` faults in each tensor, each tried on `images_per_fault` distinct images.
 
     Otherwise as `importance.draw`.
     """

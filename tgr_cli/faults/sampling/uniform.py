@@ -1,7 +1,7 @@
-"""Uniform sampling: every eligible image, element and bit of a site is equally likely (the papers' way).
+"""Uniform sampling: every eligible image, element and bit of a site is equally likely, as in the papers.
 
-Fault f of a site depends on the seed, the site's name, f and the pool of images alone. Batch size, device, engine,
-order, the other sites and the number of faults do not move it.
+Fault f of a site depends only on the seed, the site's name, f and the pool of images. It does not depend on batch size,
+device, engine, order, the other sites or the number of faults.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ def draw(
 ) -> Plan:
     """Return a plan of `counts_S` faults at each site, each uniform over eligible images, elements and bits.
 
-    `eligible_N` (bool) says which images of the pool may be struck: a fault that falls on another is drawn again under
-    the next attempt's key, so that one image more or less moves only the faults that fall on it. A fault in a
-    parameter is tried on `images_per_fault` different images. Raises TgrError where too few images are eligible.
+    `eligible_N` (bool) marks the eligible images of the pool. A fault that falls on another image is redrawn with the
+    next attempt's key, so that adding or removing one image changes only the faults that fall on it. A fault in a
+    parameter is tried on `images_per_fault` distinct images. Raises TgrError if too few images are eligible.
     """
     check(eligible_N)
     drawn = [
@@ -47,7 +47,7 @@ def at(
     images_per_fault: int = 1,
     stream: str = "fault",
 ) -> Drawn:
-    """Return `count` faults at one site; another `stream` gives others, independent of these."""
+    """Return `count` faults at one site; another `stream` gives independent faults."""
     if site.is_parameter:
         words_F4 = seeding.words(seed, stream, site.name, 0, count=count)
         image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream=stream)

@@ -43,6 +43,10 @@ class Shifting(Net):
         (lambda y: Output(y, y), r"let the function return a module whose forward gives the \.logits of this alone"),
         (lambda y: y[:, :2], "let the function take num_classes, or name the data set"),
         (lambda y: y.argmax(1, keepdim=True).expand(1, 3), "answers with torch.int64, where floating-point logits"),
+        (lambda y: y.softmax(1), r"probabilities \(none is below 0, .* a second softmax; leave the softmax"),
+        (lambda y: (y * 1000).softmax(1), "answers with probabilities"),
+        (lambda y: y.bfloat16().softmax(1), "answers with probabilities"),
+        (lambda y: y.abs() / y.abs().sum(1, keepdim=True), "answers with probabilities"),
     ],
 )
 def test_answers_that_are_no_logits(after: object, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +54,23 @@ def test_answers_that_are_no_logits(after: object, words: str, monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "nets", raising=False)
     with pytest.raises(TgrError, match=words):
         try_out("nets:build", Net(after).eval(), GREY, 3, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        lambda y: y.log_softmax(1),  # a softmax of it gives the same probabilities
+        lambda y: y.sigmoid(),
+        lambda y: y.softmax(1) * 2,
+        lambda y: y - y.mean(1, keepdim=True) + 1 / 3,  # sums to 1, with values below 0
+    ],
+)
+def test_answers_that_are_logits(after: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("nets.py").write_text("def build(): pass", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    torch.manual_seed(0)
+    net = Net(lambda y: after(4 * y)).eval()  # type: ignore[operator]
+    try_out("nets:build", net, GREY, 3, torch.device("cpu"))
 
 
 def test_a_network_that_changes_its_input_is_given_copies() -> None:

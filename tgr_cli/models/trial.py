@@ -45,11 +45,25 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
         )
     if not logits_1C.is_floating_point():
         raise TgrError(f"--model {name} answers with {logits_1C.dtype}, where floating-point logits are expected")
+    if num_classes > 1 and _are_probabilities(logits_1C):
+        with torch.no_grad():
+            blank_1C = model(torch.zeros_like(one_1CHW))  # once could be chance
+        if _are_probabilities(blank_1C):
+            raise TgrError(
+                f"--model {name} answers with probabilities (none is below 0, and they sum to 1), where logits are "
+                "expected: dLoss and Top2Diff would be those of a second softmax; leave the softmax at the end out of "
+                "its forward"
+            )
     if not torch.equal(logits_1C.nan_to_num(), again_1C.nan_to_num()):
         raise TgrError(
             f"--model {name} answers the same image differently each time in evaluation mode; take the randomness (a "
             "dropout that stays on?) out of its forward"
         )
+
+
+def _are_probabilities(output_BC: Tensor) -> bool:
+    off_B = (output_BC.double().sum(dim=1) - 1).abs()
+    return bool((output_BC >= 0).all() and (off_B <= 8 * torch.finfo(output_BC.dtype).eps).all())
 
 
 def refuse_no_tensor(name: str, output: Any) -> None:

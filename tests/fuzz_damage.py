@@ -6,9 +6,6 @@ a person that means well may do.
 
 import io
 import json
-import pickletools
-import struct
-import zipfile
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -21,7 +18,10 @@ from tgr_cli.artifacts.outputs import METADATA_KEY
 
 Damage = Callable[[Random, bytes], bytes]
 
-NUMBERS = (0, 1, -1, 2, 2**31, 2**63 - 1, -(2**63), 2**64, 10**30, 0.5, -0.0, 1e-320, 1e308, float("inf"), -1e308)
+NUMBERS = (
+    *(0, 1, -1, 2, 2**31, 2**63 - 1, -(2**63), 2**64, 10**30, 0.5, -0.0),
+    *(1e-320, 1e308, -1e308, float("inf"), float("nan")),
+)
 TEXTS = (
     *("", " ", "x", "x" * 5000, "é", "e\u0301", "\u202eab", "\x1b[31m", "a/b", "../x", "=1+1", "{", "{x}", "%s"),
     *("\U0001f600", "a\nb", "None", "nan", "-1", "9" * 400, "[bold]", "\ufeffa", "sdc", "fc", "conv1"),
@@ -61,7 +61,12 @@ def rearranged(random: Random, content: bytes) -> bytes:
     return content[:first] + put + content[last:]
 
 
-BYTES: tuple[Damage, ...] = (flipped, flipped_at_an_end, cut, rearranged)
+def doubled(random: Random, content: bytes) -> bytes:
+    """Repeat the whole, as two processes that append to one file do."""
+    return content * random.choice((2, 2, 3))
+
+
+BYTES: tuple[Damage, ...] = (flipped, flipped_at_an_end, cut, rearranged, doubled)
 
 
 def edited(random: Random, value: Any) -> Any:
@@ -186,45 +191,3 @@ def _parquet(table: pa.Table, metadata: dict[bytes, bytes]) -> bytes:
     written = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(metadata), written, **store.WRITTEN)
     return written.getvalue()
-
-
-def header_edited(random: Random, content: bytes) -> bytes:
-    """Change the header of a safetensors file, its length made right."""
-    size = struct.unpack("<Q", content[:8])[0]
-    header = json_edited(random, content[8 : 8 + size])
-    return struct.pack("<Q", len(header)) + header + content[8 + size :]
-
-
-def numpy_header_edited(random: Random, content: bytes) -> bytes:
-    """Put other text in place of a part of a .npy file's header, its length unchanged."""
-    size = struct.unpack("<H", content[8:10])[0]
-    header = lines_edited(random, content[10 : 10 + size].rstrip())
-    return content[:10] + header.ljust(size)[: size - 1] + b"\n" + content[10 + size :]
-
-
-def member_edited(random: Random, content: bytes) -> bytes:
-    """Damage one member of a zip file, as checkpoints of torch are, or remove it; the archive stays whole."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(written, "w") as new:
-        names = old.namelist()
-        chosen = random.choice([*names, *[name for name in names if name.endswith("data.pkl")] * 3])
-        for name in names:
-            inside = old.read(name)
-            if name == chosen:
-                if random.random() < 0.1:
-                    continue
-                inside = random.choice((*BYTES, opcodes_edited))(random, inside)
-            new.writestr(name, inside)
-    return written.getvalue()
-
-
-def opcodes_edited(random: Random, content: bytes) -> bytes:
-    """Remove, repeat or swap instructions of a pickle; of anything else, flip bits."""
-    try:
-        starts = [place for _, _, place in pickletools.genops(content) if place is not None]
-    except Exception:  # pickletools raises whatever a damaged pickle makes it
-        return flipped(random, content)
-    pieces = [content[a:b] for a, b in zip(starts, [*starts[1:], starts[-1] + 1], strict=True)]
-    rest, place = content[starts[-1] + 1 :], random.randrange(len(pieces))
-    pieces[place : place + 1] = random.choice(([], [pieces[place]] * 2, [random.choice(pieces)]))
-    return b"".join(pieces) + rest

@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Said:
-    """An answer in the server's own form: status, body (JSON unless it is a text) and headers."""
+    """An answer in the server's own form: status, body (JSON unless it is a text or bytes) and headers."""
 
     status: int = 200
     body: object = ""
     headers: dict[str, str] = field(default_factory=dict)
 
     def response(self) -> bytes:
-        body = self.body if isinstance(self.body, str) else json.dumps(self.body)
-        return _response(self.status, body.encode(), "".join(f"{k}: {v}\r\n" for k, v in self.headers.items()))
+        body = self.body if isinstance(self.body, str | bytes) else json.dumps(self.body)
+        content = body if isinstance(body, bytes) else body.encode()
+        return _response(self.status, content, "".join(f"{k}: {v}\r\n" for k, v in self.headers.items()))
 
 
-Behaviour = Callable[[str, int], str | Said]  # of a prompt and of how often it was asked before
+Behaviour = Callable[[str, int], str | Said | bytes]  # of a prompt and of how often it was asked before
 
 
 def answer_to(prompt: str) -> str:
@@ -85,11 +86,14 @@ class Server:
         finally:
             self._at_once -= 1
 
-    async def _answer(self, what: str | Said, prompt: str, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, what: str | Said | bytes, prompt: str, writer: asyncio.StreamWriter) -> bool:
         good = answer_to(prompt)
         if isinstance(what, Said):
             writer.write(what.response())
             return True
+        if isinstance(what, bytes):  # as they are, whether or not they are an answer
+            writer.write(what)
+            return False
         if what == "drop":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
             return False
@@ -153,7 +157,7 @@ def _response(status: int, body: bytes, extra: str = "") -> bytes:
 
 
 @contextmanager
-def serving(behaviour: Behaviour | str | Said = "well", delay: float = 0.0) -> Iterator[Server]:
+def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0.0) -> Iterator[Server]:
     """Run a server in a thread of its own while the block runs."""
     server = Server(delay=delay)
     server.behaviour = behaviour if callable(behaviour) else lambda prompt, times: behaviour

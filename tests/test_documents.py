@@ -1,6 +1,9 @@
 """Whatever a text, JSON or TOML file holds, it is read or ends in one sentence."""
 
 import json
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,24 @@ def test_what_is_no_file_is_called_what_it_is(tmp_path: Path) -> None:
         documents.read_toml(tmp_path, "name another")
     with pytest.raises(TgrError, match="is a device"):
         documents.read_toml(Path("/dev/null"), "name another")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda path: path.mkdir(), "is a folder; mend it"),
+        (lambda path: os.mkfifo(path), "is a named pipe; mend it"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device; mend it"),
+        (lambda path: path.symlink_to(path), "cannot be reached (Too many levels of symbolic links); mend it"),
+        (lambda path: path.symlink_to("nowhere"), "is a link that leads nowhere; mend it"),
+        (lambda path: path.write_bytes(b"caf\xe9"), "is no UTF-8 text (byte 0xe9 at 3); mend it"),
+        (lambda path: path.write_bytes(b"a\0"), "is no text (a NUL byte at 1); mend it"),
+    ],
+)
+def test_what_is_no_text_file_is_refused_and_never_waited_for(
+    made: Callable[[Path], object], words: str, tmp_path: Path
+) -> None:
+    made(path := tmp_path / "a.txt")
+    for read in (documents.read_text, documents.read_json, documents.read_toml):
+        with pytest.raises(TgrError, match=re.escape(f"a.txt {words}")):
+            read(path, "mend it")

@@ -13,7 +13,7 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"errors", "naming", "documents", "reporting", "seeding", "artifacts"}
+BASE = {"errors", "naming", "paths", "documents", "reporting", "seeding", "artifacts"}
 PURE = {"data", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "text": BASE | {"text"},
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},
-    "artifacts": {"artifacts", "documents", "errors"},
+    "artifacts": {"artifacts", "documents", "errors", "paths"},
     "naming": set(),
+    "paths": set(),
     "seeding": set(),
     "reporting": set(),
     "documents": {"errors"},

@@ -2,7 +2,7 @@
 
 The parsers of the standard library raise RecursionError for deep nesting, ValueError for a number of 5,000 digits,
 and let through what fails later: half characters, keys that stand twice, numbers that no machine word holds. Every
-JSON and TOML file that tgr opens passes here.
+text, JSON and TOML file that tgr opens passes here.
 """
 
 import json
@@ -100,8 +100,16 @@ def read_bytes(path: Path) -> bytes:
         raise MalformedError(f"cannot be read ({error.strerror})") from error
 
 
+def read_text(path: Path, then: str) -> str:
+    """Return what a text file holds; `then` is what the user should do where that fails, which raises TgrError."""
+    try:
+        return text(read_bytes(path))
+    except MalformedError as error:
+        raise TgrError(f"{path} {error}; {then}") from error
+
+
 def read_json(path: Path, then: str) -> Any:
-    """Return what a JSON file holds; `then` is what the user should do where that fails, which raises TgrError."""
+    """Return what a JSON file holds; `then` as in `read_text`."""
     try:
         return parse_json(read_bytes(path))
     except MalformedError as error:
@@ -109,7 +117,7 @@ def read_json(path: Path, then: str) -> Any:
 
 
 def read_toml(path: Path, then: str) -> dict[str, Any]:
-    """Return what a TOML file holds; `then` as in `read_json`."""
+    """Return what a TOML file holds; `then` as in `read_text`."""
     try:
         return parse_toml(read_bytes(path))
     except MalformedError as error:

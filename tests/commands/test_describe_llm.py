@@ -159,7 +159,7 @@ def test_a_server_named_is_asked_though_descriptions_are_stored(typed) -> None:
         ("--source template --questions q.txt", "--questions is for --source llm and has no use with"),
         ("--from-file d.json --base-url http://x/v1 --llm toy", "--base-url is for --source llm and has no use with"),
         ("--from-file d.json --source stored", "--from-file brings the descriptions itself"),
-        ("--questions missing.txt", "--questions missing.txt cannot be read as text"),
+        ("--questions missing.txt", "missing.txt does not exist; give --questions a text file with one"),
         ("--questions empty.txt", "empty.txt asks nothing; write one question a line, with {a_class}"),
         ("--questions bare.txt", '"What is it?" needs {class} or {a_class}'),
         ("--prompts bare.toml --source llm", "bare.toml holds no questions to ask; add some, or give --questions FILE"),

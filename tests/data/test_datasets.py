@@ -171,7 +171,7 @@ def test_class_names_file_renames(tmp_path: Path, png: bytes) -> None:
     names.write_text("a\n\nb")
     with pytest.raises(TgrError, match="has an empty line 2; give one class name a line"):
         class_names(source)
-    with pytest.raises(TgrError, match="cannot be read as text; give a file with one class name a line"):
+    with pytest.raises(TgrError, match="is a folder; give --class-names a text file with one class name a line"):
         class_names(DataSource(dataset="cifar10", class_names=tmp_path))
     nameless = write(tmp_path / "nameless.parquet", image=[png], label=[1], classes=None)
     with pytest.raises(TgrError, match='names no classes in its metadata "classes"; give them with --class-names'):

@@ -28,7 +28,7 @@ def test_bad_numbers_are_refused(tmp_path: Path, lines: str, words: str) -> None
     (tmp_path / "rows.txt").write_text(lines, encoding="utf-8")
     with pytest.raises(TgrError, match=re.escape(words)):
         by_number(tmp_path / "rows.txt", 4, 2)
-    with pytest.raises(TgrError, match="cannot be read as text; write one row number a line"):
+    with pytest.raises(TgrError, match="does not exist; give a text file with one row number a line"):
         by_number(tmp_path / "none.txt", 4, 2)
 
 

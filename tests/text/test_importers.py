@@ -108,8 +108,14 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(name: str, content: str, w
 def test_files_that_cannot_be_read() -> None:
     Path("torn.json.gz").write_bytes(gzip.compress(b'{"bar": ["A bar."]}')[:-9])
     Path("latin.csv").write_bytes(b"class,description\nbar,caf\xe9\n")
-    for name in ("missing.json", "torn.json.gz", "latin.csv"):
-        with pytest.raises(TgrError, match=f"--from-file {name} cannot be read as text"):
+    Path("folder.json").mkdir()
+    for name, words in {
+        "missing.json": "does not exist",
+        "torn.json.gz": "is no whole gzip file",
+        "latin.csv": r"is no UTF-8 text \(byte 0xe9 at 25\)",
+        "folder.json": "is a folder",
+    }.items():
+        with pytest.raises(TgrError, match=f"{name} {words}; name a JSON or CSV file of descriptions with --from-file"):
             Imported(Path(name))
 
 

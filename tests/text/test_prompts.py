@@ -151,7 +151,7 @@ def test_bad_prompt_files_are_refused_in_a_sentence(tmp_path: Path, content: str
 
 
 def test_missing_prompt_file_and_content_hash(tmp_path: Path) -> None:
-    with pytest.raises(TgrError, match="cannot be read"):
+    with pytest.raises(TgrError, match=r"none\.toml does not exist; mend it, or name a TOML file of prompts"):
         prompts.read(tmp_path / "none.toml")
     path = tmp_path / "mine.toml"
     path.write_text(GOOD, encoding="utf-8")

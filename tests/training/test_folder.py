@@ -163,7 +163,7 @@ def test_a_folder_of_the_users_own_is_not_trained_into(held: dict[str, bytes | N
 def test_places_that_are_no_folder_for_a_run_are_refused() -> None:
     Path("file").write_text("x")
     for out, words in (
-        ("file", "file is no folder, and a run is written into one"),
+        ("file", "file is a file, and a run is written into a folder"),
         ("file/run", "file/run cannot be written"),
     ):
         with pytest.raises(TgrError, match=words):

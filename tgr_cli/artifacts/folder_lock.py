@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import real
 
 LOCK = ".lock"
 _held: set[Path] = set()  # what this process holds, so that a function may ask for what its caller has
@@ -18,7 +19,7 @@ def exclusive(folder: Path, busy: str) -> Iterator[None]:
 
     Folders that were made for it and are still empty in the end are removed.
     """
-    where = folder.resolve()
+    where = real(folder)
     if where in _held:
         yield
         return

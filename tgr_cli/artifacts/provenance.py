@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from tgr_cli import __version__
 from tgr_cli.artifacts import facts
 from tgr_cli.documents import MalformedError, parse_json
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 
 LIBRARIES = (
     "torch",
@@ -106,7 +106,9 @@ def library_versions() -> dict[str, str]:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal; raises TgrError for a device or pipe, which never end."""
+    if path.exists() and not path.is_file():
+        raise TgrError(f"{path} {found_at(path)}, where a file is expected; move it, or name another")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

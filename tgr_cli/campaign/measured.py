@@ -19,6 +19,7 @@ from tgr_cli.campaign.ranges import profiled_on
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.estimates import codes
+from tgr_cli.paths import real
 from tgr_cli.reporting import Reporter
 
 
@@ -84,7 +85,7 @@ def open_run(folder: RunFolder) -> Measured:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
     runs.refuse_other_sites(injections, vulnerability)
     rows = vulnerability.table.to_pylist()
-    name = folder.path.resolve().name
+    name = real(folder.path).name
     campaign = injections.provenance.config
     faults = results.read(injections.table, campaign)
     if results.clusters(campaign) == "image":  # told by number, as the same images have it in every run

@@ -129,7 +129,7 @@ def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Pla
     path = parts.folder / f"{name}.parquet"
     if name not in about["plans"]:
         return None
-    if not path.exists() or sha256_file(path) != about["plans"][name]:
+    if not path.is_file() or sha256_file(path) != about["plans"][name]:
         raise TgrError(f"{path} is damaged, and the parts beside it rest on it; discard them with --restart")
     return stored_plan.read(path, setup)
 

@@ -18,6 +18,7 @@ from tgr_cli.data.source import (
 from tgr_cli.data.split_names import WORDS
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import listed
+from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 
 __all__ = [
@@ -110,7 +111,7 @@ def _folder_split(source: DataSource, split: Split, found: Classes, reporter: Re
         raise _no_split(source, split, [f"{word}/" for word in WORDS[split]])
     place = place or layout.base
     below = place.relative_to(path).as_posix()
-    used = path.resolve().name if below == "." else f"{path.resolve().name}/{below}"
+    used = real(path).name if below == "." else f"{real(path).name}/{below}"
     return folder.read_matched(place, source.dataset, split, found.names, found.callings, used, reporter)
 
 

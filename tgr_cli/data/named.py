@@ -17,6 +17,7 @@ from PIL import Image
 from tgr_cli.data import folder, folder_layout
 from tgr_cli.data.images import ImageSet, Split, checked
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -220,9 +221,9 @@ def _answering_within(seconds: float) -> Iterator[None]:
 def _stay_within(place: Path, data: Any) -> None:
     """Raise TgrError where an index file of the data set (Food101, GTSRB) refers to an image outside its folder."""
     paths = getattr(data, "_image_files", None) or [path for path, _ in getattr(data, "_samples", ())]
-    inside = place.resolve()
+    inside = real(place)
     for path in paths:
-        if ".." in Path(path).parts and not Path(path).resolve().is_relative_to(inside):
+        if ".." in Path(path).parts and not real(Path(path)).is_relative_to(inside):
             raise TgrError(f"{place} lists the picture {path}, which lies outside of it; get the data set again")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tgr_cli import documents
 from tgr_cli.data import named
 from tgr_cli.data.named import imagenet_wnids
 from tgr_cli.errors import TgrError, did_you_mean
@@ -69,7 +70,4 @@ def _called(row_names: str) -> list[tuple[str, ...]]:
 
 
 def _lines(file: Path, what: str) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TgrError(f"{file} cannot be read as text; write one {what} a line") from error
+    return documents.read_text(file, f"give a text file with one {what} a line").splitlines()

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tgr_cli import documents
 from tgr_cli.artifacts.layout import slug
 from tgr_cli.data import folder, folder_layout, labels, named, parquet_files
 from tgr_cli.data.images import Split
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed
+from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class DataSource:
         """Return the name of the data set's folder in the workdir."""
         if self.name is not None:
             return self.name
-        return self.dataset if self.path is None else slug(self.path.resolve().name.removesuffix(".parquet"))
+        return self.dataset if self.path is None else slug(real(self.path).name.removesuffix(".parquet"))
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,7 @@ def _of_tables(path: Path) -> "parquet.OwnClasses | None":
 
 
 def _names_in(file: Path) -> tuple[str, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TgrError(
-            f"--class-names {file} cannot be read as text; give a file with one class name a line"
-        ) from error
+    lines = documents.read_text(file, "give --class-names a text file with one class name a line").strip().splitlines()
     names = tuple(composed(line.strip()) for line in lines)
     if not names:
         raise TgrError(f"{file} is empty; give one class name a line")

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from tgr_cli.errors import TgrError, printable
+from tgr_cli.errors import TgrError, found_at, printable
 
 LARGER = 4  # limit on a zip's unpacked size relative to the file; torch itself does not compress
 
@@ -63,8 +63,9 @@ def read(path: Path) -> Any:
     The format is detected from the content. Raises TgrError where the file is missing or damaged, or needs unpickling.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise TgrError(f"the checkpoint {path} {found}; name a safetensors file or a state dict saved by torch")
+        raise TgrError(
+            f"the checkpoint {path} {found_at(path)}; name a safetensors file or a state dict saved by torch"
+        )
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -79,7 +80,9 @@ def read(path: Path) -> Any:
         return _read_safetensors(path)
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
         return read_torch(path, f"the checkpoint {path}")
-    raise TgrError(f"the checkpoint {path} is neither a safetensors file nor a state dict saved by torch")
+    raise TgrError(
+        f"the checkpoint {path} is neither a safetensors file nor a state dict saved by torch; give one that is"
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ from tgr_cli.faults.graph import Network
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
+from tgr_cli.paths import real
 from tgr_cli.reporting import Reporter
 from tgr_cli.saliency.layer import Layer, find, work_after
 
@@ -65,7 +66,7 @@ def _of_run(workspace: Workspace, run: str) -> Asked:
             f"{folder.path} holds no trained model (no {folder.card.name}); explain a model that tgr did not train "
             "with --model, --checkpoint and --against"
         )
-    where = folder.path.resolve()
+    where = real(folder.path)
     source = ModelSource(model=ModelCard.read(folder.card).model, checkpoint=folder.weights)
     return Asked(source, Workspace(where.parent.parent, where.parent.name), RunFolder(where))
 

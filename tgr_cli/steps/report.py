@@ -16,6 +16,7 @@ from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
+from tgr_cli.paths import real
 from tgr_cli.report import bits, comparison, confidence, draw, lineage, page, ranges, training, vulnerability
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Figure, Said, Section
@@ -86,7 +87,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
     """Return what there is of one run, its artifacts checked to be of one model."""
-    name = folder.path.resolve().name
+    name = real(folder.path).name
     if not any(getattr(folder, what).exists() for what in SHOWN):
         raise TgrError(
             f'{folder.path} holds nothing that a report shows; run "tgr evaluate" or "tgr inject" on the model first'
@@ -167,9 +168,9 @@ def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.R
     if not path.exists():
         return [], []
     schema, provenance, _ = store.describe(path)
-    baseline, *candidates = (folder.path.resolve().name for folder in folders)
+    baseline, *candidates = (real(folder.path).name for folder in folders)
     inputs = {
-        f"{role} {folder.path.resolve().name}": sha256_file(getattr(folder, role))
+        f"{role} {real(folder.path).name}": sha256_file(getattr(folder, role))
         for folder in folders
         for role in ("golden", "injections", "vulnerability")
     }
@@ -272,7 +273,7 @@ def _made(path: Path, workspace: Workspace) -> lineage.Made:
         except (KeyError, TypeError) as error:
             raise TgrError(f"{record} is no run record of tgr; remove it, the artifact stands without it") from error
     inside = path.is_relative_to(workspace.path)
-    name = path.relative_to(workspace.path) if inside else Path(path.parent.resolve().name) / path.name
+    name = path.relative_to(workspace.path) if inside else Path(real(path.parent).name) / path.name
     return lineage.Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)
 
 

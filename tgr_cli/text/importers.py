@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tgr_cli.text.sentence import sentence
 
 CLASS, DESCRIPTION, QUESTION = "class", "description", "question"
 LARGEST = 2**26  # characters
+UTF8_BYTES = 4  # a character, at most
 SHOWN = 80  # characters of an entry in a note
 NAMED = 10  # names in a note; the rest are counted
 
@@ -130,19 +132,25 @@ def _read(path: Path) -> Mapping[str, list[Text]]:
     if suffix not in (".json", ".csv"):
         raise TgrError(f"{path} is neither .json nor .csv (nor one of them with .gz); descriptions are read from those")
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
-            content = file.read(LARGEST + 1)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise TgrError(
-            f"--from-file {path} cannot be read as text ({getattr(error, 'strerror', None) or 'no UTF-8, or torn'}); "
-            "name a JSON or CSV file"
-        ) from error
+        written = documents.read_bytes(path)
+        content = documents.text(_unpacked(written) if path.suffix == ".gz" else written)
+    except documents.MalformedError as error:
+        raise TgrError(f"{path} {error}; name a JSON or CSV file of descriptions with --from-file") from error
     if len(content) > LARGEST:
         raise TgrError(f"{path} holds more than {LARGEST:,} characters; give the descriptions of one data set")
     texts = _from_json(path, content) if suffix == ".json" else _from_csv(path, content)
     if not texts:
         raise TgrError(f"{path} describes no class; give at least one")
     return texts
+
+
+def _unpacked(written: bytes) -> bytes:
+    """Return what a gzip file holds, no more of it than shows that it is too large."""
+    try:
+        with gzip.open(io.BytesIO(written)) as file:
+            return file.read(UTF8_BYTES * LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise documents.MalformedError("is no whole gzip file") from error
 
 
 def _from_json(path: Path, content: str) -> dict[str, list[Text]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import clip_weights
 from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
@@ -101,7 +102,7 @@ def _name(model: str, pretrained: str) -> str:
     if model.startswith(clip_weights.HUB):
         return model
     if model.startswith(clip_weights.FOLDER):
-        return clip_weights.FOLDER + Path(model.removeprefix(clip_weights.FOLDER)).resolve().name
+        return clip_weights.FOLDER + real(Path(model.removeprefix(clip_weights.FOLDER))).name
     return f"{model}/{Path(pretrained).name}"
 
 

@@ -143,12 +143,10 @@ def for_dataset(dataset: str, name: str, file: Path | None = None, reporter: Rep
 def read(path: Path) -> PromptSet:
     """Return the prompts in a TOML file, checked; raises TgrError where it is missing or says something unknown."""
     try:
-        content = documents.read_bytes(path) if path.exists() else path.read_bytes()
+        content = documents.read_bytes(path)
         values = documents.parse_toml(content)
-    except OSError as error:
-        raise TgrError(f"{path} cannot be read ({error.strerror}); name a TOML file with --prompts") from error
     except documents.MalformedError as error:
-        raise TgrError(f"{path} {error}; name a TOML file of prompts, or mend it") from error
+        raise TgrError(f"{path} {error}; mend it, or name a TOML file of prompts with --prompts") from error
     for key in values:
         if key not in KEYS:
             raise TgrError(f'{path} has "{key}", where {", ".join(KEYS)} may stand.{did_you_mean(key, KEYS)}')
@@ -191,10 +189,8 @@ def with_questions(prompts: PromptSet, path: Path) -> PromptSet:
 
     Empty lines and those that start with # are left out. Raises TgrError where the file is missing or asks nothing.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TgrError(f"--questions {path} cannot be read as text; give a file with one question a line") from error
+    written = documents.read_text(path, "give --questions a text file with one question a line")
+    lines = [line.strip() for line in written.splitlines()]
     questions = tuple(line for line in lines if line and not line.startswith("#"))
     if not questions:
         raise TgrError(f"{path} asks nothing; write one question a line, with {{a_class}} where the class goes")

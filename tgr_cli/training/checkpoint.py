@@ -16,7 +16,7 @@ import torch
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import flat
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 from tgr_cli.training.optim import advance
 from tgr_cli.training.state import Cost, Epoch, Leg, State
 
@@ -95,6 +95,8 @@ class Checkpoint:
 def is_one(path: Path) -> bool:
     """Return whether the file at `path` looks like a training's state, by how it ends."""
     try:
+        if not path.is_file():  # to open a pipe would wait for who writes it
+            return False
         with path.open("rb") as file:
             file.seek(-TRAILER, os.SEEK_END)
             return file.read(len(MARK)) == MARK
@@ -104,6 +106,8 @@ def is_one(path: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     damaged = f"{path} is damaged and cannot be read; train from the start by leaving out --resume"
+    if not path.is_file():
+        raise TgrError(f"{path} {found_at(path)}; train from the start by leaving out --resume")
     try:
         written = path.read_bytes()
         state, trailer = memoryview(written)[:-TRAILER], written[-TRAILER:]

@@ -9,8 +9,9 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.folder_lock import LOCK, exclusive
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.together import BEING_WRITTEN, WHOLE, abandon, complete
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, found_at
 from tgr_cli.models.card import ModelCard
+from tgr_cli.paths import real
 from tgr_cli.reporting import Reporter
 from tgr_cli.training import checkpoint, distributed
 from tgr_cli.training.config import Config
@@ -46,7 +47,7 @@ def finish(run: RunFolder) -> bool:
     """
     files = (run.best, run.weights, run.training, run.card)
     moves = [(Path(path.name), path) for path in files]
-    return complete(run.path, [*moves, (run.checkpoint.resolve(), run.last)])
+    return complete(run.path, [*moves, (real(run.checkpoint), run.last)])
 
 
 def _remove_left_over(run: RunFolder) -> None:
@@ -63,8 +64,8 @@ def _refuse_foreign(folder: Path, *, named: bool) -> None:
         str(folder).encode()
     except UnicodeEncodeError as error:
         raise TgrError(f"{folder} is no name in UTF-8; choose another with --out or --workdir") from error
-    if folder.exists() and not folder.is_dir():
-        raise TgrError(f"{folder} is no folder, and a run is written into one; choose another place with --out")
+    if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+        raise TgrError(f"{folder} {found_at(folder)}, and a run is written into a folder; choose another with --out")
     if not named or not folder.is_dir() or _is_run(folder):
         return
     ours = {LOCK, BEING_WRITTEN, WHOLE}

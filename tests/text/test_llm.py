@@ -12,7 +12,7 @@ from unittest.mock import ANY
 
 import httpx
 import pytest
-from llm_server import serving
+from llm_server import Said, serving
 from toys_llm import CLASSES, KEPT, KEY, Heard, described, for_bars, good, model, once
 
 from tgr_cli.errors import TgrError
@@ -269,6 +269,15 @@ def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
             described(f"http://127.0.0.1:{port}/v1", concurrency=1)
     assert (server.asked.total(), other.elsewhere, other.asked.total()) == (9, 0, 0)  # three questions, three times
     assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("address", ["javascript:x", "http://[", "http://127.0.0.1:x/", "\x01"])
+def test_a_redirect_to_no_address_is_one_failure_more(address: str) -> None:
+    moved = Said(307, "", {"Location": address})
+    with serving(lambda prompt, times: moved if "bar" in prompt else "well") as server:
+        found = described(server.url)
+    assert {d.class_name: d.status for d in found} == {"dot": "ok", "bar": "failed", "ring": "ok"}
 
 
 def test_a_proxy_has_no_business_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

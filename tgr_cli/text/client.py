@@ -204,6 +204,8 @@ class Client:
         except httpx.TimeoutException as error:
             self._refuse_unreached(error)
             raise NoAnswerError(f"no answer within {self.endpoint.timeout:g} s", UNUSABLE_TRIES) from error
+        except httpx.InvalidURL as error:  # httpx reads where a redirect leads, followed or not
+            raise NoAnswerError("a redirect to no address", UNUSABLE_TRIES) from error
         except httpx.TransportError as error:
             self._refuse_unreached(error)
             reason = f"the connection broke ({self._told(str(error))})"
@@ -245,7 +247,16 @@ class Client:
                 async with asyncio.timeout(LOOK_AROUND), self._http.stream("GET", f"{base}/models") as response:
                     listed = json.loads(await _bounded(response, LARGEST_LIST))["data"] if response.is_success else []
                     names = [self._told(str(model["id"])) for model in listed]
-            except (httpx.HTTPError, TimeoutError, NoAnswerError, ValueError, TypeError, KeyError, RecursionError):
+            except (
+                httpx.HTTPError,
+                httpx.InvalidURL,
+                TimeoutError,
+                NoAnswerError,
+                ValueError,
+                TypeError,
+                KeyError,
+                RecursionError,
+            ):
                 continue
             if names:
                 return names, base

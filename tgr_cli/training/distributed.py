@@ -1,6 +1,7 @@
 """The processes that train together, as torchrun starts them; alone, each of these does nothing."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,25 +11,51 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tgr_cli.errors import TgrError
+
+ADDRESS = "MASTER_ADDR"
+
 
 def processes() -> int:
     """Return how many processes torchrun says train together; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return _number("WORLD_SIZE", least=1, default=1)
 
 
 def first() -> bool:
     """Return whether this process is the one that writes and tells: the only one, or torchrun's number 0."""
-    return int(os.environ.get("RANK", 0)) == 0
+    return processes() == 1 or _rank() == 0
 
 
 def restarts() -> int:
     """Return how often torchrun started these processes again because one of them had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    return _number("TORCHELASTIC_RESTART_COUNT", default=0)
 
 
 def restartable() -> bool:
     """Return whether torchrun started this process, and so may start it again."""
     return "TORCHELASTIC_RESTART_COUNT" in os.environ
+
+
+def _rank() -> int:
+    return _number("RANK", most=processes() - 1)
+
+
+def _number(name: str, *, least: int = 0, most: int = 2**31 - 1, default: int | None = None) -> int:
+    """Return a whole number that torchrun sets; without a default, raises TgrError where it is missing.
+
+    Other launchers set some of these variables too, and leave out or misuse the others.
+    """
+    value = os.environ.get(name)
+    if value is None and default is not None:
+        return default
+    if value is None or not re.fullmatch("[0-9]{1,10}", value) or not least <= int(value) <= most:
+        found = "is not set" if value is None else f'is "{value}"'
+        raise TgrError(
+            f"{name} {found} in the environment, where a whole number of at least {least} is expected"
+            f"{'' if most == 2**31 - 1 else f' and at most {most}'}; start several processes with torchrun, or unset "
+            "WORLD_SIZE and RANK to train in one"
+        )
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -81,13 +108,20 @@ class Group:
 def group(device: torch.device) -> Iterator[Group]:
     """Join the processes that torchrun started, or stay alone; `cuda` becomes the GPU of the local rank.
 
-    NCCL connects processes on CUDA, gloo others.
+    NCCL connects processes on CUDA, gloo others. Raises TgrError where the environment names no place to meet.
     """
     if processes() == 1:
         yield Group(0, 1, device)
         return
+    _rank()
+    _number("MASTER_PORT", least=1, most=2**16 - 1)
+    if not os.environ.get(ADDRESS):
+        raise TgrError(
+            f"WORLD_SIZE is {processes()} and {ADDRESS} is not set in the environment; start several processes with "
+            "torchrun, or unset WORLD_SIZE and RANK to train in one"
+        )
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", _number("LOCAL_RANK"))
         torch.cuda.set_device(device)
     store, rank, world = next(dist.rendezvous("env://"))
     # torchrun keeps one store over its restarts, in which processes would find the addresses of those that ended.

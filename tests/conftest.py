@@ -9,6 +9,7 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", NO_COLOR="1", COLUMNS="160", TERM="dumb")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # on a busy machine, waiting threads must not take the cores
 
+import captures
 import torch
 from hypothesis import settings
 
@@ -33,6 +34,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _toys_are_captured_once() -> None:
+    captures.once()
 
 
 @pytest.fixture(scope="session")

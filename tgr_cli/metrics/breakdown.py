@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
+from scipy import special
 
 from tgr_cli.metrics.intervals import CONFIDENCE, score_interval
 from tgr_cli.metrics.outcomes import OUTCOMES
@@ -137,13 +137,15 @@ def by_image(struck: Struck) -> ByImage:
 
 def spearman(x_I: np.ndarray, y_I: np.ndarray, confidence: float = CONFIDENCE) -> Correlation:
     """Return Spearman's rank correlation with the interval of Bonett and Wright (2000), which needs four images."""
+    from scipy import stats  # takes a second to load, and few commands correlate
+
     images = len(x_I)
     if images < 4 or np.ptp(x_I) == 0 or np.ptp(y_I) == 0:
         return Correlation(math.nan, math.nan, math.nan, images)
     coefficient = float(stats.spearmanr(x_I, y_I).statistic)
     if abs(coefficient) >= 1:
         return Correlation(coefficient, coefficient, coefficient, images)
-    half = stats.norm.ppf(0.5 + confidence / 2) * math.sqrt((1 + coefficient**2 / 2) / (images - 3))
+    half = special.ndtri(0.5 + confidence / 2) * math.sqrt((1 + coefficient**2 / 2) / (images - 3))
     low, high = (math.tanh(math.atanh(coefficient) + side * half) for side in (-1, 1))
     return Correlation(coefficient, low, high, images)
 

@@ -8,7 +8,6 @@ model wins as many as a fair coin.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 
 class McNemar(NamedTuple):
@@ -21,6 +20,8 @@ class McNemar(NamedTuple):
 
 def mcnemar(baseline_N: np.ndarray, candidate_N: np.ndarray) -> McNemar:
     """Return the exact test; which images each model gets right comes as bool of shape [N], in one order."""
+    from scipy import stats  # takes a second to load, and few commands compare
+
     only_baseline = int((baseline_N & ~candidate_N).sum())
     only_candidate = int((candidate_N & ~baseline_N).sum())
     discordant = only_baseline + only_candidate

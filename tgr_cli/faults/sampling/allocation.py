@@ -21,7 +21,7 @@ Suffixes: S sites, F entries of a plan, U faults, I images with faults, B bits.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tgr_cli import seeding
 from tgr_cli.faults.plan import Plan
@@ -108,7 +108,7 @@ def for_target(
         deviation_S = np.sqrt(variance_SB).mean(axis=1)
     if not deviation_S.any():
         deviation_S = np.ones(len(deviation_S))
-    quantile = float(stats.norm.ppf(0.5 + confidence / 2))
+    quantile = float(special.ndtri(0.5 + confidence / 2))
     floor = min(FLOOR, largest)
 
     def counts(scale: float) -> np.ndarray:

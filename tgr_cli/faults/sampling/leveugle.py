@@ -3,7 +3,7 @@
 
 import math
 
-from scipy import stats
+from scipy import special
 
 
 def sample_size(population: int, margin: float, confidence: float) -> int:
@@ -14,5 +14,5 @@ def sample_size(population: int, margin: float, confidence: float) -> int:
     >>> sample_size(1_000_000, margin=0.01, confidence=0.95)
     9513
     """
-    quantile = float(stats.norm.ppf(0.5 + confidence / 2))
+    quantile = float(special.ndtri(0.5 + confidence / 2))
     return math.ceil(population / (1 + margin**2 * (population - 1) / (quantile**2 * 0.25)))

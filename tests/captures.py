@@ -1,0 +1,62 @@
+"""One capture of each toy network a session: torch.export takes longer than most of what tests then do with it."""
+
+import copy
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from toys import ToyNet, toy_net
+
+_programs: dict[object, ExportedProgram] = {}
+_PLAIN = {type(module): set(vars(module)) for module in toy_net().modules()}  # the attributes of an untouched toy
+
+
+def once() -> None:
+    """Let networks that are toys, and of equal weights, share the graph of one capture; each keeps its own weights.
+
+    Nothing changes a graph after its capture. Whatever a toy is not, or a test has added to it, is captured anew.
+    """
+    graph = sys.modules.get("tgr_cli.faults.graph")
+    if graph is not None and not hasattr(graph.export, "captures"):
+        graph.export = _remembering(graph.export)
+
+
+def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., ExportedProgram]:
+    untouched = torch.export.export
+
+    def remembering(model: nn.Module, example: Tensor, **options: Any) -> ExportedProgram:
+        if type(model) is not ToyNet or torch.export.export is not untouched or _marked(model):
+            return export(model, example, **options)
+        state = model.state_dict(keep_vars=True)
+        network = (repr(model), ToyNet.forward, tuple(map(_facts, state.values())), _bytes(state))
+        key = (network, _facts(example), tuple(options.items()))
+        if key not in _programs:
+            _programs[key] = export(model, example, **options)
+        program = copy.copy(_programs[key])
+        program._state_dict = dict(state)
+        return program
+
+    remembering.captures = export  # type: ignore[attr-defined]
+    return remembering
+
+
+def _facts(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad, type(tensor)
+
+
+def _bytes(state: dict[str, Tensor]) -> str:
+    raw = (tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes() for tensor in state.values())
+    return sha256(b"".join(raw)).hexdigest()
+
+
+def _marked(model: nn.Module) -> bool:
+    """Return whether a module of the toy has hooks, or a method or attribute of its own."""
+    for module in model.modules():
+        hooks = module._forward_hooks or module._forward_pre_hooks
+        if hooks or module.training or set(vars(module)) != _PLAIN.get(type(module)):
+            return True
+    return False

@@ -1,1 +1,1 @@
-"""What is counted and estimated: outcomes of faults, intervals, ranges, Top2Diff, and their summaries."""
+"""Metrics and their estimates: outcomes of faults, confidence intervals, ranges, Top2Diff, and summaries."""

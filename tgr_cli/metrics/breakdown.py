@@ -1,7 +1,7 @@
-"""What became of a campaign's faults by bit and by image, every site counting alike.
+"""Outcomes of a campaign broken down by bit and by image, with equal weight for every site.
 
-A row counts by its weight over the rows of its site: under importance sampling a plain count of rows would show which
-faults were drawn, not which are harmful.
+Each row is weighted by its importance weight / number of rows at its site. Unweighted counts would reflect the sampling
+distribution rather than the effect of the faults.
 
 Suffixes: N rows of `injections`, I images.
 
@@ -27,10 +27,10 @@ FAILURES = ("sdc", "non_finite")
 
 @dataclass(frozen=True)
 class Struck:
-    """Rows of `injections` as numbers, arrays [N]: what breakdowns by bit and by image rest on.
+    """Rows of `injections` as numeric arrays [N], the input of breakdowns by bit and by image.
 
-    `site`, `image` and `outcome` number the names in `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
-    `summary.Faults`; what is null of the faulty inference is NaN.
+    `site`, `image` and `outcome` are indices into `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
+    `summary.Faults`. Nulls of the faulty inference are NaN.
     """
 
     sites: list[str]
@@ -54,7 +54,7 @@ class Struck:
         clusters: Literal["image", "fault"] = "image",
         strata: Literal["none", "bit"] = "none",
     ) -> "Struck":
-        """Return the rows of a table that holds at least COLUMNS, and what is read as cluster and stratum."""
+        """Return the rows of a table with COLUMNS; `clusters` and `strata` choose what forms one of them."""
         site_N, sites = _numbered(injections["site"])
         image_N, images = _numbered(injections["image_id"])
         outcome_N, outcomes = _numbered(injections["outcome"])
@@ -74,7 +74,7 @@ class Struck:
 
     @property
     def alike(self) -> np.ndarray:
-        """Return one over the rows of each row's site: what makes sites count alike, however many faults each got."""
+        """Return 1 / number of rows at the row's site, [N], which gives all sites equal total weight."""
         return 1 / np.bincount(self.site)[self.site]
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class Struck:
 
 
 class ByImage(NamedTuple):
-    """Of every struck image: its name, Top2Diff without a fault, rows, and estimated SDC rate; arrays [I]."""
+    """For every image with faults: name, Top2Diff of the golden run, number of rows, estimated SDC rate; arrays [I]."""
 
     image_id: list[str]
     top2diff: np.ndarray
@@ -91,7 +91,7 @@ class ByImage(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """Spearman's coefficient over `images`, with its interval; all NaN where either side does not vary."""
+    """Spearman's coefficient over `images`, with its interval; all NaN if either variable is constant."""
 
     coefficient: float
     low: float
@@ -100,10 +100,10 @@ class Correlation(NamedTuple):
 
 
 def by_bit(struck: Struck, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
-    """Return, for each bit that was flipped, its rows, the share of every outcome, and failures with their interval.
+    """Return, for each flipped bit, its rows, the share of every outcome, and failures with their interval.
 
-    The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite) have a score interval, clustered as the
-    rows are; it takes the differences between sites for chance, and is a little too wide where they are not.
+    The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite) have a score interval with the same
+    clusters. It treats differences between sites as sampling variation, and is therefore slightly conservative.
     """
     size_N, rows = struck.weight * struck.alike, []
     for bit in np.unique(struck.bit).tolist():
@@ -123,9 +123,9 @@ def by_bit(struck: Struck, confidence: float = CONFIDENCE) -> list[dict[str, Any
 
 
 def by_image(struck: Struck) -> ByImage:
-    """Return every struck image's SDC rate, Σ weight × alike × sdc / Σ alike: Hansen-Hurwitz within each site.
+    """Return every image's SDC rate, Σ weight × alike × sdc / Σ alike: Hansen-Hurwitz within each site.
 
-    Unbiased, so that under weights it may exceed 1 by chance where an image has few faults.
+    The estimate is unbiased; for an image with few weighted faults it may exceed 1 by chance.
     """
     alike_N = struck.alike
     hit_N = (struck.outcome == OUTCOMES.index("sdc")) * struck.weight * alike_N
@@ -136,8 +136,8 @@ def by_image(struck: Struck) -> ByImage:
 
 
 def spearman(x_I: np.ndarray, y_I: np.ndarray, confidence: float = CONFIDENCE) -> Correlation:
-    """Return Spearman's rank correlation with the interval of Bonett and Wright (2000), which needs four images."""
-    from scipy import stats  # takes a second to load, and few commands correlate
+    """Return Spearman's rank correlation with the interval of Bonett and Wright (2000); it needs four images."""
+    from scipy import stats  # imported here: it takes a second to load, and few commands need it
 
     images = len(x_I)
     if images < 4 or np.ptp(x_I) == 0 or np.ptp(y_I) == 0:
@@ -151,6 +151,6 @@ def spearman(x_I: np.ndarray, y_I: np.ndarray, confidence: float = CONFIDENCE) -
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
-    """Return a column of names as numbers, and the names in the order of their numbers."""
+    """Return a column of names as integer codes, and the names in the order of their codes."""
     encoded = column.combine_chunks().dictionary_encode()
     return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()

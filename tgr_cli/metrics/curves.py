@@ -1,4 +1,4 @@
-"""What every threshold on one criterion of confidence costs and catches: the rows of `sweep`, the report's curves.
+"""Overhead and coverage of re-running at every threshold on one confidence criterion: `sweep` and report curves.
 
 Suffixes: N images of `golden`, D thresholds.
 """
@@ -17,16 +17,16 @@ from tgr_cli.metrics.outcomes import OUTCOMES
 from tgr_cli.metrics.population import Population
 from tgr_cli.metrics.rerunning import AtTarget, Counted, Criterion
 
-COLUMNS = {"top2diff": "top2diff", "top1conf": "top1"}  # the criteria by what `golden` and `injections` call them
+COLUMNS = {"top2diff": "top2diff", "top1conf": "top1"}  # column names in `golden` and `injections` by criterion
 
 
 Seen = Literal["faulty", "golden"]
 SEEN: tuple[Seen, ...] = ("faulty", "golden")
-ESTIMATED = ("overhead", "coverage", "coverage_golden")  # of a curve, an estimate a threshold
+ESTIMATED = ("overhead", "coverage", "coverage_golden")  # fields of a curve with one estimate per threshold
 
 
 class Golden(NamedTuple):
-    """Images without a fault: names, which are classified correctly, and both confidences by criterion; arrays [N]."""
+    """Images of the golden run: names, whether classified correctly, and softmax confidences by criterion; [N]."""
 
     image_id: np.ndarray
     correct: np.ndarray
@@ -35,13 +35,13 @@ class Golden(NamedTuple):
 
 @dataclass(frozen=True)
 class Injected:
-    """The faults of one campaign, and the population that its figures of re-running speak of."""
+    """The faults of one campaign, and the population over which re-running is estimated."""
 
     struck: Struck
     population: Population
 
     def counted(self, golden: Golden) -> Counted:
-        """Return the faults as re-running is judged on them: only SDCs on images that are right without a fault."""
+        """Return the faults on which re-running is judged: only SDCs in correctly classified images count."""
         struck = self.struck
         right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
         sdc_N = (struck.outcome == OUTCOMES.index("sdc")) & right_I[struck.image]
@@ -49,7 +49,7 @@ class Injected:
         return Counted(draws, self.population.coefficients(struck.sites), sdc_N)
 
     def doubtful(self, golden: Golden, confidence: float = CONFIDENCE) -> tuple[int, Estimate]:
-        """Return how many correct images with a Top2Diff below DOUBTFUL were struck, and their SDC rate."""
+        """Return the number of correct images with Top2Diff below DOUBTFUL that have faults, and their SDC rate."""
         struck = self.struck
         right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
         among_N = right_I[struck.image] & (struck.golden_top2diff < rerunning.DOUBTFUL)
@@ -59,9 +59,9 @@ class Injected:
 
 @dataclass(frozen=True)
 class Curve:
-    """One criterion at every threshold: `coverage` sees the faulty inference, `coverage_golden` the fault-free one.
+    """One criterion at every threshold; `coverage` uses the faulty confidence, `coverage_golden` the golden one.
 
-    Coverages are without numbers where there are no injections, or none was an SDC.
+    Coverages are NaN without injections or without an SDC.
     """
 
     criterion: Criterion
@@ -80,7 +80,7 @@ class Curve:
         threshold_D: np.ndarray = rerunning.THRESHOLDS,
         confidence: float = CONFIDENCE,
     ) -> "Curve":
-        """Return the curve of a model from its images without a fault, and its faults if there are any."""
+        """Return the curve of a model from its golden run and, if given, its faults."""
         confidence_N = golden.confidence[criterion]
         seen = []
         for side in SEEN:
@@ -98,21 +98,21 @@ class Curve:
         )
 
     def only(self, threshold_D: np.ndarray) -> "Curve":
-        """Return the curve at those of its thresholds that are among these."""
+        """Return the curve restricted to those of its thresholds that are in `threshold_D`."""
         place_K = np.flatnonzero(np.isin(self.threshold_D, threshold_D))
         estimated = ([getattr(self, name)[place] for place in place_K] for name in ESTIMATED)
         return Curve(self.criterion, self.threshold_D[place_K], self.accuracy_D[place_K], *estimated)
 
     def at(self, target: float = rerunning.TARGET, seen: Seen = "faulty") -> AtTarget:
-        """Return the lowest threshold that covers this share of the SDCs, and what it costs.
+        """Return the lowest threshold with at least this coverage of SDCs, and its overhead.
 
-        `seen` is which inference's confidence says whether an SDC is caught.
+        `seen` selects the inference whose confidence decides whether an SDC is caught.
         """
         covered = self.coverage if seen == "faulty" else self.coverage_golden
         return rerunning.at_target(self.threshold_D, covered, self.overhead, target)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row a threshold, by the names of `sweep`'s columns; None for what there is no number of."""
+        """Return one row per threshold, with the column names of `sweep`; None for undefined values."""
         found = []
         for place, threshold in enumerate(self.threshold_D.tolist()):
             row = {"criterion": self.criterion, "threshold": threshold, "accuracy": float(self.accuracy_D[place])}
@@ -126,5 +126,5 @@ class Curve:
 
 
 def none_for_nan(value: float) -> float | None:
-    """Return a number as JSON and Parquet hold it, None for NaN."""
+    """Return a number for JSON or Parquet, None for NaN."""
     return None if np.isnan(value) else float(value)

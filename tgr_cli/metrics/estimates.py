@@ -1,8 +1,8 @@
-"""Means over sites and what every draw adds to their errors, so that any figure made of them gets an interval.
+"""Estimates over sites with the error contribution of every draw, so that functions of them have intervals.
 
-To first order the error of a figure is a sum over draws (linearisation), and so is that of a weighted sum, a ratio or a
-product of figures. Draws of one cluster are added up before anything is squared, also across sites, and across two runs
-that struck the same images.
+To first order the error of an estimate is a sum over draws (linearisation), and so is that of a weighted sum, a ratio
+or a product of estimates. Contributions are summed within a cluster before they are squared, also across sites, and
+across two runs on the same images.
 
 Suffixes: N draws, S sites, C clusters.
 
@@ -28,9 +28,9 @@ LARGEST_LOGARITHM = math.log(sys.float_info.max)
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn: site and stratum as whole numbers from 0, cluster as a name, and weight; arrays [N].
+    """A sample: site and stratum as integers from 0, cluster as a name, and importance weight; arrays [N].
 
-    `sites` is how many sites there are. Strata lie within sites; their draws were fixed in number beforehand.
+    `sites` is the number of sites. Strata are nested in sites; the number of draws per stratum was fixed in advance.
     """
 
     sites: int
@@ -40,10 +40,10 @@ class Draws:
     weight: np.ndarray
 
     def centred(self, values_N: np.ndarray) -> np.ndarray:
-        """Return the values less the mean over their stratum of their site.
+        """Return the values minus the mean of their stratum and site.
 
-        Where there are several strata, which may be small, n values are stretched by √(n / (n - 1)): around their own
-        mean they spread by so much less.
+        With several strata, which may be small, the n deviations of a stratum are multiplied by √(n / (n - 1)):
+        deviations from the sample mean underestimate the variance by (n - 1) / n.
         """
         strata = int(self.stratum.max()) + 1
         code_N = self.site * strata + self.stratum
@@ -53,13 +53,13 @@ class Draws:
 
     @property
     def per_site(self) -> np.ndarray:
-        """Return how many draws each site has, at least 1 for a site without."""
+        """Return the number of draws per site; 1 for a site without draws."""
         return np.maximum(np.bincount(self.site, minlength=self.sites), 1)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, what each draw contributes to it and to its error to first order [N], and the draws' clusters."""
+    """An estimate, with each draw's contribution to its value and to its linearised error [N], and the clusters."""
 
     value: float
     contribution: np.ndarray
@@ -67,14 +67,14 @@ class Figure:
     cluster: np.ndarray
 
     def totals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the contributions and the errors added up by cluster, [C] each."""
+        """Return contributions and errors summed by cluster, [C] each."""
         cluster_N = codes(self.cluster)
         return np.bincount(cluster_N, self.contribution), np.bincount(cluster_N, self.error)
 
     def estimate(self, confidence: float = CONFIDENCE) -> Estimate:
-        """Return the figure with an interval that allows for skewness; limits are NaN where there is one cluster.
+        """Return the estimate with a skewness-corrected interval; limits are NaN for a single cluster.
 
-        There is no estimate of a figure that is not known, or larger than any float64.
+        An undefined or infinite value gives NO_ESTIMATE.
         """
         if not math.isfinite(self.value):
             return NO_ESTIMATE
@@ -83,10 +83,10 @@ class Figure:
         return Estimate(self.value, low, high, effective(contribution_C))
 
     def over(self, other: "Figure", confidence: float = CONFIDENCE) -> Estimate:
-        """Return this figure over the other, its interval formed on the logarithm, clusters of one name paired.
+        """Return this / other, with an interval formed on the log scale; clusters of the same name are paired.
 
-        The effective size is the smaller of the two. The factor is NaN where the other figure is 0 or one is missing,
-        its limits also where this one is 0. What is too large for float64 is NaN: both limits where one of them is.
+        The effective size is the smaller of the two. The ratio is NaN if `other` is 0 or either is undefined; the
+        limits are also NaN if this is 0. Values that overflow float64 are NaN, both limits if one of them overflows.
         """
         if not (self.value > 0 and other.value > 0):
             return NO_ESTIMATE._replace(mean=self.value / other.value if other.value else math.nan)
@@ -99,7 +99,7 @@ class Figure:
         return Estimate(self.value / other.value, math.exp(low), math.exp(high), size)
 
     def logarithm_over(self, other: "Figure") -> "Figure":
-        """Return the logarithm of this figure over the other, of which both must be above 0."""
+        """Return log(this / other); both must be positive."""
         return Figure(
             self._logarithm_over(other),
             np.concatenate([self.contribution, other.contribution]),
@@ -109,13 +109,13 @@ class Figure:
 
     def _logarithm_over(self, other: "Figure") -> float:
         ratio = self.value / other.value
-        held = 0 < ratio < math.inf  # float64 may not hold the ratio, and does hold its logarithm
+        held = 0 < ratio < math.inf  # the ratio may over- or underflow although its logarithm does not
         return math.log(ratio) if held else math.log(self.value) - math.log(other.value)
 
 
 @dataclass(frozen=True)
 class SiteFigures:
-    """A figure of every site, [S], with each draw's contribution to its own site's and to that one's error, [N]."""
+    """An estimate per site, [S], with each draw's contribution to its own site's value and error, [N]."""
 
     draws: Draws
     value: np.ndarray
@@ -123,7 +123,7 @@ class SiteFigures:
     error: np.ndarray
 
     def combined(self, coefficient_S: np.ndarray) -> Figure:
-        """Return the sum over sites of coefficient × figure; sites whose coefficient is 0 need have none."""
+        """Return Σ coefficient × estimate over sites; where the coefficient is 0 the estimate may be undefined."""
         used_S = coefficient_S != 0
         used_N = used_S[self.draws.site]
         by_N = coefficient_S[self.draws.site[used_N]]
@@ -136,7 +136,7 @@ class SiteFigures:
 
 
 def means(draws: Draws, values_N: np.ndarray) -> SiteFigures:
-    """Return each site's mean(weight × value); NaN where a site has no draw."""
+    """Return each site's mean(weight × value); NaN for a site without draws."""
     weighted_N = draws.weight * values_N
     per_site_S, per_site_N = draws.per_site, draws.per_site[draws.site]
     value_S = np.bincount(draws.site, weighted_N, minlength=draws.sites) / per_site_S
@@ -145,9 +145,10 @@ def means(draws: Draws, values_N: np.ndarray) -> SiteFigures:
 
 
 def means_where(draws: Draws, values_N: np.ndarray, kept_N: np.ndarray) -> SiteFigures:
-    """Return each site's mean(weight × value × kept) / (1 - mean(weight × not kept)), the mean of those kept.
+    """Return each site's mean over the kept draws, mean(weight × value × kept) / (1 - mean(weight × not kept)).
 
-    With all kept it is `means`, and under weight 1 the plain mean of those kept. NaN where a site keeps nothing.
+    If all are kept it equals `means`; with unit weights it is the plain mean of the kept values. NaN if a site keeps
+    none.
     """
     over = means(draws, np.where(kept_N, values_N, 0.0))
     lost = means(draws, (~kept_N).astype(np.float64))
@@ -160,10 +161,10 @@ def means_where(draws: Draws, values_N: np.ndarray, kept_N: np.ndarray) -> SiteF
 
 
 def medians(draws: Draws, values_N: np.ndarray) -> SiteFigures:
-    """Return each site's weighted median; NaN where it is infinite or a site has no draw.
+    """Return each site's weighted median; NaN if it is infinite or the site has no draws.
 
-    The error is that of the share of values up to the median, over the density there, which is that between the
-    quantiles one standard error of that share away (Woodruff 1952).
+    The error is that of the share of values up to the median, divided by the density at the median. The density is
+    estimated between the quantiles one standard error of that share below and above (Woodruff 1952).
     """
     value_S, below_N, cluster_N = np.full(draws.sites, math.nan), np.zeros(len(values_N)), codes(draws.cluster)
     sorted_by_site = np.split(np.lexsort((values_N, draws.site)), np.cumsum(np.bincount(draws.site))[:-1])
@@ -182,14 +183,14 @@ def medians(draws: Draws, values_N: np.ndarray) -> SiteFigures:
 
 
 def _quantile(sorted_K: np.ndarray, weights_K: np.ndarray, share: float) -> float:
-    """Return the first of the sorted values up to which their weights reach this share of their sum."""
+    """Return the smallest of the sorted values at which the cumulative weight reaches `share` of the total."""
     reached_K = np.cumsum(weights_K)
     place = int(np.searchsorted(reached_K, share * reached_K[-1]))
     return float(sorted_K[min(place, len(sorted_K) - 1)])
 
 
 def share(rates: SiteFigures, coefficient_S: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
-    """Return the sum over sites of coefficient × rate with a score interval; coefficients are positive and add to 1."""
+    """Return Σ coefficient × rate over sites, with a score interval; coefficients are positive and add up to 1."""
     figure = rates.combined(coefficient_S)
     draws = rates.draws
     used_N = coefficient_S[draws.site] != 0
@@ -200,11 +201,11 @@ def share(rates: SiteFigures, coefficient_S: np.ndarray, confidence: float = CON
 
 
 def codes(names_N: np.ndarray) -> np.ndarray:
-    """Return equal numbers for equal names: numbers sort a hundred times faster."""
+    """Return equal integers for equal names; integers sort about a hundred times faster."""
     return pa.array(names_N).dictionary_encode().indices.to_numpy()
 
 
 def among(names_N: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return which names are among the chosen ones, bool [N]; numpy's isin compares names pair by pair."""
+    """Return which names are in `chosen`, bool [N]; much faster than numpy's isin on strings."""
     names = pa.array(names_N)
     return pc.is_in(names, pa.array(chosen, names.type)).to_numpy(zero_copy_only=False)

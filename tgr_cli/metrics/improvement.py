@@ -1,8 +1,8 @@
-"""How much better a candidate is than a baseline: factors baseline / candidate, each with an interval.
+"""Improvement factors baseline / candidate, each with an interval.
 
-Improvement is baseline over candidate, above 1 where the candidate is better: "Hardware resilience properties of
-text-guided image classifiers" (NeurIPS 2023), section 5. The last layer of a text-guided model is two layers, the
-backbone's last and the projection, and the paper does not say by what it weights them: there are three readings.
+A factor above 1 means that the candidate is better: "Hardware resilience properties of text-guided image classifiers"
+(NeurIPS 2023), section 5. In a text-guided model the last layer consists of two, the backbone's last one and the
+projection. The paper does not say how the two are weighted, so three variants are given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,19 @@ FACTORS = MEANS + MEDIANS + RATES
 
 
 def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> dict[str, Figure]:
-    """Return what each of `FACTORS` divides, for one side: its sites' facts in order, and all their faults.
+    """Return the estimates of one model that each of `FACTORS` compares, from its sites' facts and their faults.
 
-    `last_sites` make up the last layer, the logits' own first: the projection `head` and the backbone's last for a
-    text-guided model, one for any other. Where one of them was not struck, or none is known, a figure of the last layer
-    is NaN. Medians count non-finite outcomes as larger than any dLoss; they serve runs without a range limit, where a
-    handful of faults carry the mean.
+    `last_sites` form the last layer, the logits' own first: the projection `head` and the backbone's last layer for a
+    text-guided model, one site for any other. Estimates of the last layer are NaN if one of them has no faults or they
+    are unknown. Medians treat non-finite outcomes as larger than any dLoss; they are for campaigns without a range
+    limit, where a few faults dominate the mean.
     """
     sites = [row["site"] for row in rows]
     known = len(last_sites) > 0 and set(last_sites) <= set(sites)
     columns = {name: np.array([row[name] for row in rows], np.float64) for name in ("neurons", "macs", "per_image")}
     last_S = np.isin(sites, last_sites) * known
-    final_S = np.isin(sites, last_sites[:1]).astype(np.float64)  # the projection alone can stand without the other
+    # the projection alone, without the backbone's last layer
+    final_S = np.isin(sites, last_sites[:1]).astype(np.float64)
     alike_S = np.ones(len(sites))
     dlosses, rates = faults.mean_dlosses(sites), faults.sdc_rates(sites)
     middles = medians(rates.draws, np.where(faults.outcome == "non_finite", np.inf, faults.dloss))
@@ -59,13 +60,13 @@ def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> d
 def improvement(
     baseline: Mapping[str, Figure], candidate: Mapping[str, Figure], confidence: float = CONFIDENCE
 ) -> dict[str, Estimate]:
-    """Return the factors baseline / candidate, by name; images that both sides struck are paired.
+    """Return the factors baseline / candidate by name; images that both campaigns use are paired.
 
-    A factor is NaN where the candidate's figure is 0 or one is missing, its limits also where the baseline's is 0.
+    A factor is NaN if the candidate's estimate is 0 or either is undefined; its limits also if the baseline's is 0.
     """
     return {name: baseline[name].over(candidate[name], confidence) for name in FACTORS}
 
 
 def _mean(of: SiteFigures, weight_S: np.ndarray) -> Figure:
-    """Return the mean over sites by weight; NaN where no site has any."""
+    """Return the weighted mean over sites; NaN if all weights are 0."""
     return of.combined(weight_S / max(weight_S.sum(), 1))

@@ -1,14 +1,14 @@
-"""Intervals for rates and means of faults that come in clusters: the faults that struck one image are alike.
+"""Confidence intervals for rates and means of clustered faults: effects in the same image are correlated.
 
-What follows treats the images as a sample, so an interval speaks of images like these, not of these alone.
+The images are treated as a sample, so an interval holds for the population of similar images, not only for these.
 
 Suffixes: N draws, C clusters.
 
-Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927);
-P. Hall, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992);
-L. Kish, "Survey sampling" (1965), design effect and effective sample size; E. L. Korn and B. I. Graubard, "Confidence
-intervals for proportions with small expected number of positive counts estimated from survey data", Survey Methodology
-24 (1998), degrees of freedom.
+Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927); P. Hall,
+"On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992); L. Kish, "Survey
+sampling" (1965), design effect and effective sample size; E. L. Korn and B. I. Graubard, "Confidence intervals for
+proportions with small expected number of positive counts estimated from survey data", Survey Methodology 24 (1998),
+degrees of freedom.
 """
 
 import math
@@ -18,8 +18,8 @@ import numpy as np
 from scipy import special
 
 CONFIDENCE = 0.99
-RELIABLE_FROM = 30  # effective contributions below which an interval is flagged
-LARGEST = 2.0**256  # its cube is a float64
+RELIABLE_FROM = 30  # effective sample size below which an interval is flagged as unreliable
+LARGEST = 2.0**256  # larger values are rescaled, as their cubes may overflow float64
 
 
 class Interval(NamedTuple):
@@ -32,8 +32,7 @@ class Interval(NamedTuple):
 class Estimate(NamedTuple):
     """An estimate with its confidence interval.
 
-    `low` and `high` are NaN where no interval can be formed. `effective` is how many equal contributions the estimate
-    rests on, see `effective`.
+    `low` and `high` are NaN if no interval can be formed. `effective` is the effective sample size, see `effective`.
     """
 
     mean: float
@@ -43,14 +42,14 @@ class Estimate(NamedTuple):
 
     @property
     def reliable(self) -> bool:
-        """Return whether there is an interval, and enough contributions for it."""
+        """Return whether there is an interval, and the effective sample size is large enough for it."""
         return self.effective >= RELIABLE_FROM and not math.isnan(self.low)
 
 
 def effective(contribution_C: np.ndarray) -> float:
-    """Return how many equal contributions these are worth: (Σ|c|)² / Σc².
+    """Return the effective number of contributions, (Σ|c|)² / Σc².
 
-    It is the number of those that are not 0 where they are equal, and 1 where a single one outweighs all others.
+    It is the number of non-zero contributions if these are equal, and approaches 1 if a single one dominates.
 
     >>> effective(np.array([2.0, 2.0, 2.0, 0.0])), round(effective(np.array([1000.0, 1.0, 1.0])), 3)
     (3.0, 1.004)
@@ -61,16 +60,16 @@ def effective(contribution_C: np.ndarray) -> float:
 
 
 def _unit(values_C: np.ndarray) -> float:
-    """Return the power of two to divide values by whose squares or cubes float64 does not hold; 1 for all others."""
+    """Return a power of two that scales values whose squares or cubes leave the range of float64; 1 for others."""
     largest = float(np.abs(values_C).max(initial=0.0))
     return 2.0 ** math.frexp(largest)[1] if largest > LARGEST or 0 < largest < 1 / LARGEST else 1.0
 
 
 def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> Interval:
-    """Return Wilson's score interval for a proportion (Wilson 1927); it holds successes / trials and lies in [0, 1].
+    """Return Wilson's score interval for a proportion (Wilson 1927); it contains successes / trials, within [0, 1].
 
-    Neither number need be whole: an effective sample size is not, which is why this is not
-    `scipy.stats.binomtest(...).proportion_ci(method="wilson")`, with which it agrees for whole ones.
+    The numbers may be fractional, as effective sample sizes are. For integers it equals
+    `scipy.stats.binomtest(...).proportion_ci(method="wilson")`, which accepts integers only.
 
     >>> low, high = wilson(0, 1000, confidence=0.99)  # no fault of a thousand was an SDC: the rate may be 0.66 %
     >>> f"{low:.4f} to {high:.4f}"
@@ -82,19 +81,20 @@ def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> I
     share = successes / trials
     centre = (successes + z2 / 2) / (trials + z2)
     half = math.sqrt(z2 * (trials * share * (1 - share) + z2 / 4)) / (trials + z2)
-    # Rounding may push a limit past the estimate or the ends of the scale by the last bit.
+    # Rounding may put a limit beyond the estimate, 0 or 1 in the last bit.
     return Interval(float(max(0.0, min(centre - half, share))), float(min(1.0, max(centre + half, share))))
 
 
 def skewed_interval(value: float, error_C: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Return a t interval corrected for skewness, from the value and what each cluster adds to its error.
+    """Return a skewness-corrected t interval from the value and each cluster's contribution to its error.
 
-    With A the skewness of the error, Σe³ / (Σe²)^1.5, and T the error over its standard error, ((1 + A·T / 3)³ - 1) / A
-    + A / 6 is nearer to normal than T is, and increases with it (Hall 1992, the cubic transformation). Solving it for
-    the t quantiles q at C - 1 degrees of freedom gives the limits; without skewness they are those of the t interval.
-    The limit on the long side reaches further out where a few clusters carry the value. There the transformation is
-    flat where 1 + A·T / 3 is near 0, and its inverse shoots out: the limit is held to q + 2 A (2 q² + 1) / 6 standard
-    errors, twice the correction of the Edgeworth expansion, which kept coverage where it was tried
+    Let A be the skewness of the error, Σe³ / (Σe²)^1.5, and T the error / its standard error. Then ((1 + A·T / 3)³ - 1)
+    / A + A / 6 is closer to normal than T, and increases with it (Hall 1992, the cubic transformation). The limits
+    solve it for the t quantiles ± q at C - 1 degrees of freedom; for A = 0 this is the t interval.
+
+    The longer side extends further if a few clusters dominate. There the transformation is flat where 1 + A·T / 3 is
+    near 0, so its inverse diverges. The limit is therefore capped at q + 2 A (2 q² + 1) / 6 standard errors, twice the
+    correction of the Edgeworth expansion; simulations kept their coverage with this cap
     (benchmarks/interval_coverage.py). Both limits are NaN for a single cluster.
     """
     unit = _unit(error_C)
@@ -127,19 +127,19 @@ def score_interval(
     *,
     clusters: int | None = None,
 ) -> Interval:
-    """Return Wilson's interval at the effective sample size, for the rate Σ hit of N yes-or-no draws.
+    """Return Wilson's interval at the effective sample size, for the rate Σ hit of N binary draws.
 
-    `size_N` is what each draw adds to the rate if it is a hit, `hit_N` what it did add, `error_C` what each cluster
-    adds to the error. Where the rate is that of a part of what was drawn, `clusters` is how many hold any of that part:
-    the others say nothing of it, and give no degree of freedom (None: all of `error_C`).
+    `size_N` is the contribution of each draw to the rate if it is a hit, `hit_N` its actual contribution, `error_C`
+    each cluster's contribution to the error. For the rate in a subpopulation, `clusters` is the number of clusters with
+    draws in it; the others carry no information and no degree of freedom (None: all of `error_C`).
 
-    The effective size is p(1 - p) over the variance of the clusters' totals, which is N over the design effect (Kish
-    1965), times the squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn and Graubard 1998); at
-    most what independent hits of these sizes are worth, and at least 1, which is also what a single cluster is worth.
+    The effective size is p(1 - p) / variance of the cluster totals, which is N / design effect (Kish 1965), times the
+    squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn and Graubard 1998). It is at most the
+    effective size of independent hits of these sizes, and at least 1, which is also that of a single cluster.
 
-    Hits that were not seen may be larger than those that were: Σ size² / Σ size is the size of a typical fault's. It
-    is what counts where there is no hit, and 1 / (k + 1)² of what it exceeds the size of k effective hits by where
-    there are some. Under equal weights nothing of this changes Wilson's interval.
+    Unobserved hits may be larger than the observed ones. The typical size of a fault is Σ size² / Σ size. It replaces
+    the observed size if there is no hit; with k effective hits, the observed size is increased by 1 / (k + 1)² of the
+    excess of the typical size over it. With equal weights Wilson's interval is unchanged by this.
     """
     clusters = len(error_C) if clusters is None else clusters
     share, quantile = min(rate, 1.0), 0.5 + confidence / 2

@@ -1,8 +1,8 @@
-"""Is one classifier right more often than another on the same images?
+"""McNemar's exact test of whether two classifiers differ in accuracy on the same images.
 
 Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
-Psychometrika 12 (1947). The exact test: images that both get right, or both wrong, say nothing; of the others, each
-model wins as many as a fair coin.
+Psychometrika 12 (1947). Images that both classify correctly, or both wrongly, carry no information. Under the null
+hypothesis, each of the others is equally likely to be classified correctly by either model.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class McNemar(NamedTuple):
-    """Images that only the baseline and only the candidate gets right, and the two-sided p of so uneven a split."""
+    """Numbers of images that only the baseline or only the candidate gets right, and the two-sided p-value."""
 
     only_baseline: int
     only_candidate: int
@@ -19,8 +19,8 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(baseline_N: np.ndarray, candidate_N: np.ndarray) -> McNemar:
-    """Return the exact test; which images each model gets right comes as bool of shape [N], in one order."""
-    from scipy import stats  # takes a second to load, and few commands compare
+    """Return the exact test; the arguments (bool [N], same image order) say which images each model gets right."""
+    from scipy import stats  # imported here: it takes a second to load, and few commands need it
 
     only_baseline = int((baseline_N & ~candidate_N).sum())
     only_candidate = int((candidate_N & ~baseline_N).sum())

@@ -1,4 +1,4 @@
-"""What a fault did: its outcome, its dLoss, and the predictions and confidences before and after."""
+"""The effect of a fault: outcome, dLoss, and the predictions and confidences before and after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ DLOSS_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Judged:
-    """The judgement on N faults, numpy arrays of shape [N].
+    """The effects of N faults, numpy arrays of shape [N].
 
-    `*_top1` is the highest softmax probability, `*_top2diff` that minus the second highest; both lie in [0, 1].
+    `*_top1` is the highest softmax probability, `*_top2diff` its difference to the second highest; both lie in [0, 1].
     Where the outcome is `non_finite`, `faulty_label` is -1 and `faulty_loss`, `dloss`, `faulty_top1` and
-    `faulty_top2diff` are NaN; `with_nulls` makes nulls of them.
+    `faulty_top2diff` are NaN; `with_nulls` turns these into nulls.
     """
 
     outcome: np.ndarray
@@ -38,19 +38,19 @@ class Judged:
     faulty_top2diff: np.ndarray
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name: columns of `injections`, but for the nulls."""
+        """Return the arrays by name: the columns of `injections`, with placeholders instead of nulls."""
         return dict(vars(self))
 
 
 def with_nulls(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return columns of `injections` with nulls where the schema has them: where the outcome is non_finite."""
+    """Return columns of `injections` with nulls where the outcome is non_finite, as the schema requires."""
     gone_N = columns["outcome"] == "non_finite"
     nullable = ("faulty_label", "faulty_loss", "dloss", "faulty_top1", "faulty_top2diff")
     return {name: pa.array(v, mask=gone_N) if name in nullable else v for name, v in columns.items()}
 
 
 def agree(outcome: str, dloss: float, oracle_outcome: str, oracle_dloss: float) -> bool:
-    """Return whether a fault came out as the oracle has it: the same outcome, and dLoss within 1e-4 + 1e-4 × dLoss.
+    """Return whether a fault equals the reference: same outcome, and dLoss within 1e-4 + 1e-4 × dLoss.
 
     dLoss is NaN where the outcome is non_finite.
     """
@@ -60,9 +60,10 @@ def agree(outcome: str, dloss: float, oracle_outcome: str, oracle_dloss: float) 
 
 
 def predictions(logits_NC: torch.Tensor) -> np.ndarray:
-    """Return the index of each row's highest logit, int64 of shape [N]; ties go to the lowest index, NaN never wins.
+    """Return the index of each row's highest logit, int64 [N]; the lowest index wins ties, and NaN never wins.
 
-    torch.argmax promises no order among ties and takes NaN for the maximum; numpy's returns the first of equals.
+    torch.argmax does not define which index wins a tie and treats NaN as the maximum; numpy's returns the first
+    maximum.
     """
     return np.where(np.isnan(logits := _float64(logits_NC)), -np.inf, logits).argmax(axis=1)
 
@@ -73,11 +74,11 @@ def cross_entropy(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> np.ndarray
 
 
 def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tensor) -> Judged:
-    """Return the judgement on N faults from the logits without and with each, and the classes losses are taken against.
+    """Return the effects of N faults, given the logits without and with each, and the labels of the losses.
 
-    The outcome is the first that holds: `non_finite` (a faulty logit is NaN or infinite), `sdc` (another prediction),
-    `masked` (no logit moved by more than 1e-5 of the largest golden one), `benign`. dLoss is the absolute difference
-    of the two cross entropies (ISSRE 2021, equation 3), in nats.
+    The outcome is the first that applies: `non_finite` (a faulty logit is NaN or infinite), `sdc` (the prediction
+    differs), `masked` (no logit changed by more than 1e-5 × the largest absolute golden one), `benign`. dLoss is the
+    absolute difference of the two cross entropies (ISSRE 2021, equation 3), in nats.
 
     Three faults on an image of class 0: one changes nothing, one makes class 1 the prediction, one a logit infinite.
 
@@ -87,7 +88,7 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
     >>> found.outcome.tolist(), found.dloss.round(3).tolist()
     (['masked', 'sdc', 'non_finite'], [0.0, 1.0, nan])
 
-    Raises TgrError where a logit without a fault is not finite: nothing can be judged against it.
+    Raises TgrError if a golden logit is not finite, as there is no reference then.
     """
     golden, faulty = _float64(golden_NC), _float64(faulty_NC)
     broken = int((~np.isfinite(golden)).any(axis=1).sum())

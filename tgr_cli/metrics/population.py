@@ -1,8 +1,9 @@
-"""Which population a network's figure speaks of: what each of its sites counts.
+"""The population that a network's rate refers to, as a coefficient for each site.
 
-- `sites`: every site alike, as the means over layers of the NeurIPS paper.
-- `neurons`: every neuron alike, so a site counts by its neurons: a random neuron of a random layer, as ISSRE strikes.
-- `macs`: every multiply-accumulate alike, ISSRE's chance that a fault originates in a site (V_orig).
+- `sites`: all sites have equal weight, as in the NeurIPS paper's means over layers.
+- `neurons`: all neurons have equal weight, so a site's is its number of neurons: a random neuron of a random layer, as
+  in ISSRE.
+- `macs`: all multiply-accumulates have equal weight: ISSRE's probability that a fault originates in a site (V_orig).
 
 Sources: "Hardware resilience properties of text-guided image classifiers" (NeurIPS 2023), section 5.2; Mahmoud et al.
 (ISSRE 2021), sections III-B and VI-C.
@@ -24,9 +25,9 @@ OPERATIONS = ("conv", "linear", "matmul")
 
 @dataclass(frozen=True)
 class Population:
-    """What each site counts, by its name; the sites that are left out count nothing. The numbers add up to 1.
+    """The coefficient of each site by name, 0 for sites left out; the coefficients add up to 1.
 
-    `operations` are those of the sites that count, as "conv".
+    `operations` are the kinds of the included sites, such as "conv".
     """
 
     count_by: str
@@ -35,21 +36,21 @@ class Population:
 
     @property
     def sites(self) -> int:
-        """Return how many sites count."""
+        """Return the number of sites with a positive coefficient."""
         return sum(share > 0 for share in self.coefficient.values())
 
     def coefficients(self, sites: Sequence[str]) -> np.ndarray:
-        """Return what the sites of these names count, in their order, [S]."""
+        """Return the coefficients of the named sites, in their order, [S]."""
         return np.array([self.coefficient.get(name, 0.0) for name in sites], np.float64)
 
 
 def of(rows: Sequence[Row], count_by: str = "neurons", targets: str | None = None) -> Population:
-    """Return the population that the struck sites `rows` stand for, counted by `count_by`.
+    """Return the population represented by the sites `rows`, which have faults, weighted by `count_by`.
 
-    `targets` names the operations whose sites count, as "conv,linear". None stands for what ISSRE strikes, the
-    convolutions, and for all struck sites where there is none among them (a network without convolutions, tensors).
+    `targets` selects the operations to include, such as "conv,linear". None means convolutions, as in ISSRE, or all
+    sites if none is a convolution (a network without any, or tensors).
 
-    Raises TgrError where no struck site is one of `targets`, or none has a neuron or multiply-accumulate to count by.
+    Raises TgrError if no site is one of `targets`, or all have 0 neurons or multiply-accumulates to weight by.
     """
     check(count_by, targets)
     struck = tuple(dict.fromkeys(row["op"] for row in rows))
@@ -69,12 +70,12 @@ def of(rows: Sequence[Row], count_by: str = "neurons", targets: str | None = Non
 
 
 def check(count_by: str, targets: str | None) -> None:
-    """Raise TgrError where either is none that there is."""
+    """Raise TgrError if either is not a valid choice."""
     one_of("--count-by", count_by, COUNT_BY)
     for name in operations(targets) if targets is not None else ():
         one_of("--targets", name, OPERATIONS)
 
 
 def operations(targets: str) -> tuple[str, ...]:
-    """Return the operations that a text like "conv,linear" names."""
+    """Return the operations named in a text such as "conv,linear"."""
     return tuple(part.strip() for part in targets.split(","))

@@ -1,12 +1,12 @@
-"""The range of a site's values, in one pass over the data and constant memory."""
+"""The range of a site's values, computed in one pass with constant memory."""
 
 import math
 
 import numpy as np
 import torch
 
-# Dropping the lowest 14 of a float32's bits leaves 9 bits of mantissa: bins at most 1/512 wide relative to their value,
-# so that a bin's middle is within 0.1 % of all it holds. Sign bit aside, that is 2**17 bins, 1 MiB a site.
+# Without its lowest 14 bits a float32 keeps 9 bits of mantissa. Bins are then at most 1/512 of their value wide, so
+# that the middle of a bin is within 0.1 % of all values in it. Without the sign this gives 2**17 bins, 1 MiB per site.
 DROPPED_BITS = 14
 BINS = 1 << (31 - DROPPED_BITS)
 CHUNK = 1 << 22
@@ -14,7 +14,7 @@ PERCENTILES = {"p99": 0.99, "p99_9": 0.999, "p99_99": 0.9999}
 
 
 class RangeProfile:
-    """Collects what `ranges` holds of one site: feed it with `add`, then read `result`."""
+    """Accumulates the `ranges` columns of one site: call `add` for every tensor, then `result`."""
 
     def __init__(self) -> None:
         self._min, self._max = math.inf, -math.inf
@@ -22,9 +22,9 @@ class RangeProfile:
         self._bins = torch.zeros(BINS, dtype=torch.int64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in a tensor of any shape and floating-point type."""
+        """Accumulate a floating-point tensor of any shape."""
         low, high = torch.aminmax(values)
-        self._min = float(np.minimum(self._min, float(low)))  # numpy's keep a NaN, Python's may drop it
+        self._min = float(np.minimum(self._min, float(low)))  # numpy propagates NaN, Python's min may not
         self._max = float(np.maximum(self._max, float(high)))
         self._count += values.numel()
         for chunk_N in values.detach().reshape(-1).split(CHUNK):
@@ -35,19 +35,20 @@ class RangeProfile:
 
     @property
     def empty(self) -> bool:
-        """Return whether there was no value so far."""
+        """Return whether no value was added so far."""
         return self._count == 0
 
     @property
     def finite(self) -> bool:
-        """Return whether every value so far was finite."""
+        """Return whether all values so far are finite."""
         return math.isfinite(self._min) and math.isfinite(self._max)
 
     def result(self) -> dict[str, float]:
-        """Return min, max, max_abs, mean_abs, p99, p99_9 and p99_99, by these names.
+        """Return min, max, max_abs, mean_abs, p99, p99_9 and p99_99, by name.
 
-        A percentile is the smallest absolute value that is at least as large as that share of all, within 0.1 % of
-        it (normal float32 numbers), and never above max_abs. Needs finite values, and at least one.
+        A percentile is the smallest absolute value that is at least as large as that share of all values. It is
+        accurate within 0.1 % (for normal float32 numbers) and never above max_abs. Requires at least one value, all
+        finite.
         """
         assert self._count > 0
         assert self.finite
@@ -67,7 +68,7 @@ class RangeProfile:
 
 
 def _middle(position: int) -> float:
-    """Return the value in the middle of a bin; 0 for the first, which holds zeros."""
+    """Return the middle value of a bin; 0 for the first bin, which holds zeros."""
     if position == 0:
         return 0.0
     bits = (position << DROPPED_BITS) + (1 << (DROPPED_BITS - 1))

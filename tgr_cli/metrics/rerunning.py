@@ -1,14 +1,14 @@
-"""Re-running doubtful inferences (ILR): which SDCs a threshold on the confidence catches, and what it costs.
+"""Re-running of low-confidence inferences (ILR): SDC coverage and overhead of a confidence threshold.
 
-An inference is run a second time where its confidence is below the threshold. Two criteria measure the confidence:
-Top2Diff, the highest minus the second highest softmax probability, and Top1Conf, the highest. Both lie in [0, 1].
+An inference is repeated if its confidence is below the threshold. There are two criteria of confidence: Top2Diff, the
+highest minus the second highest softmax probability, and Top1Conf, the highest. Both lie in [0, 1].
 
-Coverage is a ratio over all sites S of a population that counts site s by a_s:
+Coverage is a ratio of sums over the sites of a population, in which site s has coefficient a_s:
 
     coverage(t) = Σ a_s mean_s(w · sdc · [confidence < t]) / Σ a_s mean_s(w · sdc),
 
-with the confidence of the faulty inference, as a check on every output sees it, and w a fault's sampling weight. Both
-sums are unbiased estimates; the error of their ratio is linearised and added up by cluster (Cochran 1977).
+with the confidence of the faulty inference, which is what a check of every output observes, and the importance weight w
+of a fault. Both sums are unbiased estimates; the error of the ratio is linearised and summed by cluster (Cochran 1977).
 
 Suffixes: N draws, K draws that are SDCs, S sites, H strata of sites, C clusters, D thresholds.
 
@@ -31,17 +31,17 @@ from tgr_cli.metrics.intervals import CONFIDENCE, Estimate, Interval, effective,
 Criterion = Literal["top2diff", "top1conf"]
 CRITERIA: tuple[Criterion, ...] = ("top2diff", "top1conf")
 NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
-THRESHOLDS = top2diff.thresholds(0.0, 1.0, 0.01)  # as ISSRE sweeps them
+THRESHOLDS = top2diff.thresholds(0.0, 1.0, 0.01)  # the sweep of ISSRE 2021
 TARGET = 0.9  # share of SDCs at which the overhead is quoted (ISSRE 2021, figure 8)
-DOUBTFUL = 0.01  # Top2Diff below which ISSRE quotes the SDC rate of images
+DOUBTFUL = 0.01  # Top2Diff below which ISSRE reports the SDC rate separately
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The faults that re-running is judged on: what was drawn, and what each site counts, [S].
+    """The faults on which re-running is judged: the draws, and the coefficient of each site, [S].
 
-    `sdc_N` says which draws are SDCs on images that are classified correctly without a fault. Sites that count nothing
-    may be among the draws.
+    `sdc_N` marks the draws that are SDCs in images whose golden prediction is correct. Draws may include sites with
+    coefficient 0.
     """
 
     draws: Draws
@@ -50,9 +50,9 @@ class Counted:
 
 
 class AtTarget(NamedTuple):
-    """The lowest threshold that covers a target share of the SDCs, and the overhead there with its interval.
+    """The lowest threshold that reaches the target coverage of SDCs, and its overhead with interval.
 
-    `threshold` is None, and `overhead` without numbers, where no threshold covers so many.
+    If no threshold reaches it, `threshold` is None and `overhead` NaN.
     """
 
     threshold: float | None
@@ -60,10 +60,10 @@ class AtTarget(NamedTuple):
 
 
 def overheads(confidence_N: np.ndarray, threshold_D: np.ndarray, confidence: float = CONFIDENCE) -> list[Estimate]:
-    """Return, for each threshold, the share of all N images that are run again, with Wilson's interval over images.
+    """Return, for each threshold, the share of all N images that are re-run, with Wilson's interval over images.
 
-    `confidence_N` is the criterion's value without a fault of all images, whether right or wrong, as a deployed system
-    cannot tell them apart (ISSRE 2021, section VI).
+    `confidence_N` is the criterion in the golden run for all images, correct or not, as a deployed system cannot tell
+    them apart (ISSRE 2021, section VI).
     """
     images, found = len(confidence_N), []
     for threshold in threshold_D:
@@ -75,9 +75,9 @@ def overheads(confidence_N: np.ndarray, threshold_D: np.ndarray, confidence: flo
 def coverages(
     counted: Counted, confidence_N: np.ndarray, threshold_D: np.ndarray, confidence: float = CONFIDENCE
 ) -> list[Estimate]:
-    """Return, for each threshold, the share of SDCs whose `confidence_N` is below it, with a score interval.
+    """Return, for each threshold, the share of SDCs with `confidence_N` below it, with a score interval.
 
-    Thresholds ascend. All NaN where no counted site had an SDC.
+    Thresholds must be ascending. All NaN if no site with a positive coefficient has an SDC.
     """
     draws = counted.draws
     factor_N = (counted.coefficient_S / draws.per_site)[draws.site]
@@ -86,7 +86,8 @@ def coverages(
     if not len(sdc_K):
         return [NO_ESTIMATE] * len(threshold_D)
     value_K = value_N[sdc_K] / value_N[sdc_K].sum()
-    first_K = np.searchsorted(threshold_D, confidence_N[sdc_K], side="right")  # the first threshold above each
+    # index of the first threshold above the confidence
+    first_K = np.searchsorted(threshold_D, confidence_N[sdc_K], side="right")
     coverage_D = np.minimum(np.cumsum(np.bincount(first_K, value_K, len(threshold_D) + 1))[:-1], 1.0)
     cluster_N = codes(draws.cluster)
     holding = len(np.unique(cluster_N[sdc_K]))
@@ -107,10 +108,10 @@ def _errors(
     first_K: np.ndarray,
     coverage_D: np.ndarray,
 ) -> np.ndarray:
-    """Return what each cluster adds to the error of each coverage, [C, D].
+    """Return each cluster's contribution to the error of each coverage, [C, D].
 
-    A draw's part is value × (caught - coverage), 0 where it is no SDC, less its mean over the stratum of its site as in
-    `Draws.centred`. Strata without an SDC are left out: there that mean is 0, too.
+    A draw contributes value × (caught - coverage), 0 if it is no SDC, minus the mean of that over its stratum and site,
+    as in `Draws.centred`. Strata without an SDC are skipped: all their contributions are 0.
     """
     thresholds, clusters = len(coverage_D), int(cluster_N.max()) + 1
     strata = int(draws.stratum.max()) + 1
@@ -135,7 +136,7 @@ def _errors(
 def _limits(
     share: float, error_C: np.ndarray, hit_K: np.ndarray, size_K: np.ndarray, confidence: float, clusters: int
 ) -> Interval:
-    """Return the score interval of a share of SDCs; formed for the rarer of caught and missed ones, and turned back."""
+    """Return the score interval of a share of SDCs, computed for the rarer of caught and missed SDCs."""
     if share <= 0.5:
         return score_interval(share, error_C, hit_K * size_K, size_K, confidence, clusters=clusters)
     missed = max(float(((~hit_K) * size_K).sum()), 0.0)
@@ -146,12 +147,12 @@ def _limits(
 def at_target(
     threshold_D: np.ndarray, coverage_D: Sequence[Estimate], overhead_D: Sequence[Estimate], target: float = TARGET
 ) -> AtTarget:
-    """Return the lowest of the thresholds whose coverage reaches `target`, and the overhead there.
+    """Return the lowest threshold whose coverage reaches `target`, and its overhead.
 
-    The overhead errs in two ways: other faults would have given another threshold, other images another share below
-    it. Its limits are those where the coverage's own limits reach the target (1 where the lower one never does: running
-    all again covers all), put together with the limits of the share by the squares of their distances (Zou and Donner
-    2008).
+    The overhead has two sources of error: other faults would give another threshold, and other images another share
+    below it. For the first, the limits are the overheads at the thresholds where the limits of the coverage reach the
+    target (1 if the lower limit never does, since re-running everything covers all). They are combined with the
+    interval of the share by adding squared distances (Zou and Donner 2008).
     """
     reached = _first(coverage_D, target, "mean")
     if reached is None:
@@ -168,15 +169,15 @@ def at_target(
 
 
 def _first(coverage_D: Sequence[Estimate], target: float, limit: Literal["mean", "low", "high"]) -> int | None:
-    # Sums of shares may miss the target by their last bit.
+    # Sums of shares may miss the target by rounding.
     return next((place for place, each in enumerate(coverage_D) if getattr(each, limit) >= target - 1e-12), None)
 
 
 def sdc_rate(counted: Counted, among_N: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
-    """Return the SDC rate of the draws on some images: `among_N` says which draws strike one of them.
+    """Return the SDC rate in a subset of images; `among_N` marks the draws in that subset.
 
-    It is Σ a_s mean_s(w · sdc · among) / Σ a_s mean_s(among). Weights are 1 on average within every image, so that the
-    faults below need none. NaN where none of the draws at a counted site is on such an image.
+    It is Σ a_s mean_s(w · sdc · among) / Σ a_s mean_s(among). The weights average to 1 within every image, so the
+    denominator does not need them. NaN if no draw at a site with a positive coefficient is in the subset.
     """
     draws, counted_N = counted.draws, counted.coefficient_S[counted.draws.site] > 0
     kept_N = among_N & counted_N

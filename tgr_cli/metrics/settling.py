@@ -1,14 +1,14 @@
-"""How much longer a campaign would have to be for an improvement factor that is not distinguishable from 1.
+"""How much larger a campaign must be to resolve an improvement factor that is not distinguishable from 1.
 
-The variance of a factor's logarithm has two parts. What each draw adds alone, Σe² over draws, falls as one over the
-number of faults. What the draws of one image share, the products of different draws' errors within a cluster, stays
-however often the same images are struck, and falls only with more images. Their sum is the variance that the interval
-rests on, Σ(Σe)² over clusters. Faults in tensors are clusters themselves, so there all of it falls with more faults.
+The variance of a factor's logarithm has two parts. The sum over draws of squared errors, Σe², decreases as 1 / number
+of faults. The covariance of draws in the same image, the cross products within a cluster, decreases only with more
+images. Together they are the variance of the interval, Σ(Σe)² over clusters. Faults in tensors are clusters themselves,
+so there all of the variance decreases with more faults.
 
-It assumes that the estimate holds, and that the interval keeps its shape. The limit that faces 1 is then about at 1:
-even where the estimate is the truth, the odds that the longer campaign decides are even. Drawn images are as good as
-new ones while some of the pool were not struck yet; where all are struck equally often, n times, the second part is too
-small by 1 / n at each site, as a draw has n - 1 others beside it.
+It is assumed that the estimate is true and the interval keeps its shape. The limit closer to 1 is then expected to be
+at about 1, so even in that case the larger campaign decides with probability 1/2. While some images of the pool are
+unused, further draws bring new images. If all images have n faults each, the second part is underestimated by 1 / n at
+each site, since a draw has only n - 1 others in its image.
 """
 
 from typing import Literal, NamedTuple
@@ -16,12 +16,13 @@ from typing import Literal, NamedTuple
 from tgr_cli.metrics.estimates import Figure
 from tgr_cli.metrics.intervals import CONFIDENCE
 
-MOST_TIMES = 100  # as many times the faults; beyond that more images are the shorter way
-EQUAL = 1e-6  # of the way to the limit that faces 1: nearer to 1 than this is rounding, or beyond any plan
+MOST_TIMES = 100  # largest factor on the number of faults; beyond it more images are cheaper
+# relative to the distance to the limit closer to 1; a smaller difference from 1 is rounding, or out of reach
+EQUAL = 1e-6
 
 
 class Settling(NamedTuple):
-    """By how many times the number of faults must grow, on the images there are or, with them, the number of images."""
+    """The factor by which the number of faults or, with `more` = "images", of images must grow."""
 
     times: float
     more: Literal["faults", "images"]
@@ -30,10 +31,10 @@ class Settling(NamedTuple):
 def settling(
     baseline: Figure, candidate: Figure, *, faults_are_clusters: bool = False, confidence: float = CONFIDENCE
 ) -> Settling | None:
-    """Return what would bring 1 out of the interval of baseline / candidate, which now holds it, if the estimate holds.
+    """Return the growth that would exclude 1 from the interval of baseline / candidate, if the estimate is true.
 
-    None where nothing would, as the figures are equal but for rounding, or one of them or the interval is missing; also
-    where the interval does not hold 1.
+    None if the interval does not contain 1, if the estimates are equal up to rounding, or if an estimate or the
+    interval is missing.
     """
     if not (baseline.value > 0 and candidate.value > 0):
         return None
@@ -44,7 +45,7 @@ def settling(
     distance = value - low if value > 0 else high - value
     if abs(value) < EQUAL * distance:
         return None
-    wanted = (value / distance) ** 2  # share of today's variance at which the limit that faces 1 reaches it
+    wanted = (value / distance) ** 2  # share of the present variance at which the limit closer to 1 reaches it
     alone, shared = variance_parts(logarithm)
     if faults_are_clusters:
         alone, shared = alone + shared, 0.0
@@ -55,9 +56,9 @@ def settling(
 
 
 def variance_parts(figure: Figure) -> tuple[float, float]:
-    """Return what each draw adds to the variance alone, and what the draws of one cluster share, which is at least 0.
+    """Return the variance from single draws, and that from covariances within clusters, which is at least 0.
 
-    Draws of one cluster that make up for each other share less than nothing: the first is then the whole.
+    If the covariances are negative, all of the variance is attributed to single draws.
     """
     _, error_C = figure.totals()
     total = float((error_C**2).sum())

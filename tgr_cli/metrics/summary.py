@@ -1,6 +1,6 @@
-"""What a campaign says: of one site, and of the network.
+"""The results of a campaign, for one site and for the network.
 
-Sources: mean dLoss of a layer and of a network as the mean over its layers, "Hardware resilience properties of
+Sources: mean dLoss of a layer, and of a network as the mean over its layers, "Hardware resilience properties of
 text-guided image classifiers" (NeurIPS 2023), section 5; the sum weighted by multiply-accumulates, V_CNN, Mahmoud et
 al. (ISSRE 2021), section III-B and equations 1 and 2.
 """
@@ -22,10 +22,10 @@ Row = Mapping[str, Any]  # facts of a site, or its row of `vulnerability`: colum
 
 @dataclass(frozen=True)
 class Faults:
-    """The columns of `injections` that summaries rest on, numpy arrays of shape [N]; dLoss is NaN where it is null.
+    """The columns of `injections` that summaries need, numpy arrays of shape [N]; null dLoss is NaN.
 
-    `cluster` says which faults are alike: those of one image, or where one fault was tried on several images, the rows
-    of that fault. `stratum` is the bit where the number of faults in every bit was fixed beforehand, else 0.
+    `cluster` groups correlated rows: those of one image or, where one fault was tried on several images, those of that
+    fault. `stratum` is the bit if the number of faults per bit was fixed in advance, else 0.
     """
 
     site: np.ndarray
@@ -44,8 +44,7 @@ class Faults:
         clusters: Literal["image", "fault"] = "image",
         strata: Literal["none", "bit"] = "none",
     ) -> "Faults":
-        """Return the columns of a table that holds at least these of `injections`, and what is read as cluster and
-        stratum."""
+        """Return the columns of an `injections` table; `clusters` and `strata` choose what forms one of them."""
         plain = [field.name for field in fields(cls) if field.name not in ("cluster", "stratum")]
         columns = {name: injections.column(name).to_numpy() for name in plain}
         if clusters == "image":
@@ -56,7 +55,7 @@ class Faults:
         return cls(**columns, cluster=cluster_N, stratum=stratum_N)
 
     def where(self, chosen_N: np.ndarray) -> "Faults":
-        """Return the faults for which `chosen_N` is true."""
+        """Return the faults where `chosen_N` is True."""
         return Faults(**{name: values[chosen_N] for name, values in vars(self).items()})
 
     def at(self, site: str) -> "Faults":
@@ -64,7 +63,7 @@ class Faults:
         return self.where(self.site == site)
 
     def draws(self, sites: Sequence[str]) -> Draws:
-        """Return the faults as draws at these sites, numbered in this order; all faults must be at one of them."""
+        """Return the faults as draws at `sites`, numbered in this order; every fault must be at one of them."""
         number = {name: place for place, name in enumerate(sites)}
         names = pa.array(self.site).dictionary_encode()
         site_N = np.array([number[name] for name in names.dictionary.to_pylist()], np.int64)[names.indices.to_numpy()]
@@ -88,12 +87,12 @@ class Faults:
 
 @dataclass(frozen=True)
 class Network:
-    """Figures of one network, each with its interval over all sites' faults, clustered across sites.
+    """Estimates for one network; faults in the same image are one cluster across all sites.
 
-    `sdc_rate`, `failure_rate` (sdc or non_finite) and `mean_dloss` are means over sites; `mean_dloss_per_image` leaves
-    out sites whose output all images share. NaN where a site had no finite outcome (dLoss only).
-    `v_cnn_share` weights the sites' mean dLoss by their share of the network's multiply-accumulates, which compares
-    parts of one network; `v_cnn` by the multiply-accumulates themselves, which compares networks (ISSRE 2021).
+    `sdc_rate`, `failure_rate` (sdc or non_finite) and `mean_dloss` are means over sites; `mean_dloss_per_image`
+    excludes sites whose output all images share. dLoss is NaN if a site had no finite outcome. `v_cnn_share` weights
+    the mean dLoss of each site by its share of the network's multiply-accumulates, for comparing parts of one network;
+    `v_cnn` weights by the multiply-accumulates themselves, for comparing networks (ISSRE 2021).
     """
 
     sdc_rate: Estimate
@@ -106,7 +105,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Gate:
-    """The verdict on the gates of a campaign, with the sentence that says why."""
+    """The verdict on the gates of a campaign, with a sentence that gives the reason."""
 
     verdict: Literal["passed", "failed", "undecided"]
     sentence: str
@@ -115,10 +114,10 @@ class Gate:
 def vulnerability_row(
     facts: Row, faults: Faults, confidence: float = CONFIDENCE, *, count: int | None = None
 ) -> dict[str, Any]:
-    """Return one row of `vulnerability` from the faults of one site; there are `count` where each has several rows.
+    """Return one row of `vulnerability` from the faults of one site.
 
-    `facts` gives site, op, per_image, neurons and macs. Mean dLoss is that of the finite outcomes; its lower limit is
-    never below 0, as dLoss is not.
+    `facts` gives site, op, per_image, neurons and macs. `count` is the number of faults if each has several rows. Mean
+    dLoss is over finite outcomes; its lower limit is clamped at 0, since dLoss is not negative.
     """
     counts = {outcome: int((faults.outcome == outcome).sum()) for outcome in OUTCOMES}
     assert sum(counts.values()) == len(faults), "an outcome that is none of the four"
@@ -145,7 +144,7 @@ def vulnerability_row(
 
 
 def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE) -> Network:
-    """Return the network's figures from its sites' facts and all their faults."""
+    """Return the network's estimates from its sites' facts and all their faults."""
     sites = [row["site"] for row in rows]
     macs_S = np.array([row["macs"] for row in rows], np.float64)
     dependent_S = np.array([row["per_image"] for row in rows], np.float64)
@@ -168,10 +167,10 @@ def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE)
 def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss: float | None = None) -> Gate | None:
     """Return the verdict on the network's sdc + non_finite rate and mean dLoss, both means over sites.
 
-    None where neither has a gate.
+    None if neither has a gate.
 
-    A gate passes where the interval's upper limit is at most the gate, fails where the lower limit is above it, and
-    is undecided otherwise, also where a mean dLoss rests on too few contributions to pass; of two gates the worse
+    A gate passes if the interval's upper limit is at most the gate, fails if the lower limit is above it, and is
+    undecided otherwise; also if a mean dLoss has too small an effective sample size to pass. Of two gates the worse
     verdict counts.
     """
     if max_sdc_rate is None and max_dloss is None:
@@ -200,7 +199,7 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
 
 
 def worst(gates: Sequence[Gate]) -> Gate:
-    """Return one gate for several: the worst verdict, and all sentences."""
+    """Return the gates combined: the worst verdict, and all sentences."""
     ranked = ("passed", "undecided", "failed")
     return Gate(max((gate.verdict for gate in gates), key=ranked.index), "; ".join(gate.sentence for gate in gates))
 

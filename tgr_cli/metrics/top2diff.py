@@ -1,8 +1,8 @@
-"""Top2Diff, and the accuracy that is left above a threshold on a confidence.
+"""Top2Diff, and the accuracy when predictions below a confidence threshold are rejected.
 
-Sources: Top2Diff, Mahmoud et al., "Optimizing selective protection for CNN resilience", ISSRE 2021, section
-IV-B; accuracy against delta, "Hardware resilience properties of text-guided image classifiers", NeurIPS 2023,
-section 7.4 and figure 4.
+Sources: Top2Diff, Mahmoud et al., "Optimizing selective protection for CNN resilience", ISSRE 2021, section IV-B;
+accuracy against delta, "Hardware resilience properties of text-guided image classifiers", NeurIPS 2023, section 7.4 and
+figure 4.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ import torch
 def top2(logits_NC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the highest and the second highest softmax probability of each row, float64 of shape [N].
 
-    The second is 0 where there is only one class. Rows that are not finite give NaN.
+    With a single class the second is 0. Rows that are not finite give NaN.
 
-    Top2Diff is the first less the second: large where the network is sure, small where it is in doubt.
+    Top2Diff is their difference: large for a confident prediction, small for an uncertain one.
 
     >>> highest, second = top2(torch.tensor([[4.0, 0.0, 0.0], [1.0, 0.9, 0.0]]))
     >>> (highest - second).round(3).tolist()
@@ -28,15 +28,15 @@ def top2(logits_NC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thresholds(start: float, stop: float, step: float) -> np.ndarray:
-    """Return the deltas start, start + step, … up to and including stop, float64; each is rounded to 12 decimals."""
+    """Return the thresholds start, start + step, … up to and including stop, float64, rounded to 12 decimals."""
     return np.round(start + step * np.arange(int((stop - start) / step + 1e-9) + 1), 12)
 
 
 def accuracy_kept(correct_N: np.ndarray, confidence_N: np.ndarray, delta_D: np.ndarray) -> np.ndarray:
     """Return, for each delta, the share of images that are correct with a confidence of at least delta, shape [D].
 
-    The confidence is Top2Diff in NeurIPS 2023, figure 4. Correct images below delta count as lost; the denominator is
-    always all N images.
+    In NeurIPS 2023, figure 4, the confidence is Top2Diff. Correct images below delta count as wrong; the denominator is
+    always N.
 
     >>> accuracy_kept(np.array([True, True, False]), np.array([0.9, 0.2, 0.8]), np.array([0.0, 0.5])).round(3).tolist()
     [0.667, 0.333]
@@ -45,10 +45,10 @@ def accuracy_kept(correct_N: np.ndarray, confidence_N: np.ndarray, delta_D: np.n
 
 
 def overtakes(first_D: np.ndarray, candidate_D: np.ndarray, delta_D: np.ndarray) -> list[float]:
-    """Return the deltas at which the candidate's accuracy passes the first model's, after having been below it.
+    """Return the deltas at which the candidate's accuracy rises above the first model's after having been below.
 
-    The curves start with the plain accuracy (delta 0), which the caller puts first. A stretch of equal accuracies
-    belongs to whatever came before it: the candidate overtakes where it is ahead for the first time.
+    The curves must start at delta 0, the plain accuracy. Equal accuracies do not change which model is ahead: a
+    crossing is the first delta at which the candidate is strictly ahead.
     """
     crossings, behind = [], False
     for difference, delta in zip(candidate_D - first_D, delta_D, strict=True):

@@ -1,7 +1,7 @@
-"""Verdicts on a candidate, in words, and the gate on an improvement factor.
+"""Verdicts on a candidate in words, and gates on improvement factors and overheads.
 
-A verdict stands for one figure at the confidence of its interval. Of a hundred figures of two equal models, one may be
-called better or worse at 99 %.
+Each verdict is a test of one estimate at the confidence level of its interval, without correction for multiple tests:
+at 99 %, about one in a hundred estimates of two equal models is called better or worse.
 """
 
 import math
@@ -15,14 +15,14 @@ BETTER: Verdict = "better"
 WORSE: Verdict = "worse"
 NOT_DISTINGUISHABLE: Verdict = "not distinguishable"
 TOO_LITTLE: Verdict = "rests on too little"
-ROUNDING = 1e-6  # by which a limit must leave 1 out: one fault's dLoss in float32 knows no more
+ROUNDING = 1e-6  # tolerance around 1: float32 rounding of dLoss
 
 
 def on_factor(factor: Estimate) -> Verdict | None:
-    """Return what an improvement factor baseline / candidate says of the candidate; None where there is no factor.
+    """Return the verdict on the candidate from an improvement factor baseline / candidate; None without a factor.
 
-    Better where its interval lies above 1, worse where it lies below, both by more than rounding, else not
-    distinguishable. An interval that is missing, or flagged unreliable, gives no such verdict whichever side it is on.
+    Better if the interval lies above 1, worse if below, both by more than rounding, else not distinguishable. A missing
+    or unreliable interval gives TOO_LITTLE instead, wherever it lies.
     """
     if math.isnan(factor.mean):
         return None
@@ -34,17 +34,17 @@ def on_factor(factor: Estimate) -> Verdict | None:
 
 
 def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: float = CONFIDENCE) -> Verdict:
-    """Return what McNemar's test says of the candidate's accuracy, from the images that one model alone gets right."""
+    """Return the verdict on the candidate's accuracy from McNemar's test; the counts are those of discordant images."""
     if p >= 1 - confidence:
         return NOT_DISTINGUISHABLE
     return BETTER if only_candidate > only_baseline else WORSE
 
 
 def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Gate:
-    """Return whether an overhead, named `what`, is at most `maximum` with confidence; None where it is not known.
+    """Return whether an overhead, called `what`, is at most `maximum` with confidence.
 
-    The gate passes where the interval's upper limit is at most the maximum, fails where the lower limit is above it,
-    and is undecided between, and where the overhead rests on too few SDCs to pass.
+    The gate passes if the interval's upper limit is at most the maximum, and fails if the lower limit is above it. It
+    is undecided in between, if the overhead is None or NaN, and if it rests on too few SDCs to pass.
     """
     if overhead is None or math.isnan(overhead.mean):
         return Gate("undecided", f"{what} is not known, so nothing is held against {maximum:g}")
@@ -59,10 +59,10 @@ def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Ga
 
 
 def gate_on_improvement(row: Row, figure: str, minimum: float) -> Gate:
-    """Return whether an improvement factor of a candidate, in a row of `comparison`, is `minimum` with confidence.
+    """Return whether a candidate's improvement factor, in a row of `comparison`, is at least `minimum` with confidence.
 
-    The gate passes where the interval's lower limit is at least the minimum, fails where the upper limit is below it,
-    and is undecided between, and where the factor has no interval or rests on too little to pass.
+    The gate passes if the interval's lower limit is at least the minimum, and fails if the upper limit is below it. It
+    is undecided in between, without an interval, and if the effective sample size is too small to pass.
     """
     candidate, factor, low, high = (row[name] for name in ("candidate", figure, f"{figure}_low", f"{figure}_high"))
     if low is None:

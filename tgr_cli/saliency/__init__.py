@@ -1,1 +1,1 @@
-"""What a model looks at, as maps over the image, and how faults in its weights move them."""
+"""Saliency maps of a model (class activation maps), and their change under faults in its weights."""

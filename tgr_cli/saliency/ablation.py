@@ -1,8 +1,8 @@
-"""Ablation-CAM: how far the score of a class drops when one channel of a layer is set to zero.
+"""Ablation-CAM: the drop of a class score when one channel of a layer is set to zero.
 
 Desai and Ramaswamy, "Ablation-CAM: visual explanations for deep convolutional network via gradient-free localization",
-WACV 2020, in the implementation of pytorch-grad-cam. That one runs the whole model for each channel; here it is given
-only what follows the layer, so that the model itself is never touched.
+WACV 2020, as implemented in pytorch-grad-cam. That implementation runs the whole model for each channel; here it gets
+only the part after the layer, and the model itself is not modified.
 
 Suffixes: B batch, K ≤ B, C classes or channels, H W height and width.
 """
@@ -27,14 +27,14 @@ from tgr_cli.saliency.layer import Layer
 
 @dataclass(frozen=True)
 class Seen:
-    """One inference of one image: its logits [C], and the values that explaining it needs."""
+    """One inference on one image: its logits [C], and the values that an explanation needs."""
 
     logits_C: Tensor
     values: Mapping[Node, Tensor]
 
 
 class Explainer:
-    """A network that is cut after a layer."""
+    """A network split after a layer."""
 
     def __init__(self, network: Network, layer: Layer) -> None:
         self.network, self.layer = network, layer
@@ -46,7 +46,7 @@ class Explainer:
         self._rest = with_deaths(rest, {network.output})
 
     def see(self, x_CHW: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Seen:
-        """Return one inference, with `parameters` in place of the model's own tensors of these names."""
+        """Return one inference, in which `parameters` override the model's own tensors."""
         network = self.network
         x_BCHW = x_CHW.to(network.device, network.dtype).expand(network.batch_size, *x_CHW.shape).contiguous()
         constants = {**network.constants, **network.standing(parameters or {})}
@@ -55,33 +55,34 @@ class Explainer:
         return Seen(values[network.output][0], held)
 
     def explain(self, seen: Seen, class_index: int) -> np.ndarray:
-        """Return the map of a class, float32 [H, W], scaled so that its least value is 0 and its highest is 1.
+        """Return the map of a class, float32 [H, W], scaled to minimum 0 and maximum 1.
 
-        A map without any variation is all 0; one of values that are not finite is not finite.
+        A constant map gives all 0; a map with non-finite values is returned with them.
         """
         maps_1CHW = self.layer.maps(seen.values[self.layer.node])[:1].float()  # numpy has no bfloat16
         score = float(seen.logits_C[class_index])
 
         def target(logits_C: Tensor) -> Tensor:
-            # grad-cam divides the drop by the score, which turns the map upside down where a score is negative: this
-            # one is 1 and drops by as much.
+            # grad-cam divides the drop by the score, which inverts the map for a negative score. This score is shifted
+            # to 1 and drops by the same amount.
             return logits_C[class_index].cpu().double() - score + 1
 
         rest = _Rest(self.network, self.layer, self._rest, seen.values)
         cam = AblationCAM(
             rest, [rest.layer], ablation_layer=_SetToZero(), batch_size=min(self.network.batch_size, len(maps_1CHW[0]))
         )
-        with redirect_stderr(io.StringIO()), np.errstate(all="ignore"):  # its progress bars cannot be turned off
+        with redirect_stderr(io.StringIO()), np.errstate(all="ignore"):  # its progress bar cannot be disabled
             return cam(maps_1CHW, [target])[0]
 
 
 class _Rest(nn.Module):
-    """What follows a layer, as a model of that layer's maps [K, C, H, W] → logits [K, C]; the rest stays as seen."""
+    """The network after a layer, from the layer's maps [K, C, H, W] to logits [K, C]; other values are fixed."""
 
     def __init__(self, network: Network, layer: Layer, program: Program, values: Mapping[Node, Tensor]) -> None:
         super().__init__()
-        self.layer = nn.Identity()  # what grad-cam replaces
-        self.device_of = nn.Parameter(torch.empty(0, device=network.device), requires_grad=False)  # where it looks
+        self.layer = nn.Identity()  # grad-cam replaces this module
+        # grad-cam takes the device from it
+        self.device_of = nn.Parameter(torch.empty(0, device=network.device), requires_grad=False)
         self._network, self._cut, self._program, self._values = network, layer, program, values
 
     def forward(self, maps_KCHW: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class _Rest(nn.Module):
 class _SetToZero(AblationLayer):
     """Sets one channel of each row to zero, as published.
 
-    grad-cam's own layer does so only where the least activation is 0; below it takes that less 1e7.
+    grad-cam's own layer does so only if the minimum activation is 0; for a negative minimum it uses minimum - 1e7.
     """
 
     def __call__(self, maps_KCHW: Tensor) -> Tensor:

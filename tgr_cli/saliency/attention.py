@@ -1,4 +1,4 @@
-"""What becomes of a model's attention on one image, and over several.
+"""Change of a model's saliency map under faults, for one image and summarised over images.
 
 Suffixes: C classes or channels, H W height and width, 2 before and after.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What became of one model's attention over its images; a mean is None where no image has the figure."""
+    """Change of one model's maps over its images; a mean is None if no image has the value."""
 
     model: str
     layer: str
@@ -37,9 +37,9 @@ class Summary:
 
 
 def row(explainer: "Explainer", x_CHW: Tensor, faulty: Mapping[str, Tensor], label: int | None) -> dict[str, Any]:
-    """Return what becomes of one image x_CHW where the tensors `faulty` stand for the model's, by column of `saliency`.
+    """Return the `saliency` columns of one image x_CHW, with the tensors `faulty` in place of the model's.
 
-    The class explained is `label`, or the prediction without faults for None.
+    The explained class is `label`, or the golden prediction if that is None.
     """
     before, after = explainer.see(x_CHW), explainer.see(x_CHW, faulty)
     logits_2C = torch.stack([before.logits_C, after.logits_C]).cpu()
@@ -79,7 +79,7 @@ def row(explainer: "Explainer", x_CHW: Tensor, faulty: Mapping[str, Tensor], lab
 
 
 def summary(rows: list[dict[str, Any]]) -> Summary:
-    """Return what one model's rows come to."""
+    """Return the summary of one model's rows."""
 
     def known(name: str) -> list[float]:
         return [row[name] for row in rows if row[name] is not None]

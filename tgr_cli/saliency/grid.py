@@ -1,4 +1,4 @@
-"""The grid of maps: a row an image; the picture, and for each model its map before and after the faults.
+"""Grid of saliency maps: one row per image with the picture and, for each model, its map before and after faults.
 
 Suffixes: C channels, H W height and width.
 """
@@ -18,13 +18,14 @@ from PIL import Image
 
 from tgr_cli.errors import printable
 
-CELL, GAP, TEXT = 2.1, 0.08, 0.5  # inches: a picture's side, the space between two, the words below
-HEAD, LEGEND, LINE = 0.62, 0.42, 0.17  # inches: models' names above; the legend and a caption's line below
-SIDE = 256  # pixels that a picture has at least, so that small ones are not blurred
+CELL, GAP, TEXT = 2.1, 0.08, 0.5  # inches: side of a picture, gap between two, text below
+# inches: model names at the top, legend and one line of the caption at the bottom
+HEAD, LEGEND, LINE = 0.62, 0.42, 0.17
+SIDE = 256  # minimum side in pixels; enlarging small pictures keeps them sharp
 INK, FAINT, CHANGED = "#1b1b1f", "#6b6b76", "#c1400a"
 HEAT = matplotlib.colormaps["inferno"]
-STRONGEST = 0.85  # opacity of the highest value
-WIDEST = 30  # letters of a name
+STRONGEST = 0.85  # opacity of the map's maximum
+WIDEST = 30  # characters of a name
 
 
 def draw(
@@ -36,8 +37,8 @@ def draw(
 ) -> None:
     """Write the grid as PNG.
 
-    `rows` are those of `saliency`, model by model, in the order of the images; `pictures` are what each model was
-    shown, uint8 [C, H, W], in the same order.
+    `rows` are rows of `saliency`, grouped by model, with the images in the same order for each. `pictures` are the
+    inputs of each model, uint8 [C, H, W], in that order.
     """
     count = len(pictures[0])
     columns = 1 + 2 * len(pictures)
@@ -55,7 +56,7 @@ def draw(
         return axes
 
     def write(x: float, y: float, words: str, **style: Any) -> None:
-        """Put words at a place in inches from the upper left corner."""
+        """Write words at a position in inches from the upper left corner."""
         figure.text(
             x / width, 1 - y / height, printable(words), parse_math=False, **{"color": INK, "ha": "center", **style}
         )
@@ -91,12 +92,12 @@ def draw(
     for number, line in enumerate(lines):
         write(GAP, height - foot + LEGEND + number * LINE, line, size=8, color=FAINT, ha="left", va="top")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # glyphs missing in the font are drawn as boxes
         figure.savefig(path, format="png", dpi=150, metadata={"Software": "tgr"})
 
 
 def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str) -> None:
-    """Draw a map over the picture in grey; the picture alone, faint, where there is no map."""
+    """Draw a map over the grey picture, or the faint picture with a notice if there is no map."""
     grey_HW = np.asarray(Image.fromarray(_enlarged(picture_CHW)).convert("L"), np.float64) / 255
     values = row[f"map_{when}"]
     if values is None:
@@ -119,14 +120,14 @@ def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str
 
 
 def _enlarged(picture_CHW: np.ndarray) -> np.ndarray:
-    """Return a picture as [H, W] or [H, W, 3], its pixels repeated until it has SIDE of them."""
+    """Return a picture as [H, W] or [H, W, 3], with pixels repeated until its side is at least SIDE."""
     picture_HWC = picture_CHW.transpose(1, 2, 0)
     times = -(-SIDE // picture_HWC.shape[0])
     return np.squeeze(picture_HWC.repeat(times, axis=0).repeat(times, axis=1))
 
 
 def _prediction(row: Mapping[str, Any], when: str, classes: Sequence[str]) -> tuple[str, str]:
-    """Return what is written below a map, and its colour: another one where the prediction changed."""
+    """Return the text below a map and its colour, which marks a changed prediction."""
     predicted = row[f"prediction_{when}"]
     if predicted is None:
         return "no prediction", CHANGED
@@ -140,7 +141,7 @@ def _moved(row: Mapping[str, Any]) -> str:
 
 
 def _short(name: str, letters: int = WIDEST) -> str:
-    """Return a name that fits below a picture: its middle left out where it is too long."""
+    """Return a name shortened to fit below a picture, with the middle omitted."""
     if len(name) <= letters:
         return name
     half = (letters - 1) // 2

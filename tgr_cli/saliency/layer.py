@@ -1,4 +1,4 @@
-"""Which layer's maps are explained: the last one that still has a place for every part of the image.
+"""Chooses the layer to explain: the last one with feature maps (a spatial layout).
 
 Suffixes: B batch, C channels, H W height and width.
 """
@@ -13,12 +13,12 @@ from torch.fx.node import Node
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.faults.graph import Network
 
-PREFIX = "backbone."  # of a text-guided classifier's modules and tensors
+PREFIX = "backbone."  # prefix of a text-guided classifier's backbone in module and tensor names
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The output of a module: its name, its node in the graph, and the maps' shape (C, H, W) for one image."""
+    """A module's output: name, graph node, and the shape (C, H, W) of its maps for one image."""
 
     name: str
     node: Node
@@ -30,15 +30,15 @@ class Layer:
         return value.permute(0, 3, 1, 2) if self.channels_last else value
 
     def value(self, maps_BCHW: Tensor) -> Tensor:
-        """Return maps as the node's value."""
+        """Return maps [B, C, H, W] in the layout of the node's value."""
         return maps_BCHW.permute(0, 2, 3, 1).contiguous() if self.channels_last else maps_BCHW
 
 
 def find(network: Network, name: str | None = None) -> Layer:
-    """Return the layer called `name`, or the last one with maps through which all goes that the logits see of an image.
+    """Return the layer called `name`, or the last one with maps that every path from image to logits goes through.
 
-    A module stands for what its last call returns; a text-guided classifier's may be named without "backbone.". Raises
-    TgrError where there is no such module or it has no maps.
+    A module stands for the output of its last call. In a text-guided classifier "backbone." may be omitted. Raises
+    TgrError if there is no such module or it has no maps.
     """
     dependent = network.downstream([network.input])
     nodes = [node for node in network.graph.nodes if node.op == "call_function" and node in dependent]
@@ -68,20 +68,20 @@ def find(network: Network, name: str | None = None) -> Layer:
 
 
 def work_after(network: Network, layer: Layer) -> float:
-    """Return the share of the network's multiply-accumulates that come after the layer."""
+    """Return the share of the network's multiply-accumulates after the layer."""
     after = network.downstream([layer.node]) - {layer.node}
     macs = {node: call.site.macs for node, call in network.calls.items()}
     return sum(work for node, work in macs.items() if node in after) / sum(macs.values())
 
 
 def _paths(node: Node) -> list[str]:
-    """Return the paths of the modules that a node is within, the outermost first; the model itself is none."""
+    """Return the paths of the modules that contain a node, outermost first, without the model itself."""
     stack = (node.meta.get("nn_module_stack") or {}).values()
     return [path for path in (re.sub(r"@\d+", "", entry[0]) for entry in stack) if path]
 
 
 def _layer(network: Network, name: str, node: Node) -> Layer | None:
-    """Return a node's output as a layer, None where it holds no maps. Images are square, and so are their maps."""
+    """Return a node's output as a layer, or None if it has no maps; maps are square, as the images are."""
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.shape[0] != network.batch_size:
         return None
@@ -92,7 +92,7 @@ def _layer(network: Network, name: str, node: Node) -> Layer | None:
 
 
 def _is_passed_by_all(network: Network, node: Node) -> bool:
-    """Return whether nothing of the images reaches the logits but through `node`."""
+    """Return whether every path from the images to the logits goes through `node`."""
     reached = {network.input}
     for other in network.graph.nodes:
         if other is not node and not reached.isdisjoint(other.all_input_nodes):

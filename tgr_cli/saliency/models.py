@@ -1,4 +1,4 @@
-"""Which models `tgr cam` explains on which images: found, opened, and cut at the layer whose maps are taken."""
+"""The models that `tgr cam` explains: found, opened, and split at the layer whose maps are used."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from tgr_cli.paths import real
 from tgr_cli.reporting import Reporter
 from tgr_cli.saliency.layer import Layer, find, work_after
 
-MOSTLY = 0.5  # of the work: a layer with so much after it is not one that the class is read from
+MOSTLY = 0.5  # share of MACs after the layer above which it is too early to explain the class
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A model that the user asked for, and the run folder that was named for it, if one was."""
+    """A model to explain, and its run folder if the user named one."""
 
     source: ModelSource
     workspace: Workspace
@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explained:
-    """A model with its network and the layer whose maps are taken; `folder` is its run."""
+    """A model with its network and the layer whose maps are used; `folder` is its run."""
 
     name: str
     loaded: LoadedModel
@@ -44,7 +44,7 @@ class Explained:
 def asked(
     workspace: Workspace, named: Sequence[str], source: ModelSource | None, against: str | None
 ) -> tuple[Asked, ...]:
-    """Return the models of the runs `named`, or that of `source` and, if given, `against` it: a run, or a checkpoint.
+    """Return the models of the runs `named`, or the model of `source` and, if given, `against` (a run or a checkpoint).
 
     Raises TgrError for a run that does not exist or holds no trained model.
     """
@@ -81,10 +81,10 @@ def open_models(
     device: str,
     reporter: Reporter,
 ) -> list[Explained]:
-    """Return the models ready to be explained, each at the layer of this name, or its last one with maps.
+    """Return the models opened, each with the layer of this name or else its last one with maps.
 
-    Two of one name are told apart by their fingerprints. Raises TgrError for a model that torch.export cannot trace,
-    and where the last layer with maps is one of the first of all.
+    Models of the same name get their fingerprints appended. Raises TgrError for a model that torch.export cannot trace,
+    or if most of the work is after the last layer with maps.
     """
     opened = []
     for model in models:
@@ -117,7 +117,7 @@ def open_models(
 
 
 def choose(images: ImageSet, count: int, ids: Sequence[str], reporter: Reporter) -> ImageSet:
-    """Return the images of these ids, or `count` at even steps where there are none; how they were chosen is said."""
+    """Return the images `ids` or, without any, `count` evenly spaced ones; how they were chosen is noted."""
     places = {name: place for place, name in enumerate(images.ids)}
     for name in ids:
         if name not in places:

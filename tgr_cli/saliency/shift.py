@@ -1,4 +1,4 @@
-"""How far attention moved, as numbers: what two maps of one image have in common.
+"""Measures of the difference between two maps of one image.
 
 Suffixes: H W height and width.
 """
@@ -9,14 +9,14 @@ import numpy as np
 
 
 def correlation(before_HW: np.ndarray, after_HW: np.ndarray) -> float | None:
-    """Return Pearson's correlation of two maps, in [-1, 1]; None where either is the same everywhere."""
+    """Return Pearson's correlation of two maps, in [-1, 1]; None if either is constant."""
     if np.ptp(before_HW) == 0 or np.ptp(after_HW) == 0:
         return None
     return float(np.clip(np.corrcoef(np.ravel(before_HW), np.ravel(after_HW))[0, 1], -1, 1))
 
 
 def centre(map_HW: np.ndarray) -> tuple[float, float] | None:
-    """Return the centre of mass of a map as shares of its height and width; None where it is 0 everywhere."""
+    """Return the centre of mass of a map as fractions of its height and width; None if the map is all 0."""
     mass_HW = np.asarray(map_HW, np.float64)
     if not mass_HW.any():
         return None
@@ -26,9 +26,9 @@ def centre(map_HW: np.ndarray) -> tuple[float, float] | None:
 
 
 def distance(before_HW: np.ndarray, after_HW: np.ndarray) -> float | None:
-    """Return how far the centre of mass moved, as a share of the image's diagonal; None where either has no centre.
+    """Return the distance between the centres of mass, as a fraction of the diagonal; None if either map is all 0.
 
-    The image is square, as every input is.
+    The image is assumed to be square.
     """
     before, after = centre(before_HW), centre(after_HW)
     return None if before is None or after is None else math.dist(before, after) / math.sqrt(2)

@@ -1,4 +1,4 @@
-"""Random single-bit faults in the weights of one model, or the same ones in those of two.
+"""Random single-bit faults in the weights of one model, or the same faults in two models.
 
 Suffixes: F faults.
 """
@@ -23,7 +23,7 @@ from tgr_cli.saliency.layer import PREFIX
 
 @dataclass(frozen=True)
 class Strikes:
-    """Different bits of tensors, one a fault: bit `bit_F` of element `element_F` of the tensor `names[tensor_F]`.
+    """Distinct bits of tensors, one per fault: bit `bit_F` of element `element_F` of the tensor `names[tensor_F]`.
 
     Names are without the prefix of a text-guided classifier's backbone.
     """
@@ -38,14 +38,14 @@ class Strikes:
 
 
 def weights(network: AnyNetwork) -> dict[str, Site]:
-    """Return the weight tensors of a network by the names under which models' are compared, in order of first use."""
+    """Return the weight tensors of a network in order of first use, by name without the backbone's prefix."""
     return {site.name.removeprefix(PREFIX): site for site in network.sites_of("weight")}
 
 
 def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
-    """Return the number of elements of each weight tensor that all networks hold, under one name and in one shape.
+    """Return the number of elements of each weight tensor that all networks have with the same name and shape.
 
-    Raises TgrError where there is none, or the networks compute in different formats.
+    Raises TgrError if there is none, or the networks compute in different formats.
     """
     first, *others = (weights(network) for network in networks)
     if len({network.dtype for network in networks}) > 1:
@@ -67,16 +67,16 @@ def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
 
 
 def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> Strikes:
-    """Return `count` different bits of tensors of these sizes, each bit of all of them as likely as any other.
+    """Return `count` distinct bits of tensors of these sizes, drawn uniformly over all their bits.
 
-    Fault i depends on the seed, the sizes and i alone. Raises TgrError where there are fewer bits.
+    Fault i depends only on the seed, the sizes and i. Raises TgrError if there are fewer bits.
     """
     ends = np.cumsum(list(sizes.values()))
     total = int(ends[-1])
     if count > total * width:
         raise TgrError(f"--faults is {count:,}, but the weights have {total * width:,} bits; use fewer")
     chosen, drawn = np.zeros(0, np.int64), count
-    while len(chosen) < count:  # again with more, where some bits came twice
+    while len(chosen) < count:  # draw more if there were duplicates
         words_F4 = seeding.words(seed, "cam", count=drawn)
         place_F = seeding.below(words_F4[:, 0], total) * width + seeding.below(words_F4[:, 1], width)
         chosen = place_F[np.sort(np.unique(place_F, return_index=True)[1])][:count]
@@ -87,10 +87,9 @@ def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> Stri
 
 
 def struck(network: AnyNetwork, strikes: Strikes, limit: str) -> dict[str, Tensor]:
-    """Return the tensors that the faults strike, by the network's own names, with all faults in them at once.
+    """Return the tensors with faults, by the network's own names, each with all its faults at once.
 
-    A struck element is held to the largest absolute value of its tensor, as `limit` says. The network's own tensors
-    stay as they are.
+    `limit` bounds a faulty element to its tensor's largest absolute value. The network's own tensors are not modified.
     """
     own = weights(network)
     found = {}

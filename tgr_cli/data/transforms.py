@@ -105,7 +105,7 @@ class Transform:
         return x_BCHW
 
     def _erase(self, x_BCHW: Tensor, words_BW: np.ndarray) -> None:
-        """Set a rectangle of some pictures to the mean colour, in place; of a batch, torchvision erases one place."""
+        """Erase a rectangle of some images, in place, with the mean colour; places differ per image."""
         erase = v2.RandomErasing(p=1.0)
         chosen = np.flatnonzero(words_BW[:, 4] < np.float64(self.random_erasing) * 2.0**64)
         for row in chosen.tolist():

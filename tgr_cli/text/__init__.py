@@ -1,1 +1,1 @@
-"""From class names to class embeddings: prompts, descriptions, text encoders, and the matrix a head starts from."""
+"""From class names to class embeddings: prompts, descriptions, text encoders, and the initial matrix of a head."""

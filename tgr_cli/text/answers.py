@@ -1,7 +1,7 @@
-"""Every answer a language model gave, kept the moment it arrives: one line each in a file that only grows.
+"""A language model's answers, stored on arrival: an append-only file with one JSON line per answer.
 
-A line is JSON with its own checksum. A process that is killed loses nothing that was written; a torn or damaged line is
-told and left out, and what it answered is asked again.
+Each line carries its own checksum. A killed process loses nothing that was written; torn or damaged lines are reported
+and skipped, and their questions are asked again.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from tgr_cli.errors import TgrError
 from tgr_cli.text.sentence import sentence
 
 STATUSES = ("ok", "empty", "truncated", "refused", "thoughts", "unusable")
-RULES = 1  # of what is taken as a description: an answer kept under older ones is read again
-MOST_ASKED = 3  # times: what is answered emptily, cut short or not at all is asked again at most twice
-SYNC_EVERY = 1.0  # seconds: what a power cut may take; a killed process loses nothing
+RULES = 1  # version of the extraction rules; answers stored under an older version are extracted again
+MOST_ASKED = 3  # attempts: empty, truncated or missing answers are asked for at most twice more
+SYNC_EVERY = 1.0  # seconds between fsync calls: at most this much is lost in a power failure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a server said to a question: a status of STATUSES, the description or else its words, and the tokens.
+    """A server's answer: a status of STATUSES, the description (else the raw text), and token counts.
 
-    `max_tokens` is how long it was allowed to be; `removed`, `trimmed` and `cut` count the characters that were no
-    text, were thoughts, markup or phrases, and were too many. `with_temperature` is False where the
-    model took none, though one was asked for.
+    `max_tokens` is the limit it was requested with; `removed`, `trimmed` and `cut` count non-text characters,
+    characters of reasoning, markup or phrases, and characters beyond the maximum length. `with_temperature` is False
+    where the model rejects the temperature that was requested.
     """
 
     key: str
@@ -52,10 +52,10 @@ TYPES = get_type_hints(Answer)
 
 
 def question_key(*, model: str, prompt: str, sample: int, temperature: float | None) -> str:
-    """Return what an answer is kept under: equal for equal questions to one model, whatever server it runs on.
+    """Return the key of an answer: equal for the same question to the same model, on any server.
 
-    The prompt is the whole text that is sent: a question that is reworded is another one, and the rest stay answered.
-    The limit of an answer's length is no part of it: one that came to its end is as good under a higher limit.
+    The key covers the full prompt, so rewording one question leaves the other answers valid. It excludes `max_tokens`:
+    a complete answer stays valid under a higher limit.
     """
     sent = None if temperature is None else float(temperature)
     said = {"model": model, "prompt": prompt, "sample": sample, "temperature": sent}
@@ -63,12 +63,12 @@ def question_key(*, model: str, prompt: str, sample: int, temperature: float | N
 
 
 def answers_file(artifact: Path) -> Path:
-    """Return where the answers behind the descriptions at `artifact` are kept."""
+    """Return the path of the answers behind the descriptions at `artifact`."""
     return artifact.with_name(f"{artifact.stem}.answers.jsonl")
 
 
 class Answers:
-    """The answers in a file, and those added to it. `damaged` counts the lines that were left out."""
+    """The answers in a file, and those added to it. `damaged` counts the skipped lines."""
 
     def __init__(self, path: Path, given: dict[str, list[Answer]], damaged: int, file: int | None) -> None:
         self.path = path
@@ -79,13 +79,13 @@ class Answers:
 
     @classmethod
     def read(cls, path: Path) -> "Answers":
-        """Return the answers kept in a file, none where there is none; they cannot be added to."""
+        """Return the answers in a file, read-only; empty if the file does not exist."""
         return cls(path, *_read(path), None)
 
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator["Answers"]:
-        """Give the answers in a file to be added to, by this process alone; raises TgrError where another has it."""
+        """Context manager: the answers in a file, locked for appending; raises TgrError if another process has it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
         try:
@@ -107,22 +107,22 @@ class Answers:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def to(self, key: str) -> list[Answer]:
-        """Return what was answered to a question, in the order of arrival."""
+        """Return the answers to a question in order of arrival."""
         return self._given.get(key, [])
 
     @property
     def any_described(self) -> bool:
-        """Return whether any answer so far is a description."""
+        """Return whether any answer is a description."""
         return any(answer.status == "ok" for given in self._given.values() for answer in given)
 
     def settled(self, key: str, max_tokens: int) -> bool:
-        """Return whether a question need not be asked: it has an answer, or was asked often enough with this limit."""
+        """Return whether a question is done: it has a description, or MOST_ASKED answers with this limit."""
         given = self.to(key)
         as_long = [answer for answer in given if answer.max_tokens >= max_tokens]
         return bool(given) and (given[-1].status == "ok" or len(as_long) >= MOST_ASKED)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer: it is in the file when this returns. Raises TgrError where the file cannot be written."""
+        """Append an answer; it is in the file on return. Raises TgrError where the file cannot be written."""
         body = json.dumps(asdict(answer), sort_keys=True)
         self._write(json.dumps({"sha256": _checksum(body), "answer": asdict(answer)}, sort_keys=True).encode() + b"\n")
         self._given.setdefault(answer.key, []).append(answer)
@@ -165,7 +165,7 @@ def _read(path: Path) -> tuple[dict[str, list[Answer]], int]:
 
 
 def _parsed(line: bytes) -> Answer | None:
-    """Return the answer a line holds, None where it is torn or its checksum differs."""
+    """Return the answer in a line, None if the line is torn or its checksum differs."""
     try:
         said = parse_json(line)
         if said["sha256"] != _checksum(json.dumps(said["answer"], sort_keys=True)):
@@ -177,13 +177,13 @@ def _parsed(line: bytes) -> Answer | None:
 
 
 def _is_whole(answer: Answer) -> bool:
-    """Return whether every field is of its type: a line may have been edited and its checksum made again."""
+    """Return whether every field has its type: a line may have been edited and its checksum recomputed."""
     values = asdict(answer)
     return answer.status in STATUSES and all(type(values[name]) is kind for name, kind in TYPES.items())
 
 
 def _by_todays_rules(answer: Answer) -> Answer:
-    """Return an answer as it would be kept today: older versions kept thoughts and markup as descriptions."""
+    """Return an answer under the current rules: older versions stored reasoning and markup as descriptions."""
     if answer.rules >= RULES or answer.status != "ok":
         return answer
     found = sentence(answer.text)

@@ -1,23 +1,23 @@
-"""The indefinite article: "an apple", "a unicorn", "jeans". Where the rule errs, a prompt file's phrases help."""
+"""The indefinite article: "an apple", "a unicorn", "jeans". Exceptions go into a prompt file's `phrases`."""
 
 import re
 
 ARTICLES = ("a ", "an ", "the ")
-# Vowel letters that sound as "you" or "won": European, ewe, unicorn, ukulele, utensil, one-piece.
+# Vowel letters with a consonant sound ("you", "won"): European, ewe, unicorn, ukulele, utensil, one-piece.
 CONSONANT_SOUND = re.compile(r"eu|ewe|ouija|uni(?![mn])|u[bfkrst][aeiou]|u\b|on(?:ce|e)(?![a-rt-z])", re.IGNORECASE)
 SILENT_H = re.compile(r"hour|hono|honest|heir", re.IGNORECASE)
-# Numbers that begin with a vowel sound: eight, eleven, eighteen, eighty.
+# Numbers that start with a vowel sound: eight, eleven, eighteen, eighty.
 VOWEL_NUMBER = re.compile(r"8|1[18](?!\d)")
-# Letters whose own names begin with a vowel sound, as in "an X-ray" or "an SUV".
+# Letters whose names start with a vowel sound, as in "an X-ray" or "an SUV".
 VOWEL_LETTERS = frozenset("AEFHILMNORSX")
-# Endings in s that are no plural: glass, bus, iris, gas, canvas, rhinoceros, triceratops, lens, series, species.
+# Singular endings in s: glass, bus, iris, gas, canvas, rhinoceros, triceratops, lens, series, species.
 SINGULAR_S = ("ss", "us", "is", "gas", "canvas", "atlas", "ceros", "ceratops", "lens", "series", "species")
 
 
 def article(name: str) -> str:
-    """Return what stands before `name` in a sentence: "a ", "an ", or "" where it is plural or has an article already.
+    """Return the article before `name`: "a ", "an ", or "" if it is plural or already has an article.
 
-    It goes by spelling and knows the common exceptions; mass nouns ("corn") it takes for countable.
+    A spelling rule with the common exceptions; mass nouns ("corn") are treated as countable.
     """
     if name.lower().startswith(ARTICLES) or _plural(name):
         return ""
@@ -42,6 +42,6 @@ def _vowel_sound(name: str) -> bool:
 
 
 def _plural(name: str) -> bool:
-    """Whether the noun at the head of `name` looks plural: "parallel bars", but not "a hen of the woods"."""
+    """Whether the head noun of `name` looks plural: "parallel bars", but not "a hen of the woods"."""
     head = re.split(r" (?:of|with|in|on|to|for|at) |[(,/]", name.lower())[0].strip()
     return len(head) > 2 and head.endswith("s") and not head.endswith(SINGULAR_S)

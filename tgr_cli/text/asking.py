@@ -1,4 +1,4 @@
-"""Many questions at once: a few workers take them in turn, and keep every answer before they ask the next one."""
+"""Concurrent requests: a few workers take questions in turn and store each answer before the next question."""
 
 import asyncio
 from collections import Counter
@@ -16,24 +16,24 @@ from tgr_cli.text.fruitless import what_to_change
 from tgr_cli.text.question import Question
 from tgr_cli.text.sentence import sentence
 
-GIVE_UP = 10  # questions in a row without an answer: the server is down, or not what it is taken for
-NEVER_ANSWERED = 3  # the same, where it never gave an answer
-# Questions in a row that bring no description, where none did before: more would be paid for nothing. A refusal may be
-# about one class, so it takes more of them.
+GIVE_UP = 10  # failures in a row after which the server counts as down
+NEVER_ANSWERED = 3  # the same if the server has never answered
+# Consecutive questions without a description, if there was none before: more would be paid for in vain. Refusals may
+# concern a single class, so their limit is higher.
 FRUITLESS, REFUSED = 10, 50
 
 
 def ask_all(
     endpoint: Endpoint, key: str, questions: Sequence[Question], answers: Answers, reporter: Reporter
 ) -> dict[str, str]:
-    """Ask every question until it is settled; return, by question's key, why some got no answer at all.
+    """Ask every question until it is settled; return the reasons of those that got no answer, by question key.
 
-    Raises TgrError for what stops the whole: no server, a refused key or request, GIVE_UP failures in a row.
+    Raises TgrError for errors that end the run: server unreachable, key or request rejected, GIVE_UP failures in a row.
     """
     asking = _Asking(endpoint, key, len(questions), answers, reporter)
     try:
         asyncio.run(asking.run(iter(questions)))
-    except ExceptionGroup as group:  # workers that fail together say one thing
+    except ExceptionGroup as group:  # all workers fail with the same error; raise the first
         told, others = group.split(TgrError)
         if told is None or others is not None:
             raise
@@ -49,7 +49,7 @@ class _Asking:
         self.answers = answers
         self.reporter = reporter
         self.failed: dict[str, str] = {}
-        self.without: Counter[str] = Counter()  # questions without a description, by status
+        self.without: Counter[str] = Counter()  # number of questions without a description, by status
         self.described = answers.any_described
         self.done = self.in_a_row = self.tokens_in = self.tokens_out = 0
 
@@ -77,7 +77,7 @@ class _Asking:
             self.reporter.progress("asking", self.done, self.total, self.so_far())
 
     def refuse_fruitless(self, status: str) -> None:
-        """Raise TgrError where no question so far has brought a description, and enough were asked to say so."""
+        """Raise TgrError if no description has been received after FRUITLESS (or REFUSED) questions."""
         if status == "ok":
             self.described = True
         else:
@@ -117,7 +117,7 @@ class _Asking:
 
 
 def _status(reply: Reply, status: str) -> str:
-    """Return what became of a reply whose text has this status: how it ended comes first, then what it holds."""
+    """Return the status of a reply: from its finish reason first, then from its text's `status`."""
     if reply.refused:
         return "refused"
     if reply.finish == "length":

@@ -1,6 +1,6 @@
-"""One question to a language model's server, and one answer back: bounded in time, size, rate and tries.
+"""A client for chat completions: one request per question, with a timeout, size limit, rate limit and retries.
 
-The protocol is OpenAI's chat completions, which vLLM, Ollama, llama.cpp, LM Studio and `transformers serve` speak too.
+The protocol is OpenAI's chat completions, also served by vLLM, Ollama, llama.cpp, LM Studio and `transformers serve`.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.failures import BUSY_TRIES, UNUSABLE_TRIES, NoAnswerError, RefusedError
 from tgr_cli.text.request import Request
 
-LARGEST_ANSWER = 2**20  # bytes of a response's body
-LARGEST_STREAM = 2**24  # bytes of a stream of events, which has some 250 for each token
+LARGEST_ANSWER = 2**20  # bytes of a response body
+LARGEST_STREAM = 2**24  # bytes of an event stream, which takes about 250 per token
 LARGEST_LIST = 2**22  # bytes of a list of models
-LONGEST_WAIT = 60.0  # seconds between two tries, where the server names none
-LOOK_AROUND = 5.0  # seconds that a list of models may take
-SPEAK_EVERY = 10.0  # seconds between two notes on what is waited for
-MINUTE = 61.0  # seconds; the one more keeps delays on the way from putting two minutes' requests into one
-FILTERED = {"content_filter", "content_policy_violation"}  # error codes of a 400 that is about one prompt
-TOLD = 200  # characters of a server's own words in a message
-SEARCHED = 4000  # bytes of an error in which a wait is looked for
+LONGEST_WAIT = 60.0  # seconds: maximum backoff if the server names no delay
+LOOK_AROUND = 5.0  # seconds: timeout for the list of models
+SPEAK_EVERY = 10.0  # seconds: minimum interval between two notes on retries
+MINUTE = 61.0  # seconds: one more than 60, so that network delays cannot put two windows' requests into one
+FILTERED = {"content_filter", "content_policy_violation"}  # error codes of an HTTP 400 that concerns a single prompt
+TOLD = 200  # characters of the server's own message quoted in errors
+SEARCHED = 4000  # bytes of an error body searched for a retry delay
 
 
 class Client:
-    """One pool of connections to a server, for as long as the `async with` block runs.
+    """A connection pool to one server, open during the `async with` block.
 
-    The key stands in the Authorization header alone. Redirects are not followed, so that it goes to no other host.
-    The first question goes alone until the server has taken or refused it: what one refusal teaches, no other needs to.
-    `note` hears what is learned from a refusal, and what is waited for.
+    The key is sent in the Authorization header only. Redirects are not followed, so the key reaches no other host. The
+    first request runs alone until the server accepts or rejects it, so that one rejection adapts all later requests.
+    `note` is called with messages on adapted requests and on retries.
     """
 
     def __init__(self, endpoint: Endpoint, key: str, note: Callable[[str], None] = lambda text: None) -> None:
@@ -59,25 +59,25 @@ class Client:
         self._patience = wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
         try:
             self._url = httpx.URL(f"{endpoint.url}/chat/completions")
-            host = self._url.host  # a name in another script is decoded here
+            host = self._url.host  # decodes internationalised host names, which may fail
         except (httpx.InvalidURL, ValueError) as error:
             raise TgrError(f"--base-url {endpoint.base_url} is no address of a server ({error}); mend it") from error
         limits = httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency)
         encrypted = self._url.scheme == "https"
         try:
             self._http = httpx.AsyncClient(
-                # Unpacked, an answer within the bound could be a thousand times as large.
+                # A compressed body within the size limit could expand a thousandfold.
                 headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
                 timeout=httpx.Timeout(endpoint.timeout, connect=min(10.0, endpoint.timeout), pool=None),
                 limits=limits,
                 http2=True,
                 follow_redirects=False,
-                # A proxy that the environment names passes on what is encrypted. It would read the key of any other
-                # request, and has no business with a server on this machine.
+                # A proxy from the environment is used for https only, where it cannot read the key, and never for
+                # servers on this machine.
                 trust_env=encrypted,
                 mounts={"https://": None} if endpoint.is_local else None,
             )
-        except (httpx.InvalidURL, ImportError, ValueError) as error:  # not quoted: it may hold a password
+        except (httpx.InvalidURL, ImportError, ValueError) as error:  # not quoted: it may contain a password
             raise TgrError(
                 "the proxy that HTTPS_PROXY or ALL_PROXY names is of no kind that is known here; name one as "
                 f"http://HOST:PORT, or set NO_PROXY={host} to go without"
@@ -98,10 +98,10 @@ class Client:
         await self._http.__aexit__(kind, error, trace)
 
     async def ask(self, prompt: str) -> Reply:
-        """Return the answer to a prompt.
+        """Return the answer to a prompt, with retries and backoff.
 
-        Raises NoAnswerError once its tries are used up, and TgrError for what no other try would mend: no server, a key
-        that is refused, an unknown model, a request the server does not take.
+        Raises NoAnswerError once the retries are used up, and TgrError where no retry can help: server unreachable, key
+        rejected, unknown model, invalid request.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(NoAnswerError),
@@ -118,7 +118,7 @@ class Client:
         return self._patience(state) if error.wait is None else error.wait
 
     def _speak(self, state: RetryCallState) -> None:
-        """Tell what is waited for, at most every SPEAK_EVERY seconds: many questions wait for the same."""
+        """Report a retry, at most every SPEAK_EVERY seconds, as many questions may wait for the same reason."""
         error, now = _failure(state), time.monotonic()
         if now - self._noted < SPEAK_EVERY:
             return
@@ -148,7 +148,7 @@ class Client:
 
     @asynccontextmanager
     async def _alone_at_first(self) -> AsyncIterator[None]:
-        """Let one try through, and all others once it is over."""
+        """Hold all other requests until the first one has finished."""
         if self._tried:
             yield
             return
@@ -188,7 +188,7 @@ class Client:
         raise RefusedError(told, refusal)
 
     def _no_completion(self, what: str, body: bytes, headers: httpx.Headers) -> str:
-        """Return what a body is instead of a chat completion, with its own words where it is a page."""
+        """Return what a body is instead of a chat completion; the title and heading of a web page are quoted."""
         if body.lstrip()[:1] != b"<":
             return what
         page = self._told(server_words.told(body, headers).words)
@@ -214,7 +214,7 @@ class Client:
             raise NoAnswerError(reason, BUSY_TRIES) from error
 
     async def _turn(self) -> None:
-        """Wait until --requests-per-minute allows another request: they are spread evenly, with no bursts."""
+        """Wait for the rate limit of --requests-per-minute; requests are evenly spaced, without bursts."""
         if self.endpoint.requests_per_minute is None:
             return
         now = time.monotonic()
@@ -223,8 +223,8 @@ class Client:
         await asyncio.sleep(turn - now)
 
     async def _post(self, sent: dict[str, Any]) -> tuple[int, httpx.Headers, bytes, str]:
-        # httpcore hands one idle connection to every request that waits for one, and all but the first come back and
-        # wait again: with 64 at once each did so 14 times. So requests start one after the other.
+        # httpcore wakes all waiting requests for one idle connection, and all but one go back to waiting: with 64
+        # requests, 14 times each. So requests are started one at a time.
         await self._starting.acquire()
         with ExitStack() as starting:
             starting.callback(self._starting.release)
@@ -240,7 +240,7 @@ class Client:
                 return response.status_code, response.headers, body, response.reason_phrase
 
     async def _models(self) -> tuple[list[str], str]:
-        """Return the models that the server lists and the base URL at which it does, none and "" where it does not."""
+        """Return the models listed by the server and the base URL that lists them, or [] and ""."""
         url = self.endpoint.url
         for base in dict.fromkeys((url, f"{url}/v1") if not url.endswith("/v1") else (url, url.removesuffix("/v1"))):
             try:
@@ -263,7 +263,7 @@ class Client:
         return [], ""
 
     def _refuse_unreached(self, error: httpx.TransportError) -> None:
-        """Raise TgrError where no server has answered yet: waiting for one that may not be there helps nobody."""
+        """Raise TgrError for a connection failure before any server has answered: retrying would only delay it."""
         if not self._reached and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             raise failures.unreached(self.endpoint, error, self._told(str(error))) from error
 

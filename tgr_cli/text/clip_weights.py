@@ -1,4 +1,4 @@
-"""Finding the weights of a CLIP model: a local file or folder, the local cache, or a download that fails fast."""
+"""Locating a CLIP model's weights: a local file or folder, the local cache, or a download that fails fast."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 from tgr_cli.errors import TgrError, did_you_mean
 
 DEFAULT_MODEL, DEFAULT_PRETRAINED = "ViT-B-32-quickgelu", "openai"
-FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's own words: a folder or repository of configuration and weights
+FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes: folder or repository of configuration and weights
 QUICK, GELU = "-quickgelu", {True: "QuickGELU", False: "GELU"}
 SETTINGS = "open_clip_config.json"
 PROBE_SECONDS = 2.0
@@ -20,9 +20,9 @@ ALTERNATIVES = (
 
 
 def demand_a_source(model: str, pretrained: str) -> None:
-    """Raise TgrError within seconds where no weights can be had whatever their name: none cached, and no server.
+    """Raise TgrError within seconds if no weights can be obtained: not cached, and the server unreachable.
 
-    It asks before open_clip is imported, which takes seconds of its own. Names are checked by `find`.
+    Runs before open_clip is imported, which takes seconds. `find` checks the names.
     """
     from huggingface_hub import constants
 
@@ -33,11 +33,11 @@ def demand_a_source(model: str, pretrained: str) -> None:
 
 
 def find(model: str, pretrained: str) -> Path:
-    """Return the weights file of `model`: a model of open_clip, hf-hub:REPOSITORY or local-dir:FOLDER.
+    """Return the weights file of `model`: an open_clip model, hf-hub:REPOSITORY or local-dir:FOLDER.
 
-    For a model of open_clip `pretrained` is a local file or one of the model's tags; the others bring their weights.
-    Raises TgrError where there are none, where tag and model differ in QuickGELU (open_clip only warns, and its
-    embeddings are then wrong), and within seconds where weights neither lie in the cache nor can be downloaded.
+    For an open_clip model `pretrained` is a local file or a tag of the model; the other forms include their weights.
+    Raises TgrError where there are none, where tag and model differ in QuickGELU (open_clip only warns, and the
+    embeddings would be wrong), and within seconds where the weights are neither cached nor downloadable.
     """
     if model.startswith(FOLDER):
         return _in_folder(Path(model.removeprefix(FOLDER)))
@@ -48,9 +48,9 @@ def find(model: str, pretrained: str) -> Path:
 
 @contextmanager
 def hub(*, needed: bool) -> Iterator[None]:
-    """Keep the Hugging Face client to its cache while the block runs, where no more is needed or the hub is away.
+    """Context manager: use only the Hugging Face cache, unless files are `needed` and the hub is reachable.
 
-    The client tries again for 40 s otherwise; so, what is not cached is missed at once.
+    Without it the client retries for 40 s before it reports a file that is not cached.
     """
     from huggingface_hub import constants
 
@@ -67,7 +67,7 @@ def _named(model: str, pretrained: str) -> str:
 
 
 def _in_folder(folder: Path) -> Path:
-    from open_clip.factory import _find_checkpoint_in_dir  # the file that create_model reads; no public name
+    from open_clip.factory import _find_checkpoint_in_dir  # private, but it selects the same file as create_model
 
     if not (folder / SETTINGS).is_file():
         raise TgrError(f"{FOLDER}{folder} has no {SETTINGS}; name a folder that open_clip's push_to_hf_hub saved")
@@ -88,7 +88,7 @@ def _in_repository(repository: str) -> Path:
     try:
         download_pretrained_from_hf(repository, SETTINGS)
         return Path(download_pretrained_from_hf(repository))
-    except Exception as error:  # the hub's client has errors of its own for each of its reasons
+    except Exception as error:  # the hub's client raises many unrelated exception types
         raise _not_downloaded(what, error) from error
 
 
@@ -126,7 +126,7 @@ def _of_open_clip(model: str, pretrained: str) -> Path:
 
 
 def unknown_activation(model: str, pretrained: str) -> str | None:
-    """Return a sentence on what nobody can check: a local checkpoint does not say which GELU it was trained with."""
+    """Return a warning for a local checkpoint, None otherwise: the file does not say which GELU it was trained with."""
     import open_clip
 
     twin = model.removesuffix(QUICK) if model.endswith(QUICK) else model + QUICK
@@ -154,7 +154,7 @@ def _check_activation(model: str, tag: str, settings: dict[str, Any]) -> None:
 
 
 def _cached(settings: dict[str, Any]) -> Path | None:
-    """Return where a download left the weights: the Hugging Face cache, or open_clip's own for plain addresses."""
+    """Return the path of cached weights: in the Hugging Face cache, or open_clip's own for plain URLs."""
     if settings.get("hf_hub"):
         repository, name = os.path.split(settings["hf_hub"])
         if not name:
@@ -189,7 +189,7 @@ def _address(settings: dict[str, Any]) -> str | None:
 
 
 def _demand_server(what: str, address: str | None = None) -> None:
-    """Raise TgrError where the server at `address`, or the hub where None, does not answer."""
+    """Raise TgrError if the server at `address` (None: the hub) does not answer."""
     from huggingface_hub import constants
 
     if not _reachable(address or constants.ENDPOINT):
@@ -202,9 +202,9 @@ def _not_downloaded(what: str, error: Exception) -> TgrError:
 
 
 def _reachable(address: str) -> bool:
-    """Return whether the server at `address` answers anything at all within PROBE_SECONDS.
+    """Return whether the server at `address` gives any response within PROBE_SECONDS.
 
-    The hub's own client repeats for 40 s. A thread, because looking up a name can hang for longer than any timeout.
+    Instead of the hub's client, which retries for 40 s. In a thread, as a DNS lookup can exceed any timeout.
     """
     import httpx
     from huggingface_hub import constants
@@ -216,7 +216,7 @@ def _reachable(address: str) -> bool:
     def ask() -> None:
         try:
             httpx.head(address, timeout=PROBE_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError):  # or no such proxy
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError):  # or bad proxy settings
             return
         answered.set()
 

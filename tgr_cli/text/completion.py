@@ -1,4 +1,4 @@
-"""A chat completion as servers send it: whole or as a stream of events, its content as a text or in parts."""
+"""Parsing chat completions: complete or streamed as server-sent events, with content as text or in parts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,22 +7,21 @@ from typing import Any
 
 from tgr_cli.text.server_words import Told, told_in
 
-# How servers say that an answer reached its limit, that a filter or the model refused, and that they failed half-way.
+# Finish reasons, as various servers spell them: length limit, refusal by filter or model, failure during generation.
 CUT_SHORT = {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "model_context_window_exceeded"}
 REFUSED = {"content_filter", "content_filtered", "safety", "refusal", "recitation", "prohibited_content", "blocklist"}
 REFUSED |= {"sensitive", "spii", "guardrail_intervened"}
 BROKEN_OFF = {"error", "network_error", "abort", "aborted", "cancelled", "insufficient_system_resource"}
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thoughts")
-DEEPEST = 4  # parts within each other
+DEEPEST = 4  # nesting levels of parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the model said, how it ended, whether it thought beside, and the tokens that took.
+    """A model's reply: its text, finish reason, whether it contained reasoning, and token counts.
 
-    `finish` is the protocol's finish_reason, or "length" and "content_filter" for other servers' words for these.
-    `with_temperature` is False where the
-    model took none, though one was asked for.
+    `finish` is the protocol's finish_reason; other servers' words are mapped to "length" and "content_filter".
+    `with_temperature` is False where the model rejects the temperature that was requested.
     """
 
     text: str
@@ -36,11 +35,11 @@ class Reply:
 
 
 class NoCompletionError(Exception):
-    """A body that is no chat completion; its text says what it is instead."""
+    """A body that is not a chat completion; the message says what it is."""
 
 
 class ToldError(Exception):
-    """An error that a server tells of in a 200."""
+    """An error reported inside a 200 response."""
 
     def __init__(self, told: Told) -> None:
         super().__init__(told.words)
@@ -48,9 +47,9 @@ class ToldError(Exception):
 
 
 def read(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Return the reply in the body of a 200.
+    """Return the reply in the body of a 200 response.
 
-    Raises ToldError where it holds an error, NoCompletionError where it is something else.
+    Raises ToldError for an error object, NoCompletionError for anything else.
     """
     text = body.decode("utf-8", "replace").lstrip("\ufeff").strip()
     if "event-stream" in headers.get("content-type", "") or text.startswith(("data:", "event:", ":", "id:")):
@@ -89,7 +88,7 @@ def _choice(said: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _refuse_broken_off(choice: dict[str, Any]) -> None:
-    """Raise ToldError where the answer broke off half-way: what came before is no answer."""
+    """Raise ToldError if generation failed midway: a partial text is not an answer."""
     finish = str(choice.get("finish_reason") or "").lower()
     if finish not in BROKEN_OFF and (finish or not choice.get("error")):
         return
@@ -118,7 +117,7 @@ def _reply(message: dict[str, Any], finish: Any, usage: Any) -> Reply:
 
 
 def _content(content: Any, depth: int) -> tuple[str, bool, bool]:
-    """Return a content's text, whether thoughts stand beside it, and whether a part of it refuses."""
+    """Return the text of a content, whether it has reasoning parts, and whether a part is a refusal."""
     if content is None:
         return "", False, False
     if isinstance(content, str):
@@ -144,7 +143,7 @@ def _tokens(count: Any) -> int:
 
 
 def _streamed(text: str) -> Reply:
-    """Return the reply that a stream of events adds up to (server-sent events, as the WHATWG defines them)."""
+    """Return the reply assembled from server-sent events (WHATWG HTML standard)."""
     parts: list[str] = []
     message: dict[str, Any] = {}
     finish = usage = None
@@ -164,7 +163,7 @@ def _streamed(text: str) -> Reply:
         if choice is None:
             if said.get("error") or said.get("errors") or said.get("detail"):
                 raise ToldError(told_in(said))
-            continue  # the account of tokens comes without a choice
+            continue  # the usage chunk has no choices
         _refuse_broken_off(choice)
         if choice.get("index") not in (0, None):
             continue
@@ -186,7 +185,7 @@ def _streamed(text: str) -> Reply:
 
 
 def _events(text: str) -> Iterator[str]:
-    """Yield the data of each event; comments, names and numbers of events carry none."""
+    """Yield the data of each event; comments, event names and ids are skipped."""
     data: list[str] = []
     for line in [*text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), ""]:
         if line.startswith("data:"):

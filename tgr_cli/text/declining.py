@@ -1,7 +1,7 @@
-"""Whether a model declines to describe, or asks back, in words rather than by the protocol.
+"""Detecting answers in which a model refuses to describe, or asks back, in plain words.
 
-Only the start of an answer counts, and only what is said by "I" or to "you": a description may well say that
-something "can't be folded", or that a sign reads "I'm sorry".
+Only the start of an answer counts, and only phrases with "I" or "you": a valid description may say that something
+"can't be folded", or that a sign reads "I'm sorry".
 """
 
 import re
@@ -20,7 +20,7 @@ VERBS = (
 )
 CANNOT = r"(?:can't|cannot|can not|couldn't|could not|won't|will not|wouldn't|don't|do not|didn't|did not)"
 OPENING = r"\A\W{0,3}(?:(?:oh|hmm|well|no|unfortunately|regrettably|sadly|however|hi|hello)\b[,.!]?\s+){0,2}"
-# One way of declining a line; `I` below stands for "I" and "we".
+# One kind of refusal per line; `I` below stands for "I" and "we".
 WAYS = (
     r"(?:I(?:'m| am|'re| are) (?:\w+ )?)?sorry(?:[,.!;:—]|\s[–—-]|\s(?:but|i|we|that|for|about|to)\b|\s*\Z)",
     r"(?:I |my |our )?(?:\w+ )?apolog(?:y|ies|i[sz]e)\b",
@@ -54,10 +54,10 @@ WAYS = (
     r"(?:descriptions?|information|data|details)(?: (?:is|are|was|were|to describe|about|for|on)\b[^.\n]{0,60})?"
     r"(?: (?:available|found|provided|given))?\W*\Z",
     r"(?:description|content|data|response|answer) (?:is )?(?:unavailable|not (?:available|found))\W*\Z",
-    # A question back is no description, whatever it asks.
+    # A question back is not a description.
     r"(?:what|which|who|where|how|do|does|did|could|can|would|should|shall|are|is|may)\b[^.!?\n]*\?\W*\Z",
     r"please (?:tell|send|describe|attach|ask)\b",
-    # What a gateway between model and user says in the place of an answer.
+    # A gateway's replacement for an answer.
     r"error\s?(?::|\d|\Z)",
     r"(?:\d{3} )?(?:internal server error|bad gateway|service unavailable|gateway time-?out|too many requests)\W*\Z",
     r"(?:request|content|response|access|message) (?:was |is |has been )?(?:denied|blocked|refused|filtered|removed)",
@@ -74,6 +74,6 @@ AS_AN_AI = re.compile(
 
 
 def declines(text: str) -> bool:
-    """Return whether `text` declines to describe, or asks back, instead of describing."""
+    """Return whether `text` refuses to describe or asks back."""
     plain = straight(text.strip())
     return bool(DECLINES.match(plain) or AS_AN_AI.search(plain))

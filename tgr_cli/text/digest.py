@@ -1,4 +1,4 @@
-"""What to look at first in descriptions and in embeddings: what is missing, what is alike."""
+"""Summaries of descriptions and embeddings: what is missing and what is most similar."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import pyarrow as pa
 from tgr_cli.artifacts.provenance import sha256_names
 from tgr_cli.text.initialise import closest
 
-SHOWN = 5  # pairs, classes, texts
+SHOWN = 5  # number of pairs, classes or texts listed
 
 
 class Pair(NamedTuple):
-    """Two classes by name, the cosine of their embeddings, and their indices (names may be equal)."""
+    """Two classes by name, the cosine similarity of their embeddings, and their indices (names may be equal)."""
 
     first: str
     second: str
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A class, how many texts it has, and the mean cosine between them and their class's embedding."""
+    """A class, its number of texts, and their mean cosine similarity to the class embedding."""
 
     class_name: str
     class_index: int
@@ -35,10 +35,10 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingsDigest:
-    """Class embeddings at a glance. `spread` is the mean over classes, None where no texts were averaged.
+    """Summary of class embeddings. `spread` is the mean over classes, None if no texts were averaged.
 
-    `spreads` has a line for each class with texts, those that agree least first; `closest` the pairs of classes of the
-    highest cosine, highest first: the heads most easily confused.
+    `spreads` has one entry per class with texts, lowest agreement first; `closest` has the pairs of classes with the
+    highest cosine similarity, which are the most easily confused.
     """
 
     dim: int
@@ -55,7 +55,7 @@ def of_embeddings(
     texts_C: Sequence[int],
     spread_C: Sequence[float | None],
 ) -> EmbeddingsDigest:
-    """Return what stands out in class embeddings: the closest classes, and those whose texts agree least."""
+    """Return the summary of class embeddings: closest classes, and classes whose texts agree least."""
     spreads = [
         Spread(class_names[index], index, texts_C[index], value)
         for index, value in enumerate(spread_C)
@@ -74,7 +74,7 @@ def of_embeddings(
 
 
 class FarText(NamedTuple):
-    """A text, and the cosine between its embedding and its class's."""
+    """A text, and the cosine similarity between its embedding and its class's."""
 
     class_name: str
     class_index: int
@@ -84,7 +84,7 @@ class FarText(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TextsDigest:
-    """The embeddings of single texts at a glance; `farthest` are those least like their class, least first."""
+    """Summary of text embeddings; `farthest` lists the texts least similar to their class, lowest first."""
 
     dim: int
     classes: int
@@ -93,7 +93,7 @@ class TextsDigest:
 
 
 def of_texts(table: pa.Table, count: int = SHOWN) -> TextsDigest:
-    """Return what stands out in the embeddings of single texts: the `count` that are least like their class."""
+    """Return the summary of text embeddings, with the `count` texts least similar to their class."""
     order = np.argsort(table["cosine"].to_numpy(), kind="stable")[:count]
     farthest = table.select(FarText._fields).take(order).to_pylist()
     return TextsDigest(
@@ -105,7 +105,7 @@ def of_texts(table: pa.Table, count: int = SHOWN) -> TextsDigest:
 
 
 class QuestionShare(NamedTuple):
-    """One question of the set, as the first class was asked it; rows that ask it, and those without a description."""
+    """A question of the set, as worded for the first class; its number of rows, and those without a description."""
 
     example: str
     rows: int
@@ -113,7 +113,7 @@ class QuestionShare(NamedTuple):
 
 
 class ClassCount(NamedTuple):
-    """A class, and how many descriptions it has."""
+    """A class and its number of descriptions."""
 
     class_name: str
     class_index: int
@@ -130,12 +130,12 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DescriptionsDigest:
-    """Descriptions at a glance; "missing" rows are questions that have no description, by `status` and by question.
+    """Summary of descriptions; "missing" rows are questions without a description, by `status` and by question.
 
-    `classes` counts the classes that have a row; `whole` is False where the data set has classes without any row, of
-    which `absent` are the indices below the highest one seen.
-    `questions` is empty where classes were not all asked the same number of questions. `per_class` counts every class,
-    fewest first; `words` are the fewest, median and most of a description, None without any.
+    `classes` counts the classes with rows; `whole` is False if the data set has classes without rows, and `absent` are
+    the indices of these below the highest one seen. `questions` is empty if the classes were asked different numbers of
+    questions. `per_class` counts the descriptions of every class, fewest first; `words` are the minimum, median and
+    maximum length of a description, None if there is none.
     """
 
     classes: int
@@ -153,12 +153,12 @@ class DescriptionsDigest:
 
     @property
     def without(self) -> tuple[str, ...]:
-        """Return the classes that have rows and no description."""
+        """Return the classes with rows but no description."""
         return tuple(line.class_name for line in self.per_class if line.descriptions == 0)
 
 
 def of_descriptions(table: pa.Table, classes_sha256: str | None, sample: int = SHOWN) -> DescriptionsDigest:
-    """Return what stands out in descriptions: counts, gaps, and `sample` of them at even steps through the classes."""
+    """Return the summary of descriptions: counts, gaps, and `sample` of them at even steps through the classes."""
     rows = table.to_pylist()
     names = {row["class_index"]: row["class_name"] for row in rows}
     has_text = [bool((row["description"] or "").strip()) for row in rows]
@@ -185,7 +185,7 @@ def of_descriptions(table: pa.Table, classes_sha256: str | None, sample: int = S
 
 
 def _questions(rows: list[dict], has_text: list[bool]) -> tuple[QuestionShare, ...]:
-    """Return the questions by their place in a class's list: each class's are worded with its own name."""
+    """Return the questions by position, as each class's wording contains its own name."""
     asked: dict[int, list[str]] = {}
     places = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Text encoders: a list of texts in, one unit row a text out."""
+"""Text encoders: texts in, one unit-norm embedding per text out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text.initialise import unit_rows
 
-# Enough to keep a thousand templates apart: fewer dimensions make classes with rare words equal.
+# Enough to separate a thousand templates; with fewer dimensions, classes with rare words get equal embeddings.
 MOST_DIMENSIONS = 1024
-NEGLIGIBLE = 1e-6  # of a TF-IDF row's norm, 1: what is left of it is rounding
-# Words without content. scikit-learn's English list is no use here: it drops "one", "fire", "top" and "bottom".
+NEGLIGIBLE = 1e-6  # norm below which a TF-IDF row (norm 1) is rounding error
+# Stop words. scikit-learn's English list is unsuitable: it contains "one", "fire", "top" and "bottom".
 FUNCTION_WORDS = (
     "a an and are as at be by for from has have in is it its of on or that the their they this to which with"
 )
 
 
 class Encoder(ABC):
-    """Turns texts into vectors; `name` tells which encoder, `inputs` the SHA-256 of the files it read, by role.
+    """A text encoder; `name` identifies it, `inputs` maps the role of each file read to its SHA-256.
 
-    `truncated` counts the texts that were cut because they are too long, of those that were last encoded.
+    `truncated` counts the texts of the last call that were cut at the maximum number of tokens.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, texts: Sequence[str], reporter: Reporter = SILENT) -> np.ndarray:
-        """Return the embeddings of `texts`, float32 [N, E], rows of unit norm; raises TgrError where one has none."""
+        """Return unit-norm embeddings of `texts`, float32 [N, E]; raises TgrError for a text without an embedding."""
 
 
 @final
 class Tfidf(Encoder):
-    """TF-IDF and truncated SVD over the texts themselves (scikit-learn): a stand-in for CLIP that needs no download.
+    """TF-IDF with truncated SVD, fitted on the texts themselves (scikit-learn): an offline substitute for CLIP.
 
-    `dim` asks for a number of dimensions (None: up to 1024); distinct texts and distinct words set the limit.
+    `dim` is the number of dimensions (None: up to 1024), limited by the number of distinct texts and words.
     """
 
     name = "tfidf"
@@ -54,7 +54,7 @@ class Tfidf(Encoder):
         reporter.note(
             "tfidf is a stand-in for CLIP: it knows classes by the words of their texts alone, not by their looks"
         )
-        # Single characters count as words: digits are classes too.
+        # Single characters count as words, for digit classes.
         vectoriser = TfidfVectorizer(sublinear_tf=True, stop_words=FUNCTION_WORDS.split(), token_pattern=r"(?u)\b\w+\b")
         try:
             weights_NV = vectoriser.fit_transform(texts)

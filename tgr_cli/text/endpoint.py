@@ -1,4 +1,4 @@
-"""Which language model is asked, where, how, and with which key."""
+"""The language model's endpoint: server, model, sampling options and key."""
 
 import ipaddress
 import os
@@ -17,9 +17,9 @@ KEY = re.compile(r"[!-~]+")
 LIMIT_NAMES = (
     "max_tokens",
     "max_completion_tokens",
-)  # of an answer's length, in the protocol: the old name, the new one
-DEFAULT_TEMPERATURE = 1.0  # the protocol's own, which a model takes where none is sent
-# What a client adds to a base URL; with it the address is one of a single operation.
+)  # request parameter for the maximum answer length: old and new name
+DEFAULT_TEMPERATURE = 1.0  # the protocol's default, which applies if the parameter is not sent
+# Paths that clients append to a base URL; an address with one of them is that of a single operation.
 OPERATIONS = re.compile(
     r"/(?:chat/completions|completions|responses|models|embeddings|messages|api/(?:chat|generate|tags))/*\Z"
 )
@@ -27,11 +27,11 @@ OPERATIONS = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A model behind an OpenAI-compatible server, and how it is asked.
+    """A model behind an OpenAI-compatible server, and its request options.
 
-    None takes OpenAI's server and, there, OPENAI_MODEL. `temperature` (None: not sent) and `max_tokens` go with every
-    request, the latter as `max_tokens_name` (None: found out); `timeout` is the longest a whole answer may take, in
-    seconds; prices are for a million tokens.
+    `base_url` and `llm` default (None) to OpenAI's server and to OPENAI_MODEL. `temperature` (None: not sent) and
+    `max_tokens` are sent with each request, the latter as `max_tokens_name` (None: determined automatically). `timeout`
+    is for a whole answer, in seconds; prices are per million tokens.
     """
 
     base_url: str | None = None
@@ -76,12 +76,12 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Return the base URL without a slash at its end."""
+        """Return the base URL without a trailing slash."""
         return (self.base_url or OPENAI).rstrip("/")
 
     @property
     def host(self) -> str:
-        """Return the server's name and port, as it may be shown."""
+        """Return the server's host and port for display (no credentials)."""
         return urlsplit(self.url).netloc
 
     @property
@@ -103,16 +103,16 @@ class Endpoint:
             return name == "localhost"
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
-        """Return what these tokens cost, in the currency of the prices; None where no price is given."""
+        """Return the cost of these tokens in the currency of the prices, None if no price is set."""
         if self.price_in is None or self.price_out is None:
             return None
         return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
 
     def key(self, environment: Mapping[str, str] = os.environ) -> str:
-        """Return the key to send, "" for none.
+        """Return the API key, "" for none.
 
-        TGR_LLM_API_KEY goes to the server that is asked, whichever it is; OPENAI_API_KEY to OpenAI and to this machine
-        only. Raises TgrError, which never quotes the key, where OpenAI is asked without one, or it is no key.
+        TGR_LLM_API_KEY is sent to any server; OPENAI_API_KEY only to OpenAI and to this machine. Raises TgrError, which
+        never quotes the key, where OpenAI is used without a key, or the key is malformed.
         """
         name = OWN_KEY if environment.get(OWN_KEY) else OPENAI_KEY
         key = environment.get(name, "").strip()
@@ -133,7 +133,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket left open
+    except ValueError:  # a port that is not a number, or an unclosed bracket
         known = False
         parts = urlsplit("")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -146,5 +146,5 @@ def _check_url(url: str) -> None:
     operation = OPERATIONS.search(parts.path)
     if operation:
         base = url.rstrip("/").removesuffix(operation[0].rstrip("/"))
-        base += "/v1" if operation[0].startswith("/api/") else ""  # Ollama's own API, beside the common one
+        base += "/v1" if operation[0].startswith("/api/") else ""  # Ollama's native API, beside its /v1
         raise TgrError(f"--base-url {url} is the address of one operation, which tgr adds itself; give {base}")

@@ -1,4 +1,4 @@
-"""What a server's no means: another try, or the end of the run in a sentence with its own words and what to do."""
+"""Classifying server errors: retry, or end the run with a message that quotes the server and names the next step."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.text.endpoint import LIMIT_NAMES, OWN_KEY, Endpoint
 from tgr_cli.text.server_words import Told, no_more
 
-BUSY_TRIES = 8  # of a question to a server that is busy, down or unreachable
-UNUSABLE_TRIES = 3  # of a question whose answer never ends, is too large, no chat completion, or a redirect
-LONGEST_RETRY_AFTER = 300.0  # seconds: a question that is to wait for longer is left to the next run
+BUSY_TRIES = 8  # attempts per question if the server is busy, down or unreachable
+UNUSABLE_TRIES = 3  # attempts per question if the answer is endless, too large, malformed, or a redirect
+LONGEST_RETRY_AFTER = 300.0  # seconds: a question with a longer retry delay is left to the next run
 BUSY = {408, 409, 425, 429}  # and 5xx
 TOO_MUCH_TO_DO = {429, 503, 529}
 MODELS_NAMED = 8
@@ -24,7 +24,7 @@ UNKNOWN_MODEL = re.compile(
 
 
 class NoAnswerError(Exception):
-    """A try that brought no answer: why, how many tries such a question has, and the wait that the server asks for."""
+    """An attempt without an answer: the reason, the attempts allowed for it, and the server's retry delay."""
 
     def __init__(self, reason: str, tries: int, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class NoAnswerError(Exception):
 
 
 class RefusedError(Exception):
-    """A server's refusal of a request: what it says, and the error that it is unless another request helps."""
+    """A rejected request: the server's error, and the exception to raise unless an adapted request helps."""
 
     def __init__(self, told: Told, error: Exception) -> None:
         super().__init__(told.words)
@@ -45,9 +45,9 @@ class RefusedError(Exception):
 def failure(
     endpoint: Endpoint, status: int, told: Told, said: str, *, wait: float | None, to: str, has_key: bool
 ) -> NoAnswerError | TgrError:
-    """Return the error that a status other than 200 is: worth another try, or the end of the run.
+    """Return the exception for a status other than 200: NoAnswerError if a retry may help, else TgrError.
 
-    `said` holds status and words as they may be shown, `wait` is in seconds, `to` is where a redirect leads.
+    `said` is the status and message for display, `wait` the retry delay in seconds, `to` the target of a redirect.
     """
     if no_more(told, status, wait):
         return TgrError(
@@ -69,14 +69,14 @@ def failure(
 
 
 def is_unknown_address(status: int, told: Told) -> bool:
-    """Return whether a server knows no such model, or nothing at this address."""
+    """Return whether the server does not know the model or the address."""
     return status in (404, 405) or (status in (400, 422) and bool(UNKNOWN_MODEL.search(f"{told.words} {told.code}")))
 
 
 def unknown_address(endpoint: Endpoint, said: str, models: Sequence[str], better_url: str) -> TgrError:
-    """Return what to say where the model or the address is unknown.
+    """Return the error for an unknown model or address.
 
-    `models` are those that the server lists, `better_url` is where it lists them, "" for nowhere.
+    `models` are the models listed by the server, `better_url` is the base URL that lists them, "" if none does.
     """
     asked, model = endpoint.url, endpoint.model
     if better_url and better_url != asked:
@@ -95,7 +95,7 @@ def unknown_address(endpoint: Endpoint, said: str, models: Sequence[str], better
 
 
 def _refused(endpoint: Endpoint, status: int, said: str, told: Told, has_key: bool) -> TgrError:
-    """Return what to say where no other try would mend what the server does not take."""
+    """Return the error for a rejected request that no retry can fix."""
     asked = endpoint.url
     if status == 401:
         what = "refuses the key" if has_key else "wants a key"
@@ -108,7 +108,7 @@ def _refused(endpoint: Endpoint, status: int, said: str, told: Told, has_key: bo
 
 
 def _advice(endpoint: Endpoint, told: Told) -> str:
-    """Return what to change, going by what the server names."""
+    """Return the next step, according to the parameter in the server's message."""
     said = f"{told.words} {told.parameter}".lower()
     if "temperature" in said:
         return f"it was asked with --temperature {endpoint.temperature:g}: take another one, or none"
@@ -120,7 +120,7 @@ def _advice(endpoint: Endpoint, told: Told) -> str:
 
 
 def unreached(endpoint: Endpoint, error: httpx.TransportError, told: str) -> TgrError:
-    """Return what to say where no server has answered yet; `told` is the error in the client's words."""
+    """Return the error where no server has answered yet; `told` is the HTTP client's error text."""
     host, words = httpx.URL(endpoint.url).host, str(error)
     if isinstance(error, httpx.ProxyError):
         return TgrError(

@@ -1,4 +1,4 @@
-"""What to change where a language model's answers hold no description."""
+"""Advice for the case that none of a language model's answers holds a description."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ HELD = {
 
 
 def what_to_change(endpoint: Endpoint, statuses: Mapping[str, int]) -> str:
-    """Return in a sentence what the answers held instead of descriptions, by status and count, and what to change."""
+    """Return a sentence with the counts of the answers by status, and what to change."""
     counted = sorted(statuses.items(), key=lambda status: -status[1])
     held = ", ".join(f"{HELD[status]} ({count})" for status, count in counted if count)
     total = sum(statuses.values())
@@ -23,7 +23,7 @@ def what_to_change(endpoint: Endpoint, statuses: Mapping[str, int]) -> str:
 
 
 def advice(endpoint: Endpoint, statuses: Mapping[str, int]) -> str:
-    """Return what to change for the commonest of these statuses."""
+    """Return what to change for the most frequent of these statuses."""
     commonest = max(statuses, key=lambda status: statuses[status])
     longer = f"raise --max-tokens (now {endpoint.max_tokens:,})"
     return {

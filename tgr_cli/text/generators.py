@@ -1,4 +1,4 @@
-"""Where descriptions come from: one class a source, all behind `Generator`."""
+"""Sources of descriptions; all implement `Generator`."""
 
 import re
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from tgr_cli.text.prompts import PromptSet
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Description:
-    """One text about one class, empty where `status` is not "ok"; sorted by class, question's number and sample."""
+    """One text about one class, "" unless `status` is "ok"; ordered by class, question number and sample."""
 
     class_index: int
     number: int
@@ -24,12 +24,12 @@ class Description:
     source: str
 
 
-CODE = re.compile(r"(?:an? )?(?:n?[0-9]+)")  # a number, or one of WordNet's as ImageNet's folders have it
-OF_NUMBERS = ("mnist", "digits")  # here a number is what the class is
+CODE = re.compile(r"(?:an? )?(?:n?[0-9]+)")  # a number, or a WordNet id as in ImageNet's folder names
+OF_NUMBERS = ("mnist", "digits")  # data sets whose classes are numbers
 
 
 class Generator(ABC):
-    """Describes classes with the prompts it was made with."""
+    """A source of descriptions for classes, made with a prompt set."""
 
     name: ClassVar[str]
 
@@ -38,12 +38,12 @@ class Generator(ABC):
 
     @abstractmethod
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
-        """Yield every class's descriptions as they become known, in any order."""
+        """Yield every class's descriptions as they become available, in any order."""
 
 
 @final
 class Stored(Generator):
-    """The descriptions that the prompt file holds; every class must have some (`PromptSet.missing`)."""
+    """The descriptions stored in the prompt file; every class must have some (`PromptSet.missing`)."""
 
     name = "stored"
 
@@ -64,7 +64,7 @@ class Stored(Generator):
 
 @final
 class Template(Generator):
-    """The prompt file's templates with the class name in them: "a photo of a dog"."""
+    """The prompt file's templates filled with the class name: "a photo of a dog"."""
 
     name = "template"
 

@@ -1,4 +1,4 @@
-"""Descriptions from other tools' files, matched to the classes by name: CuPL's JSON, or a plain CSV."""
+"""Descriptions from other tools' files, matched to the classes by name: CuPL's JSON, or CSV."""
 
 import csv
 import gzip
@@ -20,15 +20,15 @@ from tgr_cli.text.generators import Description
 from tgr_cli.text.sentence import sentence
 
 CLASS, DESCRIPTION, QUESTION = "class", "description", "question"
-LARGEST = 2**26  # characters
-UTF8_BYTES = 4  # a character, at most
-SHOWN = 80  # characters of an entry in a note
-NAMED = 10  # names in a note; the rest are counted
+LARGEST = 2**26  # characters of a file
+UTF8_BYTES = 4  # maximum bytes of a UTF-8 character
+SHOWN = 80  # characters of an entry quoted in a note
+NAMED = 10  # names listed in a note; the rest are counted
 
 
 @dataclass(frozen=True)
 class Text:
-    """One description as a file gives it, and the question it answers ("" where the file names none)."""
+    """One description in a file, and its question ("" if the file has none)."""
 
     text: str
     question: str = ""
@@ -36,10 +36,10 @@ class Text:
 
 @final
 class Imported:
-    """The descriptions in a file: JSON, {class: [sentence, …]} as CuPL's, or CSV with columns class and description.
+    """The descriptions in a file: JSON {class: [sentence, …]} as in CuPL, or CSV with columns class and description.
 
-    A CSV may have a column question too; either may be compressed (.gz). `unmatched` are the file's classes that are
-    none of the data set's.
+    CSV may have a column question too; both may be compressed (.gz). `unmatched` are classes of the file that are not
+    in the data set.
     """
 
     name = "imported"
@@ -50,10 +50,10 @@ class Imported:
         self.sha256 = sha256_file(path)
 
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
-        """Yield the file's descriptions of these classes; its other classes are named in a note.
+        """Yield the file's descriptions of these classes; the file's other classes are listed in a note.
 
-        A class takes the entry of its own name, else the one that differs in case, spaces or punctuation alone.
-        Raises TgrError where a class has no entry, naming those classes, or two entries would do.
+        A class takes the entry of its exact name, else the one that differs only in case, spaces or punctuation. Raises
+        TgrError where classes have no entry, naming them, or where a class matches two.
         """
         entries = self._matched(classes)
         missing = [name for name, entry in zip(classes, entries, strict=True) if entry is None]

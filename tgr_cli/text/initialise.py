@@ -1,4 +1,4 @@
-"""The matrix that a text-guided head starts from: one unit row a class."""
+"""The initial matrix of a text-guided head: one unit-norm row per class."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from tgr_cli import seeding
 
-RANDOM_DIM = 512  # E of random rows: that of CLIP ViT-B/32, for like against like
+RANDOM_DIM = 512  # E of random rows: that of CLIP ViT-B/32, so that heads are comparable
 
 
 def unit_rows(matrix_NE: np.ndarray) -> np.ndarray:
     """Return the rows scaled to unit Euclidean norm, float32 [N, E]; no row may be zero."""
     wide_NE = matrix_NE.astype(np.float64)
-    # Scaled by its largest entry first, so that no square overflows.
+    # Divide by the largest entry first, so that no square overflows.
     wide_NE = wide_NE / np.abs(wide_NE).max(axis=1, keepdims=True)
     return (wide_NE / np.linalg.norm(wide_NE, axis=1, keepdims=True)).astype(np.float32)
 
@@ -27,17 +27,17 @@ def class_embeddings(texts_by_class: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def random_embeddings(classes: int, dim: int, seed: int) -> np.ndarray:
-    """Return directions drawn uniformly from the unit sphere, float32 [classes, dim]; they depend on `seed` alone."""
+    """Return unit vectors drawn uniformly from the sphere, float32 [classes, dim], determined by `seed`."""
     return unit_rows(seeding.generator(seed, "random embeddings").standard_normal((classes, dim)))
 
 
 def spread(embedding_E: np.ndarray, texts_DE: np.ndarray) -> float:
-    """Return the mean cosine between a class embedding and its texts' embeddings: 1 where all are equal."""
+    """Return the mean cosine similarity between a class embedding and its texts' embeddings, 1 if all are equal."""
     return float((unit_rows(texts_DE).astype(np.float64) @ embedding_E.astype(np.float64)).mean())
 
 
 def closest(embeddings_CE: np.ndarray, count: int) -> list[tuple[int, int, float]]:
-    """Return the `count` pairs of classes with the highest cosine, highest first: (class, class, cosine)."""
+    """Return the `count` pairs of classes with the highest cosine similarity, in descending order."""
     cosines_CC = embeddings_CE.astype(np.float64) @ embeddings_CE.astype(np.float64).T
     first, second = np.triu_indices(len(embeddings_CE), k=1)
     order = np.argsort(-cosines_CC[first, second], kind="stable")[:count]

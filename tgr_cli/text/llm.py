@@ -1,4 +1,4 @@
-"""Descriptions from a language model: each question of each class asked until answered, each answer kept at once."""
+"""Descriptions from a language model: every question of every class, with each answer stored on arrival."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from tgr_cli.text.question import Question
 
 INSTRUCTION = "Answer in one plain English sentence of at most 40 words, without any preface."
 FAILED = "failed"
-# Four letters to a token is the usual estimate for English; a chat's frame takes some tokens more.
+# Four characters per token is the usual estimate for English; the chat template adds some tokens.
 LETTERS_PER_TOKEN, FRAME_TOKENS = 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What is left to be asked: requests, tokens in (estimated) and out (at most), cost at most; an example's prompts.
+    """Upper bound of the requests, tokens and cost still to come (input tokens are estimated), and example prompts.
 
-    `questions` counts all there are, `answered` those whose answer is kept already.
+    `questions` counts all questions, `answered` those with a stored answer.
     """
 
     questions: int
@@ -40,10 +40,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What all kept answers to these questions took, earlier runs included.
+    """Totals over all stored answers to these questions, including those of earlier runs.
 
-    `cleaned` and `cut` answers had characters that are no text, or too many; `trimmed` ones had thoughts, markup or
-    phrases around the description; `without_temperature` ones were asked without it, as their model takes none.
+    `cleaned` answers had non-text characters, `cut` ones were too long, `trimmed` ones had reasoning, markup or phrases
+    around the description; `without_temperature` ones were sent without it, as the model rejects the parameter.
     """
 
     answers: int
@@ -58,7 +58,7 @@ class Usage:
 
 @final
 class LanguageModel(Generator):
-    """A model behind `endpoint`, asked the prompt set's questions; its answers are kept in the file `kept`."""
+    """The model at `endpoint`, asked the prompt set's questions; answers are stored in the file `kept`."""
 
     name = "llm"
 
@@ -70,7 +70,7 @@ class LanguageModel(Generator):
         self.kept = kept
 
     def questions(self, classes: Sequence[str]) -> list[Question]:
-        """Return every question there is to ask, by class, question and sample."""
+        """Return all questions, ordered by class, question and sample."""
         endpoint = self.endpoint
         found = []
         for index, name in enumerate(classes):
@@ -95,7 +95,7 @@ class LanguageModel(Generator):
         return found
 
     def estimate(self, classes: Sequence[str]) -> Estimate:
-        """Return what asking about these classes would take; no server is touched."""
+        """Return the estimate for these classes, without contacting the server."""
         answers = Answers.read(self.kept)
         questions = self.questions(classes)
         open_ = {q.key: q for q in questions if not answers.settled(q.key, self.endpoint.max_tokens)}
@@ -112,7 +112,7 @@ class LanguageModel(Generator):
         )
 
     def usage(self, classes: Sequence[str]) -> Usage:
-        """Return what the kept answers to the questions about these classes took."""
+        """Return the totals of the stored answers for these classes."""
         answers = Answers.read(self.kept)
         given = [answer for key in {q.key for q in self.questions(classes)} for answer in answers.to(key)]
         tokens_in, tokens_out = sum(a.tokens_in for a in given), sum(a.tokens_out for a in given)
@@ -128,10 +128,10 @@ class LanguageModel(Generator):
         )
 
     def describe(self, classes: Sequence[str], reporter: Reporter = SILENT) -> Iterator[Description]:
-        """Yield an answer to each question, in order, once all are asked; one without any has another status than ok.
+        """Yield one description per question, in order, after all were asked; status is not "ok" where there is none.
 
-        Raises TgrError where the server is not there, refuses, or leaves many questions in a row unanswered; what it
-        answered before is kept.
+        Raises TgrError where the server is unreachable or rejects the requests, or many questions in a row get no
+        answer; answers received before are kept.
         """
         questions = self.questions(classes)
         with Answers.open(self.kept) as answers:
@@ -144,7 +144,7 @@ class LanguageModel(Generator):
             failed: dict[str, str] = {}
             if asking:
                 key = self.endpoint.key()
-                from tgr_cli.text.asking import ask_all  # the client is slow to import, and not needed to say no
+                from tgr_cli.text.asking import ask_all  # slow to import, and not needed where a check refuses first
 
                 try:
                     failed = ask_all(self.endpoint, key, list(asking.values()), answers, reporter)

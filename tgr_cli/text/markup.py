@@ -1,4 +1,4 @@
-"""A sentence taken out of what it is wrapped in: code fences, JSON, answer tags, Markdown and HTML."""
+"""Unwrapping a sentence from code fences, JSON, answer tags, Markdown and HTML."""
 
 import ast
 import html
@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-WORDS = 3  # that make a text a sentence rather than a name or a number
-DEEPEST = 6  # objects and lists within each other
+WORDS = 3  # minimum number of words for a sentence
+DEEPEST = 6  # nesting levels of JSON
 LONGEST_LITERAL = 20_000  # characters of a Python literal: its parser is slow
 
 FENCE = re.compile(r"(?:```+|~~~+)[ \t]{0,9}(?P<language>[\w+#.-]{0,20})(?P<inside>.*?)(?:```+|~~~+|\Z)", re.DOTALL)
@@ -15,7 +15,7 @@ PROSE = {"", "text", "txt", "plaintext", "plain", "markdown", "md", "json", "jso
 CODE = {"python", "py", "bash", "sh", "shell", "javascript", "js", "typescript", "ts", "java", "c", "cpp", "go", "rust"}
 CODE |= {"sql", "css", "latex", "tex", "mermaid", "diff", "ruby", "php", "svg", "html"}
 
-# Keys under which an answer stands, the likeliest first; and those of what is no answer.
+# JSON keys of an answer, the likeliest first; and keys of other content.
 KEYS = (
     *("description", "sentence", "answer", "final", "response", "output", "caption", "text", "content", "result"),
     *("summary", "reply", "message", "value", "refusal"),
@@ -66,7 +66,7 @@ BOXED = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|mathrm)\s?\{")
 
 
 def without_markup(text: str) -> str | None:
-    """Return the sentences that `text` holds, without their wrapping; None where it holds data or code alone."""
+    """Return the sentences in `text` without wrappers; None if it contains only data or code."""
     for unwrap in (_fenced, _tagged, _boxed, _json):
         inner = unwrap(text)
         if inner is None:
@@ -76,12 +76,12 @@ def without_markup(text: str) -> str | None:
 
 
 def wordy(text: str) -> bool:
-    """Return whether `text` has enough words to be a sentence."""
+    """Return whether `text` has enough words for a sentence."""
     return len(re.findall(r"[^\W\d_]+", text)) >= WORDS
 
 
 def _fenced(text: str) -> str | None:
-    """Return what stands in the first code fence with words in it, else what stands around it."""
+    """Return the content of the first code fence with words in it, else the text around the fence."""
     if "```" not in text and "~~~" not in text:
         return text
     around, code = FENCE.sub("\n", text).strip(), False
@@ -90,7 +90,7 @@ def _fenced(text: str) -> str | None:
         if language in CODE:
             code = True
             continue
-        if language not in PROSE:  # a fence within a line, where the first word is no language
+        if language not in PROSE:  # an inline fence: its first word is not a language
             inside = fence["language"] + inside
         if JSON_START.match(inside.strip()):
             inside = _json(inside) or ""
@@ -102,7 +102,7 @@ def _fenced(text: str) -> str | None:
 
 
 def _tagged(text: str) -> str:
-    """Return what stands between the last answer tags, as <answer> and </answer>."""
+    """Return the content of the last answer tags, such as <answer>…</answer>."""
     tags = list(ANSWER_TAG.finditer(text))
     if not tags:
         return text
@@ -113,7 +113,7 @@ def _tagged(text: str) -> str:
 
 
 def _boxed(text: str) -> str:
-    r"""Return what the last \boxed{} of `text` holds; \text{} and the like are opened too."""
+    r"""Return the content of the last \boxed{} in `text`; \text{} and similar commands are unwrapped too."""
     found = None
     for found in BOXED.finditer(text):
         if "box" in found[0]:
@@ -130,7 +130,7 @@ def _boxed(text: str) -> str:
 
 
 def _json(text: str) -> str | None:
-    """Return the sentence that a text of JSON holds; other texts as they are, None for JSON without a sentence."""
+    """Return the sentence in a JSON text; other texts unchanged, None for JSON without a sentence."""
     stripped = text.strip()
     if not JSON_START.match(stripped):
         return text
@@ -144,10 +144,10 @@ def _json(text: str) -> str | None:
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of JSON, or of a Python literal, None where `text` is neither."""
+    """Return the value of a JSON text or Python literal, None if `text` is neither."""
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text)
-        # A quoted word may begin a sentence, a list in brackets too: there nothing may follow.
+        # A sentence may start with a quoted word or a bracket; so a literal must be the whole text.
         return None if text[end:].strip() and not isinstance(value, dict) else value
     except (ValueError, RecursionError):
         pass
@@ -174,7 +174,7 @@ def _value(value: Any, depth: int) -> str | None:
                 text = _value(entries[name], depth + 1)
                 if text and text.strip():
                     return text
-    # {"zero": "A round digit."} names the class itself.
+    # {"zero": "A round digit."}: the key is the class name.
     if len(entries) == 1 and not NO_ANSWER.search(next(iter(entries))):
         return _value(next(iter(entries.values())), depth + 1)
     likely = [
@@ -184,7 +184,7 @@ def _value(value: Any, depth: int) -> str | None:
 
 
 def _joined(texts: list[str]) -> str:
-    """Return texts as one: a comma stands between two where the first has no mark at its end."""
+    """Return the texts joined, with a comma after those that have no final punctuation."""
     ended = [text if text.rstrip().endswith((".", "!", "?", ":", ";", ",")) else f"{text.rstrip()}," for text in texts]
     return " ".join([*ended[:-1], texts[-1]])
 
@@ -196,7 +196,7 @@ def _without_html(text: str) -> str:
 
 
 def _plain_lines(text: str) -> str | None:
-    """Return the lines of `text` without Markdown: headings beside other text go, marks go everywhere."""
+    """Return the lines of `text` without Markdown; headings are dropped if there is other text."""
     lines = [QUOTED.sub("", line) for line in text.splitlines() if line.strip()]
     rows = [line for line in lines if TABLE_ROW.match(line)]
     if rows and len(rows) == len([line for line in lines if not RULE.match(line)]):
@@ -210,7 +210,7 @@ def _plain_lines(text: str) -> str | None:
         bullet = BULLET.match(line)
         bullets.append(bullet is not None)
         kept.append(line[bullet.end() :] if bullet else line)
-    for number in range(len(kept) - 1):  # items of a list are told apart by commas, where they have no mark
+    for number in range(len(kept) - 1):  # separate list items by commas where they have no punctuation
         if bullets[number] and bullets[number + 1]:
             kept[number] = _joined([kept[number], ""]).rstrip()
     return "\n".join(_inline(line) for line in kept)

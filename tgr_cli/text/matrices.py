@@ -1,4 +1,4 @@
-"""Stored matrices of class embeddings: one row a class, as `.npy` or as a tensor saved by torch."""
+"""Stored matrices of class embeddings, one row per class: `.npy` or a tensor saved by torch."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ FORMATS = (".npy", ".pth", ".pt")
 
 
 def read_matrix(path: Path) -> np.ndarray:
-    """Return the two-dimensional matrix in a file, float64 [rows, E]; nothing in the file is unpickled.
+    """Return the matrix in a file, float64 [rows, E], without unpickling.
 
-    A torch file holds the tensor, or a dict with one two-dimensional tensor. Raises TgrError for any other file.
+    A torch file contains the tensor, or a dict with exactly one two-dimensional tensor. Raises TgrError for any other
+    file.
     """
     if not path.is_file():
         raise TgrError(f"{path} does not exist; name a .npy or .pth file with --from-file")
@@ -30,12 +31,12 @@ def read_matrix(path: Path) -> np.ndarray:
 
 def _from_numpy(path: Path) -> np.ndarray:
     with path.open("rb") as file:
-        if file.read(2) == b"PK":  # numpy leaves a damaged archive open
+        if file.read(2) == b"PK":  # numpy does not close a damaged archive
             raise TgrError(f"{path} is an archive of arrays; save the one matrix with numpy.save")
     try:
-        # Mapped, so that a header that claims more than the file holds allocates nothing.
+        # Memory-mapped, so that a header with a false size allocates nothing.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # numpy parses the header of a damaged file as Python, and fails in any way
+    except Exception as error:  # numpy evaluates a damaged file's header as Python and may raise anything
         raise TgrError(f"{path} is no whole .npy file of numbers; save it with numpy.save") from error
 
 
@@ -44,9 +45,9 @@ def _from_torch(path: Path) -> np.ndarray:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of formats that are refused below, in our words
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused below with a clearer message
             stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch checks a damaged file nowhere: any of its lines may fail on it
+    except Exception as error:  # torch does not validate files: a damaged one may raise anything
         raise TgrError(f"{path} is no whole file of tensors alone; save the matrix with torch.save(tensor)") from error
     if isinstance(stored, dict):
         matrices = {key: value for key, value in stored.items() if isinstance(value, torch.Tensor) and value.ndim == 2}
@@ -67,10 +68,10 @@ def _from_torch(path: Path) -> np.ndarray:
 
 
 def class_rows(path: Path, matrix_NE: np.ndarray, classes: int, picked: Sequence[int] | None = None) -> np.ndarray:
-    """Return the matrix's rows for `classes` classes, of unit norm, float32 [classes, E].
+    """Return the matrix's rows for `classes` classes, unit-norm, float32 [classes, E].
 
-    `picked` holds the row of each class; None takes all rows in order. Raises TgrError where these are not as many as
-    classes, or a row is zero or not finite.
+    `picked` has the row number of each class; None takes all rows in order. Raises TgrError where the number of rows is
+    not that of the classes, or a row is zero or not finite.
     """
     if picked is not None:
         matrix_NE = matrix_NE[list(picked)]

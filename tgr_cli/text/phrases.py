@@ -1,6 +1,6 @@
-"""The phrases of a chat around a sentence: prefaces, labels, closing remarks, quotation marks.
+"""Removing chat phrases around a sentence: prefaces, labels, closing remarks, quotation marks.
 
-All are tied to the start or end of an answer: within a description the same words may well be meant.
+All patterns are anchored at the start or end: within a description the same words may be part of it.
 """
 
 import re
@@ -11,7 +11,7 @@ PREFACES = (
     r"(?:i'd|i would|i'll|i will|i am|i'm) (?:be )?(?:happy|glad|pleased|love|delighted)[^.!?:\n]{0,60}",
 )
 ANSWERS = r"(?:description|sentence|answer|response|caption|summary|output|result|reply|version|json|text|list)s?"
-# Of the above, those that begin no description of a thing ("The text on the board: …" is one).
+# The subset that cannot start a description ("The text on the board: …" can).
 SENTENCES = r"(?:description|sentence|answer|response|summary|reply)s?"
 LEAD = r"\A[*_#>\s]{0,6}"
 PREFACE = re.compile(rf"{LEAD}(?:{'|'.join(PREFACES)})\b(?:\s?[!.,:;—–]+\s*|\s-+\s+|\s*\n\s*)", re.IGNORECASE)
@@ -39,7 +39,7 @@ REMARKS = (
     r"do you want|is there anything",
     r"if you(?:'d| would)? (?:need|want|have|like)[^.!?\n]{0,80}(?:let me know|feel free|ask|just say)",
 )
-# On a line of its own, behind the description.
+# After the description, on their own line.
 NOTE = r"[(\[*_#\s]{0,6}(?:note|explanation|rationale|reasoning|disclaimer|p\.s\.)[*_]{0,3}\s?:[^\n]{1,600}"
 LENGTH = r"[(\[*]{0,3}(?:word count:? ?\d+(?: words)?|(?:exactly |approximately |about )?\d+ words)[)\]*]{0,3}\.?"
 CLOSING = re.compile(
@@ -61,15 +61,15 @@ def without_phrases(text: str) -> str:
 
 
 def straight(text: str) -> str:
-    """Return `text` with straight apostrophes, as patterns have them; its length stays."""
+    """Return `text` with straight apostrophes, which the patterns expect; the length is unchanged."""
     return text.replace("’", "'")
 
 
 def _unquoted(text: str) -> str:
-    """Return `text` without quotation marks that enclose the whole of it."""
+    """Return `text` without quotation marks around the whole of it."""
     last = QUOTES.get(text[:1])
     if last is None or len(text) < 3 or not text.endswith(last):
         return text
     inside = text[1:-1]
-    within_words = re.sub(r"(?<=\w)['’](?=\w)", "", inside)  # an apostrophe is no quotation mark
+    within_words = re.sub(r"(?<=\w)['’](?=\w)", "", inside)  # apostrophes are no quotation marks
     return text if {text[0], last} & set(within_words) else inside

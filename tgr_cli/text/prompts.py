@@ -1,4 +1,4 @@
-"""Prompt files: per data set the questions, templates and stored descriptions of its classes (TOML)."""
+"""Prompt files (TOML): questions, templates and stored descriptions for a data set's classes."""
 
 import hashlib
 import string
@@ -21,27 +21,27 @@ GENERAL = "general"
 
 
 class _Keys:
-    """The keys of a table, found in any spelling."""
+    """The keys of a table, looked up regardless of spelling."""
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._keys = list(table)
         self._spellings = Spellings((key, place) for place, key in enumerate(self._keys))
 
     def find(self, name: str) -> str | None:
-        """Return the key that is `name`, or the only one that differs from it in spelling alone."""
+        """Return the key equal to `name`, else the only key that differs from it in spelling alone, else None."""
         at = self._spellings.places(name)
         return self._keys[at[0]] if len(at) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSet:
-    """What one prompt file holds.
+    """The content of a prompt file.
 
-    `templates` and `questions` have the placeholders {class} and {a_class} (with its article). `phrases` says how a
-    class is written with its article where the rule of `articles` or the bare name would not do; its keys are class
-    names, or INDEX:NAME where one name stands for two classes. `descriptions` holds, per class name, one text a
-    question, in the questions' order; where a file has no questions, any number of texts. `aliases` says which class
-    another name stands for: "T-shirt/top" for "t-shirt".
+    `templates` and `questions` have the placeholders {class} and {a_class} (with article). `phrases` overrides a
+    class's form with article where the rule in `articles` or the bare name is wrong; its keys are class names, or
+    INDEX:NAME if two classes share a name. `descriptions` holds one text per question for each class name, in the
+    questions' order; in a file without questions, any number of texts. `aliases` maps other names to class names:
+    "T-shirt/top" to "t-shirt".
     """
 
     name: str
@@ -53,7 +53,7 @@ class PromptSet:
     descriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def phrase(self, index: int, name: str) -> str:
-        """Return how class `index`, called `name`, is written with its article: "an ankle boot"."""
+        """Return class `index`, called `name`, with its article: "an ankle boot"."""
         known = self.phrases.get(f"{index}:{name}", self.phrases.get(name))
         if known is not None:
             return known
@@ -63,7 +63,7 @@ class PromptSet:
         return self.phrases[spelt] if spelt is not None else with_article(name.replace("_", " ").strip())
 
     def render(self, text: str, index: int, name: str) -> str:
-        """Return a template or question with its placeholders filled for class `index`, called `name`."""
+        """Return a template or question with its placeholders filled in for class `index`, called `name`."""
         phrase = self.phrase(index, name)
         bare = phrase
         for article in ARTICLES:
@@ -71,10 +71,10 @@ class PromptSet:
         return text.format_map({"class": bare, "a_class": phrase})
 
     def described(self, classes: Sequence[str]) -> list[str | None]:
-        """Return for each class the name under which its descriptions are stored, None where there are none.
+        """Return for each class the name under which its descriptions are stored, None if there are none.
 
-        Spelling makes no difference (`naming.comparable`), and aliases count. Classes that are called 0, 1, … stand
-        for as many stored ones in their order, which is that of the data set's labels.
+        Lookup ignores spelling (`naming.comparable`) and follows aliases. Classes called 0, 1, … match the stored
+        classes by position, which is label order.
         """
         numbers = [int(name) if is_number(name) else -1 for name in classes]
         if numbers == list(range(len(self.descriptions))):
@@ -93,14 +93,14 @@ class PromptSet:
         return found
 
     def missing(self, classes: Sequence[str]) -> tuple[str, ...]:
-        """Return the classes that no description is stored for."""
+        """Return the classes without stored descriptions."""
         found = self.described(classes)
         return tuple(name for name, stored in zip(classes, found, strict=True) if stored is None)
 
 
 @cache
 def folder() -> Path:
-    """Return where the prompt files lie: within the installed package, else beside it in the checkout."""
+    """Return the folder of the prompt files: in the installed package, else beside it in a checkout."""
     package = Path(str(resources.files("tgr_cli")))
     installed, checkout = package / "prompts", package.parent / "prompts"
     assert installed.is_dir() or checkout.is_dir(), "the package was installed without its prompts"
@@ -108,24 +108,24 @@ def folder() -> Path:
 
 
 def shipped() -> tuple[str, ...]:
-    """Return the data sets that prompts come with, sorted."""
+    """Return the data sets with a prompt file in the package, sorted."""
     return tuple(sorted(path.stem for path in folder().glob("*.toml") if path.stem != GENERAL))
 
 
 def with_descriptions() -> tuple[str, ...]:
-    """Return the data sets that descriptions are stored for, sorted."""
+    """Return the data sets with stored descriptions, sorted."""
     return tuple(name for name in shipped() if load(name).descriptions)
 
 
 def load(name: str) -> PromptSet:
-    """Return the prompts that come with data set `name`, or the general ones (`GENERAL`)."""
+    """Return the prompt file of data set `name` in the package, or the generic one (`GENERAL`)."""
     return read(folder() / f"{name}.toml")
 
 
 def for_dataset(dataset: str, name: str, file: Path | None = None, reporter: Reporter = SILENT) -> PromptSet:
-    """Return the prompts to use for a data set: the user's `file`, else its own, else the general ones.
+    """Return the prompts for a data set: the user's `file`, else those in the package, else the generic ones.
 
-    Its own are those that come with the named set `dataset`, or with the set that its folder's `name` is called after.
+    The package's prompts are found by `dataset`, or by the `name` of the data set's folder.
     """
     if file is not None:
         return read(file)
@@ -141,7 +141,7 @@ def for_dataset(dataset: str, name: str, file: Path | None = None, reporter: Rep
 
 
 def read(path: Path) -> PromptSet:
-    """Return the prompts in a TOML file, checked; raises TgrError where it is missing or says something unknown."""
+    """Return the prompts in a TOML file, validated; raises TgrError if it is missing or has unknown content."""
     try:
         content = documents.read_bytes(path)
         values = documents.parse_toml(content)
@@ -185,9 +185,9 @@ def read(path: Path) -> PromptSet:
 
 
 def with_questions(prompts: PromptSet, path: Path) -> PromptSet:
-    """Return `prompts` with the questions in a text file for its own, one a line; what answered its own goes.
+    """Return `prompts` with its questions replaced by the lines of a text file; stored descriptions are dropped.
 
-    Empty lines and those that start with # are left out. Raises TgrError where the file is missing or asks nothing.
+    Blank lines and lines that start with # are skipped. Raises TgrError where the file is missing or has no question.
     """
     written = documents.read_text(path, "give --questions a text file with one question a line")
     lines = [line.strip() for line in written.splitlines()]
@@ -200,7 +200,7 @@ def with_questions(prompts: PromptSet, path: Path) -> PromptSet:
 
 
 def _letters(name: str) -> str:
-    """Return the name of a data set without what its spellings differ in: "Fashion-MNIST", "fashion_mnist"."""
+    """Return a data set's name in a form that is equal for all spellings: "Fashion-MNIST", "fashion_mnist"."""
     return "".join(letter for letter in composed(name).casefold() if letter.isalnum())
 
 
@@ -222,6 +222,6 @@ def _check_placeholders(path: Path, text: str) -> None:
         fields = [field[1:] for field in string.Formatter().parse(text) if field[1] is not None]
     except ValueError as error:
         raise TgrError(f'{path}: "{text}" has a lone brace; write {{{{ for a brace') from error
-    # A format or conversion, as in {class:>9} or {class!r}, is no placeholder either.
+    # A format or conversion, as in {class:>9} or {class!r}, is also not a placeholder.
     if not fields or not set(fields) <= {(name, "", None) for name in PLACEHOLDERS}:
         raise TgrError(f'{path}: "{text}" needs {{class}} or {{a_class}}, and has no other placeholder; mend it')

@@ -1,11 +1,11 @@
-"""What a language model is asked about one class."""
+"""A question to a language model about one class."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question about one class, asked for one sample; `prompt` is what is sent, `key` what its answer is under."""
+    """One question about one class, for one sample; `prompt` is the text sent, `key` identifies its stored answers."""
 
     class_index: int
     number: int

@@ -1,4 +1,4 @@
-"""What is sent with a question, in the names that a server takes: found out from its own refusal where it differs."""
+"""The request body, adapted to a server by its rejections: parameter names and supported parameters."""
 
 import re
 from typing import Any
@@ -12,25 +12,25 @@ UNKNOWN = re.compile(
     r"invalid (?:param|arg|field|key|prop)",
     re.IGNORECASE,
 )
-# The parameter is known, and its value is not taken: another name would not help.
+# The parameter is known but its value is rejected: another name would not help.
 BAD_VALUE = re.compile(
     r"too (?:large|big|high|long|many)|exceed|at most|context length|less than|greater than|between", re.I
 )
 
 
 class Request:
-    """How this server takes a question. It begins as `endpoint` says and learns what the server does not take."""
+    """A request body in the form that the server accepts; starts from `endpoint` and learns from rejections."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        # OpenAI's newer models know the new name of the limit only, other servers the old one.
+        # OpenAI's newer models accept only the new name of the limit, other servers only the old one.
         first = LIMIT_NAMES[1] if endpoint.is_openai else LIMIT_NAMES[0]
         self.limit_name = endpoint.max_tokens_name or first
         self.temperature = endpoint.temperature
         self._refused: set[str] = set()
 
     def content(self, prompt: str) -> dict[str, Any]:
-        """Return the body of the request that asks `prompt`."""
+        """Return the request body for `prompt`."""
         content: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -39,11 +39,11 @@ class Request:
         return content if self.temperature is None else content | {"temperature": self.temperature}
 
     def learn(self, refusal: Told, sent: dict[str, Any]) -> list[str] | None:
-        """Return what is done otherwise from now on, in phrases, after a refusal of `sent`; None if nothing helps.
+        """Return how later requests differ after the rejection of `sent`, in phrases; None if nothing helps.
 
-        The list is empty where it was learned meanwhile, from another question. The limit's name is changed where the
-        user gave none. The temperature is left out where it is the protocol's default, which the model then takes
-        itself; any other one was the user's choice, and is not replaced.
+        The list is empty if another question already led to the change. The limit's parameter name is changed unless
+        the user set it. The temperature is dropped only if it is the protocol's default, which then applies anyway; any
+        other value was the user's choice and is not replaced.
         """
         blamed = [name for name in (*LIMIT_NAMES, "temperature") if name in sent and _blames(refusal, name)]
         learned = []
@@ -64,7 +64,7 @@ class Request:
 
 
 def _blames(refusal: Told, name: str) -> bool:
-    """Return whether a server refuses the parameter `name` as such."""
+    """Return whether the server rejects the parameter `name` itself rather than its value."""
     said = f"{refusal.words} {refusal.code}"
     if BAD_VALUE.search(refusal.words) or not UNKNOWN.search(said):
         return False

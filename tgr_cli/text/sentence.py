@@ -1,4 +1,4 @@
-"""The description that an answer of a language model holds, or why it holds none."""
+"""Extracting the description from a language model's answer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,18 +11,18 @@ from tgr_cli.text.thoughts import without_thoughts
 from tgr_cli.text.turns import one_turn
 
 Status = Literal["ok", "empty", "thoughts", "refused", "unusable"]
-# An answer may be wrapped in several things, as JSON in a fence in a final channel. What is still changing after this
-# many rounds was made to be unwrapped for ever.
+# Wrappers nest, such as JSON in a code fence in a final channel. Text that still changes after this many rounds is
+# adversarial.
 MOST_ROUNDS = 12
-LONGEST_READ = 10 * LONGEST  # characters after the thoughts: what follows could not become part of a description
+LONGEST_READ = 10 * LONGEST  # characters after the reasoning; anything beyond cannot become part of a description
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """What is left of an answer, on one line, and how many characters were taken off.
+    """The description in an answer, on one line, and the numbers of characters removed.
 
-    `text` is "" unless `status` is "ok". `trimmed` counts characters of thoughts, markup and phrases; `removed` those
-    that are no text; `cut` those beyond the longest description.
+    `text` is "" unless `status` is "ok". `trimmed` counts characters of reasoning, markup and phrases; `removed`
+    non-text characters; `cut` characters beyond the maximum length.
     """
 
     status: Status
@@ -33,9 +33,9 @@ class Sentence:
 
 
 def sentence(answer: str, secret: str = "") -> Sentence:
-    """Return the description in `answer`, without thoughts, special tokens, markup, prefaces, and `secret`.
+    """Return the description in `answer`, without reasoning, special tokens, markup, prefaces and `secret`.
 
-    A plain sentence stays as it is, and so does what this function returned: both are tested.
+    A plain sentence is unchanged, and the function is idempotent; both are tested.
     """
     plain = plain_text(answer)
     text, thoughtful, beyond = plain, False, 0
@@ -50,7 +50,8 @@ def sentence(answer: str, secret: str = "") -> Sentence:
         unwrapped = without_markup(without_phrases(said[:LONGEST_READ]))
         if unwrapped is None:
             return Sentence(status="unusable")
-        # Later rounds see what an encoder will: one line, without the control characters that JSON may spell out.
+        # Later rounds must see the final form: a single line without the control characters that JSON escapes may
+        # contain.
         text = " ".join(plain_text(without_phrases(unwrapped)).split()) if unwrapped == before else unwrapped
         if declines(text):
             return Sentence(status="refused")

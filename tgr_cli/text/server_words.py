@@ -1,4 +1,4 @@
-"""What a server says when it gives no answer: its words, wherever they stand, and what they mean."""
+"""Extracting the message, error code and status from a server's error response, whatever its format."""
 
 import html
 import json
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DEEPEST = 6  # objects and lists within each other that are looked through for words
-MOST_HTML = 20_000  # characters of a page that are looked through
+DEEPEST = 6  # nesting levels of JSON searched for messages
+MOST_HTML = 20_000  # characters of a web page searched for its title
 
-# Where servers put their words, the usual places first; several may be filled: {"error": "Bad Request", "message": …}.
+# JSON keys of error messages, the usual ones first; several may be present: {"error": "Bad Request", "message": …}.
 PLACES = ("error", "message", "detail", "errors", "error_message", "error_description", "msg", "reason")
 OTHER_PLACES = ("title", "fault", "faultstring", "description", "status_message", "statusmessage", "exception", "text")
-MOST_PLACES = 3  # whose words are told
+MOST_PLACES = 3  # messages quoted
 CODES = ("code", "type", "status", "error_type")
 STATUSES = ("code", "status", "status_code", "statusCode", "error_code")
 HEADERS = re.compile(r"(?:x-)?(?:[\w-]*error[\w-]*|[\w-]*reason|grpc-message|www-authenticate)", re.IGNORECASE)
 
-# Codes and types of errors, by the HTTP status that they amount to where a server tells of them in a 200.
+# HTTP statuses for error codes and types that a server reports within a 200.
 MEANT = (
     (429, r"rate.?limit|too.?many|throttl|resource.?exhausted|quota"),
     (503, r"overload|unavailable|busy|capacity|loading"),
@@ -27,7 +27,7 @@ MEANT = (
     (404, r"not.?found|no.?such.?model|unknown.?model"),
     (400, r"invalid|bad.?request|unsupported|validation|unprocessable|context.?length"),
 )
-# Waiting some minutes mends none of these. Words alone count only where the server names no time to come back.
+# Errors for which a retry within minutes is useless. The message alone counts only if the server names no retry delay.
 NO_MORE = re.compile(
     r"insufficient.{0,3}(?:quota|balance|credit|fund)|billing|payment|hard.?limit|credits? (?:are )?exhausted",
     re.IGNORECASE,
@@ -41,7 +41,7 @@ NO_MORE_WORDS = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """A server's own words ("" for none), its code or type of error, the parameter it names, a status it names."""
+    """A server's error: its message ("" for none), code or type, the parameter and the HTTP status it names."""
 
     words: str = ""
     code: str = ""
@@ -50,12 +50,12 @@ class Told:
 
     @property
     def no_more(self) -> bool:
-        """Return whether the account is used up, for all that the code says."""
+        """Return whether the error code says that the account is exhausted."""
         return bool(NO_MORE.search(self.code))
 
 
 def told(body: bytes, headers: Mapping[str, str], reason: str = "") -> Told:
-    """Return what an error's body says; where it says nothing, what its headers do, or `reason`, the status line's."""
+    """Return the error in a response: from its body, else its headers, else `reason` (the status line's phrase)."""
     text = body.decode("utf-8", "replace").strip().removeprefix("data:").strip()
     try:
         value = json.loads(text)
@@ -74,7 +74,7 @@ def told(body: bytes, headers: Mapping[str, str], reason: str = "") -> Told:
 
 
 def told_in(value: Any) -> Told:
-    """Return what an error as JSON says, in any of the usual places."""
+    """Return the error in a JSON value, from any of the usual keys."""
     words = _words(value, 0)
     code = " ".join(word for word in _all(value, CODES, 0) if isinstance(word, str))
     numbers = [_whole(number) for number in _all(value, STATUSES, 0)]
@@ -88,14 +88,14 @@ def told_in(value: Any) -> Told:
 
 
 def no_more(found: Told, status: int, wait: float | None) -> bool:
-    """Return whether the account, or the day's share, is used up: no wait of some minutes mends that."""
+    """Return whether the account or its daily quota is exhausted, so that a retry within minutes is useless."""
     if status == 402 or found.no_more:
         return True
     return wait is None and status == 429 and bool(NO_MORE_WORDS.search(found.words))
 
 
 def _words(value: Any, depth: int) -> str:
-    """Return the words that an error holds; lists of errors, as FastAPI's, with the place that each names."""
+    """Return the message in an error; for lists (FastAPI), each item with the field it names."""
     if isinstance(value, str):
         return _unpacked(value, depth)
     if depth >= DEEPEST or isinstance(value, bool | int | float | None):
@@ -104,7 +104,7 @@ def _words(value: Any, depth: int) -> str:
         return "; ".join(dict.fromkeys(filter(None, (_words(item, depth + 1) for item in value[:5]))))
     value = {str(name).lower(): item for name, item in value.items()}
     named = [_words(value.get(place), depth + 1) for place in PLACES]
-    metadata = value.get("metadata")  # where a gateway keeps the words of the server behind it
+    metadata = value.get("metadata")  # a gateway's copy of the upstream server's error
     if isinstance(metadata, dict):
         named.append(_words(metadata.get("raw"), depth + 1))
     named = [words for words in named if words]
@@ -113,12 +113,12 @@ def _words(value: Any, depth: int) -> str:
         within = (_words(item, depth + 1) for item in value.values() if isinstance(item, dict))
         return next(filter(None, (*deeper, *within)), "")
     words = ": ".join(dict.fromkeys(named[:MOST_PLACES]))
-    where = value.get("loc")  # as FastAPI names a field: ["body", "max_tokens"]
+    where = value.get("loc")  # FastAPI's location of a field: ["body", "max_tokens"]
     return f"{'.'.join(str(part) for part in where[:5])}: {words}" if isinstance(where, list) else words
 
 
 def _unpacked(text: str, depth: int) -> str:
-    """Return the words in a text; a gateway may pass on another server's error as JSON within it."""
+    """Return the message in a string; a gateway may embed the upstream server's error as JSON."""
     if depth < DEEPEST and text.lstrip().startswith(("{", "[")):
         try:
             inner = json.loads(text)
@@ -129,7 +129,7 @@ def _unpacked(text: str, depth: int) -> str:
 
 
 def _all(value: Any, names: tuple[str, ...], depth: int) -> list[Any]:
-    """Return what stands under these names, at any depth, the outermost first."""
+    """Return the values of these keys at any depth, outermost first."""
     if depth >= DEEPEST:
         return []
     if isinstance(value, list):
@@ -147,7 +147,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _page(text: str) -> str:
-    """Return the title of a web page, its first heading too where that says more."""
+    """Return the title of a web page, and its first heading if it adds something."""
     text = text[:MOST_HTML]
     found = re.findall(r"<(?:title|h1)\b[^<>]{0,200}>([^<]{1,300})<", text, re.IGNORECASE)
     words = list(dict.fromkeys(html.unescape(part).strip() for part in found if part.strip()))

@@ -1,37 +1,37 @@
-"""What a reasoning model thinks aloud, told apart from what it answers.
+"""Separating a reasoning model's chain of thought from its answer.
 
-Servers that know a model's chat template take its thoughts out of the answer. Others leave them in, with the marks of
-the template, with some of them (a template may open the thinking itself), or with none.
+Servers that know the chat template remove the reasoning. Others leave it in, with all of the template's tags, some of
+them (a template may emit the opening tag itself), or none.
 """
 
 import re
 
-LINE_SEEN = 200  # characters before a mark that are looked at for the start of its line
+LINE_SEEN = 200  # characters before a tag that are searched for the start of its line
 
-# Marks look like <think>, </think>, [THINK], <|END_THINKING|>, <seed:think> or ◁think▷: a name in brackets.
+# Tags look like <think>, </think>, [THINK], <|END_THINKING|>, <seed:think> or ◁think▷: a name in brackets.
 MARK = re.compile(
     r"(?:<[|｜]?|\[|◁)\s?(?P<slash>/?)(?P<name>[A-Za-z][A-Za-z0-9_:.▁-]{1,40})(?P<more>\s[^<>\[\]▷]{0,200})?[|｜]?(?:>|\]|▷)"
 )
-# MedGemma's tokenizer has no other name for its marks than <unused94> and <unused95>.
+# MedGemma's tokenizer calls its tags <unused94> and <unused95>.
 THOUGHT = re.compile(
     r"thin?k|thought|reason|reflect|scratchpad|rationale|monologue|deliberat|analysis|brainstorm|inner_|(?:^|_)cot(?:$|_)|^unused9[45]$",
     re.IGNORECASE,
 )
 ENDING = re.compile(r"^end|_end$|_suffix$|^unused95$", re.IGNORECASE)
-# Square brackets also stand in plain sentences: there only a bare name of a thought counts.
+# Square brackets also occur in plain sentences, so inside them only these names count.
 BARE_THOUGHT = re.compile(r"(?:think|thinking|thoughts?|reasoning)", re.IGNORECASE)
 
 # Channels: <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>final<|message|>…<|return|> (harmony),
-# and <|channel>thought …<channel|> with the answer behind it.
+# and <|channel>thought …<channel|> followed by the answer.
 CHANNEL = re.compile(
     r"<\|channel\|?>\s{0,9}(?P<name>[A-Za-z]*)(?:[^<\n]{0,200}(?:<\|constrain\|?>[^<\n]{0,100})?<\|message\|?>)?"
     r"|(?P<closed><channel\|>)|(?P<outside><\|(?:end|return|call|start)\|>)"
 )
-# Harmony whose marks were taken out as special tokens: "analysisThe user wants …assistantfinalA round digit."
+# Harmony with its special tokens removed: "analysisThe user wants …assistantfinalA round digit."
 BARE_FINAL = "assistantfinal"
 BARE_ANALYSIS = re.compile(r"\A\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z])")
 
-# Thoughts announced in words, and the words that announce the answer after them.
+# Labels that announce the reasoning in words, and labels that announce the answer after it.
 THOUGHTS_LABEL = re.compile(
     r"\A[*_#>\s]{0,9}(?:here(?:'s| is) my (?:thought|thinking|reasoning)(?: process)?|"
     r"(?:my |internal |step[- ]by[- ]step )?(?:thoughts?|thought process|thinking|thinking process|reasoning|"
@@ -49,7 +49,7 @@ FINAL_LABEL = re.compile(
     r"\W{0,3}:[*_\s]{0,9}|\[BEGIN FINAL RESPONSE\]\s{0,9}",  # the last is Apriel's mark
     re.IGNORECASE,
 )
-# Thoughts without any mark. No description speaks of a user, or of what "I" need to write.
+# Reasoning without tags. No description mentions a user, or what "I" need to write.
 ALOUD = re.compile(
     r"\A(?:(?:okay|ok|alright|all right|hmm?m?|so|well|right|first|now|wait)\b[,.!…\s]{1,5}){0,4}"
     r"(?:the user(?:'s)? (?:\w+ ){0,2}?(?:want|ask|request|need|say|question|prompt|query|provid|instruct|message)|"
@@ -65,7 +65,7 @@ ALOUD = re.compile(
 
 
 def without_thoughts(text: str) -> tuple[str, bool]:
-    """Return the answer in `text`, and whether there were thoughts beside it; "" where it is thoughts alone."""
+    """Return the answer in `text`, and whether there was reasoning beside it; "" if there is only reasoning."""
     answer = _final_channel(text)
     answer = _outside_marks(answer)
     answer = _after_labels(answer)
@@ -75,7 +75,7 @@ def without_thoughts(text: str) -> tuple[str, bool]:
 
 
 def _final_channel(text: str) -> str:
-    """Return what stands in the last "final" channel; the text as it is where there are no channels."""
+    """Return the content of the last "final" channel; the text itself if there are no channels."""
     if BARE_FINAL in text:
         return text.rpartition(BARE_FINAL)[2]
     if BARE_ANALYSIS.match(text):
@@ -92,10 +92,10 @@ def _final_channel(text: str) -> str:
 
 
 def _outside_marks(text: str) -> str:
-    """Return `text` without what thought marks enclose.
+    """Return `text` without the reasoning inside tags.
 
-    What stands before a closing mark is thoughts, whether or not they were opened; so is what follows an opening mark
-    at the start of a line and is never closed. An opening mark within a line that nothing closes is a word like others.
+    Everything before a closing tag is reasoning, opened or not; so is everything after an unclosed opening tag at the
+    start of a line. An unclosed opening tag within a line is ordinary text.
     """
     marks = [found for found in MARK.finditer(text) if _is_thought(found)]
     last_end = max((found.start() for found in marks if _closes(found)), default=-1)
@@ -121,7 +121,7 @@ def _is_thought(mark: re.Match[str]) -> bool:
     name = mark["name"].lower()
     if mark[0].startswith("["):
         return bool(BARE_THOUGHT.fullmatch(name)) and not mark["more"]
-    if name == "details":  # HTML's folded block, as chat pages write thoughts
+    if name == "details":  # HTML's collapsible block, used by chat pages for reasoning
         return _closes(mark) or "reason" in (mark["more"] or "").lower()
     return bool(THOUGHT.search(name))
 
@@ -131,7 +131,7 @@ def _closes(mark: re.Match[str]) -> bool:
 
 
 def _after_labels(text: str) -> str:
-    """Return what follows the words that announce the answer, "" where only thoughts are announced."""
+    """Return what follows the label of the answer, "" if only reasoning is announced."""
     thinking = THOUGHTS_LABEL.match(text.replace("’", "'"))
     label = ANSWER_LABEL if thinking else FINAL_LABEL
     labels = list(label.finditer(text.replace("’", "'")))

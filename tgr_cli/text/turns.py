@@ -1,4 +1,4 @@
-"""The special tokens of chat templates, where a server leaves them in: they end an answer, or say whose turn it is."""
+"""Removing special tokens of chat templates that a server left in: they end an answer, or mark whose turn it is."""
 
 import re
 
@@ -11,7 +11,7 @@ TURN = re.compile(
     r"|<[|｜](?P<named>user|assistant|system|human|observation|tool|model|bot|chatbot)[|｜]>"
     r"|<\|(?P<upper>USER|CHATBOT|SYSTEM)_TOKEN\|>"
     r"|(?P<inst>\[INST\])|\[/INST\]"
-    # The same where a server took the marks out as special tokens: the role is left on a line of its own.
+    # The same if the server removed the special tokens: the role remains on a line of its own.
     r"|\A\s{0,9}(?P<bare>assistant)\s{0,9}\n",
     re.IGNORECASE,
 )
@@ -22,15 +22,15 @@ END = re.compile(
     r"\[(?:EOS|SEP|END FINAL RESPONSE)\]",
     re.IGNORECASE,
 )
-# Everything else of this form stands within an answer, or before it: <s>, <bos>, <|begin_of_text|>, <pad>.
+# Other special tokens, within or before an answer: <s>, <bos>, <|begin_of_text|>, <pad>.
 OTHER = re.compile(r"<[|｜][^<>|｜\n]{1,60}[|｜]>|<s>|<(?:bos|pad|unk|mask|cls|unused\d{1,3})>|\[(?:BOS|PAD|CLS|UNK)\]")
-# A model without a template writes the next turn itself.
+# A model without a chat template continues with the next turn itself.
 NEXT_TURN = re.compile(r"\n\s{0,9}(?:#{1,4} ?)?(?:\*\*)?(?:user|human|instruction|question|input)(?:\*\*)?\s?:", re.I)
 OURS = ("", "assistant", "model", "bot", "chatbot")
 
 
 def one_turn(text: str) -> str:
-    """Return the first thing that the model itself says in `text`, without any special token."""
+    """Return the model's first turn in `text`, without special tokens."""
     marks = sorted([*TURN.finditer(text), *END.finditer(text)], key=lambda found: found.start())
     ours, start, said = True, 0, ""
     for found in marks:

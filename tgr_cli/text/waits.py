@@ -1,4 +1,4 @@
-"""How long a busy server wants to be left alone: told in a header, or in words."""
+"""Parsing the retry delay that a server asks for, from headers or from its message."""
 
 import math
 import re
@@ -17,13 +17,13 @@ IN_WORDS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
-EPOCH = 1e9  # numbers beyond are points in time: seconds since 1970, or milliseconds beyond EPOCH * 1000
+EPOCH = 1e9  # larger numbers are timestamps: Unix seconds, or milliseconds beyond EPOCH * 1000
 
 
 def wait_for(words: str, headers: Mapping[str, str]) -> float | None:
-    """Return the seconds after which the server wants to be asked again, None where it names none.
+    """Return the delay in seconds before the next request, None if the server names none.
 
-    Sources: Retry-After (RFC 9110: a number or a date), the rate-limit headers of the usual services, words such as
+    Sources: Retry-After (RFC 9110: seconds or a date), the rate-limit headers of common services, and phrases such as
     "try again in 1m30s".
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
@@ -47,7 +47,7 @@ def wait_for(words: str, headers: Mapping[str, str]) -> float | None:
 
 
 def _span(text: str) -> float | None:
-    """Return the seconds in a span of time, as "20", "1.5s", "6m0s", "1 minute"; None where it is none."""
+    """Return a duration in seconds ("20", "1.5s", "6m0s", "1 minute"), None if `text` is no duration."""
     parts = list(SPAN.finditer(text))
     if not parts or SPAN.sub("", text).strip(" ,."):
         return None
@@ -64,7 +64,7 @@ def _unit(name: str) -> float:
 
 
 def _until(text: str) -> float | None:
-    """Return the seconds until a date (RFC 9110 or ISO 8601) or a count of seconds since 1970, 0 where it is past."""
+    """Return the seconds until a date (RFC 9110, ISO 8601) or Unix timestamp, 0 if it has passed."""
     text = text.strip()
     try:
         if re.fullmatch(r"\d{10,13}(?:\.\d+)?", text, re.ASCII):
@@ -82,7 +82,7 @@ def _until(text: str) -> float | None:
 
 
 def _used_up(name: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a header says when a limit that is used up begins anew."""
+    """Return whether this header gives the reset time of an exhausted limit."""
     name = name.lower()
     if "ratelimit" not in name.replace("rate-limit", "ratelimit") or "reset" not in name:
         return False

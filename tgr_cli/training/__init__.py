@@ -1,1 +1,1 @@
-"""Training: one loop for every head, the optimiser and its schedule, and the checkpoint that lets a run go on."""
+"""Training: one loop for all heads, optimiser and schedule, and resumable checkpoints."""

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is validated and kept in their place."""
+"""The exponential moving average (EMA) of the weights, which is validated and saved in their place."""
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -7,10 +7,10 @@ from tgr_cli.training.recipe import Recipe
 
 
 def averaged(model: nn.Module, recipe: Recipe, total: int) -> AveragedModel | None:
-    """Return the average of `model`'s weights and buffers, None for a recipe without one; `total` images are a step.
+    """Return the EMA of `model`'s weights and buffers, None for a recipe without it; `total` is the images per step.
 
-    An update keeps 1 − min(1, (1 − ema_decay) · images since the last update / epochs), as torchvision's reference
-    training does: the same average for every batch size and number of epochs.
+    The decay is 1 − min(1, (1 − ema_decay) · images since the last update / epochs), as in torchvision's reference
+    training: so the average does not depend on the batch size and the number of epochs.
     """
     if not recipe.ema_decay:
         return None

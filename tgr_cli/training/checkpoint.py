@@ -1,6 +1,6 @@
-"""The state of a training in one file: written whole, in mid-epoch too, and checked before the training goes on.
+"""A training's checkpoint in a single file, written by atomic rename and verified before resuming.
 
-One file holds all of it, the best weights included: a kill between two files could leave them of different epochs.
+A single file, including the best weights: a kill between two files could leave them at different epochs.
 """
 
 import io
@@ -21,7 +21,7 @@ from tgr_cli.training.optim import advance
 from tgr_cli.training.state import Cost, Epoch, Leg, State
 
 VERSION = 3
-# The file ends in the SHA-256 of what stands before. torch.load reads a flipped bit as another weight.
+# The file ends with the SHA-256 of its content: torch.load would read a flipped bit as another weight.
 MARK = b"tgr-sha256:"
 TRAILER = len(MARK) + 64
 EPOCHS = "recipe.epochs"
@@ -29,9 +29,9 @@ EPOCHS = "recipe.epochs"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that lets a training go on, and `identity`: all that must be equal for it to be the same training.
+    """A training's checkpoint file, and `identity`: everything that must be equal for the training to be the same.
 
-    `other_epochs`: whether a training may go on that was planned for another number of epochs.
+    `other_epochs`: whether the training may have been planned for another number of epochs.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Checkpoint:
     other_epochs: bool = False
 
     def save(self, state: State, processes: Sequence[Mapping[str, Any]]) -> None:
-        """Write the state, whole or not at all; `processes` holds every process's `State.own`, by rank."""
+        """Write the state by atomic rename; `processes` holds every process's `State.own`, by rank."""
         content = {
             "version": VERSION,
             "identity": flat(self.identity),
@@ -56,19 +56,19 @@ class Checkpoint:
             "seconds": state.seconds,
             "processes": [dict(own) for own in processes],
         }
-        written = io.BytesIO()  # to a file, torch tells of a full disk in a RuntimeError of its own
+        written = io.BytesIO()  # writing to a file, torch reports a full disk as its own RuntimeError
         torch.save(content, written)
         with store.replacing(self.path) as temporary, temporary.open("wb") as file:
             file.write(written.getbuffer())
             file.write(MARK + sha256(written.getbuffer()).hexdigest().encode())
 
     def restore(self, path: Path, state: State, rank: int = 0) -> None:
-        """Load what was saved at `path` into the new `state` of process `rank`.
+        """Load the state saved at `path` into the new `state` of process `rank`.
 
-        The last leg of `state` says for how many epochs the training is planned now: where that is another number than
-        before, a new leg begins, whose learning rates are those of a training of that many epochs. Raises TgrError
-        where the file is damaged, where it belongs to another training, naming what differs, where the model was built
-        in another way since, and where more epochs are behind it than are planned.
+        The last leg of `state` has the number of epochs planned now. If it differs from the saved one, a new leg
+        starts, with the learning rates of a training of that many epochs. Raises TgrError where the file is damaged,
+        belongs to another training (naming the difference), where the model's parameters have changed, and where more
+        epochs are finished than planned.
         """
         content = _read(path)
         differing = _differences(content["identity"], flat(self.identity), self.other_epochs)
@@ -93,7 +93,7 @@ class Checkpoint:
 
 
 def is_one(path: Path) -> bool:
-    """Return whether the file at `path` looks like a training's state, by how it ends."""
+    """Return whether the file at `path` looks like a training checkpoint, by its trailer."""
     try:
         if not path.is_file():  # to open a pipe would wait for who writes it
             return False
@@ -132,7 +132,7 @@ def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
     epochs = [Epoch(**values) for values in content["epochs"]]
     planned = state.legs[-1].epochs
     another = legs[-1].epochs != planned
-    # Before the optimiser's state is loaded, while its rates are those that the new schedule begins with.
+    # Before loading the optimiser's state: the schedule needs the optimiser's initial learning rates.
     rates = advance(state.schedule, len(epochs)) if another else []
     state.model.load_state_dict(content["model"])
     state.optimizer.load_state_dict(content["optimizer"])

@@ -1,4 +1,4 @@
-"""What is trained on what: everything that may be asked of a training."""
+"""Configuration of a training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ from tgr_cli.training.recipe import Overrides
 from tgr_cli.training.recipes import Resolved
 from tgr_cli.training.stimulated import Disturbance
 
-PREPARATION = ("resize", "crop", "interpolation")  # what a recipe may say of the preprocessing
-# What equal trainings may differ in; the recipe's own values are recorded once, with the overrides in them.
+PREPARATION = ("resize", "crop", "interpolation")  # preprocessing fields that a recipe may set
+# Fields that do not affect the trained model, or are recorded as part of the resolved recipe.
 NO_PART_OF_THE_MODEL = {"resume", "checkpoint_every", "overrides", "preprocessing", "recipe"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is trained on what. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
+    """Configuration of a training. `init` and `embeddings` belong to the text head, `embedding_dim` to the cosine head.
 
-    `variant` ends the name of the run's folder. `recipe` names a recipe, `overrides` replaces parts of it. `images`: as
-    many training images drawn by the seed, all where None. `checkpoint`: weights to begin from instead of random ones;
-    `freeze_…`: what stays as it begins. `checkpoint_every`: steps between checkpoints within an epoch. `out`: another
-    folder for the run. Raises TgrError for a value without meaning.
+    `variant` is a suffix of the run folder's name. `recipe` names a recipe, `overrides` replaces its values. `images`:
+    size of a random subset of the training images, None for all. `checkpoint`: initial weights, None for random ones;
+    `freeze_…`: parts that are not trained. `checkpoint_every`: steps between checkpoints within an epoch. `out`:
+    another run folder. Raises TgrError for an invalid value.
     """
 
     data: DataSource
@@ -71,7 +71,7 @@ class Config:
         self.resolved()
 
     def resolved(self) -> Resolved:
-        """Return the recipe with the overrides in it, for the processes that train together."""
+        """Return the recipe with the overrides applied, for the processes started by torchrun."""
         asked = {name: value for name in PREPARATION if (value := getattr(self.preprocessing, name)) is not None}
         return recipes.resolve(
             self.recipe,
@@ -84,12 +84,12 @@ class Config:
 
     @property
     def effective_init(self) -> str | None:
-        """Return where the head's matrix comes from: the text head's is `descriptions` unless --init says."""
+        """Return the initialisation of the text head (default `descriptions`), None for other heads."""
         return (self.init or "descriptions") if self.head == "text" else None
 
     @property
     def run_folder(self) -> RunFolder:
-        """Return the folder of the run."""
+        """Return the run folder."""
         if self.out is not None:
             return RunFolder(self.out)
         workspace = Workspace(self.workdir, self.data.folder)

@@ -1,4 +1,4 @@
-"""The processes that train together, as torchrun starts them; alone, each of these does nothing."""
+"""Data-parallel processes started by torchrun; without it everything here is a no-op."""
 
 import os
 import re
@@ -17,22 +17,22 @@ ADDRESS = "MASTER_ADDR"
 
 
 def processes() -> int:
-    """Return how many processes torchrun says train together; 1 without it."""
+    """Return the number of processes started by torchrun; 1 without it."""
     return _number("WORLD_SIZE", least=1, default=1)
 
 
 def first() -> bool:
-    """Return whether this process is the one that writes and tells: the only one, or torchrun's number 0."""
+    """Return whether this process writes files and messages: rank 0, or the only process."""
     return processes() == 1 or _rank() == 0
 
 
 def restarts() -> int:
-    """Return how often torchrun started these processes again because one of them had ended."""
+    """Return how often torchrun has restarted these processes after one of them ended."""
     return _number("TORCHELASTIC_RESTART_COUNT", default=0)
 
 
 def restartable() -> bool:
-    """Return whether torchrun started this process, and so may start it again."""
+    """Return whether torchrun started this process, and so may restart it."""
     return "TORCHELASTIC_RESTART_COUNT" in os.environ
 
 
@@ -41,9 +41,9 @@ def _rank() -> int:
 
 
 def _number(name: str, *, least: int = 0, most: int = 2**31 - 1, default: int | None = None) -> int:
-    """Return a whole number that torchrun sets; without a default, raises TgrError where it is missing.
+    """Return an integer from torchrun's environment; without a default, raises TgrError where it is missing.
 
-    Other launchers set some of these variables too, and leave out or misuse the others.
+    Other launchers set some of these variables only, or with other meanings.
     """
     value = os.environ.get(name)
     if value is None and default is not None:
@@ -60,7 +60,7 @@ def _number(name: str, *, least: int = 0, most: int = 2**31 - 1, default: int | 
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those that train together: number `rank` of `world`, computing on `device`."""
+    """This process in the group: `rank` of `world`, computing on `device`."""
 
     rank: int
     world: int
@@ -71,7 +71,7 @@ class Group:
         return self.rank == 0
 
     def total(self, sums: Tensor) -> Tensor:
-        """Return the sum of every process's `sums`, which stay as they are."""
+        """Return the sum of `sums` over all processes (all-reduce); the input is not modified."""
         if self.world == 1:
             return sums
         total = sums.clone()
@@ -79,7 +79,7 @@ class Group:
         return total
 
     def gather(self, value: Any) -> list[Any]:
-        """Return every process's `value`, in the order of their ranks."""
+        """Return every process's `value`, in rank order."""
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
@@ -87,17 +87,17 @@ class Group:
         return values
 
     def agree(self, value: Any) -> Any:
-        """Return the first process's `value` in every process."""
+        """Return the first process's `value` in every process (broadcast)."""
         return self.gather(value)[0]
 
     def align(self, model: nn.Module) -> None:
-        """Give every process the first one's buffers (batch norm's statistics)."""
+        """Copy the first process's buffers (batch norm's statistics) to all processes."""
         if self.world > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return `model` so that its gradients are averaged over the processes after each backward pass."""
+        """Return `model` wrapped so that its gradients are averaged over the processes (DistributedDataParallel)."""
         if self.world == 1:
             return model
         on_cuda = self.device.type == "cuda"
@@ -106,9 +106,9 @@ class Group:
 
 @contextmanager
 def group(device: torch.device) -> Iterator[Group]:
-    """Join the processes that torchrun started, or stay alone; `cuda` becomes the GPU of the local rank.
+    """Context manager: join the processes that torchrun started, if any; `cuda` becomes the local rank's GPU.
 
-    NCCL connects processes on CUDA, gloo others. Raises TgrError where the environment names no place to meet.
+    The backend is NCCL on CUDA, else gloo. Raises TgrError where the environment has no rendezvous address.
     """
     if processes() == 1:
         yield Group(0, 1, device)
@@ -124,7 +124,7 @@ def group(device: torch.device) -> Iterator[Group]:
         device = torch.device("cuda", _number("LOCAL_RANK"))
         torch.cuda.set_device(device)
     store, rank, world = next(dist.rendezvous("env://"))
-    # torchrun keeps one store over its restarts, in which processes would find the addresses of those that ended.
+    # torchrun keeps one store over restarts; without a prefix, processes would find the addresses of ended ones.
     store = dist.PrefixStore(f"start {restarts()}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world)

@@ -1,4 +1,4 @@
-"""The folder that a training writes: held by one process, cleared of what killed ones left, never someone else's."""
+"""The run folder of a training: locked by one process, cleaned after killed ones, never a foreign folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,10 +20,10 @@ from tgr_cli.training.distributed import Group
 
 @contextmanager
 def held(config: Config) -> Iterator[None]:
-    """Hold the folder that `config` is trained in while the block runs; what killed trainings left is put right first.
+    """Context manager: lock the run folder of `config`, after completing or removing what killed trainings left.
 
-    Of processes that train together the first one holds it. Raises TgrError where another training does, where the
-    folder cannot be written, and where it is the user's own.
+    With torchrun the first process holds the lock. Raises TgrError where another training holds it, where the folder
+    cannot be written, and where it holds other files of the user.
     """
     run = config.run_folder
     if not distributed.first():
@@ -41,9 +41,9 @@ def held(config: Config) -> Iterator[None]:
 
 
 def finish(run: RunFolder) -> bool:
-    """Move the files of a training that has ended to their places; return whether there were any.
+    """Move the files of a finished training into place; return whether there were any.
 
-    The card is last, for whoever finds it finds a whole run; then the state becomes that of a finished training.
+    The card is moved last, as its presence marks a complete run; then the checkpoint becomes `run.last`.
     """
     files = (run.best, run.weights, run.training, run.card)
     moves = [(Path(path.name), path) for path in files]
@@ -59,7 +59,7 @@ def _remove_left_over(run: RunFolder) -> None:
 
 
 def _refuse_foreign(folder: Path, *, named: bool) -> None:
-    """Raise TgrError where `folder` is none, or where the user has `named` one that holds other things than a run."""
+    """Raise TgrError if `folder` is no folder, or was given by --out (`named`) and holds something else than a run."""
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
@@ -90,14 +90,14 @@ def _is_run(folder: Path) -> bool:
 
 
 def resume_from(config: Config, group: Group, reporter: Reporter) -> Path | None:
-    """Return the state that the training goes on from, None for one from the start; note what is replaced.
+    """Return the checkpoint to resume from, None to start anew; what will be replaced is reported.
 
-    Raises TgrError where a finished training has none.
+    Raises TgrError with --resume where a finished training has no checkpoint.
     """
     run = config.run_folder
     unfinished, going_on, finished = group.agree((run.checkpoint.exists(), run.last.exists(), run.card.exists()))
     if distributed.restarts() and not config.resume:
-        # The first start has removed the state of any training before this one.
+        # The first start removed the checkpoint of any earlier training.
         begun = "going on from its checkpoint" if unfinished else "beginning anew: there was no checkpoint yet"
         reporter.note(f"torchrun started the training again; {begun}")
         return run.checkpoint if unfinished else None

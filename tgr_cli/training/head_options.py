@@ -1,4 +1,4 @@
-"""Which options of a training go with which head, checked without loading torch."""
+"""Validation of head options without importing torch."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ INITS = ("template", "descriptions")
 
 
 def refuse_meaningless(head: str, init: str | None, embeddings: Path | None, embedding_dim: int | None) -> None:
-    """Raise TgrError for an unknown head or initialisation, and for an option that the head has no use for."""
+    """Raise TgrError for an unknown head or initialisation, and for an option that the head does not use."""
     one_of("--head", head, HEADS)
     if init is not None:
         one_of("--init", init, INITS)

@@ -1,4 +1,4 @@
-"""The layers that a training may freeze or disturb, told by their modules."""
+"""Selecting the layers that a training freezes or disturbs."""
 
 from fnmatch import fnmatchcase
 
@@ -9,13 +9,13 @@ from tgr_cli.errors import TgrError
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the convolutions and linear layers of `model` by their names, in the order of its modules."""
+    """Return the convolutions and linear layers of `model` by name, in module order."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
 
 
 def last_layer(model: nn.Module) -> str:
-    """Return the name of the layer that makes the logits: a text-guided model's head, else the last one."""
+    """Return the name of the layer that outputs the logits: a text-guided model's head, else the last one."""
     found = layers(model)
     if not found:
         raise TgrError("the model has no convolution and no linear layer among its modules; name a model that has")
@@ -23,9 +23,9 @@ def last_layer(model: nn.Module) -> str:
 
 
 def matching(model: nn.Module, patterns: str | None, option: str) -> dict[str, nn.Module]:
-    """Return the layers that the comma-separated `patterns` (with *) name; None: all but the one of the logits.
+    """Return the layers that match the comma-separated `patterns` (with *); None: all but the logits layer.
 
-    Raises TgrError for a pattern that names none, and where `option` would find nothing to act on.
+    Raises TgrError for a pattern without a match, and where nothing is left for `option`.
     """
     found = layers(model)
     if patterns is None:
@@ -44,10 +44,10 @@ def matching(model: nn.Module, patterns: str | None, option: str) -> dict[str, n
 
 
 def never_called(model: nn.Module, chosen: dict[str, nn.Module], x_BCHW: Tensor) -> list[str]:
-    """Return the names of those of the `chosen` layers that `model`, in evaluation mode, does not call on `x_BCHW`.
+    """Return the names of the `chosen` layers whose forward is not called by `model`, in evaluation mode, on `x_BCHW`.
 
-    Such as hand their weights to a function instead, as the attention of torchvision's Swin Transformer V2 does: no
-    hook sees their output.
+    For example, the attention of torchvision's Swin Transformer V2 passes its layers' weights to a function, so no hook
+    sees their output.
     """
     called: set[str] = set()
     handles = [
@@ -63,12 +63,11 @@ def never_called(model: nn.Module, chosen: dict[str, nn.Module], x_BCHW: Tensor)
 
 
 def freeze(model: nn.Module, *, head: bool, backbone: bool) -> tuple[str, ...]:
-    """Keep the head or the backbone of `model` as it is; return the names of what must stay in evaluation mode.
+    """Freeze the head or the backbone of `model`; return the names of the modules that must stay in evaluation mode.
 
-    The head is the layer that makes the logits (a text-guided model's scale goes on learning with the backbone), the
-    backbone all else. Their parameters need no gradient any more; the backbone's batch norms keep their statistics and
-    its dropout is off, because its modules are returned. Raises TgrError where nothing is left to
-    train.
+    The head is the layer that outputs the logits (a text-guided model's `logit_scale` still trains with the backbone);
+    the backbone is the rest. Frozen parameters require no gradient. A frozen backbone's modules are returned, so that
+    batch norm keeps its statistics and dropout is off. Raises TgrError where nothing is left to train.
     """
     name = last_layer(model)
     guided = hasattr(model, "backbone") and hasattr(model, "logit_scale")

@@ -1,14 +1,14 @@
-"""A training that was resumed with another number of epochs, and what it has in common with one that never was."""
+"""Trainings resumed with another number of epochs, compared with an uninterrupted one."""
 
 from tgr_cli.training.recipe import Recipe
 from tgr_cli.training.state import State
 
 
 def unequal_legs(state: State, recipe: Recipe) -> list[str]:
-    """Return, where the last leg begins now, a sentence on whether the result is that of a single leg.
+    """Return a note, at the start of the last leg, on whether the result equals that of a single leg.
 
-    The rates of `step` and `constant` do not depend on the number of epochs; those of `cosine` do, and so does the
-    weight of an average.
+    The schedules `step` and `constant` do not depend on the number of epochs; `cosine` and the weight of a moving
+    average do.
     """
     leg = state.legs[-1]
     if len(state.legs) < 2 or (leg.after_epoch, leg.after_step) != (len(state.epochs), state.step):

@@ -1,6 +1,6 @@
-"""The training loop: one for every head, resumable after any step, with no global generator left moved.
+"""The training loop: one for all heads, resumable after any step; global random generators are restored.
 
-Legend: B images a batch, C classes, H height, W width.
+Suffixes: B images in a batch, C classes, H height, W width.
 """
 
 import math
@@ -34,14 +34,14 @@ from tgr_cli.training.recipe import Recipe
 from tgr_cli.training.state import Cost, Epoch, Leg, State
 from tgr_cli.training.stimulated import Disturbance
 
-# How often a loss that is no number is looked for: looking makes an accelerator wait.
+# Steps between checks for a non-finite loss: each check synchronises with the accelerator.
 STEPS_BETWEEN_CHECKS = 50
 AMP = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """How the model does on the evaluation images: mean cross entropy (nats) and shares of them."""
+    """Validation metrics: mean cross entropy (nats), and top-1 and top-5 accuracy in [0, 1]."""
 
     loss: float
     top1: float
@@ -50,11 +50,11 @@ class Validation:
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """What a training is made of; the model alone differs between heads.
+    """Everything a training needs except the model, which alone differs between heads.
 
-    `rows` are the positions of the training images in `images`; `transform` turns one image into a tensor. The `frozen`
-    parts, by name, stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each epoch,
-    and every `checkpoint_every` steps.
+    `rows` are the positions of the training images in `images`; `transform` turns an image into a tensor. The `frozen`
+    modules, by name, stay in evaluation mode; `disturbance` acts on the others. A checkpoint is written after each
+    epoch and every `checkpoint_every` steps.
     """
 
     images: ImageSet
@@ -72,15 +72,15 @@ class Loop:
 
     @property
     def total(self) -> int:
-        """Return how many images a step takes, in all processes together."""
+        """Return the number of images per step over all processes."""
         return self.recipe.batch_size * self.group.world
 
     def run(self, model: nn.Module, checkpoint: Checkpoint, *, start: Path | None, reporter: Reporter) -> State:
-        """Train `model` in place and return what came of it; how far it is stays in `checkpoint`.
+        """Train `model` in place and return the final state; progress is saved to `checkpoint`.
 
-        The training goes on from the state at `start`; None: from the beginning. Raises TgrError where the loss is no
-        number any more, where there are too few images for the processes or for batch norm, where a checkpoint cannot
-        be written, and what `Checkpoint.restore` raises.
+        Resumes from the state at `start`; None starts anew. Raises TgrError where the loss becomes non-finite, where
+        there are too few images for the processes or for batch norm, where a checkpoint cannot be written, and as
+        `Checkpoint.restore`.
         """
         device, recipe = self.group.device, self.recipe
         if len(self.rows) < self.group.world:
@@ -88,7 +88,7 @@ class Loop:
                 f"{len(self.rows)} training images are too few for {self.group.world} processes, each of which needs "
                 "one; give more images or fewer processes"
             )
-        # Convolutions run faster with the channels innermost, on CPUs (oneDNN) as on tensor cores.
+        # Channels-last convolutions are faster on CPUs (oneDNN) and tensor cores.
         model.to(device).to(memory_format=torch.channels_last)
         if recipe.sync_bn and self.group.world > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -122,7 +122,7 @@ class Loop:
         return state
 
     def _epoch(self, network: nn.Module, state: State, checkpoint: Checkpoint, reporter: Reporter) -> None:
-        """Train and validate one epoch, or what is left of it."""
+        """Train and validate one epoch, or the rest of it."""
         number, rate = len(state.epochs) + 1, state.optimizer.param_groups[0]["lr"]
         order = epoch_order(
             self.rows,
@@ -174,7 +174,7 @@ class Loop:
     def _train(
         self, network: nn.Module, state: State, order: np.ndarray, checkpoint: Checkpoint, reporter: Reporter
     ) -> None:
-        """Take the epoch's steps from `state.step` on."""
+        """Run the epoch's remaining steps, from `state.step`."""
         number = len(state.epochs) + 1
         network.train()
         for name in self.frozen:
@@ -197,7 +197,7 @@ class Loop:
             x_BCHW = x_BCHW.to(device, memory_format=torch.channels_last, non_blocking=True)
             labels_B = labels_B.to(device, non_blocking=True)
             of_step = min(self.total, len(order) - state.step * self.total)
-            # Gradients are averaged over the processes, whose shares of the last step may differ by an image.
+            # All-reduce weighs processes equally, but their shares of the last step may differ by one image.
             share_of_step = len(labels_B) * world / of_step
             self._step(network, state, x_BCHW, labels_B, mix, share_of_step)
             if state.average is not None and ((number - 1) * steps + state.step + 1) % self.recipe.ema_every == 0:
@@ -210,7 +210,7 @@ class Loop:
             if self.checkpoint_every is not None and state.step % self.checkpoint_every == 0 and state.step < steps:
                 state.generators, state.seconds = generators.states(device), time.perf_counter() - started
                 self._save(state, checkpoint)
-        self._check(state, number)  # on an accelerator this waits for the last step, which belongs to the time
+        self._check(state, number)  # also synchronises with the accelerator, so that the last step counts in the timing
         state.seconds = time.perf_counter() - started
         if state.average is not None and state.average.n_averaged == 0:
             self._average(state, number)
@@ -224,7 +224,7 @@ class Loop:
         mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
         share_of_step: float,
     ) -> None:
-        """Move the weights by one batch; sums stay on the device, so that no step waits for the one before it."""
+        """Update the weights with one batch; metrics are summed on the device to avoid synchronisation."""
         images, targets = (x_BCHW, labels_B) if mix is None else mix(x_BCHW, labels_B)
         amp = AMP.get(self.recipe.amp)
         with torch.autocast(self.group.device.type, dtype=amp, enabled=amp is not None):
@@ -243,7 +243,7 @@ class Loop:
     def _average(self, state: State, number: int) -> None:
         assert state.average is not None
         if number <= self.recipe.warmup_epochs:
-            state.average.n_averaged.zero_()  # what the warm-up passes through is taken as it is, not averaged
+            state.average.n_averaged.zero_()  # during warm-up the average is a copy of the weights
         state.average.update_parameters(state.model)
 
     def _check(self, state: State, number: int) -> None:
@@ -258,13 +258,13 @@ class Loop:
         if self.group.first:
             try:
                 checkpoint.save(state, processes)
-            except TgrError as error:  # a full disk: the checkpoint before this one is still there
+            except TgrError as error:  # a full disk: the previous checkpoint is still there
                 raise TgrError(f"{error}; {_kept(*state.saved)}") from error
         state.saved = (len(state.epochs), state.step)
 
 
 def _logits(network: nn.Module, x_BCHW: Tensor) -> Tensor:
-    """Return the logits; raises TgrError where batch norm is given a single value."""
+    """Return the logits; raises TgrError if batch norm gets a single value per channel."""
     try:
         return network(x_BCHW)
     except ValueError as error:

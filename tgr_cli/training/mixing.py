@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019), as torchvision has them."""
+"""Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019), with torchvision's implementation."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def mixing(recipe: Recipe, num_classes: int) -> Mixing | None:
-    """Return what turns x_BCHW and labels_B into mixed images and shares of the classes, float [B, C]; None for none.
+    """Return the transform of x_BCHW and labels_B to mixed images and soft labels, float [B, C]; None if both are off.
 
-    Where the recipe has both, each batch draws one of them. They draw from torch's own generator.
+    If the recipe has both, one of them is drawn per batch. Uses torch's global generator.
     """
     ways: list[Mixing] = [
         *([v2.MixUp(alpha=recipe.mixup, num_classes=num_classes)] if recipe.mixup else []),

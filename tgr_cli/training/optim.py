@@ -1,4 +1,4 @@
-"""How weights move: the optimiser and the schedule of its learning rate, both torch's own."""
+"""Optimiser and learning-rate schedule, from torch."""
 
 import warnings
 from typing import Any
@@ -9,10 +9,10 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LR
 
 from tgr_cli.training.recipe import Recipe
 
-# The first warm-up epoch runs at this share of the full rate (torchvision's reference recipes).
+# Initial learning rate of the warm-up relative to the full rate (torchvision's reference recipes).
 WARMUP_START = 0.01
 
-# Position tables and the like, as torchvision and timm name them.
+# Positional embeddings and similar tables, as torchvision and timm name them.
 POSITION_TABLES = (
     "relative_position_bias_table",
     "position_embedding",
@@ -24,10 +24,10 @@ POSITION_TABLES = (
 
 
 def optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the optimiser of the parameters of `model` that need a gradient.
+    """Return the optimiser of those parameters of `model` that require a gradient.
 
-    The scale of a text-guided head (`logit_scale`) is left out of the weight decay, which would pull the softmax
-    towards uniform; like all else that differs between heads, it is nothing the baseline has.
+    The scale of a text-guided head (`logit_scale`) has no weight decay, which would pull the softmax towards uniform;
+    this does not affect the comparison, as the baseline has no such parameter.
     """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -48,12 +48,12 @@ def _decays(name: str, parameter: nn.Parameter, recipe: Recipe) -> bool:
         return False
     if recipe.decay == "all":
         return True
-    # Norms' scales and all biases are vectors; so are the scales of whole layers.
+    # Norm scales, biases and layer scales are vectors.
     return parameter.ndim > 1 and name.rpartition(".")[2] not in POSITION_TABLES
 
 
 def schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
-    """Return the schedule of the learning rate, to be stepped once after each of its epochs."""
+    """Return the learning-rate schedule, to be stepped once after each epoch."""
     rest = max(1, recipe.epochs - recipe.warmup_epochs)
     main: LRScheduler
     if recipe.schedule == "step":
@@ -69,9 +69,9 @@ def schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
 
 
 def advance(new: LRScheduler, epochs: int) -> list[float]:
-    """Step a new schedule to where it is after so many epochs; return the learning rate of each parameter group."""
+    """Advance a new schedule by `epochs` steps; return the learning rate of each parameter group."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch expects that the optimiser took steps in between
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of a schedule stepped before its optimiser
         for _ in range(epochs):
             new.step()
     return [float(group["lr"]) for group in new.optimizer.param_groups]

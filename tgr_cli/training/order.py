@@ -1,4 +1,4 @@
-"""Which image comes when, and in which process."""
+"""The order of training images, and their distribution over processes."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from tgr_cli import seeding
 def epoch_order(rows: np.ndarray, available: int, *, seed: int, epoch: int, repeats: int, total: int) -> np.ndarray:
     """Return the positions of one epoch's images for `batches`, int64, as many as there are `rows`.
 
-    `rows` are the training images' positions among the `available` ones, `total` the images of a step. With `repeats` a
-    step shows total / repeats images, each in as many copies that are augmented in other ways, and an epoch as many
-    fewer images (repeated augmentation: Hoffer et al., "Augment your batch", CVPR 2020).
+    `rows` are the training images' positions among the `available` ones, `total` the images per step. With `repeats` a
+    step has total / repeats distinct images, each in `repeats` differently augmented copies, and an epoch has as many
+    fewer distinct images (repeated augmentation: Hoffer et al., "Augment your batch", CVPR 2020).
     """
     order = seeding.generator(seed, "order", epoch).permutation(rows)
     if repeats == 1:
@@ -19,22 +19,22 @@ def epoch_order(rows: np.ndarray, available: int, *, seed: int, epoch: int, repe
     pieces, distinct = [], max(1, total // repeats)
     for start in range(0, len(shown), distinct):
         images = shown[start : start + distinct]
-        # Copy after copy, so that mixup, which mixes neighbours, mixes different images.
+        # Order by copy, not by image: mixup mixes neighbours, which must be different images.
         pieces.append((images + available * np.arange(repeats)[:, None]).ravel())
     return np.concatenate(pieces)[: len(order)]
 
 
 def without_lone_rest(order: np.ndarray, total: int, world: int) -> np.ndarray:
-    """Return the order without a last step that has too few images: batch norm needs two in every process.
+    """Drop an incomplete last step with fewer than two images per process, which batch norm needs.
 
-    Others are left out in the next epoch.
+    The order is shuffled, so other images are dropped in the next epoch.
     """
     rest = len(order) % total
     return order[: len(order) - rest] if rest < 2 * world and rest < len(order) else order
 
 
 def left_out(images: int, total: int, world: int) -> list[str]:
-    """Return a sentence on the images that `without_lone_rest` leaves out of each epoch of so many, if any."""
+    """Return a note on the images that `without_lone_rest` drops in each epoch, [] if none."""
     rest = images % total
     if not (0 < rest < 2 * world and rest < images):
         return []
@@ -45,6 +45,6 @@ def left_out(images: int, total: int, world: int) -> list[str]:
 
 
 def share(order: np.ndarray, total: int, rank: int, world: int) -> np.ndarray:
-    """Return the part of each step's `total` images that process `rank` of `world` takes: every world-th."""
+    """Return process `rank`'s part of each step's `total` images: every `world`-th one."""
     full = len(order) // total * total
     return np.concatenate([order[:full].reshape(-1, total)[:, rank::world].ravel(), order[full:][rank::world]])

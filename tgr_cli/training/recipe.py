@@ -1,4 +1,4 @@
-"""What a training is made of, as data: every number a recipe sets, and what the user puts in its place."""
+"""A training recipe as data: all hyperparameters, and the user's overrides."""
 
 from dataclasses import asdict, dataclass
 
@@ -13,14 +13,15 @@ PRECISIONS = ("none", "fp16", "bf16")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is trained; raises TgrError for a value that has no meaning. The defaults are `--recipe none`.
+    """Hyperparameters of a training; raises TgrError for an invalid value. The defaults are `--recipe none`.
 
-    `batch_size` images a step in each process; `lr_batch`: the images a step, of all processes together, that `lr` and
-    `min_lr` are for (None: they are not scaled). `lr` is the rate after the warm-up: `step` multiplies it by `gamma`
-    every `step_size` epochs, `cosine` takes it to `min_lr` at the end, `constant` keeps it; `warmup_epochs` of linear
-    increase come first. `decay` says what `weight_decay` is for: `all` parameters, or `weights` (no biases, norms and
-    position tables). `clip_grad_norm`, `mixup`, `cutmix` (their α) and `ema_decay` are off at 0. `repeats`: how many
-    times an image is shown in an epoch, of as many fewer images. `crop`, `resize`, `interpolation` None: the model's.
+    `batch_size`: images per step and process. `lr_batch`: the total images per step that `lr` and `min_lr` are given
+    for (None: no scaling). `lr` is the learning rate after the linear warm-up of `warmup_epochs`; the schedule `step`
+    multiplies it by `gamma` every `step_size` epochs, `cosine` lowers it to `min_lr` at the end, `constant` keeps it.
+    `decay`: weight decay applies to `all` parameters, or to `weights` (no biases, norms and position tables).
+    `clip_grad_norm`, `mixup`, `cutmix` (their α) and `ema_decay` are off at 0. `repeats`: augmented copies of an image
+    per epoch; an epoch then has as many fewer distinct images. `crop`, `resize`, `interpolation`: None for the model's
+    own.
     """
 
     epochs: int = 30
@@ -59,7 +60,7 @@ class Recipe:
         one_of("--amp", self.amp, PRECISIONS)
         if self.interpolation is not None:
             one_of("--interpolation", self.interpolation, INTERPOLATIONS)
-        # Written so that NaN fails too; outside 1e-6 to 1e6 float32 has no beta distribution for mixing.
+        # NaN fails every condition. Torch's float32 Beta distribution, for mixing, fails outside 1e-6 to 1e6.
         checks = {
             "--epochs": (self.epochs, self.epochs >= 1, "1 or more"),
             "--batch-size": (self.batch_size, self.batch_size >= 1, "1 or more"),
@@ -90,7 +91,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What the user gives in place of a recipe's values; None keeps the recipe's."""
+    """The user's overrides of a recipe; None keeps the recipe's value."""
 
     epochs: int | None = None
     batch_size: int | None = None
@@ -117,5 +118,5 @@ class Overrides:
     sync_bn: bool | None = None
 
     def given(self) -> dict[str, object]:
-        """Return the values that are given, by field."""
+        """Return the overrides that were given, by field."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,4 +1,4 @@
-"""The recipes by name, which of them a model and a data set are trained by, and what the user's options make of one."""
+"""Recipes by name, the default recipe of a model or data set, and the resolution of the user's overrides."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tgr_cli.training.recipe import Recipe
 
 FILE = Path(__file__).with_name("recipes.toml")
 AUTO, NONE = "auto", "none"
-BELONGS_TO = {  # a field → the field, and its value, that makes use of it
+BELONGS_TO = {  # field → the field and the value that it depends on
     "momentum": ("optimizer", "sgd"),
     "step_size": ("schedule", "step"),
     "gamma": ("schedule", "step"),
@@ -31,7 +31,7 @@ def names() -> tuple[str, ...]:
 
 
 def named(name: str) -> Recipe:
-    """Return the recipe of this name (`none`: the defaults); raises TgrError for an unknown one."""
+    """Return the recipe `name` (`none`: the defaults); raises TgrError for an unknown one."""
     if name == NONE:
         return Recipe()
     one_of("--recipe", name, (AUTO, NONE, *names()))
@@ -39,9 +39,9 @@ def named(name: str) -> Recipe:
 
 
 def automatic(model: str, dataset: str) -> str:
-    """Return the name of the recipe for this model, else for this data set; raises TgrError where there is neither.
+    """Return the recipe name of this model, else of this data set; raises TgrError if neither has one.
 
-    The model decides first, because the paper trained its backbones on every data set by the recipe of the backbone.
+    The model takes precedence: the paper trained each backbone with its own recipe on every data set.
     """
     for kind, wanted in (("models", model), ("datasets", dataset)):
         for name, table in _tables().items():
@@ -55,9 +55,9 @@ def automatic(model: str, dataset: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """The recipe that is trained by, and for every field whether the `recipe`, an `option` or `scaling` set it.
+    """The recipe to train with, and for each field whether the `recipe`, an `option` or `scaling` set it.
 
-    `notes` tells, in a sentence each, what was chosen for the user.
+    `notes` says what was chosen automatically, one sentence each.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Resolved:
 def resolve(
     wanted: str, model: str, dataset: str, given: Mapping[str, Any], *, processes: int = 1, cuda: bool = False
 ) -> Resolved:
-    """Return the recipe `wanted` (auto: by model and data set) with the values that the user has `given` in it.
+    """Return the recipe `wanted` (auto: by model and data set) with the values in `given`.
 
-    Unless the user gives them, `lr` and `min_lr` scale linearly with the images a step of all processes together, and
-    a recipe's mixed precision is for CUDA alone; so is batch norm over the images of all processes. Raises TgrError for
-    a name or a value without meaning, and for one that the rest of the recipe makes no use of.
+    Unless given, `lr` and `min_lr` scale linearly with the total images per step, and a recipe's mixed precision and
+    synchronised batch norm apply on CUDA only. Raises TgrError for an unknown recipe, an invalid value, and a value
+    that has no effect with the rest of the recipe.
     """
     name = automatic(model, dataset) if wanted == AUTO else wanted
     base = named(name)
@@ -106,7 +106,7 @@ def resolve(
 
 
 def _refuse_without_effect(recipe: Recipe, given: Mapping[str, Any]) -> None:
-    """Raise TgrError where the user has given what the rest of the recipe makes no use of."""
+    """Raise TgrError for a given value that has no effect with the rest of the recipe."""
     for field, (chosen, wanted) in BELONGS_TO.items():
         if field in given and (found := getattr(recipe, chosen)) != wanted:
             raise TgrError(

@@ -1,4 +1,4 @@
-"""What a training leaves: its last and its best weights, a `training` row an epoch, and the model's card."""
+"""Results of a training: last and best weights, one `training` row per epoch, and the model card."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,9 +20,9 @@ from tgr_cli.training.state import State
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a training before it begins, and recorded with its result.
+    """Facts known before a training starts, recorded with its result.
 
-    `described`: the configuration; `inputs`: the SHA-256 of input files by role; `data`: the images used.
+    `described`: the configuration; `inputs`: SHA-256 of the input files by role; `data`: the images used.
     """
 
     described: Mapping[str, Any]
@@ -52,9 +52,10 @@ def card_of(config: Config, facts: Facts, state: State) -> ModelCard:
 
 
 def write(run: RunFolder, card: ModelCard, facts: Facts, state: State, reporter: Reporter) -> None:
-    """Write the run in place of the one before, all of its files together; the training's state is kept as `run.last`.
+    """Replace all files of the run together; the training state is kept as `run.last`.
 
-    After a kill at any moment `finish` completes it, or the checkpoint does, from which all of it is written again.
+    If the process is killed, `finish` completes the replacement, or --resume writes the files again from the
+    checkpoint.
     """
     provenance = store.provenance_for(
         TRAINING,
@@ -81,5 +82,5 @@ def write(run: RunFolder, card: ModelCard, facts: Facts, state: State, reporter:
 
 
 def _legs(state: State) -> list[dict[str, int]]:
-    """Return the parts of the training that were planned for different numbers of epochs."""
+    """Return the legs: the parts of the training with different planned numbers of epochs."""
     return [asdict(leg) for leg in state.legs]

@@ -1,4 +1,4 @@
-"""The model that a training begins with: its head, and the class embeddings the head starts from."""
+"""The initial model of a training: its head, and the class embeddings the head starts from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tgr_cli.training.config import Config
 
 @dataclass(frozen=True)
 class Begun:
-    """The model before its first step, its E (None for a baseline), and the SHA-256 of each file that went into it."""
+    """The initial model, its embedding dimension E (None for a baseline), and its input files' SHA-256 by role."""
 
     model: nn.Module
     embedding_dim: int | None
@@ -31,7 +31,7 @@ class Begun:
 
 
 def begin(config: Config, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> Begun:
-    """Return the model that is trained, with the weights of `config.checkpoint` if there are any.
+    """Return the initial model, with the weights of `config.checkpoint` if given.
 
     Raises TgrError for embeddings or a checkpoint that do not fit, and for a model that does not compute in float32.
     """

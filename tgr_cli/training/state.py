@@ -1,4 +1,4 @@
-"""All that a training changes, and what its epochs came to."""
+"""The mutable state of a training, and the metrics of its epochs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to: the columns of a `training` row."""
+    """Metrics of one epoch: the columns of a `training` row."""
 
     epoch: int
     learning_rate: float
@@ -25,9 +25,9 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What an epoch's training cost, validation left out: it differs from run to run, and is no part of the result.
+    """Time and memory of an epoch's training, without validation; not part of the reproducible result.
 
-    `peak_bytes` is the most memory that was allocated on a CUDA device, else what the first process held at most.
+    `peak_bytes` is the peak of allocated CUDA memory, else the peak resident size of the first process.
     """
 
     epoch: int
@@ -38,10 +38,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Leg:
-    """A part of a training that was planned for `epochs` epochs in all, as its learning rates were.
+    """A part of a training whose learning-rate schedule was planned for `epochs` epochs in total.
 
-    It began after `after_epoch` epochs and `after_step` steps of the next. A training has a second leg where it was
-    resumed with another number of epochs.
+    It started after `after_epoch` epochs and `after_step` steps of the next. Resuming with another number of epochs
+    adds a leg.
     """
 
     after_epoch: int = 0
@@ -51,13 +51,12 @@ class Leg:
 
 @dataclass(kw_only=True)
 class State:
-    """All that a training changes. `step` counts the finished steps of the epoch that is under way.
+    """The mutable state of a training. `step` is the number of finished steps in the current epoch.
 
-    `sums`: loss (nats) and correct predictions, each summed over the images of that epoch that this process has seen;
-    `seconds` it took so far. `generators`: the states of torch's generators; None at the start, which seeds them.
-    `best`: the state dict, on the CPU, of the epoch that was best on the evaluation images; only the first process has
-    it. `saved`: how many epochs, and steps of the next, are in the checkpoint; `resumed`: how many epochs were behind
-    it when this process began.
+    `sums`: loss (nats) and correct predictions, summed over this process's images in the current epoch; `seconds`: its
+    duration so far. `generators`: states of torch's generators, None before they are seeded. `best`: state dict, on the
+    CPU, of the epoch with the best validation result; in the first process only. `saved`: epochs, and steps of the
+    next, in the checkpoint; `resumed`: epochs finished before this process started.
     """
 
     model: nn.Module
@@ -78,17 +77,17 @@ class State:
 
     @property
     def own(self) -> dict[str, Any]:
-        """Return what each process has for itself."""
+        """Return the state that differs between processes."""
         return {"sums": self.sums.cpu(), "generators": self.generators}
 
     @property
     def result(self) -> nn.Module:
-        """Return the network that is validated and kept: the average where there is one."""
+        """Return the network to validate and save: the average if there is one."""
         return self.model if self.average is None else self.average.module
 
     def keep_best(self) -> None:
-        """Copy the weights as they are now into `best`."""
-        kept = self.result.state_dict()  # a dict of its own, which also holds the versions of the modules' formats
+        """Copy the current weights into `best`."""
+        kept = self.result.state_dict()  # a new dict, with the modules' versions
         for name, tensor in kept.items():
             kept[name] = tensor.detach().to("cpu", copy=True)
         self.best = kept

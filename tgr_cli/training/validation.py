@@ -1,4 +1,4 @@
-"""How a model does on the evaluation images after an epoch, each of them seen by one of the processes."""
+"""Validation after each epoch, distributed over the processes."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from tgr_cli.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Validator:
-    """Called with a model, returns how it does on all processes' evaluation images; `images` are this process's."""
+    """A callable: model → validation metrics over all processes' evaluation images; `images` are this process's."""
 
     images: ImageSet
     preprocessing: Preprocessing
@@ -26,7 +26,7 @@ class Validator:
     reporter: Reporter
 
     def __call__(self, model: nn.Module) -> Validation:
-        sums = torch.zeros(4, dtype=torch.float64)  # images, and what their loss, top-1 and top-5 come to
+        sums = torch.zeros(4, dtype=torch.float64)  # number of images, and their summed loss, top-1 and top-5 hits
         if len(self.images):
             figures = golden.figures(
                 golden.classify(

@@ -1,1 +1,1 @@
-"""What tgr writes and reads: schemas, files that are whole or absent, and where they came from."""
+"""The files that tgr writes and reads: schemas, atomic writes and provenance."""

@@ -1,6 +1,7 @@
-"""What the facts in an artifact's metadata are, by name: held against every file that is read.
+"""Types of the metadata entries of artifacts, checked whenever a file is read.
 
-Steps trust these facts: a list of sites that is a number would fail far from the file that holds it.
+Without the check, a malformed entry (such as a number in place of a list of sites) would cause an error far from the
+file that holds it.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 from tgr_cli.errors import TgrError
 
-LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.999999  # beyond these an interval is no figure, or cannot be formed
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.999999  # beyond these an interval is meaningless or cannot be computed
 
 Check = Callable[[Any], bool]
 
@@ -26,12 +27,12 @@ def is_share(value: Any) -> bool:
 
 
 def is_confidence(value: Any) -> bool:
-    """Return whether intervals can be formed with this confidence: the bounds of --confidence."""
+    """Return whether this is a valid confidence level for intervals, within the bounds of --confidence."""
     return isinstance(value, float) and LEAST_CONFIDENCE <= value <= MOST_CONFIDENCE
 
 
 def refuse_confidence(confidence: float) -> None:
-    """Raise TgrError for a --confidence with which no interval can be formed, before anything rests on it."""
+    """Raise TgrError for a --confidence for which no interval can be computed."""
     if not is_confidence(confidence):
         raise TgrError(
             f"--confidence is {confidence}; use a probability between {LEAST_CONFIDENCE} and {MOST_CONFIDENCE}, as 0.99"
@@ -47,7 +48,7 @@ def list_of(check: Check) -> Check:
 
 
 def is_site(value: Any) -> bool:
-    """Return whether this is what `setup.site_facts` gives."""
+    """Return whether this has the form of `prepared.site_facts`."""
     return (
         isinstance(value, dict)
         and all(is_text(value.get(name)) for name in ("site", "op"))
@@ -56,7 +57,7 @@ def is_site(value: Any) -> bool:
     )
 
 
-# A fact that is absent is not held against anything: kinds have different ones.
+# Absent entries are not checked: kinds of artifacts have different ones.
 CONFIG: Mapping[str, Check] = {
     "confidence": is_confidence,
     "sampling": is_text,
@@ -92,7 +93,7 @@ EXTRA: Mapping[str, Check] = {
 
 
 def check(config: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-    """Raise TgrError where a fact is not what this name stands for."""
+    """Raise TgrError if an entry has the wrong type or range."""
     for values, checks in ((config, CONFIG), (extra, EXTRA)):
         for name, holds in checks.items():
             if name in values and values[name] is not None and not holds(values[name]):

@@ -1,4 +1,4 @@
-"""One process at a time writes a folder; the system gives back the lock of a process that is killed."""
+"""A lock on a folder, so that one process at a time writes to it; the OS releases it if the process dies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,14 +10,14 @@ from tgr_cli.errors import TgrError
 from tgr_cli.paths import real
 
 LOCK = ".lock"
-_held: set[Path] = set()  # what this process holds, so that a function may ask for what its caller has
+_held: set[Path] = set()  # folders locked by this process, which makes the lock re-entrant
 
 
 @contextmanager
 def exclusive(folder: Path, busy: str) -> Iterator[None]:
-    """Make `folder` and hold it for this process, or raise TgrError with the sentence `busy` at once.
+    """Create and lock `folder`; raise TgrError with the message `busy` at once if another process holds the lock.
 
-    Folders that were made for it and are still empty in the end are removed.
+    Folders that were created here and are empty at the end are removed.
     """
     where = real(folder)
     if where in _held:
@@ -39,7 +39,7 @@ def exclusive(folder: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         _held.discard(where)
-        (where / LOCK).unlink(missing_ok=True)  # while it is held: afterwards it could be another process's
+        (where / LOCK).unlink(missing_ok=True)  # before the release: afterwards it may belong to another process
         lock.release()
         with suppress(OSError):
             for path in made:

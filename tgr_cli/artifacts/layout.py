@@ -1,4 +1,4 @@
-"""Where each artifact lies: the one place that knows file names."""
+"""The paths of all artifacts; no other module defines file names."""
 
 import re
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from pathlib import Path
 
 from tgr_cli.errors import TgrError, did_you_mean
 
-INITS = ("random", "template", "descriptions")  # what class embeddings are made of: a part of names
-TENSORS = ("weight", "bias", "buffer")  # what campaigns strike beside neurons, in files of their own: a part of names
+INITS = ("random", "template", "descriptions")  # sources of class embeddings, part of names
+TENSORS = ("weight", "bias", "buffer")  # targets of campaigns other than neurons, part of the names of their files
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 def safe_name(name: str, what: str) -> str:
-    """Return `name` where it can name a file within a folder; raises TgrError otherwise (a path that leaves it)."""
+    """Return `name` if it is a valid name for a folder; raises TgrError otherwise, for example for a path."""
     if not SAFE.fullmatch(name):
         raise TgrError(f'{what} "{name}" cannot name a folder; use letters, digits, ".", "_", "+" and "-"')
     return name
 
 
 def variant_name(name: str) -> str:
-    """Return `name` where it can end the name of a run's folder; raises TgrError otherwise.
+    """Return `name` if it can be the last part of a run's name; raises TgrError otherwise.
 
-    It must not read as another part of that name: an initialisation, a seed (`s3`), or the eight hexadecimal digits
-    of a model whose measurements are kept apart.
+    It must not be mistaken for another part: an initialisation, a seed (`s3`), or the eight hexadecimal digits of a
+    fingerprint, which separates models of the same name.
     """
     safe_name(name, "--variant")
     first, last = name.split("-")[0], name.split("-")[-1]
@@ -35,22 +35,22 @@ def variant_name(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name for files made of `name`: whatever a file name cannot hold becomes "-"."""
+    """Return `name` with every character that is not allowed in file names replaced by "-"."""
     return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
 
 
 def text_embeddings(embeddings: Path) -> Path:
-    """Return where the embeddings of single texts lie: beside the class embeddings that were made of them."""
+    """Return the path of the embeddings of single texts, beside the class embeddings computed from them."""
     return embeddings.with_name(f"{embeddings.stem}-all.parquet")
 
 
 def of_target(path: Path, target: str) -> Path:
-    """Return where a campaign's file lies that strikes `target`: at `path` for neurons, else beside it, so named."""
+    """Return the path of a campaign's file: `path` for neurons, with the target appended to the stem otherwise."""
     return path if target == "neuron" else path.with_stem(f"{path.stem}-{target}")
 
 
 def vulnerability_beside(injections: Path) -> Path:
-    """Return where the `vulnerability` of these injections lies."""
+    """Return the path of the `vulnerability` that belongs to these injections."""
     whole, _, target = injections.stem.partition("-")
     if whole == "injections" and (not target or target in TENSORS):
         return injections.with_name(injections.name.replace("injections", "vulnerability"))
@@ -77,17 +77,17 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Return the state of a training that has not ended."""
+        """Return the path of the checkpoint of an unfinished training."""
         return self.path / "checkpoint.pt"
 
     @property
     def last(self) -> Path:
-        """Return the state at the end of the training that made the weights, to go on from with more epochs."""
+        """Return the path of the state at the end of training, from which more epochs can be trained."""
         return self.path / "last.pt"
 
     @property
     def best(self) -> Path:
-        """Return the weights of the epoch that was best on the evaluation split; `weights` are the last epoch's."""
+        """Return the path of the weights of the best epoch on the evaluation split; `weights` are of the last epoch."""
         return self.path / "best.safetensors"
 
     @property
@@ -124,7 +124,7 @@ class RunFolder:
 
     @property
     def measurements(self) -> tuple[Path, ...]:
-        """Return the artifacts that tell of one model's weights."""
+        """Return the paths of the artifacts that depend on the model's weights."""
         struck = tuple(of_target(self.vulnerability, target) for target in TENSORS)
         return self.golden, self.ranges, self.injections, self.vulnerability, *struck, self.saliency
 
@@ -135,7 +135,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Workspace:
-    """One data set's folder within the working folder: `<workdir>/<dataset>/`."""
+    """The folder of one data set within the working folder: `<workdir>/<dataset>/`."""
 
     workdir: Path
     dataset: str
@@ -168,24 +168,24 @@ class Workspace:
 
     @property
     def saliency(self) -> Path:
-        """Return where maps of two models side by side lie; those of one alone lie in its run folder."""
+        """Return the path of the maps of two models; those of a single model are in its run folder."""
         return self.path / "saliency.parquet"
 
     def run(
         self, model: str, head: str, init: str | None = None, seed: int = 0, variant: str | None = None
     ) -> RunFolder:
-        """Return the run folder of a model with this head; seed 0 is not named."""
+        """Return the run folder of a model with this head; seed 0 is not part of the name."""
         parts = [slug(model), head, init, f"s{seed}" if seed else None, variant]
         return RunFolder(self.path / "-".join(part for part in parts if part))
 
     def runs(self, model: str) -> list[RunFolder]:
-        """Return the run folders that hold a trained model of this name, sorted by name."""
+        """Return the run folders with a trained model of this name, sorted by name."""
         found = self.path.glob(f"{slug(model)}-*/model.json")
         return [RunFolder(card.parent) for card in sorted(found)]
 
 
 def run_folder(workspace: Workspace, run: str) -> RunFolder:
-    """Return the run folder of this name in the workspace, or at this path; raises TgrError where there is neither."""
+    """Return the run folder `run` in the workspace or, as a path, anywhere; raises TgrError if there is neither."""
     for path in (workspace.path / run, Path(run)):
         if path.is_dir():
             return RunFolder(path)

@@ -1,6 +1,6 @@
-"""What an output may take the place of: nothing, or what tgr wrote there of the same kind, unless it is an input.
+"""Protects existing files: an output may only replace a file of the same kind written by tgr, and no input.
 
-Everything is checked before a command works, so that neither a file nor an hour's campaign is lost.
+Everything is checked before a command starts, so that neither files nor hours of work are lost.
 """
 
 import errno
@@ -22,15 +22,15 @@ from tgr_cli.errors import TgrError, found_at
 
 METADATA_KEY = b"tgr"
 ELSEWHERE = "write to another file with --out"
-WRITTEN_TO = {"out", "png", "workdir", "data_root"}  # fields of configs that name no input
-HEAD = 4096  # bytes of a file in which a page or picture says who made it
+WRITTEN_TO = {"out", "png", "workdir", "data_root"}  # fields of configs that are not inputs
+HEAD = 4096  # number of leading bytes searched for the mark of a page's or picture's author
 
 
 def prepare(path: Path, kind: str = "", *read: object) -> Path:
-    """Make the folder of an output of this kind and return its path; raises TgrError where it must not be written.
+    """Create the folder of an output of this kind and return its path; raises TgrError if it must not be written.
 
-    Steps call it before they work. `kind` is an artifact's, or one of OTHER_KINDS; "" stands for a file that may
-    replace any other. `read` are the inputs: paths, or configs, whose paths are all inputs but those in WRITTEN_TO.
+    Commands call it before they start. `kind` is an artifact's or one of OTHER_KINDS; "" is a file that may replace any
+    other. `read` are the inputs: paths, or configs, of which all paths but those in WRITTEN_TO are inputs.
     """
     refuse_loss(path, kind, *read)
     _try_to_write(path)
@@ -42,11 +42,11 @@ def prepare(path: Path, kind: str = "", *read: object) -> Path:
 
 
 def refuse_loss(path: Path, kind: str = "", *read: object) -> None:
-    """Raise TgrError where writing `path` would replace an input, another kind of file, or what is no regular file."""
+    """Raise TgrError if writing `path` would replace an input, a file of another kind, or a special file."""
     _refuse_no_utf8(path)
     try:
         there = path.lstat()
-    except OSError:  # there is nothing; where there can be nothing either, that is told when it is tried
+    except OSError:  # nothing to lose; an unwritable place is reported when it is written to
         return
     if stat.S_ISLNK(there.st_mode):
         raise TgrError(f"{path} is a symbolic link, which the output would replace; name the file itself with --out")
@@ -62,7 +62,7 @@ def refuse_loss(path: Path, kind: str = "", *read: object) -> None:
 
 
 def named_files(given: object) -> Iterator[Path]:
-    """Give the files that a path, or a config in any of its fields, names, whether or not they exist."""
+    """Yield the paths in a path, a sequence or the fields of a config, whether or not they exist."""
     if is_dataclass(given) and not isinstance(given, type):
         for field in fields(given):
             if field.name not in WRITTEN_TO:
@@ -78,7 +78,7 @@ def named_files(given: object) -> Iterator[Path]:
 
 
 def artifact_kind(path: Path) -> str:
-    """Return the kind that a Parquet file's footer claims, "" where it is no artifact of tgr."""
+    """Return the kind in a Parquet file's footer, or "" if it is not an artifact of tgr."""
     try:
         written = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY, b"")
         return str(documents.parse_json(written)["kind"])
@@ -87,13 +87,13 @@ def artifact_kind(path: Path) -> str:
 
 
 def run_record(path: Path) -> Path:
-    """Return where the run record of the artifact at `path` lies."""
+    """Return the path of the run record of the artifact at `path`."""
     return path.with_name(f"{path.stem}.run.json")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise."""
+    """Provide a temporary path beside `path`, renamed to `path` on success and removed on failure."""
     refuse_loss(path)
     temporary = _temporary(path)
     try:
@@ -113,7 +113,7 @@ def _try_to_write(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Return a new empty file beside `path`, whose folder is made; raises TgrError where there can be none."""
+    """Return a new empty file in the folder of `path`, which is created; raises TgrError if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -140,7 +140,7 @@ def _refuse_no_utf8(path: Path) -> None:
 
 
 def _is(path: Path, there: os.stat_result) -> bool:
-    """Return whether `path` is the very file of `there`: by whatever name, or as a hard link."""
+    """Return whether `path` is the same file as `there`, under any name or as a hard link."""
     try:
         return os.path.samestat(path.stat(), there)
     except (OSError, ValueError):
@@ -183,12 +183,12 @@ def _is_json_with(*names: str) -> Callable[[Path], bool]:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    """Return whether a training has written beside `path`: weights themselves do not say who made them."""
+    """Return whether a training wrote files beside `path`; weights themselves do not record their author."""
     state = path.with_name("checkpoint.pt").exists()
     return state or OTHER_KINDS["card"](path.with_name("model.json"))
 
 
-# What tgr writes beside its artifacts, and how a file shows that it is one.
+# Files other than artifacts that tgr writes, and how each is recognised.
 OTHER_KINDS: Mapping[str, Callable[[Path], Any]] = {
     "page": _begins_with(b'<meta name="generator" content="tgr '),
     "picture": _begins_with(b"\x89PNG", b"Software\0tgr"),

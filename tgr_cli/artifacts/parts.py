@@ -1,7 +1,7 @@
-"""The finished parts of a campaign: files that show themselves whether they are whole, in a folder under a lock.
+"""The finished parts of a campaign: files with checksums, in a folder with a lock.
 
-The folder `<output>.parts/` lies beside the output and goes when the output is written. A process that is killed leaves
-its finished parts and nothing in the way: the system gives its lock back.
+The folder `<output>.parts/` is beside the output and is removed once the output is written. A killed process leaves its
+finished parts; the OS releases its lock.
 """
 
 import io
@@ -35,11 +35,11 @@ class Parts:
     @classmethod
     @contextmanager
     def beside(cls, output: Path, *others: Path, restart: bool = False) -> Iterator["Parts"]:
-        """Give the parts of `output`, with `restart` none; no other process has them at the same time.
+        """Provide the parts of `output` under an exclusive lock; `restart` discards existing ones.
 
-        What a killed process left half-written of the parts, of `output` or of the `others` made with it, is removed.
-        Without a description, what a folder holds counts for nothing: it is cleared, and removed in the end. Raises
-        TgrError where another process holds the lock.
+        Temporary files of a killed process are removed, for the parts, `output`, and `others` written with it. A folder
+        without a description is cleared at the start, and removed at the end. Raises TgrError if another process holds
+        the lock.
         """
         parts = cls(output.with_name(f"{output.stem}.parts"))
         parts._refuse_strangers()
@@ -66,7 +66,7 @@ class Parts:
         return self.folder / "campaign.json"
 
     def about(self) -> dict[str, Any] | None:
-        """Return what `describe` has stored, None where nothing was."""
+        """Return the description stored by `describe`, or None."""
         if not self._about.exists():
             return None
         then = f"discard what {self.folder} keeps with --restart"
@@ -76,11 +76,11 @@ class Parts:
         return about
 
     def describe(self, about: Mapping[str, Any]) -> None:
-        """Store what the parts belong to; from then on the folder stays when it is left."""
+        """Store the description of the campaign; from then on the folder is kept."""
         store.write_json(self._about, about)
 
     def write(self, stage: str, unit: int, table: pa.Table) -> None:
-        """Store the finished rows of a unit, whole or not at all."""
+        """Store the rows of a finished unit, atomically."""
         written = content(table)
         with store.replacing(self.folder / f"{stage}-{unit:06}-{sha256(written).hexdigest()}.parquet") as temporary:
             temporary.write_bytes(written)
@@ -102,11 +102,11 @@ class Parts:
         return tables, damaged
 
     def done(self) -> None:
-        """Let go of the parts: nothing is kept once the folder is left."""
+        """Mark the parts as obsolete: the folder is removed on exit."""
         self._about.unlink(missing_ok=True)
 
     def _refuse_strangers(self) -> None:
-        """Raise TgrError where the folder is no folder, or holds what tgr never puts there: it would be removed."""
+        """Raise TgrError if the path is not a folder, or the folder contains files that tgr did not write."""
         if not self.folder.is_dir():
             if self.folder.exists() or self.folder.is_symlink():
                 raise TgrError(f"{self.folder} {found_at(self.folder)}, where a folder is to be made; move it")
@@ -126,7 +126,7 @@ class Parts:
 
 
 def content(table: pa.Table) -> bytes:
-    """Return a part as the bytes of its file."""
+    """Return the bytes of a part's file."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

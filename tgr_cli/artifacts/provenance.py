@@ -1,4 +1,4 @@
-"""Where an artifact came from: what its metadata and the run record beside it say."""
+"""Provenance of an artifact: the metadata in the file and the run record beside it."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ LIBRARIES = (
     "pyarrow",
 )
 PATH_PREFIXES = ("parquet:", "imagefolder:", "local-dir:")
-NO_PART_OF_THE_WORK = {  # they change how a result is reached, never the result
+NO_PART_OF_THE_WORK = {  # settings that affect how a result is computed, but not the result
     "download",
     "workers",
     "memory",
@@ -48,10 +48,10 @@ REQUIRED = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": d
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What an artifact says of itself. It holds no path, no time and no key: equal work gives equal bytes.
+    """The metadata of an artifact, without paths, times and keys, so that equal work gives equal bytes.
 
-    `model` is the model's fingerprint, `classes` the SHA-256 of the class names, `inputs` the SHA-256 of every input
-    file by role; `extra` holds a kind's own facts.
+    `model` is the model's fingerprint, `classes` the SHA-256 of the class names, and `inputs` maps the role of each
+    input file to its SHA-256; `extra` has further entries of the kind.
     """
 
     kind: str
@@ -66,12 +66,12 @@ class Provenance:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the metadata's text, keys sorted."""
+        """Return the metadata as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, written: str | bytes) -> "Provenance":
-        """Return the provenance in a metadata's text; raises TgrError where it is damaged or of another shape."""
+        """Return the provenance from metadata text; raises TgrError if it is damaged or malformed."""
         try:
             values = parse_json(written)
         except MalformedError as error:
@@ -96,11 +96,11 @@ class Provenance:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the installed version of every library that can move a result."""
+    """Return the installed version of every library that may affect results."""
     return {"python": platform.python_version()} | {name: _installed(name) for name in LIBRARIES}
 
 
-@cache  # every artifact records them, and looking them all up takes longer than writing a small one
+@cache  # looking up all versions takes longer than writing a small artifact
 def _installed(library: str) -> str:
     try:
         return version(library)
@@ -109,7 +109,7 @@ def _installed(library: str) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal; raises TgrError for a device or pipe, which never end."""
+    """Return the SHA-256 of a file in hexadecimal; raises TgrError for devices and pipes, which have no end."""
     if path.exists() and not path.is_file():
         raise TgrError(f"{path} {found_at(path)}, where a file is expected; move it, or name another")
     with path.open("rb") as file:
@@ -117,12 +117,12 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_names(names: tuple[str, ...] | list[str]) -> str:
-    """Return the SHA-256 of a list of names, in hexadecimal: how artifacts tell one set of classes from another."""
+    """Return the SHA-256 of a list of names in hexadecimal, by which artifacts identify a set of classes."""
     return hashlib.sha256(json.dumps(list(names), ensure_ascii=False).encode()).hexdigest()
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by dotted names."""
+    """Return nested values as a flat mapping with dotted names."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -133,13 +133,13 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def normalised(config: Any) -> Any:
-    """Return `config` as plain JSON values, without what equal work may differ in.
+    """Return `config` as plain JSON values, without settings that do not affect results.
 
-    That is its paths (fields that are paths, folders of data sets) and the fields named in NO_PART_OF_THE_WORK.
+    These are paths (fields of type path, folders of data sets) and the fields in NO_PART_OF_THE_WORK.
     """
     if is_dataclass(config) and not isinstance(config, type):
         hints = get_type_hints(type(config))
-        # By declared type: a path that was left out and one that was given must leave the same trace.
+        # Decided by declared type, so that an omitted path and a given one have the same result.
         paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint))}
         kept = [f.name for f in fields(config) if f.name not in NO_PART_OF_THE_WORK | paths]
         return {name: normalised(getattr(config, name)) for name in kept}

@@ -1,4 +1,4 @@
-"""Rows that no artifact of a kind holds: found from what the schema says of each column, a column at a time."""
+"""Checks the rows of a table against the constraints in its schema, column by column."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,10 +7,10 @@ from tgr_cli.artifacts.schemas import NOT_FINITE, Column, Schema
 
 
 def first_impossible(table: pa.Table, schema: Schema) -> str:
-    """Return what is impossible about a table's rows, with the first of them; "" where nothing is.
+    """Return a description of the first violation in a table's rows, or "" if there is none.
 
-    Held against the schema are the columns that the table has: the least rows, each column's values, the columns that
-    are null exactly where an outcome is not finite, and rows that stand twice.
+    Checked are the columns that the table has: whether it may be empty, the values of each column, nulls that must
+    coincide with non-finite outcomes, and duplicate keys.
     """
     if table.num_rows == 0:
         return "" if schema.may_be_empty else "it has no rows"
@@ -56,7 +56,7 @@ def _report(values: pa.ChunkedArray, name: str, bad: pa.ChunkedArray) -> str:
 
 
 def _wrong_nulls(table: pa.Table, schema: Schema) -> str:
-    """Return where a figure of a finite outcome is missing, or one of an outcome that is not finite stands."""
+    """Return a value that is missing for a finite outcome, or present for a non-finite one, in words; "" if none."""
     if "outcome" not in table.column_names:
         return ""
     without = pc.equal(table["outcome"], "non_finite")

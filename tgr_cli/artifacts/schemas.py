@@ -1,4 +1,4 @@
-"""Every artifact's columns, with a sentence and a unit each: the only home of names and types.
+"""The columns of every artifact, each with a description and a unit; names and types are defined only here.
 
 A change of a column's name, type or meaning raises the schema's version.
 """
@@ -12,8 +12,8 @@ TEXT, INTEGER, NUMBER, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 STATUSES = ("ok", "empty", "thoughts", "truncated", "refused", "unusable", "failed")
 OUTCOMES = ("non_finite", "sdc", "masked", "benign")
-SHARE, COUNT, ROUNDED = (0.0, 1.0), (0.0, None), (-1.001, 1.001)  # ROUNDED: float32 may leave a cosine beyond 1
-MOST = 1e300  # finite
+SHARE, COUNT, ROUNDED = (0.0, 1.0), (0.0, None), (-1.001, 1.001)  # ROUNDED: a cosine in float32 may exceed 1
+MOST = 1e300  # the bound of finite values
 Bounds = tuple[float | None, float | None]
 OF_UNITS: dict[str, Bounds] = {
     "probability": SHARE,
@@ -26,12 +26,11 @@ OF_UNITS: dict[str, Bounds] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, Arrow type, unit ("" for none) and meaning; `null` says when it is null.
+    """One column: name, Arrow type, unit ("" for none) and meaning; `null` says when it is null.
 
-    `since` is the first version of the schema that has it.
-    No row holds what lies outside `limits` (where None: those of the unit, 0 and more for an index) or, for text, is
-    none of `among`; NaN only where it `may_be_nan`; lists of a column of `one_length` are equally long. Files are held
-    against this when they are read.
+    `since` is the first schema version with this column. The remaining fields are constraints, checked on reading.
+    Values lie within `limits` (None: those of the unit, or >= 0 for an index); texts are one of `among`; NaN requires
+    `may_be_nan`; with `one_length` all lists have equal length.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Column:
 
     @property
     def bounds(self) -> Bounds:
-        """Return the least and the largest value, None for any."""
+        """Return the smallest and the largest allowed value; None is unbounded."""
         if self.limits is not None or self.unit in OF_UNITS:
             return self.limits or OF_UNITS[self.unit]
         whole = self.type == INTEGER or self.type == pa.list_(INTEGER)
@@ -56,11 +55,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """One kind of artifact: what a row is, which command writes it, its columns, and those that tell rows
-    apart (`key`).
+    """One kind of artifact: meaning of a row, command that writes it, columns, and unique key.
 
-    Files of versions from `readable_from` on (None: of this version alone) differ only in columns that came later, so
-    a reader that needs none of these can take them.
+    Versions from `readable_from` on (None: only this version) lack only columns that were added later, so readers that
+    do not need these accept them.
     """
 
     kind: str
@@ -73,16 +71,16 @@ class Schema:
     readable_from: int | None = None
 
     def reads(self, version: int) -> bool:
-        """Return whether a file of this version is one of this schema, but for columns that came later."""
+        """Return whether a file of this version can be read, except for columns added later."""
         return (self.readable_from or self.version) <= version <= self.version
 
     def later_than(self, version: int) -> list[str]:
-        """Return the names of the columns that a file of this version does not have yet."""
+        """Return the names of the columns that were added after this version."""
         return [column.name for column in self.columns if column.since > version]
 
     @property
     def arrow(self) -> pa.Schema:
-        """Return the Arrow schema; columns that are never null are declared so."""
+        """Return the Arrow schema; columns that are never null are marked non-nullable."""
         return pa.schema([pa.field(c.name, c.type, nullable=bool(c.null)) for c in self.columns])
 
 
@@ -198,7 +196,7 @@ GOLDEN = Schema(
         Column("rank_of_label", INTEGER, "", "Classes with a higher logit than the label's; 0 where it is right."),
     ),
     key=("image_id",),
-    may_be_empty=True,  # told by the steps that read it
+    may_be_empty=True,  # the commands that read it report an empty one
 )
 
 RANGES = Schema(

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and reads that check what a file says of itself first."""
+"""Reads and writes artifacts: writes are atomic, and reads verify the file first."""
 
 import json
 import logging
@@ -21,15 +21,15 @@ from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import KINDS, Schema
 from tgr_cli.errors import TgrError, found_at
 
-SEAL_KEY = b"tgr_sha256"  # of the metadata's text and the columns' names: pages have checksums, and the footer none
-WRITTEN: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # zstd alone lets most bit rot pass
+SEAL_KEY = b"tgr_sha256"  # checksum of metadata and column names; Parquet pages have their own, the footer has none
+WRITTEN: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # zstd alone misses most bit errors
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that was read: its rows, what it says of itself, and where it lies."""
+    """An artifact that was read: path, rows and provenance."""
 
     path: Path
     table: pa.Table
@@ -37,11 +37,11 @@ class Artifact:
 
     @property
     def sha256(self) -> str:
-        """Return the SHA-256 of the file, as recorded by whatever is made from it."""
+        """Return the SHA-256 of the file, as recorded in artifacts derived from it."""
         return sha256_file(self.path)
 
     def fact(self, name: str) -> Any:
-        """Return what its metadata says under `name`; raises TgrError where they say nothing of it."""
+        """Return the metadata entry `name`; raises TgrError if it is missing."""
         if name not in self.provenance.extra:
             made_by = KINDS[self.provenance.kind].command
             raise TgrError(f'{self.path} does not say its {name}; make it again with "{made_by}"')
@@ -53,16 +53,16 @@ class Artifact:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write `value` as JSON, whole or not at all, and return the path."""
+    """Write `value` as JSON, atomically, and return the path."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
 def write(path: Path, schema: Schema, rows: Mapping[str, Any] | pa.Table, provenance: Provenance) -> Path:
-    """Write `rows` as an artifact of kind `schema`, whole or not at all, and return the path.
+    """Write `rows` as an artifact of kind `schema`, atomically, and return the path.
 
-    `rows` maps every column of the schema to its values; a column too many or too few is our own mistake.
+    `rows` has exactly the columns of the schema (asserted).
     """
     assert provenance.kind == schema.kind
     assert provenance.version == schema.version
@@ -91,9 +91,9 @@ def _seal(written: bytes, columns: Sequence[str]) -> bytes:
 
 @contextmanager
 def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Give a function that writes rows, as columns by name, to an artifact that may be larger than the memory.
+    """Provide a function that appends rows, as columns by name, to an artifact that may exceed memory.
 
-    The artifact is there, whole, when the block ends well, and not at all otherwise.
+    The artifact appears when the block succeeds; on failure nothing is left.
     """
     assert provenance.kind == schema.kind
     refuse_loss(path, schema.kind)
@@ -103,10 +103,10 @@ def streaming(path: Path, schema: Schema, provenance: Provenance) -> Iterator[Ca
 
 
 def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:
-    """Return an artifact's schema, provenance and number of rows from its footer; raises TgrError where it is none.
+    """Return an artifact's schema, provenance and number of rows from its footer; raises TgrError if it is not one.
 
-    `made_by` is the command that would make the file, named where it is missing. The metadata's checksum is verified;
-    a file without one, by an earlier tgr, is told in the log.
+    `made_by` is the command that creates the file, for the error message. The checksum of the metadata is verified;
+    files of older versions have none, which is logged as a warning.
     """
     if not path.is_file():
         hint = f'run "{made_by}" first' if made_by else "name a file that tgr wrote; they lie in --workdir (runs)"
@@ -114,7 +114,7 @@ def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:
     try:
         footer = pq.read_metadata(path)
         columns = footer.schema.to_arrow_schema().names
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text in the footer that is no UTF-8
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: invalid UTF-8 in the footer
         raise TgrError(
             f"{path} is not a whole Parquet file (truncated, or another format); {_again(made_by)}"
         ) from error
@@ -143,11 +143,11 @@ def _again(made_by: str) -> str:
 
 
 def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] | None = None) -> Artifact:
-    """Return the artifact at `path`, its kind, version and columns checked before its rows are loaded.
+    """Return the artifact at `path`, after checks of kind, version, columns and, once loaded, rows.
 
-    `columns` limits what is loaded and checked to these; a file of an earlier version that has them all is read as
-    well, where the schema allows it. Raises TgrError where the file is missing, damaged, of another kind or version,
-    its columns differ, or a row holds what the schema says no row does.
+    `columns` limits what is loaded and checked; older versions that have these columns are accepted, where the schema
+    allows it. Raises TgrError if the file is missing, damaged, of another kind or version, its columns differ, or a row
+    violates the schema.
     """
     made_by = made_by or schema.command
     found, provenance, rows = describe(path, made_by)
@@ -185,5 +185,5 @@ def _differing(found: pa.Schema, expected: pa.Schema) -> str:
 
 
 def provenance_for(schema: Schema, **facts: Any) -> Provenance:
-    """Return a provenance of this schema's kind and version with `facts` filled in."""
+    """Return a provenance of this schema's kind and version with the fields `facts`."""
     return replace(Provenance(kind=schema.kind, version=schema.version), **facts)

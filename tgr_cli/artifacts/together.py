@@ -1,7 +1,7 @@
-"""Several files that take the place of older ones together: after a kill at any moment all of them do, or none.
+"""Replaces several files atomically: after a kill at any moment all of them are new, or all are old.
 
-They are written into a folder beside their places, which is renamed when it is whole: from then on they count, and
-whoever finds that folder moves them to where they belong, as a database does with its log.
+New files are written into a folder beside their destinations. Renaming that folder commits them; whoever finds the
+renamed folder moves the files to their destinations, like a write-ahead log.
 """
 
 import shutil
@@ -14,7 +14,7 @@ BEING_WRITTEN, WHOLE = ".ending.tmp", ".ending"
 
 @contextmanager
 def together(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; when the block ends well, `complete` moves what it holds into `folder`."""
+    """Provide a folder to write into; when the block succeeds, it is committed for `complete`."""
     abandon(folder)
     being_written = folder / BEING_WRITTEN
     being_written.mkdir()
@@ -26,10 +26,10 @@ def together(folder: Path) -> Iterator[Path]:
 
 
 def complete(folder: Path, moves: Sequence[tuple[Path, Path]]) -> bool:
-    """Move what `together` has written into place and return whether there was anything.
+    """Move committed files to their destinations, and return whether there were any.
 
-    `moves`: from where to where, in their order; a relative source lies in the folder that was given. What is not there
-    any more was moved before the process was killed.
+    `moves` are pairs of source and destination, in order; a relative source is in the committed folder. Missing sources
+    were moved before the process was killed.
     """
     whole = folder / WHOLE
     if not whole.is_dir():
@@ -42,5 +42,5 @@ def complete(folder: Path, moves: Sequence[tuple[Path, Path]]) -> bool:
 
 
 def abandon(folder: Path) -> None:
-    """Remove what a killed process left that had not written all of it."""
+    """Remove the uncommitted files of a killed process."""
     shutil.rmtree(folder / BEING_WRITTEN, ignore_errors=True)

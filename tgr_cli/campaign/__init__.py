@@ -1,1 +1,1 @@
-"""A campaign from its settings to its figures: what the commands that run or read campaigns share."""
+"""A campaign from its settings to its results: the code shared by commands that run or read campaigns."""

@@ -1,4 +1,4 @@
-"""What can be told of a campaign that cannot be, before anything is profiled, classified or drawn."""
+"""Checks of a campaign's settings against the network, made before profiling, classification or sampling."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -19,7 +19,10 @@ from tgr_cli.faults.sampling import stratified
 
 
 def refuse(config: Config, subject: Subject, network: AnyNetwork, facts: Mapping[str, Any]) -> None:
-    """Raise TgrError where engine, scheme or stored plan do not suit the network; `facts` are what is known so far."""
+    """Raise TgrError if engine, sampling scheme or stored plan do not suit the network.
+
+    `facts` are the metadata known so far, as fields of a provenance.
+    """
     if config.exhaustive:
         if not isinstance(network, Network):
             raise TgrError(

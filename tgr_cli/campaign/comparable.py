@@ -1,8 +1,8 @@
-"""In what two campaigns differ that makes their figures comparable, and which of it a comparison refuses.
+"""The differences between two campaigns, and which of them prevent a comparison.
 
-Refused is what changes the faults themselves or how they are judged: a factor would then tell of the settings, not of
-the models. `--allow-different` names what may differ all the same, as when the setting is what is studied. What leaves
-the figures estimates of the same thing, or belongs to a model, is only told.
+A difference is refused if it changes the faults or how their outcomes are judged: an improvement factor would then
+measure the settings rather than the models. `--allow-different` permits such a difference, for example to study that
+setting. Other differences, which leave the estimand unchanged or belong to a model, are only reported.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +12,15 @@ from typing import Any
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
-NATIVE = "float32"  # the format of campaigns that were run before it was recorded
+NATIVE = "float32"  # format of campaigns that predate its recording
 UNKNOWN = "images that are not recorded"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that the campaign of `candidate` has otherwise than that of `baseline`, and the sentence that says so.
+    """One difference between the campaigns of `baseline` and `candidate`, with a sentence that states it.
 
-    `refused`: no factor compares the two, unless the user allows it by this `name`.
+    If `refused`, the two are not compared, unless the user allows the difference by its `name`.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Aspect:
-    """Something campaigns may differ in: the verb of its sentence, and how it is read as a value to tell.
+    """A property in which campaigns may differ: the verb of its sentence, and a function that reads its values.
 
-    `read` gives the values of both, equal where there is no difference, or None where the aspect says nothing of them.
+    `read` returns the values of both campaigns as text, or None if the property does not apply.
     """
 
     verb: str
@@ -45,7 +45,7 @@ class _Aspect:
 
 
 def check(allowed: Sequence[str]) -> None:
-    """Raise TgrError where one of the names is nothing that may be allowed to differ."""
+    """Raise TgrError for a name that is not in MAY_DIFFER."""
     for name in allowed:
         one_of("--allow-different", name, MAY_DIFFER)
 
@@ -53,7 +53,7 @@ def check(allowed: Sequence[str]) -> None:
 def differences(
     baseline: str, theirs: Provenance, candidate: str, ours: Provenance, allowed: Sequence[str] = ()
 ) -> list[Difference]:
-    """Return in what two runs' `injections` (or `vulnerability`) differ, by their provenances, in a fixed order."""
+    """Return the differences between the `injections` (or `vulnerability`) of two runs, in a fixed order."""
     found = []
     for name, aspect in ASPECTS.items():
         values = aspect.read(theirs, ours)
@@ -66,7 +66,7 @@ def differences(
 
 
 def refuse(found: Sequence[Difference]) -> None:
-    """Raise TgrError where any of the differences is refused."""
+    """Raise TgrError if any difference is refused."""
     if refused := [each for each in found if each.refused]:
         options = " ".join(f"--allow-different {each.name}" for each in refused)
         raise TgrError(
@@ -76,12 +76,12 @@ def refuse(found: Sequence[Difference]) -> None:
 
 
 def _rest(verb: str) -> str:
-    """Return how a sentence goes on: "was injected with --limit" with "with"."""
+    """Return the second half of the verb: "with" for "was injected with --limit"."""
     return verb.partition(" ")[2].split()[1] if verb.startswith("was") else verb
 
 
 def _setting(name: str) -> Callable[[Provenance, Provenance], tuple[str, str] | None]:
-    """Return how a campaign's own setting is read."""
+    """Return a reader of a campaign setting."""
     return lambda theirs, ours: (str(theirs.config.get(name)), str(ours.config.get(name)))
 
 
@@ -91,7 +91,7 @@ def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
 
 
 def _profiled(theirs: Provenance, ours: Provenance) -> tuple[str, str] | None:
-    """Read which images the range limits rest on; where neither rests on any, there is nothing to tell."""
+    """Return the images that the range limits were profiled on; None if a campaign has no profiled limits."""
     if any(c.config.get("limit") == "none" or c.config.get("target", "neuron") != "neuron" for c in (theirs, ours)):
         return None
     return _images(theirs.extra.get("ranges") or {}, ours.extra.get("ranges") or {}, UNKNOWN)
@@ -103,9 +103,10 @@ def _struck(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
 
 
 def _images(first: Mapping[str, Any], second: Mapping[str, Any], missing: str) -> tuple[str, str]:
-    """Return two sets of images in words: how many of what. Equal where their digests are, or else their words.
+    """Return descriptions of two sets of images, which are equal if and only if the sets are.
 
-    Sets of one number and place with other digests are told apart by these.
+    Sets are compared by digest, or by description where a digest is missing. Different sets of the same size and source
+    have their digests appended.
     """
     one, other = (_in_words(facts, missing) for facts in (first, second))
     ours, theirs = (str(facts.get("pool", "")) for facts in (first, second))

@@ -1,4 +1,4 @@
-"""The rows of `comparison`: what a candidate costs and gains beside a baseline, on own and on common images."""
+"""The rows of `comparison`: a candidate against a baseline, each on its own images and on their common images."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class _Figures:
-    """A run on one choice of images: its sites' facts, their faults, and Top2Diff of its correct images."""
+    """A run restricted to some images: its sites' facts, their faults, and Top2Diff of correctly classified images."""
 
     rows: list[dict[str, Any]]
     faults: summary.Faults
@@ -36,9 +36,9 @@ class _Figures:
 def of_folders(
     baseline: RunFolder, candidates: Sequence[RunFolder], allowed: Sequence[str] = (), reporter: Reporter = SILENT
 ) -> list[dict[str, Any]]:
-    """Return the rows of `comparison`, unwritten; no more than two runs are in memory at a time.
+    """Return the rows of `comparison` without writing them; at most two runs are in memory at a time.
 
-    A candidate that differs from the baseline in what is refused has none.
+    Candidates with a refused difference from the baseline are skipped.
     """
     first = open_run(baseline)
     note_figures(first, reporter)
@@ -53,7 +53,7 @@ def of_folders(
 
 
 def rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[dict[str, Any]]:
-    """Return the rows of one candidate: its own images, and those that both models classify correctly."""
+    """Return the rows of one candidate: on its own images, and on those that both models classify correctly."""
     found = []
     common = np.intersect1d(baseline.correct_ids, candidate.correct_ids)
     for images, ids in (("own", None), ("common", common)):
@@ -69,9 +69,9 @@ def rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[di
 
 
 def _figures(measured: Measured, image_ids: np.ndarray | None) -> _Figures | None:
-    """Return a run's figures on its own images, or on those of these ids; None where a site was struck on none.
+    """Return a run restricted to `image_ids` (None: all its images); None if a site has no faults in them.
 
-    How many of a stratum's faults fell on some of the images was not fixed beforehand, so these are told apart no more.
+    In a subset of images the number of faults per stratum is random, so the strata are merged.
     """
     shown = runs.correct(measured.golden)
     top2diff_N = measured.golden.column("top2diff")
@@ -120,7 +120,7 @@ def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures,
 
 
 def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, Measured]) -> dict[str, int]:
-    """Return the column that says how many faults a site, or else images, would settle this figure, if any would."""
+    """Return the column with the number of faults per site, or of images, that would resolve a factor, if any."""
     in_tensors = measured[0].target != "neuron"
     found = settling(divided, by, faults_are_clusters=in_tensors)
     if found is None:
@@ -130,6 +130,6 @@ def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, M
 
 
 def _rounded_up(value: float) -> int:
-    """Return the next larger whole number of at most two significant digits: a forecast knows no more."""
+    """Return the value rounded up to two significant digits, about the precision of the forecast."""
     unit = 10 ** max(math.floor(math.log10(value)) - 1, 0)
     return math.ceil(value / unit) * unit

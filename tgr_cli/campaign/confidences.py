@@ -1,4 +1,4 @@
-"""Artifacts as re-running is judged on them: confidences without a fault, and faults counted by a population."""
+"""Reads artifacts for the analysis of re-running: golden confidences, and faults weighted by a population."""
 
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import results, runs
@@ -9,15 +9,15 @@ from tgr_cli.reporting import Reporter
 
 
 def golden(artifact: Artifact) -> Golden:
-    """Return the images of a `golden` artifact."""
+    """Return the images of a `golden` artifact with their confidences."""
     confidence = {criterion: artifact.column(name) for criterion, name in COLUMNS.items()}
     return Golden(artifact.column("image_id"), runs.correct(artifact), confidence)
 
 
 def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> Injected | None:
-    """Return the faults of an `injections` artifact and what they stand for; None without one, or without a fault.
+    """Return the faults of an `injections` artifact with their population; None without an artifact or faults.
 
-    Raises TgrError where none of its sites is one of `targets`.
+    Raises TgrError if none of its sites is one of `targets`.
     """
     if artifact is None or artifact.table.num_rows == 0:
         return None
@@ -34,7 +34,7 @@ def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> I
 def note(
     name: str, artifact: Artifact | None, faults: Injected | None, targets: str | None, reporter: Reporter
 ) -> None:
-    """Tell what the figures of re-running of the model `name` lack, or speak of otherwise than usual."""
+    """Note missing coverages of a model, and restrictions on their interpretation."""
     if artifact is None or faults is None:
         reporter.note(f'{name} has no injections, so no coverage of SDCs; "tgr inject" makes them')
         return

@@ -1,4 +1,4 @@
-"""What a campaign is: everything that may be asked of one, and which of it makes it the campaign it is."""
+"""The settings of a campaign, and which of them determine its plan."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,23 +24,23 @@ DRAWING = (
     "pilot",
     "target_ci",
     "max_injections",
-)  # what a plan is drawn by
-RUNNING = ("engine", "batch_size", "device", "confidence")  # what a plan does not depend on
-# What the rows of the faults do not depend on, nor what is made of them.
+)  # settings of the sampling
+RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
+# Settings that affect neither the faults nor the results.
 AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
 
 
 def rows_are(target: str) -> str:
-    """Return what the rows of a plan are called: a fault in a tensor has one for each image."""
+    """Return what to call the rows of a plan: a fault in a tensor has one row per image."""
     return "faults" if target == "neuron" else "rows of faults"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What to strike, how, and how often.
+    """The settings of a campaign: sites, faults, images, engine and outputs.
 
-    `faults` names a file of faults, and `plan` a stored plan, that replaces the draw. `shard` is "i/n". A `batch_size`
-    of 0 stands for as many images as suit `memory`.
+    `faults` (a file of faults) and `plan` (a stored plan) replace sampling. `shard` is "i/n". A `batch_size` of 0 means
+    as large as suits `memory`.
     """
 
     data: DataSource
@@ -120,7 +120,7 @@ class Config:
             raise TgrError("--exhaustive strikes everything at once; leave out what draws, divides or verifies one")
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
-        part = self.part  # read here, so that a shard that does not exist is told before anything is opened
+        part = self.part  # evaluated here to report an invalid shard before anything is opened
         gated = self.max_sdc_rate is not None or self.max_dloss is not None
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
@@ -129,7 +129,7 @@ class Config:
 
     @property
     def part(self) -> tuple[int, int] | None:
-        """Return which shard of how many, from 1; None for the whole. Raises TgrError for what is none."""
+        """Return shard and number of shards, from 1, or None for the whole campaign; raises TgrError if malformed."""
         if self.shard is None:
             return None
         first, slash, second = self.shard.partition("/")
@@ -139,7 +139,10 @@ class Config:
 
     @property
     def precision(self) -> tuple[str, float] | None:
-        """Return which figure is to be known how closely: a rate's half-width, or dLoss's as a share of its mean."""
+        """Return the target of --target-ci: a figure and the half-width of its interval.
+
+        The half-width is absolute for "sdc", and a fraction of the mean for "dloss".
+        """
         if self.target_ci is None:
             return None
         name, _, text = self.target_ci.partition("=")
@@ -153,22 +156,22 @@ class Config:
 
     @property
     def needs_pilot(self) -> bool:
-        """Return whether a first, small campaign says how the faults of the campaign are shared out."""
+        """Return whether a pilot is needed to allocate the faults."""
         return self.faults is None and (self.sampling == "stratified" or self.precision is not None)
 
     @property
     def drawn(self) -> dict[str, Any]:
-        """Return what a plan depends on: nothing of where or how it is run, what reads it, or where it is written."""
+        """Return the settings that a plan depends on, without those about running, checking or writing it."""
         values: dict[str, Any] = normalised(self)
         unused = set[str]()
-        if self.faults is not None:  # a list is run as it is
+        if self.faults is not None:  # a list is not sampled
             unused |= set(DRAWING)
         if not self.needs_pilot:
             unused.add("pilot")
         if self.target == "neuron":
             unused.add("images_per_fault")
         unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
-        if self.precision is None:  # else the number of faults rests on the confidence
+        if self.precision is None:  # otherwise the confidence determines the number of faults
             unused.add("confidence")
         elsewhere = {*AROUND, *RUNNING} - {"confidence"}
         kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
@@ -176,5 +179,5 @@ class Config:
 
     @property
     def running(self) -> dict[str, Any]:
-        """Return what else a campaign's rows and figures depend on, beside its plan."""
+        """Return the settings, besides those of the plan, that results depend on."""
         return {name: getattr(self, name) for name in RUNNING}

@@ -1,4 +1,4 @@
-"""Every class × bit of the last site on every image: exact rates, where a campaign estimates them."""
+"""Exact rates: every class × bit of the last site on every image, instead of a sample."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Exact:
-    """What all single-bit faults of the last site do to these images; rates are shares of the faults, exactly.
+    """The exact rates over all single-bit faults of the last site on these images.
 
-    `mean_dloss` (nats) is over the finite outcomes; NaN where there is none.
+    `mean_dloss` (nats) is over finite outcomes; NaN if there are none.
     """
 
     run: str
@@ -35,12 +35,12 @@ class Exact:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Exact:
-    """Return the exact figures of the last site; the artifact is written as the images come."""
+    """Return the exact rates of the last site; the artifact is written batch by batch."""
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or subject.loaded.run.exhaustive, EXHAUSTIVE.kind, config)
     setup = Setup.of(config, subject)
     config, subject = setup.config, setup.subject
-    assert isinstance(setup.network, Network)  # refusals.py
+    assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
     last = LastSite(setup.network, setup.limit)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts

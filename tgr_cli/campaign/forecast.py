@@ -1,4 +1,4 @@
-"""What a campaign will take: its plan is drawn and stored, and a few of its faults are tried."""
+"""Forecast of a campaign's cost: samples and stores its plan, and times some of its faults."""
 
 import shutil
 import time
@@ -20,14 +20,14 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import campaign
 from tgr_cli.reporting import SILENT, Reporter
 
-SITES_TRIED, FAULTS_TRIED = 8, 64  # the rest of the sites are reckoned from those nearest
+SITES_TRIED, FAULTS_TRIED = 8, 64  # times of other sites are interpolated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """A stored plan, and what its campaign will take: seconds, and bytes on disk while it runs.
+    """A stored plan with the expected time of its campaign in seconds and disk space in bytes.
 
-    A fault in a tensor has a row for each image that it is to be tried on.
+    A fault in a tensor has one row per image that it is tried on.
     """
 
     run: str
@@ -43,7 +43,7 @@ class Forecast:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
-    """Return the forecast of the campaign; of all it would run, a pilot alone is run, where the plan rests on one."""
+    """Return the forecast of the campaign; only the pilot is run, if the plan needs one."""
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target), PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
@@ -68,7 +68,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
 
 
 def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
-    """Return about how many seconds the plan takes, and bytes, from some sites' faults on the first lot of images."""
+    """Return the expected seconds and bytes, measured on faults of some sites in the first batch of images."""
     faults, subject = planned.faults, setup.subject
     image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
     image_K = image_K[: setup.engine.images_at_once]
@@ -82,7 +82,8 @@ def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
     a_fault, tables = [], []
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
-        campaign.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)  # what is done once
+        # warm-up: keep one-time costs out of the timing
+        campaign.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)
         began = time.perf_counter()
         columns = campaign.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
         a_fault.append((time.perf_counter() - began) / len(some))
@@ -95,7 +96,7 @@ def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
 
 
 def _disk(faults: int, units: int, some: pa.Table) -> int:
-    """Return about how many bytes all parts and the artifact made of them take, as the files of some rows tell."""
+    """Return the expected size of all parts and the final artifact in bytes, extrapolated from some rows."""
     a_file = len(content(some.slice(0, 1)))
     a_row = (len(content(some)) - a_file) / max(1, len(some) - 1)
     return round(a_file * (units + 1) + a_row * 2 * faults)

@@ -1,4 +1,4 @@
-"""What must be equal for plans to be equal, and what differs where it is not."""
+"""The identity of a plan: the model, data and settings that determine it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +9,9 @@ from tgr_cli.errors import TgrError
 
 
 def refuse_other(path: Path, drawn: Provenance, ours: Mapping[str, Any]) -> None:
-    """Raise TgrError where a plan was drawn for another model, data or settings than `ours`, naming what differs.
+    """Raise TgrError if a plan was drawn for another model, data or settings than `ours`, naming the differences.
 
-    What it was drawn by (scheme, numbers, seed) is the plan's own.
+    How it was drawn (scheme, numbers, seed) is not compared.
     """
     theirs = {name: value for name, value in identity(drawn).items() if name in ours}
     if differing := differences(theirs, ours):
@@ -19,7 +19,7 @@ def refuse_other(path: Path, drawn: Provenance, ours: Mapping[str, Any]) -> None
 
 
 def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be equal for plans to be equal, by dotted names, from a provenance or its fields."""
+    """Return the identity as a flat mapping with dotted names, from a provenance or its fields."""
     field = facts.get if isinstance(facts, Mapping) else lambda name: getattr(facts, name)
     extra = field("extra") or {}
     values = {
@@ -31,7 +31,7 @@ def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Return what differs between two identities, as "limit clamp, but none"; "" where nothing does."""
+    """Return the differences between two identities, such as "limit clamp, but none"; "" if they are equal."""
     names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     return ", ".join(f"{name} {_short(theirs.get(name))}, but {_short(ours.get(name))}" for name in names)
 

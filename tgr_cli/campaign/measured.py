@@ -1,4 +1,4 @@
-"""A measured run: its artifacts of fault-free inference and of a campaign, checked to belong together."""
+"""A measured run: its golden inference and its campaign, checked to belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from tgr_cli.reporting import Reporter
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured run: its name, its artifacts, what its campaign says of itself, and what is read of it once."""
+    """A measured run: its artifacts, the provenance of its campaign, and data read from them."""
 
     name: str
     golden: Artifact
@@ -41,7 +41,7 @@ class Measured:
 
     @property
     def right_by_id(self) -> np.ndarray:
-        """Which images are classified correctly, bool [N] in the order of their ids."""
+        """Return which images are classified correctly, bool [N], ordered by image id."""
         return runs.correct(self.golden)[np.argsort(self.golden.column("image_id"))]
 
     @property
@@ -58,7 +58,7 @@ class Measured:
 
     @property
     def clusters(self) -> int:
-        """How many clusters the intervals rest on: images, or of faults in tensors the faults."""
+        """Return the number of clusters of the intervals: images or, for faults in tensors, faults."""
         return len(np.unique(codes(self.faults.cluster)))
 
     @property
@@ -75,7 +75,7 @@ class Measured:
 
 
 def open_run(folder: RunFolder) -> Measured:
-    """Return the run in a folder; raises TgrError where its artifacts are of different models, images or campaigns."""
+    """Return the run in a folder; raises TgrError if its artifacts are of different models, images or campaigns."""
     _, golden = runs.read_golden(folder.golden)
     injections = store.read(folder.injections, INJECTIONS, columns=results.COLUMNS)
     vulnerability = store.read(folder.vulnerability, VULNERABILITY)
@@ -88,7 +88,7 @@ def open_run(folder: RunFolder) -> Measured:
     name = real(folder.path).name
     campaign = injections.provenance.config
     faults = results.read(injections.table, campaign)
-    if results.clusters(campaign) == "image":  # told by number, as the same images have it in every run
+    if results.clusters(campaign) == "image":  # position among all image ids: equal for the same image in every run
         order = pa.array(np.sort(golden.column("image_id")))
         faults = replace(faults, cluster=pc.index_in(pa.array(faults.image_id), order).to_numpy())
     said = _with_ranges(folder, injections.provenance)
@@ -96,10 +96,9 @@ def open_run(folder: RunFolder) -> Measured:
 
 
 def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str]) -> list[Difference]:
-    """Return in what the campaigns of two runs differ.
+    """Return the differences between the campaigns of two runs.
 
-    Raises TgrError where the runs were measured on other images, or struck at other kinds of places: nothing compares
-    these.
+    Raises TgrError for runs measured on other images or with another --target, which are never comparable.
     """
     runs.refuse_other_images(baseline.golden, candidate.golden)
     if candidate.target != baseline.target:
@@ -111,7 +110,7 @@ def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str])
 
 
 def note_figures(run: Measured, reporter: Reporter) -> None:
-    """Tell which figures a run has none of, and what those it has speak of."""
+    """Note which estimates a run lacks, and restrictions on their interpretation."""
     if run.limit == "none":
         reporter.note(
             f"{run.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
@@ -126,9 +125,9 @@ def note_figures(run: Measured, reporter: Reporter) -> None:
 
 
 def _with_ranges(folder: RunFolder, campaign: Provenance) -> Provenance:
-    """Return what a campaign says of itself, with the images its ranges were profiled on.
+    """Return a campaign's provenance, completed with the images its ranges were profiled on.
 
-    Campaigns that did not record them yet are given those of the run's ranges, if it still has the very file.
+    Older campaigns lack this; it is taken from the run's ranges file, if that has the recorded SHA-256.
     """
     if "ranges" in campaign.extra or "ranges" not in campaign.inputs or not folder.ranges.exists():
         return campaign

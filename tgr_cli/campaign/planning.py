@@ -1,4 +1,4 @@
-"""How a campaign comes by its plan: the one its parts keep, the one that was named, or a fresh draw."""
+"""Obtains a campaign's plan: from its parts, from a stored plan, or by sampling."""
 
 import shutil
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from tgr_cli.faults.sites import Site
 
 
 def planned(setup: Setup, parts: Parts) -> Planned:
-    """Return the campaign's plan, stored among `parts`; a pilot that it rests on is run first.
+    """Return the campaign's plan, stored among `parts`; runs the pilot first if the plan needs one.
 
-    Raises TgrError where `parts` are those of another campaign, or `--plan` names a plan that is no plan for this one.
+    Raises TgrError if `parts` belong to another campaign, or the plan given with `--plan` does not fit this one.
     """
     config, ours = setup.config, _identity(setup)
     about = parts.about() or {"campaign": ours, "plans": {}}
@@ -74,7 +74,7 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
 
 
 def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
-    """Return the campaign's plan as its pilot has it, given the SHARD rows of what became of the pilot's faults."""
+    """Return the plan of the main stage, given the results of the pilot (SHARD rows)."""
     config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
     x_F = found["dloss"].to_numpy()
     if config.limit == "none" or (config.precision and config.precision[0] == "sdc"):
@@ -114,12 +114,12 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
 
 
 def _identity(setup: Setup) -> dict[str, Any]:
-    """Return what must be equal for a campaign to go on with parts that were left, by dotted names."""
+    """Return the identity that existing parts must match for the campaign to resume, with dotted names."""
     config = setup.config
     ours = identity.identity({"config": config.drawn, **setup.facts})
     if config.plan:
         ours = {name: value for name, value in ours.items() if name not in DRAWING}
-        identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # of these ranges, too
+        identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # also checks the ranges
         ours["plan"] = sha256_file(config.plan)
     how = {"shard": config.shard, "plan_only": config.plan_only, "version of injections": INJECTIONS.version}
     return {**ours, **config.running, **how, **library_versions()}

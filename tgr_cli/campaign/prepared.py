@@ -1,4 +1,4 @@
-"""A campaign made ready: its model and images, the network's sites, the range limit, the engine, the labels."""
+"""A campaign prepared for sampling and running: model, images, network, range limit, engine and labels."""
 
 import math
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ LARGEST_BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything a plan is drawn with and run by: `listed` holds faults that are given instead.
+    """Everything needed to sample a plan and run it; `listed` holds explicit faults, if given.
 
-    `inputs` holds the SHA-256 of what was read, by role, `profiled_on` which images the range limit rests on.
+    `inputs` maps the role of each input file to its SHA-256; `profiled_on` describes the images behind the range limit.
     """
 
     config: Config
@@ -50,7 +50,7 @@ class Setup:
 
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "Setup":
-        """Return the campaign `config` on `subject` made ready; ranges that are missing are profiled."""
+        """Return the campaign prepared on `subject`; missing ranges are profiled."""
         rows = fault_list.read(config.faults) if config.faults else None
         refuse_scripted(subject.loaded.model, subject.loaded.name)
         if config.batch_size == 0:
@@ -91,18 +91,18 @@ class Setup:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Return what the campaign's target names: calls of operations, or tensors of one kind."""
+        """Return the sites of the campaign's target: operation calls, or tensors of one kind."""
         return self.network.sites_of(self.config.target)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what artifacts record of it, as fields of a provenance."""
+        """Return the metadata for artifacts, as fields of a provenance."""
         facts = facts_of(self.config, self.subject, self.network)
         extra = facts["extra"] | {"ranges": dict(self.profiled_on)}
         return {**facts, "inputs": dict(self.inputs), "extra": extra}
 
     def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
-        """Return the INJECTIONS rows of faults and what became of them (`campaign.run`'s columns), in their order."""
+        """Return INJECTIONS rows from faults and their results (the columns of `campaign.run`), in the same order."""
         whole: dict[str, Any] = with_nulls(
             {
                 "fault": faults.number_F,
@@ -119,7 +119,7 @@ class Setup:
 
 
 def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:
-    """Say, and keep for the artifacts, which share of the network's work no fault strikes."""
+    """Report the share of the network's work outside its sites, and add it to the network's facts."""
     work = unseen_work(subject.loaded.model, network.input_shape, network.sites)
     network.facts = {**network.facts, **work.facts}
     if sentence := work.sentence(targets):
@@ -127,7 +127,7 @@ def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> No
 
 
 def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:
-    """Return what artifacts record of a campaign beside what it read, as fields of a provenance."""
+    """Return the metadata of a campaign without its inputs, as fields of a provenance."""
     return {
         "model": subject.loaded.fingerprint,
         "classes": sha256_names(subject.images.classes),
@@ -143,21 +143,20 @@ def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str,
 
 
 def _batch_size(subject: Subject, bytes_: int) -> int:
-    """Return how many images a forward pass is to take: a power of two, at most 32, for a fifth of the memory."""
+    """Return the batch size: a power of two, at most 32, whose activations take about a fifth of the memory."""
     widest = widest_bytes(subject.loaded.model, subject.loaded.preprocessing.input_shape)
     return int(2 ** math.floor(math.log2(min(max(bytes_ / 5 / max(widest, 1), 1), LARGEST_BATCH))))
 
 
 def site_facts(site: Site) -> dict[str, Any]:
-    """Return what artifacts record of a site, so that its `vulnerability` needs no model."""
+    """Return the metadata of a site, from which `vulnerability` can be computed without the model."""
     return {"site": site.name} | {name: getattr(site, name) for name in ("op", "per_image", "neurons", "macs")}
 
 
 def _last_sites(network: AnyNetwork, head: str, config: Config) -> list[str]:
-    """Return the last layer's sites, the logits' own first: two where a projection follows the backbone's own.
+    """Return the sites of the last layer, the logits' own first: two if a projection follows the backbone's last.
 
-    None are returned where tensors are struck, or where convolutions or linear layers are no targets: the last layer
-    may be among them.
+    Empty for tensors, and if convolutions or linear layers are not targets, since the last layer may be among them.
     """
     if config.target != "neuron" or "conv" not in config.targets or "linear" not in config.targets:
         return []

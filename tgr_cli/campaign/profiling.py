@@ -1,4 +1,4 @@
-"""What values a model's sites take without a fault: profiled on images, written as the `ranges` artifact."""
+"""Profiles the fault-free value ranges of a model's sites on images, and writes the `ranges` artifact."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which model sees which images. `images`: N at even steps through the train split."""
+    """Settings: model and images; `images` is the number of evenly spaced images of the train split."""
 
     data: DataSource
     preprocessing: PreprocessingOptions
@@ -41,7 +41,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path, the model it is of, how many images were profiled, and the columns of `ranges`."""
+    """The artifact's path, its model, the number of images profiled, and the columns of `ranges`."""
 
     path: Path
     loaded: LoadedModel
@@ -50,7 +50,7 @@ class Result:
 
 
 def write(config: Config, subject: Subject, network: AnyNetwork) -> Result:
-    """Profile a subject whose pool is the images to profile on, write the `ranges` artifact and return it."""
+    """Profile the subject on its pool of images, write the `ranges` artifact, and return it."""
     path = store.prepare(config.out or subject.loaded.run.ranges, RANGES.kind, config)
     columns = profile(subject, network)
     provenance = store.provenance_for(
@@ -65,7 +65,7 @@ def write(config: Config, subject: Subject, network: AnyNetwork) -> Result:
 
 
 def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
-    """Return the images to profile on: the train split, or the evaluation images where there is no train split."""
+    """Return the images to profile on: the train split or, if there is none, the evaluation images."""
     if has_split(data, "train") or not has_split(data, "eval"):
         return open_split(data, "train", reporter)
     name = data.dataset if data.path is None else data.path.name
@@ -74,9 +74,9 @@ def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
 
 
 def profile(subject: Subject, network: AnyNetwork) -> dict[str, list[Any]]:
-    """Return the columns of the `ranges` artifact, a row a site of `network`, from one pass over the subject's pool.
+    """Return the columns of the `ranges` artifact, one row per site, from one pass over the subject's pool.
 
-    Raises TgrError where a site's output is not finite, naming the site.
+    Raises TgrError, naming the site, if its output is not finite.
     """
     size, done = network.batch_size, 0
     profiles = {site.name: RangeProfile() for site in network.sites}
@@ -91,7 +91,7 @@ def profile(subject: Subject, network: AnyNetwork) -> dict[str, list[Any]]:
                     "check the weights and the preprocessing"
                 )
 
-        # The network has one batch size: the last batch is filled up with its last image, which is not counted.
+        # The network has a fixed batch size: pad the last batch with its last image, and do not count the padding.
         network.forward(torch.cat([x_BCHW, x_BCHW[-1:].expand(size - real, -1, -1, -1)]), observe=observe)
         done += real
         subject.reporter.progress("profiling", done, len(subject.images))

@@ -1,4 +1,4 @@
-"""The range limit of a campaign: from the ranges named, else the run's, else profiled first; a tensor's from itself."""
+"""The range limit of a campaign: from --ranges, the run's ranges, or a new profile; a tensor's from its own values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,14 +14,14 @@ from tgr_cli.faults.choices import PROFILED_IMAGES, LimitMode
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 
-PROFILED_ON = ("dataset", "used", "images", "pool")  # facts of ranges that say which images they were profiled on
+PROFILED_ON = ("dataset", "used", "images", "pool")  # metadata of ranges that identifies the images
 
 
 @dataclass(frozen=True)
 class Limited:
-    """A range limit, the SHA-256 of the ranges it rests on by role, and the images they were profiled on.
+    """A range limit, the SHA-256 of its ranges file by role, and a description of the images profiled.
 
-    Both are empty where it rests on no ranges.
+    The last two are empty if the limit does not use profiled ranges.
     """
 
     limit: RangeLimit
@@ -32,10 +32,10 @@ class Limited:
 def range_limit(
     subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
 ) -> Limited:
-    """Return the range limit with what it rests on, which is nothing for `none`.
+    """Return the range limit and its inputs, which are empty for `none`.
 
-    Where `target` is a kind of tensor, each is held to its own values, and nothing is profiled.
-    Raises TgrError for ranges of another model or other preprocessing, or without one of the network's sites.
+    If `target` is a kind of tensor, each tensor is bounded by its own values, and nothing is profiled. Raises TgrError
+    for ranges of another model or preprocessing, or ranges that lack one of the network's sites.
     """
     if mode == "none":
         return Limited(RangeLimit("none", {}))
@@ -68,7 +68,7 @@ def range_limit(
 
 
 def profiled_on(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which images ranges were profiled on, from the facts that their artifact keeps of itself."""
+    """Return the description of the profiled images from the metadata of a `ranges` artifact."""
     return {name: facts[name] for name in PROFILED_ON if name in facts}
 
 

@@ -1,4 +1,4 @@
-"""Run one stored fault again, and say whether it comes out as it is stored."""
+"""Replays one stored fault and compares the result with the stored one."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -23,7 +23,7 @@ OF_THE_CAMPAIGN = ("limit", "label", "target", "targets")
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """One fault as it is stored and as it came out again, both with the INJECTIONS columns."""
+    """A fault as stored and as replayed, both with the INJECTIONS columns."""
 
     row: int
     stored: dict[str, Any]
@@ -37,10 +37,10 @@ class Replay:
 
 
 def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
-    """Return row `row` of the run's injections (or of the artifact `config.faults`) beside the same fault run again.
+    """Return row `row` of the run's injections (or of the artifact `config.faults`) and its replay.
 
-    Range limit, labels, target and targets are those of the stored campaign. Raises TgrError where the artifact has no
-    such row, is of another model, preprocessing or setting, or was limited by other ranges.
+    Range limit, labels, target and targets are taken from the stored campaign. Raises TgrError if the row does not
+    exist, or model, preprocessing, settings or ranges differ from the stored campaign's.
     """
     subject = Subject.open(config, reporter)
     path = config.faults or of_target(subject.loaded.run.injections, config.target)
@@ -67,7 +67,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
             f'row {row} of {path} strikes the image "{stored["image_id"]}", none of the {len(subject.images)} {pool}'
         )
     subject = subject.only(stored["image_id"])
-    # Nothing is drawn, so no scheme has to suit the model.
+    # Nothing is sampled; "uniform" avoids the checks of the other schemes.
     setup = Setup.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
@@ -78,7 +78,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
 
 
 def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:
-    """Return the settings of the stored campaign that outcomes depend on; raises TgrError where others are given."""
+    """Return the stored campaign's settings that affect outcomes; raises TgrError if others are given."""
     kept = {name: value for name, value in artifact.provenance.config.items() if name in OF_THE_CAMPAIGN}
     for field in fields(Config):
         given = getattr(config, field.name)

@@ -1,4 +1,4 @@
-"""What a finished campaign comes to: its injections, each site's vulnerability, the network's figures."""
+"""The results of a finished campaign: `injections`, the vulnerability of each site, and the network's estimates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.metrics import summary
 
-COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")  # of `injections`, what figures rest on
+# columns of `injections` that the estimates need
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The artifacts of a campaign, the sites' rows and the network's figures.
+    """The artifacts of a campaign, its sites' rows and the network's estimates.
 
-    A fault in a tensor has several of the `rows` of injections, one for each image that it was tried on.
-    Where values were not `limited` to their range, a handful of faults carry every mean of dLoss: it is no figure.
+    A fault in a tensor has several `rows` of injections, one per image that it was tried on. If not `limited` to the
+    value ranges, a few faults dominate mean dLoss, which is then not reported.
     """
 
     run: str
@@ -36,9 +37,9 @@ class Written:
 
 
 def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
-    """Return what INJECTIONS rows come to, written as `injections` at `path` and `vulnerability` beside it.
+    """Return the results of INJECTIONS rows, written as `injections` at `path` and `vulnerability` beside it.
 
-    `facts` are fields of both provenances; of `extra`, `sites` holds the facts of each site in order.
+    `facts` are fields of both provenances; its `extra` has the metadata of all sites, in order, under `sites`.
     """
     struck = read(table, facts["config"])
     numbers = table.group_by("site").aggregate([("fault", "count_distinct")])
@@ -67,15 +68,15 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
 
 
 def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
-    """Return the faults of INJECTIONS rows, with the clusters and strata of the campaign whose settings these are."""
+    """Return the faults in INJECTIONS rows, with the clusters and strata of a campaign with these settings."""
     return summary.Faults.read(table, clusters=clusters(config), strata=strata(config))
 
 
 def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
-    """Return which rows of a campaign with these settings are alike: see `summary.Faults`."""
+    """Return what forms a cluster in a campaign with these settings, see `summary.Faults`."""
     return "image" if config.get("target", "neuron") == "neuron" else "fault"
 
 
 def strata(config: Mapping[str, Any]) -> Literal["none", "bit"]:
-    """Return what a campaign with these settings fixed the number of faults in: see `summary.Faults`."""
+    """Return what forms a stratum in a campaign with these settings, see `summary.Faults`."""
     return "bit" if config.get("sampling") == "stratified" else "none"

@@ -1,4 +1,4 @@
-"""Run a stored plan unit by unit: what is finished already is kept, what is damaged done again, the rest is run."""
+"""Runs a stored plan unit by unit: keeps finished units, repeats damaged ones, runs the rest."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,10 @@ from tgr_cli.faults import campaign
 
 
 def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, stage: str = "unit") -> pa.Table:
-    """Return the SHARD rows of the `wanted` units in the plan's order, each unit stored in `parts` as it is finished.
+    """Return the SHARD rows of the `wanted` units in plan order; each unit is stored in `parts` when finished.
 
-    `stage` names the units' files, and so keeps a pilot's apart. When interrupted, tells what is kept.
+    `stage` is part of the units' file names, which separates pilot and main stage. On interruption a note says what was
+    kept.
     """
     reporter, faults = setup.subject.reporter, planned.faults
     rows = campaign.rows_of(planned.unit_F)
@@ -48,16 +49,17 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
         table.add_column(1, SHARD.arrow.field("unit"), pa.array(np.full(len(table), unit)))
         for unit, table in finished.items()
     ]
-    return in_order(pa.concat_tables(tables or [SHARD.arrow.empty_table()]))  # shards may outnumber the units
+    # empty for a shard without units, if there are more shards than units
+    return in_order(pa.concat_tables(tables or [SHARD.arrow.empty_table()]))
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """Return SHARD rows in the plan's order, in one piece: equal rows are then written as equal bytes."""
+    """Return SHARD rows in plan order and in one chunk, so that equal rows are written as equal bytes."""
     return table.take(pc.sort_indices(table["row"])).combine_chunks()
 
 
 def injections(table: pa.Table) -> pa.Table:
-    """Return the INJECTIONS rows of SHARD rows."""
+    """Return the INJECTIONS columns of SHARD rows."""
     return table.select(INJECTIONS.arrow.names)
 
 

@@ -1,4 +1,4 @@
-"""Runs that were measured before: opened, and checked to be of one model and comparable."""
+"""Opens measured runs, and checks that artifacts belong to one model and are comparable."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ EVALUATE = "tgr evaluate"
 def read_golden(path: Path) -> tuple[str, Artifact]:
     """Return the name of the run and its `golden` artifact.
 
-    Raises TgrError where it holds no image, or the run's model was trained anew since.
+    Raises TgrError if it has no images, or the run's model has been retrained since.
     """
     golden = store.read(path, GOLDEN, EVALUATE)
     run = RunFolder(path.parent)
@@ -36,12 +36,12 @@ def read_golden(path: Path) -> tuple[str, Artifact]:
 
 
 def correct(golden: Artifact) -> np.ndarray:
-    """Return which images are classified correctly without a fault, bool of shape [N]."""
+    """Return which images are classified correctly in the golden run, bool [N]."""
     return golden.column("prediction") == golden.column("label")
 
 
 def refuse_other_model(golden: Artifact, other: Artifact) -> None:
-    """Raise TgrError where an artifact was made with another model, or on other or otherwise prepared images."""
+    """Raise TgrError if an artifact is of another model, or of other images or preprocessing, than `golden`."""
     if golden.provenance.model != other.provenance.model:
         raise TgrError(
             f"{other.path} was made with the model {_short(other)}, {golden.path} with {_short(golden)}; make both "
@@ -62,7 +62,7 @@ def refuse_other_model(golden: Artifact, other: Artifact) -> None:
 
 
 def refuse_other_images(first: Artifact, second: Artifact) -> None:
-    """Raise TgrError where two `golden` artifacts are of other classes, images or labels."""
+    """Raise TgrError if two `golden` artifacts differ in classes, images or labels."""
     if first.provenance.classes != second.provenance.classes:
         raise TgrError(
             f"{first.path} and {second.path} are of other classes (SHA-256 {str(first.provenance.classes)[:12]} and "
@@ -77,7 +77,7 @@ def refuse_other_images(first: Artifact, second: Artifact) -> None:
 
 
 def refuse_other_sites(injections: Artifact, vulnerability: Artifact) -> None:
-    """Raise TgrError where the sites' rows are not one for each site that was struck."""
+    """Raise TgrError unless `vulnerability` has exactly the sites with faults in `injections`."""
     struck = set(injections.table["site"].unique().to_pylist())
     found = set(vulnerability.column("site").tolist())
     if struck != found:
@@ -88,9 +88,9 @@ def refuse_other_sites(injections: Artifact, vulnerability: Artifact) -> None:
 
 
 def otherwise_prepared(artifact: Artifact, facts: Mapping[str, Any]) -> str:
-    """Return what differs between an artifact's preprocessing and that in `facts`, as "crop 8, but 16"; "" if nothing.
+    """Return the differences in preprocessing between an artifact and `facts`, as "crop 8, but 16"; "" if none.
 
-    Both are `Subject.facts`, which artifacts keep.
+    `facts` are `Subject.facts`, which artifacts store.
     """
     theirs, ours = (f.get("preprocessing") or {} for f in (artifact.provenance.extra, facts))
     parts = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]

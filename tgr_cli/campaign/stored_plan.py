@@ -1,4 +1,4 @@
-"""Plans as artifacts: which faults a campaign runs, drawn once and read by resumptions, shards and other engines."""
+"""Plans as artifacts, so that resumed campaigns, shards and other engines run the same faults."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 
 AGAIN = f'draw it again with "{PLAN.command}"'
-IMAGES_PER_UNIT = 256  # at most: so that a unit is finished soon enough to be worth keeping
+IMAGES_PER_UNIT = 256  # upper bound, so that units finish, and are stored, often enough
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A stored plan: its faults, the unit of each, int64 [F], what it says of itself, and its SHA-256."""
+    """A stored plan: its faults, the unit of each (int64 [F]), its provenance and its SHA-256."""
 
     faults: Plan
     unit_F: np.ndarray
@@ -37,12 +37,12 @@ class Planned:
 
     @property
     def pilot(self) -> int:
-        """Return how many faults the pilot had that the plan rests on; 0 without one."""
+        """Return the number of faults in the pilot behind the plan; 0 without a pilot."""
         return int(self.provenance.extra["pilot"])
 
 
 def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
-    """Store a plan and return it, its faults divided into units that the setup's engine has the memory for."""
+    """Store a plan and return it, divided into units that fit the memory of the setup's engine."""
     images = min(IMAGES_PER_UNIT, setup.engine.images_at_once)
     unit_F = campaign.units(faults, images)
     facts = setup.facts
@@ -70,7 +70,7 @@ def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
 
 
 def read(path: Path, setup: Setup) -> Planned:
-    """Return a stored plan; raises TgrError where the network lacks a site of it, or the pool an image."""
+    """Return a stored plan; raises TgrError if one of its sites or images does not exist."""
     artifact = store.read(path, PLAN)
     own = {site.name: site for site in setup.sites}
     sites = []
@@ -112,7 +112,7 @@ def read(path: Path, setup: Setup) -> Planned:
 
 
 def _elements(path: Path, index: pa.ChunkedArray, site_F: np.ndarray, sites: list[Site]) -> np.ndarray:
-    """Return the flat index of each fault's element; raises TgrError where one lies outside its site."""
+    """Return the flat index of each fault's element; raises TgrError for an index outside its site."""
     lists = index.combine_chunks()
     numbers, starts_F = lists.values.to_numpy(), lists.offsets.to_numpy()[:-1]
     axes_F = pc.list_value_length(lists).to_numpy()

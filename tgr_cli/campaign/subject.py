@@ -1,4 +1,4 @@
-"""What a measurement is made on: a model in evaluation mode, the images it is shown, and its network of sites."""
+"""The subject of a measurement: a model in evaluation mode, a pool of images, and the network of sites."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from tgr_cli.reporting import Reporter
 
 
 class Settings(Protocol):
-    """The part of a step's config that says which model is shown which images, and where that is computed."""
+    """The part of a command's config that selects model, images and device."""
 
     @property
     def data(self) -> DataSource: ...
@@ -47,7 +47,7 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model and the pool of images it is shown."""
+    """A loaded model and its pool of images."""
 
     settings: Settings
     images: ImageSet
@@ -56,11 +56,11 @@ class Subject:
 
     @classmethod
     def open(cls, settings: Settings, reporter: Reporter, images: ImageSet | None = None) -> "Subject":
-        """Return the subject that `settings` name; the images are looked for before any weights are.
+        """Return the subject of `settings`; images are opened before weights.
 
-        The pool is the evaluation split unless `images` gives another.
+        The pool is the evaluation split unless `images` is given.
         """
-        zoo.entry(settings.source.model)  # a name that does not exist is told before anything is looked for
+        zoo.entry(settings.source.model)  # report an unknown model name before opening anything
         if images is None:
             images = open_split(settings.data, "eval", reporter)
         if settings.images is not None:
@@ -77,14 +77,14 @@ class Subject:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the format the network computes in."""
+        """Return the dtype the network computes in."""
         return dtype(self.loaded.model)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what artifacts record of the subject: run, data used, model's origin and size, preprocessing, format.
+        """Return metadata for artifacts: run, data, origin and size of the model, preprocessing, and number format.
 
-        `format` is that of the values which are computed and struck, as "float32".
+        `format` is that of the computed values, in which bits are flipped, such as "float32".
         """
         return {
             "run": self.loaded.run.name,
@@ -101,16 +101,16 @@ class Subject:
 
     @property
     def pool(self) -> str:
-        """Return a digest of which images these are, labels included: equal for the same images in the same order."""
+        """Return a digest of the images and their labels; equal for the same images in the same order."""
         images = zip(self.images.ids, self.images.labels, strict=True)
         return sha256_names([f"{name} {label}" for name, label in images])
 
     def only(self, image_id: str) -> "Subject":
-        """Return the same subject with one image in its pool."""
+        """Return the same subject with a pool of one image."""
         return replace(self, images=self.images.take([self.images.ids.index(image_id)]))
 
     def batches(self, positions: Sequence[int] | None = None) -> Iterator[Tensor]:
-        """Return the images at these positions of the pool (None: all) as the network takes them, x_BCHW a batch.
+        """Yield preprocessed batches x_BCHW of the images at these positions of the pool (None: all).
 
         The last batch may be smaller.
         """
@@ -131,7 +131,7 @@ class Subject:
     def network(self, targets: str) -> AnyNetwork:
         """Return the model's network of sites, captured at the batch size of the settings.
 
-        A model that torch.export cannot trace is hooked instead, which is said.
+        A model that torch.export cannot trace gets forward hooks instead, with a note.
         """
         refuse_scripted(self.loaded.model, self.loaded.name)
         return hooked.capture(
@@ -144,7 +144,7 @@ class Subject:
         )
 
     def classify(self) -> golden.Golden:
-        """Return the fault-free logits and the labels of the pool; raises TgrError where a logit is not finite."""
+        """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite."""
         return golden.classify(
             self.loaded.model,
             self.images,
@@ -156,10 +156,10 @@ class Subject:
         )
 
     def labels(self, kind: str, *, everything: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the class each image's losses are taken against, int64 [N], and whether it may be struck, bool [N].
+        """Return the class that each image's losses are computed against, int64 [N], and its eligibility, bool [N].
 
-        `kind` is `true` for the data set's labels or `golden` for the fault-free prediction. Images that are
-        classified wrongly may not be struck (the papers' rule) unless `everything`.
+        `kind` is `true` for the data set's labels or `golden` for the golden prediction. Misclassified images are not
+        eligible for faults, as in the papers, unless `everything`.
         """
         predicted_N = predictions(self.classify().logits_NC)
         labels_N = predicted_N if kind == "golden" else self.images.labels

@@ -1,4 +1,4 @@
-"""Run some faults of a finished campaign again through the oracle, and refuse any that comes out otherwise."""
+"""Verifies a finished campaign: reruns some of its faults with the reference engine `full`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,10 +27,10 @@ def verify(
     count: int,
     seed: int,
 ) -> int:
-    """Return how many faults were run again through `full`: `count` drawn at random, or all where there are no more.
+    """Return the number of faults rerun with `full`: `count` at random, or all if there are fewer.
 
-    `columns` hold what became of every fault, in the plan's order. Raises TgrError naming the first fault of another
-    outcome, or whose dLoss differs by more than 1e-4 + 1e-4 × dLoss.
+    `columns` are the results of all faults, in plan order. Raises TgrError for the first fault whose outcome differs,
+    or whose dLoss differs by more than 1e-4 + 1e-4 × dLoss.
     """
     count = min(count, len(faults))
     chosen_V = np.sort(seeding.generator(seed, "verify").choice(len(faults), count, replace=False))
@@ -51,6 +51,6 @@ def verify(
 
 
 def _number(value: Any) -> float:
-    """Return a dLoss as a float, NaN where it is null."""
+    """Return a dLoss as a float, NaN for null."""
     value = value.as_py() if hasattr(value, "as_py") else value
     return float("nan") if value is None else float(value)

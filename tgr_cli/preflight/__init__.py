@@ -1,1 +1,1 @@
-"""What a command needs, looked for before torch is loaded: everything that is missing is told at once."""
+"""Checks of a command's inputs before torch is loaded; everything that is missing is reported at once."""

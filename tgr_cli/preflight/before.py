@@ -1,4 +1,4 @@
-"""What each command reads, looked for before torch is loaded: everything that is missing is told in one sentence."""
+"""The inputs of each command, checked before torch is loaded; all missing ones are reported in one message."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ MEASURED = ("golden", "injections", "vulnerability")
 
 
 def inject(config: Campaign, reporter: Reporter) -> None:
-    """Look for the struck images, the weights, the files that are named, and images to profile range limits on."""
+    """Check the images, the weights, the files named by options, and the images for profiling range limits."""
     data, source = config.data, config.source
     files = (
         needs.file(config.plan, "--plan", 'run "tgr inject --plan-only" first'),
@@ -35,7 +35,7 @@ def inject(config: Campaign, reporter: Reporter) -> None:
 
 
 def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | None:
-    """Return the training images where range limits have still to be profiled on them and there are none."""
+    """Return missing training images, if range limits are still to be profiled on them, else None."""
     workspace = Workspace(workdir, data.folder)
     names.refuse_unknown(source.model)
     run = trained_run(source, workspace) or workspace.run(source.model, source.head or "baseline")
@@ -50,19 +50,19 @@ def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | N
 
 
 def evaluate(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:
-    """Look for the evaluation images and the weights."""
+    """Check the evaluation images and the weights."""
     needs.model(source, data, workdir, needs.images(data, "eval"), reporter=reporter)
 
 
 def profile_ranges(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:
-    """Look for images to profile on, of training or else of evaluation, and for the weights."""
+    """Check the images to profile on (training, or else evaluation) and the weights."""
     train = needs.images(data, "train")
     nothing = train if needs.images(data, "eval") else []
     needs.model(source, data, workdir, nothing, reporter=reporter)
 
 
 def choices(recipe: str, model: str, data: DataSource, overrides: Overrides) -> None:
-    """Raise TgrError for a recipe or a number of a training that has no meaning."""
+    """Raise TgrError for an unknown model or an invalid recipe or training setting."""
     names.refuse_unknown(model)
     recipes.resolve(recipe, model, data.folder, overrides.given())
 
@@ -70,7 +70,7 @@ def choices(recipe: str, model: str, data: DataSource, overrides: Overrides) -> 
 def train(
     data: DataSource, model: str, workdir: Path, *, init: str | None, embeddings: Path | None, checkpoint: Path | None
 ) -> None:
-    """Look for both splits, the class embeddings of a text head (`init`: which), and weights to begin from."""
+    """Check both splits, the class embeddings of a text head (`init`: which), and the weights to start from."""
     made = None
     if init is not None:
         made = needs.embeddings(embeddings, Workspace(workdir, data.folder), data.dataset, init)
@@ -81,8 +81,8 @@ def train(
 def embed(
     described: Path | None, dataset: str, from_file: Path | None, rows: Path | None, clip: tuple[str, str] | None
 ) -> None:
-    """Look for the descriptions, the files that are named, and the weights of the text encoder `clip`, if any."""
-    from tgr_cli.text import clip_weights  # only this command reads text
+    """Check the descriptions, the files named by options, and the weights of the text encoder `clip`, if any."""
+    from tgr_cli.text import clip_weights  # imported here: only this command needs it
 
     found: list[Missing | None] = []
     if described is not None and not described.exists():
@@ -98,17 +98,17 @@ def embed(
 
 
 def compare(workspace: Workspace, runs: Sequence[str]) -> None:
-    """Look for the runs and what was measured of them."""
+    """Check the runs and their measurements."""
     needs.refuse(needs.run_artifacts(workspace, runs, MEASURED))
 
 
 def report(workspace: Workspace, runs: Sequence[str]) -> None:
-    """Look for the runs; of what is missing in them the page says how it is made."""
+    """Check the runs; the report itself says how to create measurements that are missing."""
     needs.refuse(needs.run_artifacts(workspace, runs, ()))
 
 
 def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Path]) -> None:
-    """Look for the runs, their fault-free figures, and the artifacts that are named."""
+    """Check the runs, their `golden` artifacts, and the artifacts named by options."""
     named = [Missing(f"{path} does not exist", 'run "tgr evaluate" first') for path in files if not path.exists()]
     found = [*needs.run_artifacts(workspace, runs, ("golden",)), *named]
     if not runs and not files and not any(workspace.path.glob("*/golden.parquet")):
@@ -122,7 +122,7 @@ def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Pa
 
 
 def cam(data: DataSource, runs: Sequence[str], source: ModelSource | None, workdir: Path, reporter: Reporter) -> None:
-    """Look for the images, the package that makes the maps, the runs, and the weights of a model that is named."""
+    """Check the images, the grad-cam package, the runs, and the weights of the named model."""
     package = Missing("tgr cam needs the grad-cam package", "run: pip install 'tgr[cam]'")
     found: list[Missing | None] = [None if find_spec("pytorch_grad_cam") else package, *needs.images(data, "eval")]
     found += needs.run_artifacts(Workspace(workdir, data.folder), runs, ())

@@ -1,7 +1,7 @@
-"""What a command reads, and what of it is missing: told at once, before torch is loaded and before any work.
+"""Finds missing inputs of a command and reports them in one message, before torch is loaded.
 
-The steps check the same again, in depth, when they open things; what is found here needs no more than a look at the
-file system, so a newcomer hears everything in one sentence and under a second.
+Only the file system is inspected, so this takes less than a second. The steps repeat the checks in depth when they open
+the files.
 """
 
 import socket
@@ -25,7 +25,7 @@ COUNTED = ("", "Two things are", "Three things are", "Four things are", "Five th
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that a command would read and that is not there: what and where, and the ways to go on."""
+    """A missing input: what and where, and the possible next steps."""
 
     what: str
     ways: str
@@ -35,13 +35,13 @@ class Missing:
 
     @classmethod
     def told(cls, error: TgrError) -> "Missing":
-        """Return what an error says: its part before the first semicolon, and the next step after it."""
+        """Return the message of an error as `what` (before the first semicolon) and `ways` (after it)."""
         what, _, ways = str(error).partition("; ")
         return cls(what, ways.rstrip("."))
 
 
 def refuse(missing: Sequence[Missing | None]) -> None:
-    """Raise TgrError that names everything missing, each thing once; None stands for what is there."""
+    """Raise TgrError that lists all missing inputs once each; None entries are not missing."""
     first: dict[str, Missing] = {}
     for each in missing:
         if each is not None:
@@ -55,14 +55,14 @@ def refuse(missing: Sequence[Missing | None]) -> None:
 
 
 def file(path: Path | None, option: str, ways: str) -> Missing | None:
-    """Return the file that an option names where it does not exist."""
+    """Return the file named by an option if it does not exist, else None."""
     return None if path is None or path.exists() else Missing(f"{option} {path} does not exist", ways)
 
 
 def images(source: DataSource, *splits: Split) -> list[Missing | None]:
-    """Return those of the splits of which nothing is there, as one where they are looked for at one place.
+    """Return the splits without images, combined if they are expected at the same place.
 
-    Of a data set given by its path also what is wrong with its classes.
+    For a data set given by path, errors in its classes are returned too.
     """
     by_place: dict[tuple[Path, ...], list[absent.Missing]] = {}
     for split in absent.missing(source, splits):
@@ -76,7 +76,7 @@ def images(source: DataSource, *splits: Split) -> list[Missing | None]:
 
 
 def _at_one_place(tried: tuple[Path, ...], found: list[absent.Missing]) -> Missing:
-    """Return splits that are looked for at one place as one thing that is missing."""
+    """Return the splits expected at one place as one missing input."""
     first = found[0]
     if first.state:
         return Missing(f"{first.source} {first.state}", f"name {first.expected}")
@@ -90,9 +90,9 @@ def _at_one_place(tried: tuple[Path, ...], found: list[absent.Missing]) -> Missi
 def pretrained(
     source: ModelSource, dataset: DataSource, workspace: Workspace
 ) -> tuple[Missing | None, Published | None]:
-    """Return the weights where there are none for this data set, and else those that a library is to fetch for it.
+    """Return the weights if they are missing, and those that a library would download.
 
-    Raises TgrError for a model without a meaning, and where several trained runs could be meant.
+    Raises TgrError for an unknown model, and if several trained runs match.
     """
     names.refuse_unknown(source.model)
     if source.checkpoint is not None:
@@ -125,7 +125,7 @@ def _untrained(source: ModelSource, workspace: Workspace, why: str, train: str) 
 
 
 def to_fetch(source: ModelSource, offered: Published) -> Missing:
-    """Return weights that have to be fetched as something missing."""
+    """Return downloadable weights as a missing input."""
     return Missing(
         f"{offered.publisher}'s weights {offered.tag} of {source.model} are not on this machine: they come from "
         f"{offered.address} and are kept at {offered.kept}",
@@ -134,11 +134,11 @@ def to_fetch(source: ModelSource, offered: Published) -> Missing:
 
 
 def reachable(address: str) -> bool:
-    """Return whether the host of an address has a name here, which without a network it has not."""
-    from urllib.request import getproxies  # loads half of the network stack, and is rarely wanted
+    """Return whether the address's host name can be resolved; it cannot without a network."""
+    from urllib.request import getproxies  # imported here: it loads much of the network stack and is rarely needed
 
     host = urlparse(address).hostname
-    if host is None or getproxies():  # a proxy knows the names
+    if host is None or getproxies():  # a proxy resolves names itself
         return True
     try:
         socket.getaddrinfo(host, 443)
@@ -150,7 +150,7 @@ def reachable(address: str) -> bool:
 def _class_count(images: DataSource) -> int | None:
     try:
         return len(classes(images).names)
-    except TgrError:  # told when they are opened
+    except TgrError:  # reported when the images are opened
         return None
 
 
@@ -163,9 +163,9 @@ def model(
     along: Missing | None = None,
     reporter: Reporter = SILENT,
 ) -> None:
-    """Raise TgrError for what is missing of `others` and of the model; note where its weights are fetched from.
+    """Raise TgrError for what is missing of `others` and the model's weights; note where weights are downloaded from.
 
-    `along` is named beside other missing things, and none by itself.
+    `along` is reported only together with other missing inputs.
     """
     missing, offered = pretrained(source, dataset, Workspace(workdir, dataset.folder))
     found = [*others, missing]
@@ -177,7 +177,7 @@ def model(
 
 
 def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[Missing | None]:
-    """Return what the folders of runs lack of these artifacts, by the name of the file without its suffix."""
+    """Return the artifacts that are missing in the runs' folders; `artifacts` are file names without suffix."""
     return [missing for run in dict.fromkeys(runs) for missing in _of_run(workspace, run, artifacts)]
 
 
@@ -197,7 +197,7 @@ def _artifact(folder: RunFolder, name: str) -> Missing | None:
 
 
 def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str) -> Missing | None:
-    """Return the class embeddings that a text head starts from, with the commands that make them."""
+    """Return the class embeddings of a text head if they are missing, with the commands that create them."""
     found = path or workspace.embeddings(init)
     if found.exists():
         return None

@@ -13,7 +13,7 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"errors", "naming", "paths", "documents", "reporting", "seeding", "artifacts"}
+BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "artifacts"}
 PURE = {"data", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "artifacts": {"artifacts", "documents", "errors", "paths"},
     "naming": set(),
     "paths": set(),
+    "defaults": set(),
     "seeding": set(),
     "reporting": set(),
     "documents": {"errors"},

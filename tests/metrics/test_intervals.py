@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Draws, means, share
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate, Interval, effective, skewed_interval, wilson
+from tgr_cli.metrics.intervals import Estimate, Interval, effective, skewed_interval, wilson
 
 ONES = np.ones
 

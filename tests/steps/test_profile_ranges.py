@@ -18,8 +18,8 @@ from tgr_cli.campaign import ranges as campaign_ranges
 from tgr_cli.commands.profile_ranges import profile_ranges as command
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import Preprocessing, evaluation
+from tgr_cli.defaults import PROFILED_IMAGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import PROFILED_IMAGES
 from tgr_cli.models import weights
 from tgr_cli.steps.profile_ranges import Config
 

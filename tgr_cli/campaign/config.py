@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import facts
 from tgr_cli.artifacts.provenance import normalised
 from tgr_cli.data.preprocessing import PreprocessingOptions
@@ -47,35 +48,35 @@ class Config:
     preprocessing: PreprocessingOptions
     source: ModelSource
     ranges: Path | None = None
-    limit: str = "clamp"
-    injections: int = 4096
-    sampling: str = "importance"
+    limit: str = defaults.LIMIT
+    injections: int = defaults.INJECTIONS
+    sampling: str = defaults.SAMPLING
     target_ci: str | None = None
-    max_injections: int = 65536
-    pilot: int = 256
+    max_injections: int = defaults.MAX_INJECTIONS
+    pilot: int = defaults.PILOT
     images: int | None = None
     all_images: bool = False
-    label: str = "true"
-    engine: str = "auto"
-    target: str = "neuron"
-    images_per_fault: int = 16
-    targets: str = "conv,linear"
-    confidence: float = 0.99
-    seed: int = 0
-    batch_size: int = 0
-    workers: int = 0
-    device: str = "cpu"
-    memory: str = "2GiB"
+    label: str = defaults.LABEL
+    engine: str = defaults.ENGINE
+    target: str = defaults.TARGET
+    images_per_fault: int = defaults.IMAGES_PER_FAULT
+    targets: str = defaults.TARGETS
+    confidence: float = defaults.CONFIDENCE
+    seed: int = defaults.SEED
+    batch_size: int = defaults.CAMPAIGN_BATCH_SIZE
+    workers: int = defaults.WORKERS
+    device: str = defaults.DEVICE
+    memory: str = defaults.MEMORY
     faults: Path | None = None
     plan: Path | None = None
     plan_only: bool = False
     exhaustive: str | None = None
     shard: str | None = None
     restart: bool = False
-    verify: int = 0
+    verify: int = defaults.VERIFY
     max_sdc_rate: float | None = None
     max_dloss: float | None = None
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import RANGES
@@ -14,7 +15,6 @@ from tgr_cli.data.datasets import DataSource, ImageSet, open_split
 from tgr_cli.data.missing import has_split
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import PROFILED_IMAGES
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
@@ -30,12 +30,12 @@ class Config:
     data: DataSource
     preprocessing: PreprocessingOptions
     source: ModelSource
-    images: int = PROFILED_IMAGES
-    targets: str = "conv,linear"
-    batch_size: int = 64
-    workers: int = 0
-    device: str = "cpu"
-    workdir: Path = Path("runs")
+    images: int = defaults.PROFILED_IMAGES
+    targets: str = defaults.TARGETS
+    batch_size: int = defaults.BATCH_SIZE
+    workers: int = defaults.WORKERS
+    device: str = defaults.DEVICE
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
 

@@ -9,8 +9,9 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.campaign import profiling, runs
 from tgr_cli.campaign.subject import Subject
+from tgr_cli.defaults import PROFILED_IMAGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import PROFILED_IMAGES, LimitMode
+from tgr_cli.faults.choices import LimitMode
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 

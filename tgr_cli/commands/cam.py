@@ -1,10 +1,10 @@
 """`tgr cam`: what a model looks at before and after faults in its weights."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count
 from tgr_cli.commands.session import session
@@ -42,22 +42,22 @@ def cam(
     ] = None,
     faults: Annotated[
         int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all there at once.")
-    ] = 2000,
+    ] = defaults.CAM_FAULTS,
     limit: Annotated[
         str,
         typer.Option(help="What a struck weight is held to: clamp (± its tensor's max-abs), zero (outside it), none."),
-    ] = "clamp",
+    ] = defaults.LIMIT,
     label: Annotated[
         str, typer.Option(help="Class to explain: golden (each model's prediction without faults) or true.")
-    ] = "golden",
-    seed: o.Seed = 0,
-    dataset: o.Dataset = "imagenet",
+    ] = defaults.CAM_LABEL,
+    seed: o.Seed = defaults.SEED,
+    dataset: o.Dataset = defaults.DATASET,
     images: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=o.MANY,
-            help="Explain N images, at even steps through the split (default: 5).",
+            help=f"Explain N images, at even steps through the split (default: {defaults.CAM_IMAGES}).",
             rich_help_panel=o.DATA,
         ),
     ] = None,
@@ -86,9 +86,9 @@ def cam(
     variant: o.Variant = None,
     batch_size: Annotated[
         int, typer.Option(min=1, max=o.AT_ONCE, help="Channels a forward pass.", rich_help_panel=o.MODEL)
-    ] = 8,
-    device: o.Device = "cpu",
-    workdir: o.Workdir = Path("runs"),
+    ] = defaults.CAM_BATCH_SIZE,
+    device: o.Device = defaults.DEVICE,
+    workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

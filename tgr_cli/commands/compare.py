@@ -1,10 +1,10 @@
 """`tgr compare`: candidates against a baseline, as in the paper's Table 1."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands import tables
 from tgr_cli.commands.comparison import FACTORS, FLAGGED, headline, is_flagged, print_comparison
@@ -27,14 +27,14 @@ def compare(
     gate_on: Annotated[
         str | None,
         typer.Option(
-            help=f"The factor that --min-improvement is about: {', '.join(FACTORS)} (default: overall).",
+            help=f"The factor that --min-improvement is about: {', '.join(FACTORS)} (default: {defaults.FACTOR}).",
             rich_help_panel=GATES,
         ),
     ] = None,
     allow_different: o.AllowDifferent = None,
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
-    workdir: o.Workdir = Path("runs"),
+    workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
     json: o.Json = False,
     markdown: Annotated[

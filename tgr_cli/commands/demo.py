@@ -1,11 +1,11 @@
 """`tgr demo`: the whole method, offline."""
 
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console
@@ -13,8 +13,8 @@ from tgr_cli.commands.console import Console
 
 def demo(
     ctx: typer.Context,
-    injections: Annotated[int, typer.Option(min=1, max=o.MANY, help="Faults a site.")] = 4096,
-    workdir: options.Workdir = Path("runs"),
+    injections: Annotated[int, typer.Option(min=1, max=o.MANY, help="Faults a site.")] = defaults.INJECTIONS,
+    workdir: options.Workdir = defaults.WORKDIR,
 ) -> None:
     """Run the whole method offline on embedded digits, printing each command before it runs."""
     from tgr_cli.steps import demo as step

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count
 from tgr_cli.commands.llm_consent import agree, said, show
@@ -30,7 +31,7 @@ NO_IMAGES = {"data_root": None, "download": False, "train_data": None, "eval_dat
 
 def describe(
     ctx: typer.Context,
-    dataset: Dataset = "imagenet",
+    dataset: Dataset = defaults.DATASET,
     source: Annotated[
         str | None,
         typer.Option(help="stored, llm or template (default: stored where every class has descriptions, else llm)."),
@@ -58,7 +59,7 @@ def describe(
             help="Sampling temperature, 0 to 2, or none: send none, for models that refuse one.",
             rich_help_panel=LLM,
         ),
-    ] = "1.0",
+    ] = str(defaults.TEMPERATURE),
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -67,7 +68,7 @@ def describe(
             help="Tokens an answer may have, a model's thoughts included.",
             rich_help_panel=LLM,
         ),
-    ] = 256,
+    ] = defaults.MAX_TOKENS,
     max_tokens_name: Annotated[
         str | None,
         typer.Option(
@@ -77,15 +78,17 @@ def describe(
     ] = None,
     samples_per_question: Annotated[
         int, typer.Option(min=1, max=o.AT_ONCE, help="Times each question is asked.", rich_help_panel=LLM)
-    ] = 1,
+    ] = defaults.SAMPLES_PER_QUESTION,
     concurrency: Annotated[
         int, typer.Option(min=1, max=o.WORKERS, help="Requests under way at once.", rich_help_panel=LLM)
-    ] = 8,
+    ] = defaults.CONCURRENCY,
     requests_per_minute: Annotated[
         int | None,
         typer.Option(min=1, max=o.MANY, help="Requests a minute, at even steps (default: any).", rich_help_panel=LLM),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds a whole answer may take.", rich_help_panel=LLM)] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds a whole answer may take.", rich_help_panel=LLM)
+    ] = defaults.TIMEOUT,
     price_in: Annotated[
         float | None, typer.Option(min=0, help="Price of a million tokens sent.", rich_help_panel=LLM)
     ] = None,
@@ -100,7 +103,7 @@ def describe(
     ] = False,
     class_names: ClassNames = None,
     name: Name = None,
-    workdir: Workdir = Path("runs"),
+    workdir: Workdir = defaults.WORKDIR,
     out: Out = None,
     json: Json = False,
     quiet: Quiet = False,

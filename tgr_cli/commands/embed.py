@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count
 from tgr_cli.commands.describe import NO_IMAGES, Prompts
@@ -29,34 +30,40 @@ ENCODER = "Encoder"
 
 def embed(
     ctx: typer.Context,
-    dataset: Dataset = "imagenet",
-    init: Annotated[str, typer.Option(help="descriptions, template or random: what the rows are made of.")] = (
-        "descriptions"
-    ),
+    dataset: Dataset = defaults.DATASET,
+    init: Annotated[
+        str, typer.Option(help="descriptions, template or random: what the rows are made of.")
+    ] = defaults.INIT,
     encoder: Annotated[
-        str | None, typer.Option(help="openclip or tfidf (default: openclip).", rich_help_panel=ENCODER)
+        str | None, typer.Option(help=f"openclip or tfidf (default: {defaults.ENCODER}).", rich_help_panel=ENCODER)
     ] = None,
     clip_model: Annotated[
         str | None,
         typer.Option(
-            help="Any model of open_clip, hf-hub:OWNER/NAME or local-dir:FOLDER (default: ViT-B-32-quickgelu).",
+            help=f"Any model of open_clip, hf-hub:OWNER/NAME or local-dir:FOLDER (default: {defaults.CLIP_MODEL}).",
             rich_help_panel=ENCODER,
         ),
     ] = None,
     clip_pretrained: Annotated[
         str | None,
-        typer.Option(help="A pretrained tag of it, or a local checkpoint (default: openai).", rich_help_panel=ENCODER),
+        typer.Option(
+            help=f"A pretrained tag of it, or a local checkpoint (default: {defaults.CLIP_PRETRAINED}).",
+            rich_help_panel=ENCODER,
+        ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32, fp16 or bf16: what CLIP computes in (default: fp32).", rich_help_panel=ENCODER),
+        typer.Option(
+            help=f"fp32, fp16 or bf16: what CLIP computes in (default: {defaults.PRECISION}).", rich_help_panel=ENCODER
+        ),
     ] = None,
     embedding_dim: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=o.AT_ONCE,
-            help="E, for random (default: 512) and tfidf (default: what its texts allow, at most 1024).",
+            help=f"E, for random (default: {defaults.RANDOM_DIM}) and tfidf (default: what its texts allow, at most "
+            "1024).",
         ),
     ] = None,
     from_file: Annotated[
@@ -79,11 +86,11 @@ def embed(
     ] = False,
     descriptions: Annotated[Path | None, typer.Option(help="Read these descriptions instead of the workdir's.")] = None,
     prompts: Prompts = None,
-    seed: Seed = 0,
+    seed: Seed = defaults.SEED,
     class_names: ClassNames = None,
     name: Name = None,
-    device: Device = "cpu",
-    workdir: Workdir = Path("runs"),
+    device: Device = defaults.DEVICE,
+    workdir: Workdir = defaults.WORKDIR,
     out: Out = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -1,9 +1,8 @@
 """`tgr evaluate`: how a model classifies images without a fault."""
 
-from pathlib import Path
-
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count, in_percent, number
 from tgr_cli.commands.session import session
@@ -12,7 +11,7 @@ from tgr_cli.commands.session import session
 def evaluate(
     ctx: typer.Context,
     model: o.Model,
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     data_root: o.DataRoot = None,
     download: o.Download = False,
     train_data: o.TrainData = None,
@@ -33,10 +32,10 @@ def evaluate(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
-    batch_size: o.BatchSize = 64,
-    workers: o.Workers = 0,
-    device: o.Device = "cpu",
-    workdir: o.Workdir = Path("runs"),
+    batch_size: o.BatchSize = defaults.BATCH_SIZE,
+    workers: o.Workers = defaults.WORKERS,
+    device: o.Device = defaults.DEVICE,
+    workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands.options import Json, Quiet, configure
 from tgr_cli.commands.session import session
 
@@ -13,7 +14,7 @@ def flip(
     ctx: typer.Context,
     value: Annotated[str, typer.Argument(help="The number, as 1, -1.5, 3e8, inf or nan.")],
     bit: Annotated[int, typer.Option(help="Bit to flip; 0 is the least significant.")],
-    format: Annotated[str, typer.Option(help='Number format, one of "tgr formats".')] = "float32",
+    format: Annotated[str, typer.Option(help='Number format, one of "tgr formats".')] = defaults.FORMAT,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

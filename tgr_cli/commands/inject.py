@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import GATES, refuse_unless_passed
@@ -18,29 +19,29 @@ FAULTS, SAMPLING, ENGINE, CAMPAIGN = "Faults", "Sampling", "Engine", "Campaign"
 def inject(
     ctx: typer.Context,
     model: options.Model,
-    dataset: options.Dataset = "imagenet",
+    dataset: options.Dataset = defaults.DATASET,
     limit: Annotated[
         str,
         typer.Option(
             help="What a struck value is held to: clamp (± the site's profiled max-abs), zero (outside it), none.",
             rich_help_panel=FAULTS,
         ),
-    ] = "clamp",
+    ] = defaults.LIMIT,
     ranges: Annotated[
         Path | None,
         typer.Option(
             help="Ranges to hold values to (default: the run's, else profiled first).", rich_help_panel=FAULTS
         ),
     ] = None,
-    target: options.Target = "neuron",
-    targets: options.Targets = "conv,linear",
+    target: options.Target = defaults.TARGET,
+    targets: options.Targets = defaults.TARGETS,
     label: Annotated[
         str,
         typer.Option(
             help="Class the losses are taken against: true (the data set's) or golden (the fault-free prediction).",
             rich_help_panel=FAULTS,
         ),
-    ] = "true",
+    ] = defaults.LABEL,
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Strike wrongly classified images too.", rich_help_panel=FAULTS)
     ] = False,
@@ -62,7 +63,7 @@ def inject(
     ] = None,
     injections: Annotated[
         int, typer.Option(min=1, max=options.MANY, help="Faults a site.", rich_help_panel=SAMPLING)
-    ] = 4096,
+    ] = defaults.INJECTIONS,
     images_per_fault: Annotated[
         int,
         typer.Option(
@@ -71,7 +72,7 @@ def inject(
             help="Images that a fault in a weight, bias or buffer is tried on.",
             rich_help_panel=SAMPLING,
         ),
-    ] = 16,
+    ] = defaults.IMAGES_PER_FAULT,
     sampling: Annotated[
         str,
         typer.Option(
@@ -79,7 +80,7 @@ def inject(
             "after a pilot), uniform (as the papers do). All estimate the same figures.",
             rich_help_panel=SAMPLING,
         ),
-    ] = "importance",
+    ] = defaults.SAMPLING,
     target_ci: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +92,7 @@ def inject(
     max_injections: Annotated[
         int,
         typer.Option(min=1, max=options.MANY, help="Most faults a site with --target-ci.", rich_help_panel=SAMPLING),
-    ] = 65536,
+    ] = defaults.MAX_INJECTIONS,
     pilot: Annotated[
         int,
         typer.Option(
@@ -100,7 +101,7 @@ def inject(
             help="Faults a site that stratified sampling and --target-ci try first; no figure rests on them.",
             rich_help_panel=SAMPLING,
         ),
-    ] = 256,
+    ] = defaults.PILOT,
     exhaustive: Annotated[
         str | None,
         typer.Option(
@@ -111,8 +112,8 @@ def inject(
     confidence: Annotated[
         float,
         typer.Option(help="Confidence of the intervals, 0.5 to 0.999999.", rich_help_panel=SAMPLING),
-    ] = 0.99,
-    seed: options.Seed = 0,
+    ] = defaults.CONFIDENCE,
+    seed: options.Seed = defaults.SEED,
     engine: Annotated[
         str,
         typer.Option(
@@ -120,14 +121,14 @@ def inject(
             "on the site), full (the oracle), pytorchfi (for comparison).",
             rich_help_panel=ENGINE,
         ),
-    ] = "auto",
+    ] = defaults.ENGINE,
     memory: Annotated[
         str,
         typer.Option(
             help="Memory above the loaded model, as 1GiB: images are taken in lots that fit.",
             rich_help_panel=ENGINE,
         ),
-    ] = "2GiB",
+    ] = defaults.MEMORY,
     verify: Annotated[
         int,
         typer.Option(
@@ -137,7 +138,7 @@ def inject(
             "error.",
             rich_help_panel=ENGINE,
         ),
-    ] = 0,
+    ] = defaults.VERIFY,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -201,10 +202,10 @@ def inject(
             help="Images a forward pass; 0 for as many as suit --memory, at most 32.",
             rich_help_panel=ENGINE,
         ),
-    ] = 0,
-    workers: options.Workers = 0,
-    device: options.Device = "cpu",
-    workdir: options.Workdir = Path("runs"),
+    ] = defaults.CAMPAIGN_BATCH_SIZE,
+    workers: options.Workers = defaults.WORKERS,
+    device: options.Device = defaults.DEVICE,
+    workdir: options.Workdir = defaults.WORKDIR,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from tgr_cli import defaults
+
 Config = TypeVar("Config")
 
 DATA, MODEL, OUTPUT = "Data", "Model", "Output"
@@ -36,7 +38,9 @@ Dataset = Annotated[
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        help="Folder that holds the named data sets (default: data).", envvar="TGR_DATA", rich_help_panel=DATA
+        help=f"Folder that holds the named data sets (default: {defaults.DATA_ROOT}).",
+        envvar="TGR_DATA",
+        rich_help_panel=DATA,
     ),
 ]
 Download = Annotated[

@@ -1,20 +1,19 @@
 """`tgr profile-ranges`: the values a model's sites take without a fault."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count, number
 from tgr_cli.commands.session import session
-from tgr_cli.faults.choices import PROFILED_IMAGES
 
 
 def profile_ranges(
     ctx: typer.Context,
     model: o.Model,
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     data_root: o.DataRoot = None,
     download: o.Download = False,
     train_data: o.TrainData = None,
@@ -28,7 +27,7 @@ def profile_ranges(
             help="Profile on N images, at even steps through the train split (all, where there are fewer).",
             rich_help_panel=o.DATA,
         ),
-    ] = PROFILED_IMAGES,
+    ] = defaults.PROFILED_IMAGES,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,
@@ -42,11 +41,11 @@ def profile_ranges(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
-    targets: o.Targets = "conv,linear",
-    batch_size: o.BatchSize = 64,
-    workers: o.Workers = 0,
-    device: o.Device = "cpu",
-    workdir: o.Workdir = Path("runs"),
+    targets: o.Targets = defaults.TARGETS,
+    batch_size: o.BatchSize = defaults.BATCH_SIZE,
+    workers: o.Workers = defaults.WORKERS,
+    device: o.Device = defaults.DEVICE,
+    workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

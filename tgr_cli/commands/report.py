@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.session import session
 
@@ -12,11 +13,11 @@ from tgr_cli.commands.session import session
 def report(
     ctx: typer.Context,
     runs: Annotated[list[str], typer.Argument(help="Run folders, by name or path, the baseline first.")],
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
-    count_by: o.CountBy = "neurons",
+    count_by: o.CountBy = defaults.COUNT_BY,
     allow_different: o.AllowDifferent = None,
-    workdir: o.Workdir = Path("runs"),
+    workdir: o.Workdir = defaults.WORKDIR,
     out: Annotated[
         Path | None,
         typer.Option(help="Write the page here (default: report.html of the data set).", rich_help_panel=o.OUTPUT),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.embed_output import (
     descriptions_json,
@@ -30,7 +31,7 @@ DIGESTS: dict[str, tuple[Callable[..., None], Callable[..., dict]]] = {
 def show(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="An artifact that tgr wrote.")],
-    rows: Annotated[int, typer.Option(min=0, max=o.MANY, help="Show this many of its rows.")] = 5,
+    rows: Annotated[int, typer.Option(min=0, max=o.MANY, help="Show this many of its rows.")] = defaults.ROWS,
     json: Json = False,
 ) -> None:
     """Print an artifact's kind, columns, lineage, how it was made, and its first rows or what stands out in them."""

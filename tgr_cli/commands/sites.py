@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count
 from tgr_cli.commands.options import Crop, Json, Model, Quiet, Target, Targets, configure
@@ -13,15 +14,19 @@ from tgr_cli.commands.session import session
 def sites(
     ctx: typer.Context,
     model: Model,
-    num_classes: Annotated[int, typer.Option(min=1, max=o.MANY, help="Classes that the model is built for.")] = 1000,
+    num_classes: Annotated[
+        int, typer.Option(min=1, max=o.MANY, help="Classes that the model is built for.")
+    ] = defaults.NUM_CLASSES,
     crop: Crop = None,
-    target: Target = "neuron",
-    targets: Targets = "conv,linear",
+    target: Target = defaults.TARGET,
+    targets: Targets = defaults.TARGETS,
     margin: Annotated[
         float | None,
         typer.Option(help="Also say how many faults tell a site's rate of failures to ± this (Leveugle, DATE 2009)."),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Confidence of that margin, 0.5 to 0.999999.")] = 0.99,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence of that margin, 0.5 to 0.999999.")
+    ] = defaults.CONFIDENCE,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

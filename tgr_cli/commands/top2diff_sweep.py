@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, in_percent, number
 from tgr_cli.commands.gates import GATES, refuse_unless_passed
@@ -21,7 +22,7 @@ NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
 
 def top2diff_sweep(
     ctx: typer.Context,
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
     run: Annotated[
         list[str] | None,
@@ -36,7 +37,7 @@ def top2diff_sweep(
         list[Path] | None,
         typer.Option(help="Artifact of tgr inject, for one of the models (default: the run's).", show_default=False),
     ] = None,
-    count_by: o.CountBy = "neurons",
+    count_by: o.CountBy = defaults.COUNT_BY,
     targets: Annotated[
         str | None,
         typer.Option(
@@ -47,11 +48,11 @@ def top2diff_sweep(
     ] = None,
     target_coverage: Annotated[
         float, typer.Option(help="Share of the SDCs to catch, at which the overhead is quoted.")
-    ] = 0.9,
-    start: Annotated[float, typer.Option(help="Lowest threshold.")] = 0.0,
-    stop: Annotated[float, typer.Option(help="Highest threshold.")] = 1.0,
-    step: Annotated[float, typer.Option(help="Distance between thresholds.")] = 0.01,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.99,
+    ] = defaults.TARGET_COVERAGE,
+    start: Annotated[float, typer.Option(help="Lowest threshold.")] = defaults.START,
+    stop: Annotated[float, typer.Option(help="Highest threshold.")] = defaults.STOP,
+    step: Annotated[float, typer.Option(help="Distance between thresholds.")] = defaults.STEP,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = defaults.CONFIDENCE,
     max_overhead: Annotated[
         float | None,
         typer.Option(
@@ -63,11 +64,11 @@ def top2diff_sweep(
     gate_on: Annotated[
         str | None,
         typer.Option(
-            help="The criterion that --max-overhead is about: top2diff or top1conf (default: top2diff).",
+            help=f"The criterion that --max-overhead is about: top2diff or top1conf (default: {defaults.CRITERION}).",
             rich_help_panel=GATES,
         ),
     ] = None,
-    workdir: o.Workdir = Path("runs"),
+    workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands import recipe_output
 from tgr_cli.commands.console import Console, count, in_percent, number
@@ -16,7 +17,7 @@ HEAD, RECIPE, DISTURB, OPTIM = "Head", "Recipe", "Against faults", "Training"
 def train(
     ctx: typer.Context,
     model: o.Model,
-    dataset: o.Dataset = "imagenet",
+    dataset: o.Dataset = defaults.DATASET,
     head: Annotated[
         str,
         typer.Option(
@@ -24,11 +25,12 @@ def train(
             "vectors).",
             rich_help_panel=HEAD,
         ),
-    ] = "baseline",
+    ] = defaults.HEAD,
     init: Annotated[
         str | None,
         typer.Option(
-            help="Embeddings of --head text: template or descriptions (default: descriptions).", rich_help_panel=HEAD
+            help=f"Embeddings of --head text: template or descriptions (default: {defaults.INIT}).",
+            rich_help_panel=HEAD,
         ),
     ] = None,
     embeddings: Annotated[
@@ -40,7 +42,7 @@ def train(
         typer.Option(
             min=1,
             max=o.AT_ONCE,
-            help="Length of the random vectors of --head cosine (default: 512).",
+            help=f"Length of the random vectors of --head cosine (default: {defaults.RANDOM_DIM}).",
             rich_help_panel=HEAD,
         ),
     ] = None,
@@ -52,7 +54,7 @@ def train(
             "digits or lenet.",
             rich_help_panel=RECIPE,
         ),
-    ] = "none",
+    ] = defaults.RECIPE,
     print_recipe: Annotated[
         bool,
         typer.Option(
@@ -224,7 +226,7 @@ def train(
             rich_help_panel=OPTIM,
         ),
     ] = False,
-    seed: o.Seed = 0,
+    seed: o.Seed = defaults.SEED,
     variant: Annotated[
         str | None,
         typer.Option(
@@ -268,9 +270,9 @@ def train(
     std: o.Std = None,
     interpolation: o.Interpolation = None,
     crop_mode: o.CropMode = None,
-    workers: o.Workers = 0,
-    device: o.Device = "cpu",
-    workdir: o.Workdir = Path("runs"),
+    workers: o.Workers = defaults.WORKERS,
+    device: o.Device = defaults.DEVICE,
+    workdir: o.Workdir = defaults.WORKDIR,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -293,7 +295,7 @@ def train(
     before.refuse_meaningless(head, init, embeddings, embedding_dim)
     before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))
     if not print_recipe:
-        starts = None if head != "text" else init or "descriptions"
+        starts = None if head != "text" else init or defaults.INIT
         data = o.configure(DataSource, locals())
         before.train(data, model, workdir, init=starts, embeddings=embeddings, checkpoint=checkpoint)
     from tgr_cli.steps import train as step

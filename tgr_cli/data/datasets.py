@@ -6,7 +6,6 @@ from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.data.loading import batches
 from tgr_cli.data.source import (
-    DEFAULT_ROOT,
     NAMED,
     PARQUET,
     Classes,
@@ -22,7 +21,6 @@ from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 
 __all__ = [
-    "DEFAULT_ROOT",
     "NAMED",
     "PARQUET",
     "DataSource",

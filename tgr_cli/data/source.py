@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tgr_cli import documents
+from tgr_cli import defaults, documents
 from tgr_cli.artifacts.layout import slug
 from tgr_cli.data import folder, folder_layout, labels, named, parquet_files
 from tgr_cli.data.images import Split
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tgr_cli.data import parquet
 
 NAMED = named.NAMES
-DEFAULT_ROOT = Path("data")
 IMAGEFOLDER, PARQUET = "imagefolder:", "parquet:"
 
 
@@ -30,7 +29,7 @@ class DataSource:
     folder of class folders) replace a split; `class_names` (a text file, one name per line) replaces the class names.
     """
 
-    dataset: str = "imagenet"
+    dataset: str = defaults.DATASET
     data_root: Path | None = None
     download: bool = False
     train_data: Path | None = None
@@ -59,7 +58,7 @@ class DataSource:
     @property
     def root(self) -> Path:
         """Return the folder that holds the named data sets."""
-        return self.data_root or DEFAULT_ROOT
+        return self.data_root or defaults.DATA_ROOT
 
     @property
     def folder(self) -> str:

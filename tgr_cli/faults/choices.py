@@ -7,8 +7,6 @@ from tgr_cli.errors import TgrError
 
 LimitMode = Literal["clamp", "zero", "none"]
 MODES: tuple[LimitMode, ...] = get_args(LimitMode)
-# Number of profiling images, evenly spaced over the split.
-PROFILED_IMAGES = 1024
 ENGINES = ("auto", "delta", "replay", "full", "pytorchfi")  # classes of these names: `faults.engines`
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 

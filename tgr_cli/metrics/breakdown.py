@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import special
 
-from tgr_cli.metrics.intervals import CONFIDENCE, score_interval
+from tgr_cli.defaults import CONFIDENCE
+from tgr_cli.metrics.intervals import score_interval
 from tgr_cli.metrics.outcomes import OUTCOMES
 
 CONFIDENCES = ("golden_top1", "faulty_top1", "golden_top2diff", "faulty_top2diff")

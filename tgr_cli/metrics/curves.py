@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from tgr_cli.defaults import CONFIDENCE, TARGET_COVERAGE
 from tgr_cli.metrics import rerunning, top2diff
 from tgr_cli.metrics.breakdown import Struck
 from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, among
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.outcomes import OUTCOMES
 from tgr_cli.metrics.population import Population
 from tgr_cli.metrics.rerunning import AtTarget, Counted, Criterion
@@ -103,7 +104,7 @@ class Curve:
         estimated = ([getattr(self, name)[place] for place in place_K] for name in ESTIMATED)
         return Curve(self.criterion, self.threshold_D[place_K], self.accuracy_D[place_K], *estimated)
 
-    def at(self, target: float = rerunning.TARGET, seen: Seen = "faulty") -> AtTarget:
+    def at(self, target: float = TARGET_COVERAGE, seen: Seen = "faulty") -> AtTarget:
         """Return the lowest threshold with at least this coverage of SDCs, and its overhead.
 
         `seen` selects the inference whose confidence decides whether an SDC is caught.

@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate, effective, score_interval, skewed_interval
+from tgr_cli.defaults import CONFIDENCE
+from tgr_cli.metrics.intervals import Estimate, effective, score_interval, skewed_interval
 
 NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0.0)
 LARGEST_LOGARITHM = math.log(sys.float_info.max)

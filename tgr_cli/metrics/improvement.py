@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Estimate, Figure, SiteFigures, medians
-from tgr_cli.metrics.intervals import CONFIDENCE
 from tgr_cli.metrics.summary import Faults, Row
 
 MEANS = (

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-CONFIDENCE = 0.99
+from tgr_cli.defaults import CONFIDENCE
+
 RELIABLE_FROM = 30  # effective sample size below which an interval is flagged as unreliable
 LARGEST = 2.0**256  # larger values are rescaled, as their cubes may overflow float64
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tgr_cli import defaults
 from tgr_cli.errors import TgrError, one_of
 
 Row = Mapping[str, Any]  # facts of a site: site, op, neurons, macs
@@ -44,7 +45,7 @@ class Population:
         return np.array([self.coefficient.get(name, 0.0) for name in sites], np.float64)
 
 
-def of(rows: Sequence[Row], count_by: str = "neurons", targets: str | None = None) -> Population:
+def of(rows: Sequence[Row], count_by: str = defaults.COUNT_BY, targets: str | None = None) -> Population:
     """Return the population represented by the sites `rows`, which have faults, weighted by `count_by`.
 
     `targets` selects the operations to include, such as "conv,linear". None means convolutions, as in ISSRE, or all

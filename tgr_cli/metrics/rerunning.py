@@ -24,15 +24,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from tgr_cli.defaults import CONFIDENCE, TARGET_COVERAGE
 from tgr_cli.metrics import top2diff
 from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, codes, means
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate, Interval, effective, score_interval, wilson
+from tgr_cli.metrics.intervals import Estimate, Interval, effective, score_interval, wilson
 
 Criterion = Literal["top2diff", "top1conf"]
 CRITERIA: tuple[Criterion, ...] = ("top2diff", "top1conf")
 NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
 THRESHOLDS = top2diff.thresholds(0.0, 1.0, 0.01)  # the sweep of ISSRE 2021
-TARGET = 0.9  # share of SDCs at which the overhead is quoted (ISSRE 2021, figure 8)
 DOUBTFUL = 0.01  # Top2Diff below which ISSRE reports the SDC rate separately
 
 
@@ -145,7 +145,10 @@ def _limits(
 
 
 def at_target(
-    threshold_D: np.ndarray, coverage_D: Sequence[Estimate], overhead_D: Sequence[Estimate], target: float = TARGET
+    threshold_D: np.ndarray,
+    coverage_D: Sequence[Estimate],
+    overhead_D: Sequence[Estimate],
+    target: float = TARGET_COVERAGE,
 ) -> AtTarget:
     """Return the lowest threshold whose coverage reaches `target`, and its overhead.
 

@@ -13,8 +13,8 @@ each site, since a draw has only n - 1 others in its image.
 
 from typing import Literal, NamedTuple
 
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Figure
-from tgr_cli.metrics.intervals import CONFIDENCE
 
 MOST_TIMES = 100  # largest factor on the number of faults; beyond it more images are cheaper
 # relative to the distance to the limit closer to 1; a smaller difference from 1 is rounding, or out of reach

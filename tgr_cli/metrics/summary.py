@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Draws, SiteFigures, codes, means, means_where, share
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.outcomes import OUTCOMES
 
 Row = Mapping[str, Any]  # facts of a site, or its row of `vulnerability`: column name to value

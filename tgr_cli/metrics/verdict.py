@@ -7,7 +7,8 @@ at 99 %, about one in a hundred estimates of two equal models is called better o
 import math
 from typing import Literal
 
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.defaults import CONFIDENCE
+from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.summary import Gate, Row
 
 Verdict = Literal["better", "worse", "not distinguishable", "rests on too little"]

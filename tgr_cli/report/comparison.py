@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from tgr_cli.artifacts.schemas import COMPARISON
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.improvement import MEDIANS
-from tgr_cli.metrics.intervals import CONFIDENCE
 from tgr_cli.metrics.verdict import BETTER, NOT_DISTINGUISHABLE, TOO_LITTLE, WORSE
 from tgr_cli.report.draw import level, middle, scaled
 from tgr_cli.report.figure import NONE, Block, Figure, Panel, Said, Table

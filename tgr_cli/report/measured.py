@@ -25,7 +25,7 @@ THRESHOLDS = np.array([*rerunning.THRESHOLDS[:-1], 0.995, 0.999, 0.9999, 0.99999
 
 @dataclass(frozen=True)
 class Rerun:
-    """Re-running by each criterion, at THRESHOLDS, and what it costs to cover TARGET of the SDCs, as `sweep` has it.
+    """Re-running by each criterion, at THRESHOLDS, and the cost of catching TARGET_COVERAGE of the SDCs, as in `sweep`.
 
     `images` were struck that are doubtful without a fault, of an SDC rate of `doubtful`.
     """

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
+from tgr_cli.defaults import TARGET_COVERAGE
 from tgr_cli.metrics.intervals import Estimate
-from tgr_cli.metrics.rerunning import CRITERIA, DOUBTFUL, NAMES, TARGET
+from tgr_cli.metrics.rerunning import CRITERIA, DOUBTFUL, NAMES
 from tgr_cli.report.draw import level, scaled
 from tgr_cli.report.figure import Figure, Panel, Table
 from tgr_cli.report.measured import THRESHOLDS, Rerun, Run, alone, basis, charts, key
@@ -68,7 +69,7 @@ def _counting(runs: Sequence[Run]) -> str:
 
 
 def _said(run: Run) -> str:
-    """Return what a run comes to in words: what covering TARGET of the SDCs costs, and how doubtful images fare."""
+    """Return in words what catching TARGET_COVERAGE of the SDCs costs, and how doubtful images fare."""
     parts, rerun = [], _of(run)
     for criterion in CRITERIA:
         cost = rerun.costs[criterion]
@@ -76,7 +77,7 @@ def _said(run: Run) -> str:
             parts.append(f"no threshold on {NAMES[criterion]} catches as many")
         else:
             parts.append(f"{_share(cost.overhead)} by {NAMES[criterion]} below {cost.threshold:g}")
-    said = f"{run.name}: {short_percent(TARGET)} of SDCs caught by running again {'; '.join(parts)}"
+    said = f"{run.name}: {short_percent(TARGET_COVERAGE)} of SDCs caught by running again {'; '.join(parts)}"
     if not np.isnan(rerun.doubtful.mean):
         images = plural(rerun.images, "correct image")
         said += f"; {images} with a Top2Diff below {DOUBTFUL:g} have an SDC rate of {_share(rerun.doubtful)}"
@@ -90,7 +91,7 @@ def _share(estimate: Estimate) -> str:
 
 def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], criterion: str) -> None:
     axes.plot([0, 1], [0, 1], color=colours.muted, linewidth=0.9, linestyle=(0, (1, 2)))
-    level(axes, TARGET, colours.line)
+    level(axes, TARGET_COVERAGE, colours.line)
     marked = [int(np.argmin(np.abs(THRESHOLDS - threshold))) for threshold in MARKED]
     for place, run in enumerate(runs):
         curve, colour = _of(run).curves[criterion], colours.models[place]

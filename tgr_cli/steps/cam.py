@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
@@ -28,7 +29,6 @@ from tgr_cli.saliency.attention import Summary as Summary  # what the command pr
 from tgr_cli.saliency.models import Explained, asked, choose, open_models
 from tgr_cli.saliency.strikes import Strikes
 
-IMAGES = 5  # where nothing else is asked for
 MOST_IMAGES = 100
 
 
@@ -48,13 +48,13 @@ class Config:
     images: int | None = None
     image_id: Sequence[str] = ()
     layer: str | None = None
-    label: str = "golden"
-    faults: int = 2000
-    limit: str = "clamp"
-    seed: int = 0
-    batch_size: int = 8
-    device: str = "cpu"
-    workdir: Path = Path("runs")
+    label: str = defaults.CAM_LABEL
+    faults: int = defaults.CAM_FAULTS
+    limit: str = defaults.LIMIT
+    seed: int = defaults.SEED
+    batch_size: int = defaults.CAM_BATCH_SIZE
+    device: str = defaults.DEVICE
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Config:
     @property
     def count(self) -> int:
         """Return how many images are asked for."""
-        return len(self.image_id) or self.images or IMAGES
+        return len(self.image_id) or self.images or defaults.CAM_IMAGES
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace, run_folder
 from tgr_cli.artifacts.schemas import COMPARISON
@@ -32,10 +33,10 @@ class Config:
 
     baseline: str
     candidates: Sequence[str]
-    dataset: str = "imagenet"
+    dataset: str = defaults.DATASET
     name: str | None = None
     allow_different: Sequence[str] = ()
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
     min_improvement: float | None = None
     gate_on: str | None = None
@@ -108,5 +109,5 @@ def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate
     if config.min_improvement is None:
         return None
     own = [row for row in compared if row["images"] == "own"]
-    figure = config.gate_on or "overall"
+    figure = config.gate_on or defaults.FACTOR
     return summary.worst([verdict.gate_on_improvement(row, figure, config.min_improvement) for row in own])

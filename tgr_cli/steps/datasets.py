@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tgr_cli import defaults
 from tgr_cli.data import named
-from tgr_cli.data.datasets import DEFAULT_ROOT, NAMED
+from tgr_cli.data.datasets import NAMED
 from tgr_cli.reporting import SILENT, Reporter
 
 
@@ -28,7 +29,7 @@ class Row:
 
 def run(config: Config, reporter: Reporter = SILENT) -> list[Row]:
     """Return one row a named data set, in their listed order; nothing is opened."""
-    root = config.data_root or DEFAULT_ROOT
+    root = config.data_root or defaults.DATA_ROOT
     return [_row(name, root) for name in NAMED]
 
 

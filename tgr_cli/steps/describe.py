@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.outputs import refuse_loss
@@ -39,7 +40,7 @@ class Config:
     questions: Path | None = None
     from_file: Path | None = None
     endpoint: Endpoint = field(default_factory=Endpoint)
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import INITS, Workspace, text_embeddings
 from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_file, sha256_names
@@ -16,11 +17,10 @@ from tgr_cli.errors import TgrError, one_of
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import clip_weights, digest
 from tgr_cli.text import prompts as prompt_files
-from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
 from tgr_cli.text.digest import EmbeddingsDigest, Pair
 from tgr_cli.text.encoders import Encoder, Tfidf
 from tgr_cli.text.generators import Template
-from tgr_cli.text.initialise import RANDOM_DIM, class_embeddings, random_embeddings, spread
+from tgr_cli.text.initialise import class_embeddings, random_embeddings, spread
 from tgr_cli.text.matrices import class_rows, read_matrix
 
 ENCODERS = ("openclip", "tfidf")
@@ -37,7 +37,7 @@ class Config:
     """
 
     data: DataSource
-    init: str = "descriptions"
+    init: str = defaults.INIT
     encoder: str | None = None
     clip_model: str | None = None
     clip_pretrained: str | None = None
@@ -49,9 +49,9 @@ class Config:
     row_names: str | None = None
     descriptions: Path | None = None
     prompts: Path | None = None
-    seed: int = 0
-    device: str = "cpu"
-    workdir: Path = Path("runs")
+    seed: int = defaults.SEED
+    device: str = defaults.DEVICE
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Config:
         """Return the CLIP model and the tag or file of its weights, None where no such model is asked for."""
         if self.from_file is not None or self.init == "random" or self.encoder == "tfidf":
             return None
-        return self.clip_model or DEFAULT_MODEL, self.clip_pretrained or DEFAULT_PRETRAINED
+        return self.clip_model or defaults.CLIP_MODEL, self.clip_pretrained or defaults.CLIP_PRETRAINED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,7 @@ def _rows(config: Config, classes: tuple[str, ...], reporter: Reporter) -> Rows:
     if config.from_file is not None:
         return _stored_rows(config, classes)
     if config.init == "random":
-        dim = config.embedding_dim or RANDOM_DIM
+        dim = config.embedding_dim or defaults.RANDOM_DIM
         return _without_texts(random_embeddings(len(classes), dim, config.seed), "none", {})
     texts, inputs = _texts(config, classes, reporter)
     encoder = _encoder(config, reporter)
@@ -249,7 +249,7 @@ def _encoder(config: Config, reporter: Reporter) -> Encoder:
     from tgr_cli.text.openclip import OpenClip
 
     device = str(usable_device(config.device))
-    encoder = OpenClip(*config.clip, device=device, precision=config.precision or "fp32")
+    encoder = OpenClip(*config.clip, device=device, precision=config.precision or defaults.PRECISION)
     unknown = clip_weights.unknown_activation(*config.clip)
     if unknown:
         reporter.note(unknown)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
@@ -23,10 +24,10 @@ class Config:
     preprocessing: PreprocessingOptions
     source: ModelSource
     images: int | None = None
-    batch_size: int = 64
-    workers: int = 0
-    device: str = "cpu"
-    workdir: Path = Path("runs")
+    batch_size: int = defaults.BATCH_SIZE
+    workers: int = defaults.WORKERS
+    device: str = defaults.DEVICE
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
 

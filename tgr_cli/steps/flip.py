@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tgr_cli import defaults
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import bits
 from tgr_cli.faults.bits import Format
@@ -18,7 +19,7 @@ class Config:
 
     value: str
     bit: int
-    format: str = "float32"
+    format: str = defaults.FORMAT
 
     def __post_init__(self) -> None:
         form = bits.format_named(self.format)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgr_cli import documents
+from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
 from tgr_cli.artifacts.provenance import sha256_file
@@ -37,11 +37,11 @@ class Config:
     """
 
     runs: Sequence[str]
-    dataset: str = "imagenet"
+    dataset: str = defaults.DATASET
     name: str | None = None
-    count_by: str = "neurons"
+    count_by: str = defaults.COUNT_BY
     allow_different: Sequence[str] = ()
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
     png: Path | None = None
 

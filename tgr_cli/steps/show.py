@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tgr_cli import documents
+from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
@@ -34,7 +34,7 @@ class Shown:
     digest: Digest | None
 
 
-def run(path: Path, head: int = 5) -> Shown:
+def run(path: Path, head: int = defaults.ROWS) -> Shown:
     """Return what the artifact at `path` says of itself, with its first `head` rows; raises TgrError if it is none."""
     schema, provenance, rows = store.describe(path)
     table = store.read(path, schema).table

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import facts
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import hooked
@@ -28,12 +29,12 @@ class Config:
     """
 
     model: str
-    num_classes: int = 1000
+    num_classes: int = defaults.NUM_CLASSES
     crop: int | None = None
-    target: str = "neuron"
-    targets: str = "conv,linear"
+    target: str = defaults.TARGET
+    targets: str = defaults.TARGETS
     margin: float | None = None
-    confidence: float = 0.99
+    confidence: float = defaults.CONFIDENCE
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import refuse_confidence
 from tgr_cli.artifacts.layout import Workspace, run_folder
@@ -20,7 +21,7 @@ from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.metrics import breakdown, population, rerunning, summary, top2diff, verdict
 from tgr_cli.metrics.curves import SEEN, Curve, Injected, Seen, none_for_nan
-from tgr_cli.metrics.intervals import CONFIDENCE, Estimate
+from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.reporting import SILENT, Reporter
 
 
@@ -33,21 +34,21 @@ class Config:
     overhead at `target_coverage`, by the criterion `gate_on` (None: top2diff).
     """
 
-    dataset: str = "imagenet"
+    dataset: str = defaults.DATASET
     name: str | None = None
     run: Sequence[str] = ()
     golden: Sequence[Path] = ()
     injections: Sequence[Path] = ()
-    count_by: str = "neurons"
+    count_by: str = defaults.COUNT_BY
     targets: str | None = None
-    target_coverage: float = rerunning.TARGET
-    start: float = 0.0
-    stop: float = 1.0
-    step: float = 0.01
-    confidence: float = CONFIDENCE
+    target_coverage: float = defaults.TARGET_COVERAGE
+    start: float = defaults.START
+    stop: float = defaults.STOP
+    step: float = defaults.STEP
+    confidence: float = defaults.CONFIDENCE
     max_overhead: float | None = None
     gate_on: str | None = None
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -157,7 +158,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             if faults is not None:
                 about |= {"count_by": config.count_by, "operations": ", ".join(faults.population.operations)}
                 costs += [_cost(model.name, curve, faults, config.target_coverage, seen) for seen in SEEN]
-                if criterion == (config.gate_on or rerunning.CRITERIA[0]):
+                if criterion == (config.gate_on or defaults.CRITERION):
                     gated[model.name] = curve.at(config.target_coverage).overhead
             rows += [about | row for row in curve.rows()]
         if faults is not None:
@@ -245,7 +246,7 @@ def _gate(config: Config, overheads: Mapping[str, Estimate | None]) -> summary.G
     """Return whether all models pass, by the overhead of each (None without injections); None without a gate."""
     if config.max_overhead is None:
         return None
-    criterion = rerunning.NAMES[config.gate_on or rerunning.CRITERIA[0]]
+    criterion = rerunning.NAMES[config.gate_on or defaults.CRITERION]
     what = f"the overhead at {config.target_coverage:g} of the SDCs by {criterion}"
     return summary.worst(
         [

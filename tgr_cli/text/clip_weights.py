@@ -9,7 +9,6 @@ from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean
 
-DEFAULT_MODEL, DEFAULT_PRETRAINED = "ViT-B-32-quickgelu", "openai"
 FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes: folder or repository of configuration and weights
 QUICK, GELU = "-quickgelu", {True: "QuickGELU", False: "GELU"}
 SETTINGS = "open_clip_config.json"

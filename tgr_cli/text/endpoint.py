@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tgr_cli import defaults
 from tgr_cli.errors import TgrError, one_of
 
 OPENAI = "https://api.openai.com/v1"
@@ -18,7 +19,6 @@ LIMIT_NAMES = (
     "max_tokens",
     "max_completion_tokens",
 )  # request parameter for the maximum answer length: old and new name
-DEFAULT_TEMPERATURE = 1.0  # the protocol's default, which applies if the parameter is not sent
 # Paths that clients append to a base URL; an address with one of them is that of a single operation.
 OPERATIONS = re.compile(
     r"/(?:chat/completions|completions|responses|models|embeddings|messages|api/(?:chat|generate|tags))/*\Z"
@@ -36,13 +36,13 @@ class Endpoint:
 
     base_url: str | None = None
     llm: str | None = None
-    temperature: float | None = DEFAULT_TEMPERATURE
-    max_tokens: int = 256
+    temperature: float | None = defaults.TEMPERATURE
+    max_tokens: int = defaults.MAX_TOKENS
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
-    samples_per_question: int = 1
-    concurrency: int = 8
+    samples_per_question: int = defaults.SAMPLES_PER_QUESTION
+    concurrency: int = defaults.CONCURRENCY
     requests_per_minute: int | None = None
-    timeout: float = 120.0
+    timeout: float = defaults.TIMEOUT
     price_in: float | None = None
     price_out: float | None = None
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from tgr_cli import seeding
 
-RANDOM_DIM = 512  # E of random rows: that of CLIP ViT-B/32, so that heads are comparable
-
 
 def unit_rows(matrix_NE: np.ndarray) -> np.ndarray:
     """Return the rows scaled to unit Euclidean norm, float32 [N, E]; no row may be zero."""

@@ -9,12 +9,12 @@ from typing import Any, final
 
 import numpy as np
 
+from tgr_cli import defaults
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.errors import TgrError
 from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import clip_weights
-from tgr_cli.text.clip_weights import DEFAULT_MODEL, DEFAULT_PRETRAINED
 from tgr_cli.text.encoders import Encoder
 from tgr_cli.text.initialise import unit_rows
 
@@ -32,11 +32,11 @@ class OpenClip(Encoder):
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
-        pretrained: str = DEFAULT_PRETRAINED,
+        model: str = defaults.CLIP_MODEL,
+        pretrained: str = defaults.CLIP_PRETRAINED,
         *,
-        device: str = "cpu",
-        precision: str = "fp32",
+        device: str = defaults.DEVICE,
+        precision: str = defaults.PRECISION,
     ) -> None:
         weights = clip_weights.find(model, pretrained)
         self.name = f"open_clip {_name(model, pretrained)}"

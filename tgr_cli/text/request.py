@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from tgr_cli.text.endpoint import DEFAULT_TEMPERATURE, LIMIT_NAMES, Endpoint
+from tgr_cli import defaults
+from tgr_cli.text.endpoint import LIMIT_NAMES, Endpoint
 from tgr_cli.text.server_words import Told
 
 UNKNOWN = re.compile(
@@ -50,7 +51,7 @@ class Request:
         for name in blamed:
             if name in self._refused:
                 continue
-            if name == "temperature" and self.endpoint.temperature == DEFAULT_TEMPERATURE:
+            if name == "temperature" and self.endpoint.temperature == defaults.TEMPERATURE:
                 self.temperature = None
                 learned.append("without a temperature (as with --temperature none)")
             elif name in LIMIT_NAMES and self.endpoint.max_tokens_name is None and not self._refused & set(LIMIT_NAMES):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tgr_cli import defaults
 from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
@@ -33,16 +34,16 @@ class Config:
     overrides: Overrides
     disturbance: Disturbance
     model: str
-    recipe: str = recipes.NONE
-    head: str = "baseline"
+    recipe: str = defaults.RECIPE
+    head: str = defaults.HEAD
     init: str | None = None
     variant: str | None = None
     embeddings: Path | None = None
     embedding_dim: int | None = None
     images: int | None = None
-    seed: int = 0
-    workers: int = 0
-    device: str = "cpu"
+    seed: int = defaults.SEED
+    workers: int = defaults.WORKERS
+    device: str = defaults.DEVICE
     compile: bool = False
     checkpoint: Path | None = None
     checkpoint_key: str | None = None
@@ -50,7 +51,7 @@ class Config:
     freeze_backbone: bool = False
     checkpoint_every: int | None = None
     resume: bool = False
-    workdir: Path = Path("runs")
+    workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Config:
     @property
     def effective_init(self) -> str | None:
         """Return the initialisation of the text head (default `descriptions`), None for other heads."""
-        return (self.init or "descriptions") if self.head == "text" else None
+        return (self.init or defaults.INIT) if self.head == "text" else None
 
     @property
     def run_folder(self) -> RunFolder:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
@@ -17,7 +18,7 @@ from tgr_cli.models.checkpoint import Checkpoint
 from tgr_cli.models.classifier import text_guided
 from tgr_cli.models.from_state import restore
 from tgr_cli.reporting import Reporter
-from tgr_cli.text.initialise import RANDOM_DIM, random_embeddings
+from tgr_cli.text.initialise import random_embeddings
 from tgr_cli.training.config import Config
 
 
@@ -56,7 +57,7 @@ def _untrained(
         return zoo.build(config.model, len(classes), seed=config.seed), None, {}
     if config.head == "cosine":
         embeddings_CE = torch.from_numpy(
-            random_embeddings(len(classes), config.embedding_dim or RANDOM_DIM, config.seed)
+            random_embeddings(len(classes), config.embedding_dim or defaults.RANDOM_DIM, config.seed)
         )
         inputs: dict[str, str] = {}
     else:

@@ -24,6 +24,7 @@ import numpy as np
 from scipy import special
 
 from tgr_cli import seeding
+from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling.stratified import FLOOR as BIT_FLOOR
 from tgr_cli.faults.sampling.stratified import sizes, variances
@@ -89,7 +90,7 @@ def for_target(
     half_width: float,
     relative: bool,
     largest: int,
-    confidence: float = 0.99,
+    confidence: float = CONFIDENCE,
     same_images: bool = False,
     shares_SB: np.ndarray | None = None,
 ) -> Allocation:

@@ -1,0 +1,131 @@
+"""Every default has one home, and --help tells the default and the choices that the step really has."""
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import typer
+
+from tgr_cli import defaults
+from tgr_cli.commands import COMMANDS
+from tgr_cli.commands.group import built
+
+REQUIRED = object()
+# Options that no config holds: they say what a command prints or asks, or which of its works it does.
+OF_THE_COMMAND = {
+    *("json", "quiet", "markdown", "latex", "help"),
+    *("yes", "dry_run", "print_recipe", "replay"),
+}
+# Commands whose step takes plain arguments, by the option's default.
+WITHOUT_CONFIG = {
+    "demo": {"injections": defaults.INJECTIONS, "workdir": defaults.WORKDIR},
+    "show": {"file": REQUIRED, "rows": defaults.ROWS},
+    "models": {},
+    "formats": {},
+}
+
+
+def step_config(command: str) -> type | None:
+    """Return the config of a command's step, by the name that every step gives it."""
+    step = importlib.import_module(f"tgr_cli.steps.{command.replace('-', '_')}")
+    return getattr(step, "Config", None)
+
+
+def within(hint: Any) -> list[type]:
+    """Return the configs that a field of this type holds, be it optional."""
+    return [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+
+
+def kinds(config: type) -> list[type]:
+    """Return a config and the configs within it."""
+    inner = [kind for hint in get_type_hints(config).values() for kind in within(hint)]
+    return [config, *(found for kind in inner for found in kinds(kind))]
+
+
+def fields_of(config: type) -> dict[str, Any]:
+    """Return the defaults of a config's fields and of those of the configs within it, by name."""
+    return {
+        field.name: REQUIRED if field.default is MISSING else field.default
+        for kind in kinds(config)
+        for field in fields(kind)
+        if not within(get_type_hints(kind)[field.name])
+    }
+
+
+def differing(options: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Return in a sentence each where a command's defaults are not those of its step."""
+    found = []
+    for name, default in options.items():
+        if name not in known:
+            if name not in OF_THE_COMMAND:
+                found.append(f"{name} is an option that the step's config does not have")
+        elif not same(default, known[name]):
+            found.append(f"{name} is {default!r} as an option and {known[name]!r} in the config")
+    return found
+
+
+def same(option: Any, field: Any) -> bool:
+    """Return whether both mean one default; an option that is repeated has none where its field is empty."""
+    if field is REQUIRED or field == ():
+        return option is None
+    return bool(str(option) == str(field)) if isinstance(option, str) else bool(option == field)
+
+
+def defaults_of(command: Any) -> dict[str, Any]:
+    return {parameter.name: parameter.default for parameter in command.params}
+
+
+def of_step(command: str) -> Mapping[str, Any]:
+    config = step_config(command)
+    return WITHOUT_CONFIG[command] if config is None else fields_of(config)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_and_its_step_have_the_same_defaults(command: str) -> None:
+    assert differing(defaults_of(built(command)), of_step(command)) == []
+
+
+def test_the_check_of_defaults_can_fail() -> None:
+    def with_others(workdir: Path = Path("elsewhere"), pilot: int = 255, novelty: int = 1) -> None: ...
+
+    alone = typer.Typer(add_completion=False)
+    alone.command("inject")(with_others)
+    assert differing(defaults_of(typer.main.get_command(alone)), of_step("inject")) == [
+        f"workdir is {Path('elsewhere')!r} as an option and {Path('runs')!r} in the config",
+        "pilot is 255 as an option and 256 in the config",
+        "novelty is an option that the step's config does not have",
+    ]
+
+
+def own_values(code: str) -> list[str]:
+    """Return the defaults that a function's signature or a config's fields write out, but None, True and False."""
+    definition = ast.parse(textwrap.dedent(code)).body[0]
+    if isinstance(definition, ast.FunctionDef):
+        written = [*definition.args.defaults, *definition.args.kw_defaults]
+    else:
+        assert isinstance(definition, ast.ClassDef)
+        written = [line.value for line in definition.body if isinstance(line, ast.AnnAssign)]
+    return [ast.unparse(value) for value in written if value is not None and any(map(is_value, ast.walk(value)))]
+
+
+def is_value(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, bool | None)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_and_no_config_writes_a_default_itself(command: str) -> None:
+    config = step_config(command)
+    for code in (COMMANDS[command], *(kinds(config) if config else [])):
+        assert own_values(inspect.getsource(code)) == [], code
+
+
+def test_the_check_of_values_written_out_can_fail() -> None:
+    signature = 'a: int = 4096, b: Path = Path("runs"), c: str = defaults.LIMIT, d: bool = False, e: int = 0'
+    assert own_values(f"def function({signature}): ...") == ["4096", "Path('runs')", "0"]
+    assert own_values("class C:\n    seed: int = 0\n    device: str = defaults.DEVICE") == ["0"]

@@ -1,0 +1,77 @@
+"""The defaults of the options, each one once: commands show them in --help, and the configs of the steps take them.
+
+They stand apart from the configs because most of those load torch, which --help must not. None and False are not
+listed: they say that an option was not given.
+"""
+
+from pathlib import Path
+
+# Shared by most commands
+DATASET = "imagenet"
+WORKDIR = Path("runs")
+DEVICE = "cpu"
+WORKERS = 0  # processes that load images; 0: the command's own
+SEED = 0
+BATCH_SIZE = 64  # images a forward pass
+CONFIDENCE = 0.99  # of every interval
+COUNT_BY = "neurons"  # as published: ISSRE 2021 strikes a random neuron
+
+# What is struck, and what a struck value is held to
+TARGET = "neuron"
+TARGETS = "conv,linear"
+LIMIT = "clamp"
+PROFILED_IMAGES = 1024  # images that ranges are profiled on, also where "tgr inject" profiles them first
+
+# tgr inject
+INJECTIONS = 4096  # faults a site
+MAX_INJECTIONS = 65536
+IMAGES_PER_FAULT = 16
+PILOT = 256
+SAMPLING = "importance"
+ENGINE = "auto"
+LABEL = "true"
+MEMORY = "2GiB"
+CAMPAIGN_BATCH_SIZE = 0  # as many images as suit the memory
+VERIFY = 0
+
+# tgr cam
+CAM_FAULTS = 2000
+CAM_LABEL = "golden"
+CAM_BATCH_SIZE = 8  # channels a forward pass
+CAM_IMAGES = 5
+
+# tgr top2diff-sweep
+TARGET_COVERAGE = 0.9  # share of SDCs at which the overhead is quoted: ISSRE 2021, figure 8
+START, STOP, STEP = 0.0, 1.0, 0.01
+CRITERION = "top2diff"
+
+# tgr compare
+FACTOR = "overall"
+
+# tgr train
+HEAD = "baseline"
+RECIPE = "none"
+INIT = "descriptions"  # of a text head
+RANDOM_DIM = 512  # E of random rows: that of CLIP ViT-B/32, so that heads are comparable
+
+# tgr describe
+TEMPERATURE = 1.0  # the protocol's default, which applies if the parameter is not sent
+MAX_TOKENS = 256
+SAMPLES_PER_QUESTION = 1
+CONCURRENCY = 8
+TIMEOUT = 120.0  # seconds
+BASE_URL = "https://api.openai.com/v1"
+LLM = "gpt-4o-mini"
+
+# tgr embed
+ENCODER = "openclip"
+CLIP_MODEL, CLIP_PRETRAINED = "ViT-B-32-quickgelu", "openai"
+PRECISION = "fp32"
+
+# tgr sites, tgr flip, tgr show
+NUM_CLASSES = 1000
+FORMAT = "float32"
+ROWS = 5
+
+# Named data sets
+DATA_ROOT = Path("data")

@@ -1,9 +1,10 @@
-"""Write random weights of a model whose batch norms hold the statistics of real images, as OUT.safetensors.
+"""Write random weights of a model, with batch norm statistics of real images, to OUT.safetensors.
 
 python benchmarks/calibrated_weights.py MODEL OUT --dataset D [--images 32] [--classes 1000]
 
-With them a deep network passes signals on as a trained one does, so that engines can be compared where no trained
-weights are to be had: tgr inject --model MODEL --checkpoint OUT --dataset D --all-images --label golden --verify 500
+With these statistics a deep network propagates signals as a trained one does. Engines can thus be compared on models
+without available trained weights: tgr inject --model MODEL --checkpoint OUT --dataset D --all-images --label golden
+--verify 500
 """
 
 import argparse
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def calibrate(model: nn.Module, x_NCHW: torch.Tensor) -> None:
-    """Give batch norms the statistics of these images."""
+    """Set the statistics of all batch norms to those of these images."""
     model.eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,9 +1,9 @@
-"""Print, as Markdown, accuracy, SDC rate and mean dLoss of several runs, each with the interval of its campaign.
+"""Print accuracy, SDC rate and mean dLoss of several runs with their intervals, as a Markdown table.
 
 python benchmarks/campaign_table.py RUN… [--injections NAME]
 
-RUN is a run folder with golden.parquet and the injections that `tgr inject` wrote; --injections names another file.
-Accuracy is over all images, with the exact 99 % interval (Clopper and Pearson); rates are means over sites.
+RUN is a run folder with golden.parquet and the injections written by `tgr inject`; --injections selects another file.
+Accuracy is over all images, with the exact (Clopper-Pearson) 99 % interval; rates are means over sites.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def row(folder: Path, name: str) -> str:
-    """Return a run's row of the table."""
+    """Return one row of the table."""
     _, golden = runs.read_golden(folder / "golden.parquet")
     correct_N = runs.correct(golden)
     exact = binomtest(int(correct_N.sum()), len(correct_N)).proportion_ci(0.99)

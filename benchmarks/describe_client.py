@@ -1,9 +1,9 @@
-"""What the client of `tgr describe` itself costs: 5,000 answers from a server that answers at once.
+"""Measure the overhead of the client of `tgr describe`: 5,000 answers from a server that answers at once.
 
 python benchmarks/describe_client.py [--concurrency 64] [--repeats 3]
 
-The server is a process of its own on loopback. Printed are, for each run, seconds, answers a second, the seconds of
-processor time in this process, and by how much its peak memory grew from the 1,000th answer to the last.
+The server is a separate process on loopback. For each run this prints the seconds, answers per second, CPU seconds of
+this process, and the growth of its peak memory from the 1,000th answer to the last.
 """
 
 import argparse
@@ -51,12 +51,12 @@ def serve(ports: "multiprocessing.Queue[int]") -> None:
 
 
 def peak_mib() -> float:
-    """Return the most memory this process has held, in MiB (Linux counts in KiB)."""
+    """Return the peak memory of this process in MiB (ru_maxrss is in KiB on Linux)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Peaks(Reporter):
-    """Notes the peak memory once a fifth of the answers have come, and once all have."""
+    """Records the peak memory after a fifth of the answers, and after all."""
 
     def __init__(self) -> None:
         self.early = self.late = 0.0

@@ -1,8 +1,8 @@
-"""The dLoss of every fault at some elements of real sites, from which campaigns are simulated; kept in an .npz.
+"""Populations for simulated campaigns: dLoss of all faults at selected elements of real sites, stored as .npz.
 
-At each of three sites (the first, the middle and the last) every bit of some elements, drawn afresh for each image, is
-flipped in the same images, once under each of two range limits: `clamp` is the population that campaigns are drawn
-from, `zero` the other side of improvement factors. Suffixes: N images, Q faults of an image.
+At three sites (the first, middle and last) every bit of some elements, chosen at random for each image, is flipped. All
+faults are run in the same images under two range limits: `clamp` is the population of the campaigns, `zero` the other
+side of improvement factors. Suffixes: N images, Q faults of an image.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ from tgr_cli.steps import inject
 
 LIMITS: tuple[LimitMode, ...] = ("clamp", "zero")
 NAMES = ("change_NQ", "slope_NQ", "dloss_NQ", "outcome_NQ")
-POOL = 512  # images that those struck are drawn from
+POOL = 512  # images to choose from
 PROFILED = 1024
 
 
 @dataclass(frozen=True)
 class Population:
-    """The faults of one site, arrays [N, Q]; an image's faults are its elements, each with all its bits in order.
+    """The faults of one site, arrays [N, Q]; an image's faults are all bits of its elements, in order.
 
-    `change_NQ` is |δ| of the struck value after the limit and `slope_NQ` |g δ|, g being the gradient of the loss.
+    `change_NQ` is |δ| of the value after the limit and `slope_NQ` is |g δ|, with the gradient g of the loss.
     """
 
     site: str
@@ -47,7 +47,7 @@ class Population:
 
 
 def load(path: Path) -> dict[str, list[Population]]:
-    """Return the populations of the sites in order, by range limit."""
+    """Return the populations of the sites, in order, by range limit."""
     with np.load(path) as stored:
         sites, bits = [str(name) for name in stored["sites"]], int(stored["bits"])
         return {
@@ -70,7 +70,7 @@ def make(
     elements: int = 64,
     seed: int = 0,
 ) -> None:
-    """Run every fault of the populations and write them to `path`."""
+    """Run all faults of the populations and write the results to `path`."""
     subject = _subject(model, checkpoint, dataset)
     labels_N, eligible_N = subject.labels("true", everything=False)
     random = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ def make(
         earlier: dict[str, np.ndarray] = {}
         flipped_F = torch.zeros(0)
         for limit, engine in engines.items():
-            if earlier:  # another limit moves few faults: only these are run again
+            if earlier:  # rerun only the faults that the other limit changes
                 after_F = engine.limit.apply(site.name, flipped_F).double().numpy()
                 moved_F = np.flatnonzero(after_F != earlier["after_F"])
             else:
@@ -142,7 +142,7 @@ def _profiled(subject: Subject, path: Path) -> Subject:
 
 
 def _gradient(model: nn.Module, site: Site, x_NCHW: Tensor, labels_N: Tensor) -> Tensor:
-    """Return the gradient of the loss at the site's output, float64 of shape [N, neurons]."""
+    """Return the gradient of the loss with respect to the site's output, float64 [N, neurons]."""
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -164,11 +164,11 @@ def _gradient(model: nn.Module, site: Site, x_NCHW: Tensor, labels_N: Tensor) ->
 
 
 def toy(images: int = 64, elements: int = 32) -> dict[str, list[Population]]:
-    """Return populations whose every fault is known by formula, under two limits as `load` does.
+    """Return synthetic populations with dLoss given by a formula, in the form of `load`.
 
-    Images differ in how sensitive they are and elements in their gradient; a bit's change doubles with its place. dLoss
-    follows the gradient, bends upwards and is bounded; above 1 it is an SDC. At the third site, where the changes
-    are largest, the top bit of one element in eight gives no finite logits.
+    Images differ in sensitivity, elements in their gradient; the change doubles from bit to bit. dLoss is a convex,
+    bounded function of the slope; above 1 it is an SDC. At the third site, which has the largest changes, the top bit
+    of every eighth element gives non-finite logits.
     """
     bits, random = 16, np.random.default_rng(1)
     image_N11, element_NM1 = random.gamma(2, 0.5, (images, 1, 1)), random.gamma(0.5, 2, (images, elements, 1))

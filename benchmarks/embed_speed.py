@@ -1,12 +1,12 @@
-"""Print texts per second of `tgr embed` and of a bare open_clip loop, interleaved, and how far their heads are apart.
+"""Print texts per second of `tgr embed` and of a bare open_clip loop, and the difference of their results.
 
 python benchmarks/embed_speed.py [--texts 5000] [--model ViT-B-32] [--device cpu] [--threads 2]
 
-The model has random weights, saved to a file and loaded back. The texts are ImageNet's five questions about each
-class. Batches of 64 go to both in turn, who is first changing each time, so that whatever else the machine does falls
-on both; processor time is shown too, which other work moves less. tgr's time is all of the step but loading: reading
-the prompts, counting what is cut, each class's spread, the closest pairs of all classes, writing the file. The bare
-loop tokenises, encodes, normalises and keeps.
+The model has random weights, saved and loaded again. The texts are ImageNet's five questions about each class. Batches
+of 64 are run by both in alternating order, so that background load affects both equally; CPU time, which it affects
+less, is printed too. tgr's time covers everything but loading: reading the prompts, counting truncated texts, the
+spread of each class, the closest pairs of classes, and writing the file. The bare loop tokenises, encodes, normalises
+and stores.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from tgr_cli.text.encoders import Encoder
 from tgr_cli.text.openclip import BATCH, OpenClip
 
 CLOCKS = ("wall time", "processor time")
-CHECKED = 20  # classes whose rows are compared with open_clip's own zero-shot head
+CHECKED = 20  # number of classes compared with open_clip's own zero-shot head
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # open_clip warns of the random weights
+    logging.disable(logging.WARNING)  # open_clip warns about random weights
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), options)
@@ -90,12 +90,12 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
 
 
 def clocks() -> np.ndarray:
-    """Return the seconds on each of CLOCKS."""
+    """Return the current time of each of CLOCKS, in seconds."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def of_classes(folder: Path, count: int) -> DataSource:
-    """Return a data set without pictures that has the first `count` of ImageNet's classes."""
+    """Return a data set without images that has the first `count` classes of ImageNet."""
     empty = pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())})
     names = "\n".join(class_names("imagenet")[:count])
     pq.write_table(empty.replace_schema_metadata({"classes": names}), folder / "test.parquet")
@@ -103,7 +103,7 @@ def of_classes(folder: Path, count: int) -> DataSource:
 
 
 class Both(Encoder):
-    """tgr's encoder, with a bare loop over the same batches in turn; `bare` and `encoding` are seconds by CLOCKS."""
+    """tgr's encoder, alternating with a bare loop on the same batches; `bare` and `encoding` are seconds by CLOCKS."""
 
     def __init__(self, encoder: OpenClip, device: str) -> None:
         self.encoder, self.device, self.name, self.inputs = encoder, device, encoder.name, encoder.inputs

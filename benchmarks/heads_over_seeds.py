@@ -1,12 +1,11 @@
-"""Print, as Markdown, what each head gains over the baseline's, seed by seed, and how far trainings differ.
+"""Print the improvement of each head over the baseline for several training seeds, as a Markdown table.
 
 python benchmarks/heads_over_seeds.py MODEL HEAD… --dataset NAME --seeds 0 1 2 [--against HEAD] [--workdir runs]
 
-HEAD is the end of a run's name: cosine, text-template, text-descriptions. Reads the runs `MODEL-HEAD[-sSEED]` and
-`MODEL-baseline[-sSEED]` that `tgr train`, `evaluate` and `inject` wrote, and compares each with the baseline of its
-seed, or with another head in its place, as `tgr compare` does. A factor's interval is over faults and images of one
-training; the spread over seeds stands beside it, as the geometric mean of the seeds' factors with the smallest and the
-largest.
+HEAD is the last part of a run's name: cosine, text-template, text-descriptions. Reads the runs `MODEL-HEAD[-sSEED]` and
+`MODEL-baseline[-sSEED]` written by `tgr train`, `evaluate` and `inject`, and compares each with the baseline of the
+same seed (or the head given by --against), as `tgr compare` does. The interval of a factor covers the faults and images
+of one training. The variation between seeds is shown beside it: geometric mean, smallest and largest factor.
 """
 
 import argparse
@@ -51,7 +50,7 @@ def main() -> None:
 
 
 def compared(options: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
-    """Return the row of `comparison` of a head against the other one of the same seed, on each model's own images."""
+    """Return the row of `comparison` of two heads of the same seed, each on its own images."""
     end = f"-s{seed}" if seed else ""
     config = compare.Config(
         baseline=f"{options.model}-{options.against}{end}",
@@ -65,12 +64,12 @@ def compared(options: argparse.Namespace, head: str, seed: int) -> dict[str, Any
 
 
 def spread(values: list[float]) -> str:
-    """Return shares as their mean over seeds, with the smallest and the largest."""
+    """Return the mean, smallest and largest of shares over seeds."""
     return f"{np.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
 
 
 def factors(rows: list[dict[str, Any]], name: str) -> str:
-    """Return a factor's geometric mean over seeds, smallest and largest, then each seed's own interval."""
+    """Return the geometric mean, smallest and largest factor over seeds, then the interval of each seed."""
     values = [row[name] for row in rows]
     if any(value is None for value in values):
         return "-"

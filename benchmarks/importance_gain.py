@@ -1,14 +1,14 @@
-"""Print how many uniform faults one fault of importance sampling is worth, site by site, on real weights.
+"""Print, for each site, how many uniform faults one fault of importance sampling is worth, on real weights.
 
 python benchmarks/importance_gain.py MODEL --checkpoint FILE --dataset parquet:FILE [--profile-on FILE] [--mean 0.5,…
 --std 0.5,…] [--pool 1000] [--images 128] [--faults 512] [--csv FILE]
 
-The gain is the ratio of the variances of a fault's contribution to the mean dLoss. Both are told from the rows of one
-campaign drawn by importance: with weights w and dLoss d, the mean of w·d² less the square of the mean of w·d is the
-variance of a uniform fault, far less noisy so than from as many uniform faults, most of which do nothing. `gain` takes
-every fault as on an image of its own, as an interval that is clustered by image does; `same images` leaves out what the
-images differ in, as for an interval that speaks of these images alone. `top 5` is the part of importance's variance
-that the five largest contributions carry: where it is near 1, the gain at that site is known roughly only.
+The gain is the ratio of the variances of a fault's contribution to the mean dLoss. Both are estimated from one campaign
+with importance sampling, with weights w and dLoss d. The variance of a uniform fault is the mean of w·d² minus the
+squared mean of w·d; this is much less noisy than a uniform campaign of equal size, in which most faults have no effect.
+`gain` treats faults as independent; `same images` excludes the variance between images, for an interval conditional on
+these images. `top 5` is the share of the five largest contributions in importance sampling's variance; where it is
+close to 1, the gain is only a rough estimate.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, float]]:
-    """Return a plan by importance, the dLoss of its faults (0 where a logit was not finite), and processor seconds."""
+    """Return a plan by importance, the dLoss of its faults (0 if not finite), and CPU seconds for plan and faults."""
     config = inject.Config(
         data=DataSource(dataset=options.dataset),
         preprocessing=PreprocessingOptions(mean=options.mean, std=options.std),
@@ -96,19 +96,19 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
 
 
 def profiled(subject: Subject, path: str | None) -> Subject:
-    """Return the subject whose images give the ranges: some of another file's, or of its own."""
+    """Return the subject for profiling ranges, with images of another file or its own."""
     images = profiling.split(DataSource(dataset=f"parquet:{path}")) if path else subject.images
     return Subject(subject.settings, images.sample(min(len(images), 256)), subject.loaded, SILENT)
 
 
 def gains(plan: Plan, dloss_F: np.ndarray) -> dict[str, float]:
-    """Return the gain at one site, with and without what the images differ in."""
+    """Return the gain at one site, with and without the variance between images."""
     weighted_F = plan.weight_F * dloss_F
     mean, uniform_square, square = weighted_F.mean(), (plan.weight_F * dloss_F**2).mean(), (weighted_F**2).mean()
     total_N, faults_N = np.bincount(plan.image_F, weighted_F), np.bincount(plan.image_F)
     squares_N = np.bincount(plan.image_F, weighted_F**2)
     several_N = faults_N > 1
-    # The mean product of two faults of an image estimates the square of the image's mean without bias.
+    # The mean product of two faults in one image is an unbiased estimate of the squared mean of that image.
     products_N = (total_N**2 - squares_N)[several_N] / (faults_N * (faults_N - 1))[several_N]
     between = max(float(products_N.mean()) - mean**2, 0.0) if len(products_N) else 0.0
     largest_F = np.sort(weighted_F**2)[::-1]

@@ -2,19 +2,20 @@
 
 python benchmarks/injection_speed.py MODEL … [--size 224] [--sites 12] [--faults 256] [--threads 2] [--memory 2GiB]
 
-Random weights, batch norm statistics from random images, the papers' clamp. Faults are uniform over the sites that
-PyTorchFI sees too; with --sites, over so many of them, evenly spread over the network. The images are a campaign's lot:
-as many of 256 as fit into --memory. PyTorchFI's batch size is the best of --batch-sizes, found first, and then that of
-all. Sites are interleaved among the engines, so that whatever else the machine does falls on all of them. What takes a
-forward pass a fault (PyTorchFI, MRFI, full) runs the first batch of each site's faults, replay two, auto all of them.
-Golden runs are shown apart: a campaign shares them among its faults.
+Weights are random, with batch norm statistics of random images; the limit is the papers' clamp. Faults are uniform over
+the sites that PyTorchFI supports, or over --sites of them, evenly spaced in the network. There are 256 images, or as
+many as fit into --memory. All use PyTorchFI's best batch size among --batch-sizes, which is measured first. Engines
+alternate at each site, so that background load affects all equally. Engines with one forward pass per fault (PyTorchFI,
+MRFI, full) run the first batch of each site's faults, replay two batches, auto all of them. Golden runs are timed
+separately, since a campaign shares them among its faults.
 
-`copied` is PyTorchFI as it is, with a deep copy of the model for every declaration; `reused` injects into one model,
-which its package does not offer. MRFI (pip install mrfi) has no range limit and flips without one. The limit in MACs is
-the network's multiply-accumulates over those that auto performs a fault.
+`copied` is PyTorchFI unmodified, with a deep copy of the model per declaration; `reused` injects into one model, which
+the package does not support. MRFI (pip install mrfi) has no range limit and flips without one. The limit in MACs is the
+network's multiply-accumulates divided by those that auto executes per fault.
 
-With --spread-uniform and --spread-importance (standard deviation over mean of a fault's dLoss in the network's mean,
-under each sampling), the time to a 99 % interval of ±5 % is printed: PyTorchFI's uniform campaign and auto's.
+With --spread-uniform and --spread-importance (standard deviation / mean of a fault's contribution to the network's mean
+dLoss, under each sampling), this also prints the time to a 99 % interval of ±5 %, for PyTorchFI with uniform sampling
+and auto with importance sampling.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on one model: each engine's seconds, faults a site and golden seconds, auto's MACs."""
+    """Measurements on one model: seconds, faults per site and golden seconds of each engine, and auto's MACs."""
 
     name: str
     network: Network
@@ -78,7 +79,7 @@ class Measured:
 
 
 def measure(name: str, options: argparse.Namespace) -> None:
-    """Print what was measured on one model."""
+    """Measure one model and print the results."""
     generator = torch.Generator().manual_seed(0)
     shape_CHW = (3, options.size, options.size)
     torch.manual_seed(0)
@@ -131,7 +132,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
 
 
 def report(found: "Measured", options: argparse.Namespace) -> None:
-    """Print the lines on one model."""
+    """Print the results for one model."""
     rate = {kind: found.counts[kind] * found.sites / seconds for kind, seconds in found.spent.items() if seconds}
     forward = found.golden["full"] / found.images
     print(
@@ -162,7 +163,7 @@ def report(found: "Measured", options: argparse.Namespace) -> None:
 
 
 class Mrfi:
-    """MRFI's MRFI object on a copy of the model: every module hooked, one site's flips enabled at a time."""
+    """MRFI on a copy of the model: hooks on every module, flips enabled at one site at a time."""
 
     def __init__(self, model: nn.Module, name: str, sites: list[Site]) -> None:
         self.failure = ""
@@ -183,7 +184,7 @@ class Mrfi:
         self._tool = mrfi.MRFI(own, mrfi.EasyConfig({"faultinject": [config]}))
 
     def seconds(self, strike: Strike, x_NCHW: Tensor) -> float:
-        """Return the time of one batch of faults, a fault in each row; 0 where MRFI fails, which `failure` tells."""
+        """Return the seconds for one batch with a fault per row; 0 if MRFI fails, with the reason in `failure`."""
         if self.failure:
             return 0.0
         (found,) = self._tool.get_configs("activation_out.0", module_fullname=strike.site.name)
@@ -193,7 +194,7 @@ class Mrfi:
         found.enabled = True
         try:
             return timed(lambda: self._tool(x_NCHW[strike.rows_F]))
-        except Exception as error:  # whatever an unmaintained package raises is what there is to tell
+        except Exception as error:  # the package is unmaintained and may raise anything; report it
             self.failure = f"not measured: {type(error).__name__}: {error}"
             return 0.0
         finally:
@@ -201,7 +202,7 @@ class Mrfi:
 
 
 def best_batch_size(model: nn.Module, shape_CHW: tuple[int, ...], sizes: list[int]) -> int:
-    """Return the batch size at which PyTorchFI, its model re-used, runs most faults a second at its middle site."""
+    """Return the batch size at which PyTorchFI, with its model reused, runs most faults per second."""
     rates = {}
     for size in sizes:
         peer = PyTorchFI(model, Network.capture(model, shape_CHW, batch_size=size), NONE)
@@ -214,14 +215,14 @@ def best_batch_size(model: nn.Module, shape_CHW: tuple[int, ...], sizes: list[in
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that some work takes."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def calibrate(model: nn.Module, x_NCHW: Tensor) -> None:
-    """Give batch norms the statistics of these images, so that random weights let activations through."""
+    """Set the statistics of all batch norms to those of these images, so that random weights propagate activations."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in norms:
         module.train()
@@ -232,7 +233,7 @@ def calibrate(model: nn.Module, x_NCHW: Tensor) -> None:
 
 
 def ranges(network: Network, x_NCHW: Tensor) -> dict[str, float]:
-    """Return the largest absolute value of every site on as many images as a batch takes."""
+    """Return the largest absolute value of every site over one batch."""
     found: dict[str, float] = {}
     x_BCHW = x_NCHW[torch.arange(network.batch_size) % len(x_NCHW)]
     network.forward(x_BCHW, observe=lambda site, value: found.update({site.name: float(value.abs().max())}))
@@ -240,7 +241,7 @@ def ranges(network: Network, x_NCHW: Tensor) -> dict[str, float]:
 
 
 def uncopied() -> AbstractContextManager[object]:
-    """Let PyTorchFI inject into the model that it holds instead of a copy of it; it takes its hooks off by itself."""
+    """Make PyTorchFI inject into its own model instead of a deep copy; it removes its hooks itself."""
     return patch("pytorchfi.core.copy.deepcopy", lambda value: value)
 
 

@@ -1,17 +1,17 @@
-"""Print how often tgr's 99 % intervals hold the truth, and how wide they are, in simulated campaigns.
+"""Print the coverage and the width of tgr's 99 % intervals in simulated campaigns.
 
 python benchmarks/interval_coverage.py POPULATIONS.npz [--campaigns 1000] [--faults 4096] [--images 256]
 python benchmarks/interval_coverage.py POPULATIONS.npz --make MODEL CHECKPOINT DATASET TRAINING_IMAGES
 python benchmarks/interval_coverage.py toy
 
-A campaign draws images from the population's with replacement, then at each of its three sites the faults by a sampling
-scheme; the truth is the population's own figure. The populations are the toy, whose dLoss is a formula, or faults of a
-real network, run once with --make and kept in POPULATIONS.npz (`dloss_populations.py`). Factors compare the range
-limits clamp and zero on the same images.
+A campaign draws images from the population with replacement, then faults at each of the three sites by a sampling
+scheme; the true value is that of the population. Populations are `toy`, whose dLoss is a formula, or faults of a real
+network, run once with --make and stored in POPULATIONS.npz (`dloss_populations.py`). Factors compare the range limits
+clamp and zero on the same images.
 
-`width` is the mean width over that of the ideal interval, 2 × 2.576 standard deviations of the estimates (of their
-logarithms for factors). `flagged` is the share of intervals marked as resting on too little, `unflagged: held` and
-`unflagged: width` are of the others.
+`width` is the mean width relative to the ideal interval, 2 × 2.576 standard deviations of the estimates (of their
+logarithms for factors). `flagged` is the share of intervals marked as unreliable; `unflagged: held` and `unflagged:
+width` are over the others.
 """
 
 import argparse
@@ -32,7 +32,8 @@ from tgr_cli.metrics.estimates import Draws, SiteFigures, means, means_where, sh
 from tgr_cli.metrics.intervals import Estimate
 
 PILOT = 256
-Drawing = Callable[[np.random.Generator, np.ndarray, int], tuple[np.ndarray, ...]]  # places, faults, weights, bits
+# returns positions of images, faults, weights, bits
+Drawing = Callable[[np.random.Generator, np.ndarray, int], tuple[np.ndarray, ...]]
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def simulate(populations: dict[str, list[Population]], scheme: str, options: argparse.Namespace) -> None:
-    """Print a row a figure on this many campaigns of one scheme."""
+    """Print one row per estimate, over campaigns with one sampling scheme."""
     random = np.random.default_rng(options.seed + 1)
     drawings = {limit: [drawing(site, scheme) for site in sites] for limit, sites in populations.items()}
     images = next(iter(populations.values()))[0].dloss_NQ.shape[0]
@@ -79,11 +80,11 @@ def simulate(populations: dict[str, list[Population]], scheme: str, options: arg
 
 
 def row(name: str, scheme: str, true: float, found: list[Estimate]) -> str:
-    """Return a row of the table: coverage, width and flags of one figure."""
+    """Return one row of the table: coverage, width and flags of one estimate."""
     mean_R, low_R, high_R, _ = np.array(found).T
     flagged_R = np.array([not estimate.reliable for estimate in found])
     held_R = (low_R <= true) & (true <= high_R)
-    held_R |= np.isnan(low_R)  # no interval claims nothing; it is flagged
+    held_R |= np.isnan(low_R)  # a missing interval excludes nothing, and is flagged
     if name.startswith("factor"):
         with np.errstate(divide="ignore", invalid="ignore"):
             mean_R, low_R, high_R = np.log(mean_R), np.log(low_R), np.log(high_R)
@@ -107,7 +108,7 @@ def row(name: str, scheme: str, true: float, found: list[Estimate]) -> str:
 
 
 def drawing(of: Population, scheme: str) -> Drawing:
-    """Return how a scheme draws faults of a population: their places among the campaign's images, and so on."""
+    """Return a function that draws faults of a population with this sampling scheme."""
     elements = of.dloss_NQ.shape[1] // of.bits
 
     def uniform(random: np.random.Generator, image_G: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
@@ -145,7 +146,7 @@ def drawing(of: Population, scheme: str) -> Drawing:
 def struck(
     sites: list[Population], image_G: np.ndarray, drawn: list[tuple[np.ndarray, ...]]
 ) -> tuple[SiteFigures, SiteFigures]:
-    """Return the SDC rates and mean dLosses that the drawn faults of all sites show."""
+    """Return the estimates of SDC rates and mean dLoss of all sites from the drawn faults."""
     place_F, fault_F, weight_F, bit_F = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     count = len(place_F) // len(sites)
     draws = Draws(len(sites), np.repeat(np.arange(len(sites)), count), bit_F, place_F, weight_F)
@@ -165,7 +166,7 @@ def estimates(
     before: tuple[SiteFigures, SiteFigures],
     after: tuple[SiteFigures, SiteFigures],
 ) -> dict[str, Estimate]:
-    """Return every figure of a campaign on the first limit, and the factors over one on the second."""
+    """Return all estimates of a campaign with the first limit, and the factors over one with the second."""
     sites = next(iter(populations.values()))
     rates, dlosses = before
     alike_S, chosen_SS = np.full(len(sites), 1 / len(sites)), np.eye(len(sites))
@@ -182,7 +183,7 @@ def estimates(
 
 
 def truth(populations: dict[str, list[Population]]) -> dict[str, float]:
-    """Return every figure of the populations themselves."""
+    """Return the true values of all estimates."""
     (rate_S, dloss_S), (other_rate_S, other_dloss_S) = (
         np.array([((site.outcome_NQ == "sdc").mean(), np.nanmean(site.dloss_NQ)) for site in sites]).T
         for sites in populations.values()

@@ -1,10 +1,10 @@
-"""Which models tgr takes: timm's test models and one of every family of torchvision's classifiers, random weights.
+"""Find the models that tgr supports: timm's test models and one of every family of torchvision's classifiers.
 
     python benchmarks/model_coverage.py [--only NAME ...] [--out table.md]
 
-Each model's sites are listed, and 8 faults a site injected into it, of which 8 run again through the oracle. Printed is
-a table of model, sites, seconds, and what came of it: "yes", or the sentence it ended with. Models that the file of
-`--out` holds already are not tried again, so a run that was stopped goes on.
+Weights are random. For each model its sites are listed, 8 faults are injected per site, and 8 of all faults are
+verified with the reference engine. The table has model, sites, seconds, and "yes" or the error message. Models already
+in the file of `--out` are skipped, so that an interrupted run can be resumed.
 """
 
 import argparse
@@ -25,19 +25,19 @@ TORCHVISION = (
     *("shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_32", "wide_resnet50_2"),
 )
 SIDE = {"inception_v3": 299}
-FIXED = ("maxvit_t", "swin_t", "swin_v2_t", "vit_b_32")  # torchvision's that take 224 × 224 only
+FIXED = ("maxvit_t", "swin_t", "swin_v2_t", "vit_b_32")  # torchvision models that accept 224 × 224 only
 HEAD = ["| model | sites | seconds | verified |", "|---|---|---|---|"]
 
 
 def names() -> list[str]:
-    """Return the models that are tried."""
+    """Return the names of the models to try."""
     import timm
 
     return [f"timm:{name}" for name in timm.list_models("test_*")] + [f"torchvision:{name}" for name in TORCHVISION]
 
 
 def side(name: str) -> int:
-    """Return the side of the images a model is shown: its own for timm's, which is small for the test models."""
+    """Return the side of a model's input images in pixels; timm's test models define small ones."""
     library, _, bare = name.partition(":")
     if library == "timm":
         import timm
@@ -56,13 +56,13 @@ def ran(*arguments: str) -> tuple[int, str, str]:
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        except Exception as error:  # tgr has no sentence for it: the table tells the traceback's last line
+        except Exception as error:  # not a TgrError: report the last line of the traceback
             return 1, "", f"{type(error).__name__}: {error}"
     return code, out.getvalue(), (err.getvalue().strip().splitlines() or [""])[-1]
 
 
 def trial(name: str, to: Connection) -> None:
-    """Send the number of sites of a model, and what came of injecting into it."""
+    """Send the number of sites of a model, and the result of injecting into it."""
     size = str(side(name))
     code, out, last = ran("sites", "--model", name, "--num-classes", "10", "--crop", size, "--json")
     sites: int | str = len(json.loads(out)) if code == 0 else "-"
@@ -78,7 +78,7 @@ def trial(name: str, to: Connection) -> None:
 
 
 def tried(name: str, seconds: int) -> str:
-    """Return a model's line of the table, tried in a process of its own that may take so many seconds."""
+    """Return a model's row of the table, tried in a separate process with a time limit in seconds."""
     start, context = time.perf_counter(), multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=trial, args=(name, sender))

@@ -2,8 +2,8 @@
 
 python benchmarks/recipe_steps.py [MODEL …] [--threads 2]
 
-Random images, four a step, on the CPU; everything else is what "--recipe auto" says. Prints a line a training, and
-fails where a loss is no finite number or a parameter has not moved.
+Images are random, four per step, on the CPU; all other settings are those of "--recipe auto". Prints one line per
+training, and fails if a loss is not finite or a parameter is unchanged.
 """
 
 import argparse
@@ -46,8 +46,8 @@ def main() -> None:
 
 
 def step(name: str, head: str, model: nn.Module) -> None:
-    """Take the step and print what came of it."""
-    # One epoch of one step; a warm-up would leave out the rate that the recipe is about.
+    """Take the step and print the result."""
+    # One epoch of one step; a warm-up would replace the learning rate that the recipe defines.
     given = {"batch_size": IMAGES, "epochs": 1, "warmup_epochs": 0}
     found = recipes.resolve("auto", name, "imagenet", given)
     recipe = found.recipe

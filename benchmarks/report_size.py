@@ -1,9 +1,9 @@
-"""How long `tgr report` takes, in how much memory, and how large its page is, for many models and sites.
+"""Measure time and memory of `tgr report`, and the size of its page, for many models and sites.
 
     python benchmarks/report_size.py [--models 14] [--sites 100] [--faults 4096] [--images 5000] [--keep FOLDER]
 
-The rows are synthetic: random outcomes and losses in the form of real artifacts. They serve for time and size alone,
-and nothing on the page that is made of them means anything.
+The rows are synthetic: random outcomes and losses in the form of real artifacts. The numbers on the page are
+meaningless.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _write(run: RunFolder, number: int, sites: int, faults: int, images: int) -> None:
-    """Write a run of random rows; the sites of even runs bear the same names, those of odd ones names of their own."""
+    """Write a run of random rows; even runs share the names of their sites, odd runs have names of their own."""
     random = np.random.default_rng(number)
     prefix = "features" if number % 2 == 0 else f"stage{number}"
     facts = [

@@ -1,12 +1,11 @@
-"""Print how much of what the engine delta allows rounding is what rounding makes of single faults, at most.
+"""Print the largest rounding error of the engine delta relative to its allowance.
 
 python benchmarks/rounding_share.py MODEL … [--size 96] [--faults 8] [--threads 2]
 
-The engine delta doubts outcomes that rounding could decide. From some faults at some sites it measures by how much
-rounding moves a network's logits, and allows for four times as much. Here faults (uniform, the papers' clamp, random
-weights, batch norm statistics from random images) at all sites are run by delta without its doubts and by full: their
-logits differ by rounding alone, and the largest difference over what is allowed for is printed. Above 1, an outcome
-could differ unseen.
+The engine delta reruns faults whose outcome rounding could change. It measures the effect of rounding on the logits for
+some faults at some sites, and allows for four times as much. Here faults at all sites (uniform, the papers' clamp,
+random weights, batch norm statistics of random images) are run by delta without these reruns and by full. Their logits
+differ by rounding only; the largest difference / allowance is printed. Above 1, an outcome could differ unnoticed.
 """
 
 import argparse
@@ -35,7 +34,7 @@ def main() -> None:
 
 
 def measured(name: str, size: int, faults: int) -> tuple[float, int, float]:
-    """Return the largest share, the faults it is taken over, and what delta allows for."""
+    """Return the largest ratio, the number of faults, and delta's allowance."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     model = zoo.build(name, 1000).eval()

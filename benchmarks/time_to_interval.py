@@ -1,20 +1,21 @@
-"""Print how long a campaign takes to a 99 % interval of ±5 % of the network's mean dLoss: tgr's, and PyTorchFI's.
+"""Print the time of tgr and of PyTorchFI to a 99 % interval of ±5 % of the network's mean dLoss.
 
 python benchmarks/time_to_interval.py INJECTIONS --model MODEL --checkpoint FILE --dataset parquet:FILE [--mean 0.5,…
 --std 0.5,…] [--workdir runs] [--sites 12] [--threads 2] [--campaign "--images 2000 --target-ci dloss=0.05"]
 
-INJECTIONS is the artifact of a campaign by importance, best at 4096 faults a site or more. Its weights w and losses d
-give both variances of a site's mean dLoss: that of a fault drawn uniformly, the mean of w·d² less the squared mean of
-w·d; and that of one drawn by importance, the variance of w·d. The network's mean dLoss is the mean over S sites, each
-given n faults: its variance is the sum of theirs over S²·n. That gives the n at which 2.576 standard errors are 5 %.
+INJECTIONS is the artifact of a campaign with importance sampling, preferably with at least 4096 faults per site. Its
+weights w and losses d give the variance of a site's mean dLoss for both samplings: for a uniform fault it is the mean
+of w·d² minus the squared mean of w·d; for importance sampling, the variance of w·d. The network's mean dLoss is the
+mean over S sites with n faults each, so its variance is the sum of theirs / (S²·n). This gives the n at which 2.576
+standard errors are 5 %.
 
-It is the interval over faults, which speaks of these very images. One that speaks of images like these also holds what
-the images differ in, and no number of faults brings it below that: the width that this alone gives is printed too.
+This interval is over faults, conditional on these images. An interval for the population of images also contains the
+variance between images, which no number of faults reduces; its half-width from that alone is printed too.
 
-tgr's time is that of `tgr inject --injections n`, or with the options that --campaign gives instead, from its start to
-its end, planning and fault-free runs included; the run must have its ranges. PyTorchFI's is n over its rate, its model
-re-used, at its best batch size, over --sites sites evenly spread, a batch at each; its own deep copies, fault-free run
-and ranges are not charged to it.
+tgr's time is that of `tgr inject --injections n`, or with the options of --campaign instead, from start to end, with
+planning and golden runs; the run must have its ranges. PyTorchFI's is n / its rate, with its model reused, at its best
+batch size, measured with one batch at each of --sites evenly spaced sites. Its deep copies, golden run and ranges are
+not counted.
 """
 
 import argparse
@@ -87,7 +88,7 @@ KINDS = ("uniform", "importance")
 
 
 def variances(faults: Faults) -> dict[str, Any]:
-    """Return the network's mean dLoss and variances: of a fault a site by each sampling, as it is, of images alone."""
+    """Return the network's mean dLoss, its variances per fault and site for each sampling, and that between images."""
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
     uniform = importance = reached = mean = 0.0
@@ -105,7 +106,7 @@ def variances(faults: Faults) -> dict[str, Any]:
         mean += site_mean
         score_N += np.bincount(of_F, w_F * d_F - site_mean, len(images)) / at_F.sum()
     count = len(sites)
-    # What the images' scores vary by beyond what independent faults would give is what the images differ in.
+    # The between-image variance is the variance of the images' scores in excess of that of independent faults.
     between = max(float((score_N**2).sum()) - reached, 0.0)
     return {
         "sites": count,
@@ -119,7 +120,7 @@ def variances(faults: Faults) -> dict[str, Any]:
 
 
 def pytorchfi_rate(options: argparse.Namespace) -> float:
-    """Return faults per second of PyTorchFI on the model, re-used, at its best batch size."""
+    """Return faults per second of PyTorchFI with its model reused, at its best batch size."""
     config = inject.Config(
         data=DataSource(dataset=options.dataset),
         preprocessing=PreprocessingOptions(mean=options.mean, std=options.std),
@@ -145,7 +146,7 @@ def pytorchfi_rate(options: argparse.Namespace) -> float:
 
 
 def own_campaign(options: argparse.Namespace, chosen: str) -> tuple[float, Path]:
-    """Return the wall time of `tgr inject` with the options `chosen`, and its injections."""
+    """Return the wall time of `tgr inject` with the options `chosen`, and the path of its injections."""
     out = Path(tempfile.mkdtemp()) / "injections.parquet"
     given: dict[str, Any] = {name: getattr(options, name) for name in ("model", "checkpoint", "dataset", "workdir")}
     given |= {name: value for name in ("mean", "std") if (value := getattr(options, name))}

@@ -1,11 +1,10 @@
-"""Print Spearman's coefficient between images' SDC rate under faults and their Top2Diff without a fault.
+"""Print Spearman's coefficient between the SDC rate of images under faults and their golden Top2Diff.
 
 python benchmarks/top2diff_and_sdc.py MODEL --dataset D [--checkpoint F] [--images 200] [--faults 1000] [--threads 2]
 
-ISSRE 2021 (section IV-B) found -0.93 on an INT8 AlexNet. Here, on float32: every chosen image is struck by the same
-number of faults, each uniform over the network's neurons and bits, clamped to the profiled range of its site. Images
-are taken at even steps from those classified correctly. The data set's ranges are profiled on its evaluation images
-when the run has none.
+ISSRE 2021 (section IV-B) reports -0.93 for an INT8 AlexNet. Here, in float32, every image gets the same number of
+faults, uniform over the network's neurons and bits, clamped to the profiled range of the site. Images are evenly spaced
+among those classified correctly. If the run has no ranges, they are profiled on the evaluation images.
 """
 
 import argparse
@@ -46,7 +45,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Print one line on one model."""
+    """Measure one model and print one line."""
     settings = profiling.Config(
         data=DataSource(dataset=options.dataset),
         preprocessing=PreprocessingOptions(crop=options.crop),
@@ -77,7 +76,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def sdc_rates(engine: Engine, subject: Subject, images: np.ndarray, faults: int, seed: int) -> np.ndarray:
-    """Return the share of SDCs among `faults` faults on each of these images of the pool."""
+    """Return the SDC rate of `faults` faults for each of these images of the pool."""
     golden_KC = engine.prepare(subject.load(images))
     sites = engine.network.sites
     ends_S = np.cumsum([site.neurons for site in sites])

@@ -1,11 +1,10 @@
-"""Print images a second of tgr's training loop against a bare one, and of training against faults against plain one.
+"""Print images per second of tgr's training loop against a bare loop, and of training with faults against without.
 
 python benchmarks/training_speed.py [--threads 2] [--rounds 7] [--device cpu] [--only bare | faults]
 
-The bare loop has the same model, data, loader and optimiser, and nothing else: no sums, no checks, no progress.
-Synthetic images; an epoch of each in turn, so that whatever else the machine does falls on both. Ratios are medians
-over the rounds of the rounds' own ratios, of the time on the clock and of the processor's, which other programs disturb
-less. Validation and checkpoints are not in them.
+The bare loop has the same model, data, loader and optimiser, but no metrics, checks or progress. Images are synthetic;
+epochs alternate, so that background load affects both equally. Ratios are medians over rounds, for wall time and for
+CPU time, which background load affects less. Validation and checkpoints are excluded.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def compare(what: str, one: Callable[[], int], other: Callable[[], int], rounds: int) -> None:
-    """Print the rates of both and what the second one's time is of the first one's."""
+    """Print both rates and the time of the second relative to the first."""
     timed(one), timed(other)
     rounds_R2 = [(timed(one), timed(other)) for _ in range(rounds)]
     rates = [statistics.median(times[which].rate for times in rounds_R2) for which in (0, 1)]
@@ -75,7 +74,7 @@ def compare(what: str, one: Callable[[], int], other: Callable[[], int], rounds:
 
 @dataclass(frozen=True)
 class Times:
-    """What an epoch took: seconds on the clock and of the processor, and images a second."""
+    """Times of an epoch: wall seconds, CPU seconds, and images per second."""
 
     clock: float
     processor: float
@@ -83,7 +82,7 @@ class Times:
 
 
 def timed(epoch: Callable[[], int]) -> Times:
-    """Return the times of an epoch, which says how many images it had."""
+    """Return the times of an epoch, which must return its number of images."""
     clock, processor = time.perf_counter(), time.process_time()
     images = epoch()
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
@@ -98,7 +97,7 @@ class Nowhere(Checkpoint):
 
 
 class Case:
-    """One model on synthetic images: an epoch of each loop."""
+    """One model on synthetic images, with one epoch of each loop as a method."""
 
     def __init__(self, model: str, size: int, images: int, batch: int, device: torch.device) -> None:
         self.model, self.device = model, device
@@ -118,11 +117,11 @@ class Case:
             used="random pictures",
             read=lambda row: pictures[row % 16],
         )
-        # A low rate: on random labels the losses of both loops stay finite and alike.
+        # a low rate keeps the losses of both loops finite and similar on random labels
         self.recipe = Recipe(epochs=1, batch_size=batch, lr=0.001, schedule="constant", augment="crop")
 
     def tgr(self, stimulated: float | None = None) -> int:
-        """Train an epoch in tgr's loop and return how many images it had."""
+        """Train one epoch with tgr's loop and return the number of images."""
         loop = Loop(
             images=self.images,
             rows=np.arange(len(self.images)),
@@ -138,7 +137,7 @@ class Case:
         return len(self.images)
 
     def bare(self) -> int:
-        """Train an epoch in a loop without anything that training does not need; return how many images it had."""
+        """Train one epoch with a minimal loop and return the number of images."""
         model = zoo.build(self.model, 10).to(self.device).to(memory_format=torch.channels_last).train()
         optimizer = optimiser(model, self.recipe)
         transform = training(self.pre, self.recipe.augment)

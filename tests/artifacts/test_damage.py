@@ -1,4 +1,4 @@
-"""Damage and impossible rows are found when an artifact is read: whatever it is that is wrong, in one sentence."""
+"""Reading an artifact detects every kind of damage and impossible row, with one clear message."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ EXTRA = {"run": "net", "preprocessing": {"crop": 8}, "sites": []}
 
 
 def rows(schema: Schema) -> dict[str, list[Any]]:
-    """Return two rows that a schema allows."""
+    """Return two rows that satisfy a schema."""
     plain = {pa.string(): ["x", "y"], pa.int64(): [0, 1], pa.float64(): [0.5, 0.25], pa.bool_(): [True, False]}
     plain |= {pa.list_(pa.int64()): [[1], [2]], pa.list_(pa.float32()): [[0.5], [1.0]]}
     found = {column.name: plain[column.type] for column in schema.columns}

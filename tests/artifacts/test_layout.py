@@ -1,4 +1,4 @@
-"""File names are made in one place and stay within their folder."""
+"""File names are defined in one module and stay within their folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An output takes the place of nothing but what tgr wrote there of the same kind, and never of an input."""
+"""An output replaces only files of the same kind written by tgr, and never an input."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What artifacts say of themselves holds no path."""
+"""The metadata of artifacts contains no path."""
 
 import json
 from dataclasses import dataclass, replace

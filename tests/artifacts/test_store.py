@@ -1,4 +1,4 @@
-"""Artifacts are whole or absent, say what they are, and are checked before their rows are read."""
+"""Artifacts are written atomically, describe themselves, and are verified on reading."""
 
 from pathlib import Path
 

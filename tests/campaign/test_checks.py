@@ -1,4 +1,4 @@
-"""What `tgr inject` cannot do is told before anything is done, and an option that would do nothing is refused."""
+"""`tgr inject` rejects impossible campaigns before any work, and options that would have no effect."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,8 @@ def _toy() -> None:
         ("--replay 3 --verify 4 --plan-only --limit none", "--plan-only draws the whole plan and runs nothing of it"),
         ("--replay 3 --plan p.parquet --out x", "--plan and --out do nothing beside --replay, .*; leave them out"),
         ("--replay 3 --target-ci sdc=0.1", "--target-ci does nothing beside --replay, .* nothing; leave it out"),
-        ("--replay 3 --injections 4096", "--injections does nothing beside --replay"),  # typed, though the default
+        # given explicitly, with the default value
+        ("--replay 3 --injections 4096", "--injections does nothing beside --replay"),
         ("--replay 3 --max-sdc-rate 0.1", "--max-sdc-rate does nothing beside --replay"),
         ("--replay 3 --exhaustive last", "--exhaustive does nothing beside --replay"),
         ("--exhaustive last --injections 5 --engine full", "--injections and --engine do nothing beside --exhaustive"),

@@ -1,4 +1,4 @@
-"""`tgr inject --exhaustive last`: all faults of the last site in an artifact of their own, and their exact figures."""
+"""`tgr inject --exhaustive last`: all faults of the last site in an artifact, and their exact rates."""
 
 import json
 from pathlib import Path

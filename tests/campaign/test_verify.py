@@ -1,4 +1,4 @@
-"""`tgr inject --verify`: faults of a finished campaign run again through the oracle."""
+"""`tgr inject --verify`: reruns faults of a finished campaign with the reference engine."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -26,9 +26,9 @@ NONE = RangeLimit("none", {})
 
 
 def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:
-    """Return a subject, its network, a plan of 90 faults without a limit, and what became of them through `auto`."""
+    """Return a subject, its network, a plan of 90 faults without a limit, and their results with `auto`."""
     model = toy_net()
-    model.conv1.bias.data += 1.5  # bit 30 makes infinities of values between 1 and 2
+    model.conv1.bias.data += 1.5  # for values between 1 and 2, flipping bit 30 gives infinity or NaN
     network = Network.capture(model, (1, 8, 8), batch_size=4)
     subject = SimpleNamespace(
         loaded=SimpleNamespace(model=model),

@@ -1,4 +1,4 @@
-"""A small network with every kind of site that is not simply a module called once."""
+"""A small network with every kind of site other than a module that is called once."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class Table(nn.Module):
-    """A network that turns a constant into a bias, as Swin-V2's position tables do: no image takes part."""
+    """Computes a bias from a constant, as Swin-V2 does from relative positions; independent of the images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Table(nn.Module):
 
 
 class Projection(nn.Module):
-    """A linear layer that is no module: hooks do not see it."""
+    """A linear layer that is not a module, so hooks do not see it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Projection(nn.Module):
 
 
 class Awkward(nn.Module):
-    """1×8×8 images in 4 tokens of 4 numbers; sites shared by all images, functional, repeated, and tokens-first."""
+    """Takes 1×8×8 images as 4 tokens of 4 channels; has shared, functional, repeated and tokens-first sites."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Awkward(nn.Module):
 
 
 def awkward(seed: int = 0) -> Awkward:
-    """Return the network with weights that depend on `seed` alone, in evaluation mode."""
+    """Return the network in evaluation mode; its weights depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Awkward().eval()

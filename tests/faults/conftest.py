@@ -1,4 +1,4 @@
-"""The networks here are so small that a second thread only waits."""
+"""Runs torch on one thread: the networks are too small for a second."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sites and images to draw faults for, and the faults of a plan as rows."""
+"""Sites and images for sampling, and a plan's faults as rows."""
 
 import numpy as np
 

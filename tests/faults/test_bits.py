@@ -1,4 +1,4 @@
-"""Flips: twice is the identity, exactly one bit differs, NaN payloads survive, in every format."""
+"""Flips in every format: self-inverse, exactly one bit differs, NaN payloads are preserved."""
 
 import struct
 
@@ -47,7 +47,7 @@ def test_nan_payloads_and_the_sign_of_zero_survive() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "bit", "flipped"),
-    [  # by hand, from IEEE 754: sign, exponent's lowest bit, exponent's highest bit, mantissa's highest bit
+    [  # by hand, from IEEE 754: sign, lowest and highest bit of the exponent, highest bit of the mantissa
         ("float32", 1.5, 31, -1.5),
         ("float32", 1.0, 23, 0.5),
         ("float32", 1.5, 30, float("nan")),

@@ -1,4 +1,4 @@
-"""A campaign: every fault of the plan once, each row where the plan has it, against an injection written by hand."""
+"""Campaigns against injections written by hand: all faults of the plan run once, results in plan order."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def campaign_of(
 
 
 def by_hand(faults: Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
-    """Return value before, flipped, after, and both logits of one fault: a hook on the module, numpy's bits."""
+    """Return the values before, flipped and after, and both logits of one fault, by a module hook and numpy's bits."""
     model, site = toy_net(), faults.sites[faults.site_F[number]]
     values = []
 
@@ -71,7 +71,7 @@ def test_every_row_is_what_its_own_fault_does() -> None:
     for number in range(len(faults)):
         before, flipped, after, golden, faulty = by_hand(faults, number)
         np.testing.assert_allclose(columns["value_before"][number], before, rtol=1e-5, atol=1e-7)
-        if np.isfinite(flipped) and faults.bit_F[number] >= 23:  # lower bits: a rounding of `before` shows
+        if np.isfinite(flipped) and faults.bit_F[number] >= 23:  # skip lower bits, where the rounding of `before` shows
             np.testing.assert_allclose(columns["value_flipped"][number], flipped, rtol=1e-4, atol=1e-7)
         np.testing.assert_allclose(columns["value_after"][number], after, rtol=1e-4, atol=1e-6)
         label = LABELS_N[faults.image_F[number]]
@@ -83,7 +83,7 @@ def test_every_row_is_what_its_own_fault_does() -> None:
 
 
 def test_outcomes_add_up_to_the_plan_with_non_finite_rows_kept() -> None:
-    # Between 1 and 2, bit 30 turns every value into an infinity or NaN.
+    # For values between 1 and 2, flipping bit 30 gives infinity or NaN.
     faults, columns = campaign_of(limit="none", shift=1.5)
     outcomes = columns["outcome"].tolist()
     assert sum(outcomes.count(name) for name in OUTCOMES) == len(faults) == 180
@@ -133,7 +133,7 @@ def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
     for unit, columns in some.items():
         for name, values in columns.items():
             np.testing.assert_array_equal(values, whole[unit][name])
-    for unit, columns in run(list(range(9)), 3).items():  # chunks in two lots each
+    for unit, columns in run(list(range(9)), 3).items():  # each chunk in two batches
         assert columns["outcome"].tolist() == whole[unit]["outcome"].tolist()
         np.testing.assert_allclose(columns["value_after"], whole[unit]["value_after"], rtol=1e-4, atol=1e-6)
 

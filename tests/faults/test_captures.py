@@ -1,4 +1,4 @@
-"""The shared captures of toys: what they save, and that every network keeps its own weights."""
+"""The shared captures of toy models: each network keeps its own weights."""
 
 import captures
 import pytest
@@ -14,7 +14,7 @@ SHAPE = (1, 8, 8)
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """Return the models that are captured for real from here on."""
+    """Return the list of models that are actually captured from now on."""
     done: list[nn.Module] = []
     real = graph.export.captures
 

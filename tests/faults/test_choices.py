@@ -1,4 +1,4 @@
-"""What can be chosen of a campaign without torch is what there is with it."""
+"""The option values available without torch equal those of the modules that need it."""
 
 from tgr_cli.faults import choices
 from tgr_cli.faults.engines import ENGINES

@@ -1,4 +1,4 @@
-"""All faults of the last site: the same as each of them injected, and exact rates a campaign converges to."""
+"""Exhaustive faults of the last site equal single injections, and campaigns converge to their exact rates."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ LABELS_N = np.array([0, 1, 2, 0, 1])
 
 
 class Scaled(nn.Module):
-    """The toy with a factor behind its last layer, as a text-guided head has."""
+    """The toy with a scale factor after its last layer, like a text-guided head."""
 
     def __init__(self, function: object = lambda logits: 14.3 * logits) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Scaled(nn.Module):
 
 
 class Tied(nn.Module):
-    """Two of the three logits are equal, so that ties decide."""
+    """Two of the three logits are equal, which tests ties."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Explicit faults: read as written, and refused by name where they do not exist."""
+"""Explicit faults: read as written, rejected by name where they do not exist."""
 
 from pathlib import Path
 

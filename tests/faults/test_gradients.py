@@ -1,4 +1,4 @@
-"""What changing a neuron would do to the loss: against autograd, and against the network with that neuron changed."""
+"""Sensitivities of the loss to neurons, against autograd and against runs with the neuron changed."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def losses(network: Network, logits_KC: Tensor) -> Tensor:
 
 
 def true_change(network: Network, site: str, element: int, change: float) -> Tensor:
-    """Return by how much each image's loss moves where one neuron of a site is changed."""
+    """Return the change of each image's loss when one neuron of a site is changed."""
 
     def strike(output_BN: Tensor) -> Tensor:
         changed_BN = output_BN.clone()
@@ -40,7 +40,7 @@ def true_change(network: Network, site: str, element: int, change: float) -> Ten
 
 
 class Joined(nn.Module):
-    """A batch norm, a sum, a clipped activation; a site that is read twice; logits that are scaled."""
+    """Has a batch norm, a sum, a clipped activation, a site with two readers, and scaled logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,26 +72,27 @@ def test_of_a_small_change_the_estimate_is_what_the_network_does(site: str) -> N
     neurons = leaning.values_KN.shape[1]
     estimate_KM = leaning.loss_change(places(neurons), torch.full((5, neurons, 1), 0.01))[..., 0]
     true_KM = torch.stack([true_change(source.network, site, m, 0.01) for m in range(neurons)], dim=1).abs()
-    scale_K1 = true_KM.amax(dim=1, keepdim=True) / estimate_KM.amax(dim=1, keepdim=True)  # a row's unit is its own
+    # each row has an arbitrary unit
+    scale_K1 = true_KM.amax(dim=1, keepdim=True) / estimate_KM.amax(dim=1, keepdim=True)
     close_KM = torch.isclose(estimate_KM * scale_K1, true_KM, rtol=0.05, atol=2e-6)
-    assert close_KM.float().mean() > 0.98  # the change makes a few others the maximum of their pool
+    assert close_KM.float().mean() > 0.98  # for a few neurons, the change makes others the maximum of their pool
     torch.testing.assert_close(leaning.at(places(neurons)[:, :2]), leaning.values_KN[:, :2])
 
 
 def test_a_shut_relu_that_a_fault_opens_is_no_zero() -> None:
     model = toy_net()
-    model.conv2.bias.data[:] = -5.0  # every ReLU behind is shut
+    model.conv2.bias.data[:] = -5.0  # all later ReLUs are inactive
     source = gradients(model)
     leaning = source.of(X_NCHW, LABELS_N)["conv2"]
     changes_KMQ = torch.tensor([1.0, 40.0]).expand(5, 96, 2)
     estimate_KMQ = leaning.loss_change(places(96), changes_KMQ)
     assert (estimate_KMQ[..., 0] == 0).all()
-    assert (estimate_KMQ[..., 1] > 0).all()  # though of each four that are pooled, and tie, one has the gradient
+    assert (estimate_KMQ[..., 1] > 0).all()  # although of four tied values in a pool only one has a gradient
     assert true_change(source.network, "conv2", 0, 40.0).abs().min() > 0
 
 
 class Pooled(nn.Module):
-    """Two maps that are joined and pooled in windows which overlap."""
+    """Two maps, concatenated and pooled with overlapping windows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ def test_a_neuron_that_becomes_the_maximum_of_its_pools_leans_as_they_do() -> No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Pooled()
-        model.left.bias.data += 2  # no ReLU is shut, so no two neurons tie for a maximum
+        model.left.bias.data += 2  # all ReLUs are active, so that no two neurons tie for a maximum
         model.right.bias.data += 2
     found_KM = gradients(model).of(X_NCHW, LABELS_N)["right"].loss_change(places(128), torch.full((5, 128, 1), 50.0))
     with torch.no_grad():
@@ -168,7 +169,7 @@ def test_at_the_logits_the_estimate_is_exact_for_any_change(model: nn.Module, si
 def test_fewer_images_than_a_batch_and_a_smaller_memory_do_not_move_an_estimate() -> None:
     model = toy_net()
     network = Network.capture(model, (1, 8, 8), batch_size=8)
-    # conv1, relu, pool, conv2, relu, pool, flatten, fc: 256, 256, 64, 96, 96, 24, 24 and 3 floats; twice
+    # floats of conv1, relu, pool, conv2, relu, pool, flatten, fc: 256, 256, 64, 96, 96, 24, 24 and 3; twice
     assert bytes_per_image(network) == 2 * 4 * (256 + 256 + 64 + 96 + 96 + 24 + 24 + 3)
     assert Gradients.capture(model, network, memory=10**9).network is network
     small = Gradients.capture(model, network, memory=2 * (CAPTURING + 3 * bytes_per_image(network)))
@@ -195,7 +196,7 @@ def test_the_model_and_the_surroundings_are_left_as_they_were() -> None:
 
 
 class Stepped(nn.Module):
-    """A network whose logits do not follow its convolution smoothly."""
+    """Logits that are not a differentiable function of its convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ def test_a_model_without_gradients_is_refused_with_what_to_use_instead() -> None
 
 
 class Shared(nn.Module):
-    """A bias table's network, which does not depend on the image."""
+    """The network of a bias table, which does not depend on the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,4 +250,4 @@ def test_half_precision_leans_as_full_does(dtype: torch.dtype) -> None:
         assert leaning.values_KN.dtype == dtype
         assert found_KMQ.dtype == torch.float32
         close_KMQ = (found_KMQ - expected_KMQ).abs() < 0.05
-        assert close_KMQ.float().mean() > 0.9  # where a maximum is taken, rounding may choose another one
+        assert close_KMQ.float().mean() > 0.9  # rounding may change which neuron is the maximum

@@ -1,4 +1,4 @@
-"""The captured network: bitwise the model, its sites named, divided among images, watched and struck."""
+"""The captured network: bitwise equal to the model, with named sites, batch axes, observation and injection."""
 
 from functools import cache
 

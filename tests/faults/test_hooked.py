@@ -1,4 +1,4 @@
-"""Hooks where torch.export fails: what they see, what they strike, what they leave behind, and what is said of it."""
+"""Hooked networks, used where torch.export fails: observation, injection, cleanup and messages."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ IMAGES = torch.stack([LIGHT, DARK, DARK, LIGHT]) + 0.05 * torch.rand(
 )
 
 
-SITES = (  # random images are neither dark nor very light: two calls of `mix` are seen
+SITES = (  # random images are neither dark nor very light, so `mix` is called twice
     Site("conv", "conv", (2, 2, 2), 8 * 16),
     Site("up", "conv", (2, 3, 3), 8 * 2 * 4),
     Site("table", "linear", (18,), 18 * 3, per_image=False),
@@ -89,7 +89,7 @@ def test_a_fault_changes_its_element_of_its_call_and_nothing_else() -> None:
     assert [name for name in golden if not torch.equal(golden[name], faulty[name])] == ["mix#2", "head"]
     assert torch.nonzero(golden["mix#2"] != faulty["mix#2"]).tolist() == [[0, 5]]
     assert not torch.equal(golden_BC, faulty_BC)
-    for _ in range(2):  # calls are numbered afresh in every forward
+    for _ in range(2):  # calls are numbered from 1 in every forward pass
         assert torch.equal(network.forward(x_BCHW), golden_BC)
     with torch.inference_mode():
         assert torch.equal(golden_BC, network.model(x_BCHW))
@@ -240,5 +240,5 @@ def test_an_output_of_another_shape_is_refused() -> None:
 def test_a_layer_on_a_learned_token_is_per_image_where_it_has_a_row_for_each(kind: type[nn.Module]) -> None:
     model = tokened(kind)  # type: ignore[arg-type]
     graph = {site.name: site for site in Network.capture(model, (1, 8, 8), batch_size=2).sites}
-    for site in HookedNetwork(model, (1, 8, 8)).sites:  # hooks do not see what attention does inside
+    for site in HookedNetwork(model, (1, 8, 8)).sites:  # hooks do not see inside attention
         assert graph.get(site.name, site) == site

@@ -1,4 +1,4 @@
-"""The range limit holds struck values, and only outside the range."""
+"""The range limit changes faulty values only outside the range."""
 
 import math
 

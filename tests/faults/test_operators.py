@@ -1,4 +1,4 @@
-"""Operations are called as ATen calls them, and a list of them stands in one place."""
+"""Operations have ATen's names, and each group of them is defined once."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An image's share of a value: its own row, however many images run together, also where no image moves the value."""
+"""An image's share of a value is independent of the batch, also for values that depend on no image."""
 
 from functools import cache
 
@@ -42,7 +42,7 @@ def captured(kind: type[Patches], batch_size: int) -> tuple[nn.Module, Network]:
 
 
 def outcomes(engine: Engine, seed: int = 2) -> list[Judged]:
-    """Return what becomes of the same random faults at every site."""
+    """Return the results of the same random faults at every site."""
     golden_NC, generator = engine.prepare(IMAGES), torch.Generator().manual_seed(seed)
     judged = []
     for site in engine.network.sites:
@@ -116,7 +116,7 @@ def test_a_second_capture_is_made_only_where_the_first_leaves_a_value_open(monke
 
 
 class Mixing(nn.Module):
-    """Logits that are scaled by what all images of the batch have in common."""
+    """Scales its logits by a statistic of the whole batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Mixing(nn.Module):
 
 
 class Doubled(nn.Module):
-    """A second half in float64."""
+    """Its second half computes in float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Doubled(nn.Module):
 
 
 class OneByOne(nn.Module):
-    """Other operations for other numbers of images."""
+    """Runs different operations for different batch sizes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class OneByOne(nn.Module):
 
 
 class Looping(nn.Module):
-    """A layer on a learned token, run again for each image."""
+    """Runs a layer on a learned token once per image."""
 
     def __init__(self) -> None:
         super().__init__()

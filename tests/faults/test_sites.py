@@ -1,4 +1,4 @@
-"""Sites: names of repeated calls, and the published counts."""
+"""Sites: names of repeated calls, and published counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tensors of a model as sites: which there are, in what order, of what kind, and with what work."""
+"""Tensors of a model as sites: names, order, kinds and MACs."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from .awkward import awkward
 
 
 class Tied(nn.Module):
-    """A shared weight, a normalised one, a buffer that is not stored, a constant, and tensors without a use."""
+    """A shared weight, a normalised weight, a non-persistent buffer, a constant, and unused tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def tensor(name: str, op: str, shape: tuple[int, ...], macs: int) -> Site:
     return Site(name, op, shape, macs, per_image=False)
 
 
-TIED_SITES = (  # in order of use; the shared weight works twice
+TIED_SITES = (  # in order of first use; the shared weight has the MACs of both calls
     tensor("first.weight", "weight", (64, 64), 2 * 64 * 64),
     tensor("first.bias", "bias", (64,), 64 * 64),
     tensor("second.bias", "bias", (64,), 64 * 64),

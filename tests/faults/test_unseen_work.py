@@ -1,4 +1,4 @@
-"""The work that no fault strikes, in multiply-accumulates worked out by hand."""
+"""The work outside the sites, against multiply-accumulates computed by hand."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
 from tgr_cli.faults.unseen_work import UnseenWork, unseen_work
 
-SIDE, ROW, HIDDEN = 8, 24, 16  # an image of 3×8×8 as 8 rows of 24 numbers
+SIDE, ROW, HIDDEN = 8, 24, 16  # an image of 3×8×8 is read as 8 rows of 24 values
 
 
 class Recurrent(nn.Module):
@@ -88,7 +88,7 @@ def test_functions_and_what_cannot_be_counted() -> None:
 
 
 def test_what_only_measures_is_no_work() -> None:
-    # DataParallel brackets its forward with records for profilers
+    # DataParallel adds profiler records around its forward pass
     model = nn.DataParallel(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 10)))
     assert work(model) == UnseenWork(3 * SIDE * SIDE * 10, (), ())
 
@@ -103,7 +103,7 @@ def test_ordinary_networks_have_none() -> None:
 
 
 def _static(*layers: nn.Module) -> nn.Module:
-    """Return the layers quantised with 8 bits, between a stub that quantises and one that goes back."""
+    """Return the layers quantised to 8 bits, between a quantisation and a dequantisation stub."""
     stubbed = nn.Sequential(quantization.QuantStub(), *layers, quantization.DeQuantStub()).eval()
     for part in stubbed:
         part.qconfig = quantization.get_default_qconfig("qnnpack")  # type: ignore[assignment]
@@ -113,7 +113,7 @@ def _static(*layers: nn.Module) -> nn.Module:
 
 
 def hooked_work(model: nn.Module) -> UnseenWork:
-    """Return the work that torch.export cannot trace, as of packed weights; trying it would take seconds."""
+    """Return the unseen work of a model with packed weights; skips torch.export, which fails after seconds."""
     shape = (3, SIDE, SIDE)
     return unseen_work(model, shape, hooked.HookedNetwork(model.eval(), shape).sites)
 

@@ -1,11 +1,11 @@
-"""Small networks with values that depend on no image: rows for each image, or one that all images share."""
+"""Small networks with values that depend on no image, with a batch axis or shared by all images."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Patches(nn.Module):
-    """1×8×8 images as 4 tokens of 6 numbers, and a head of 3 classes; `read` makes 6 numbers of the tokens."""
+    """Takes 1×8×8 images as 4 tokens of 6 channels; `read` reduces the tokens to 6 values for a head of 3 classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Expanded(Patches):
 
 
 class Joined(Patches):
-    """The token is joined with the images' tokens and taken out again before its layer."""
+    """The token is concatenated with the images' tokens and split off again before its layer."""
 
     def read(self, x_BTE: Tensor) -> Tensor:
         x_BTE = torch.cat([self.token.expand(len(x_BTE), -1, -1), x_BTE], dim=1)
@@ -39,7 +39,7 @@ class Joined(Patches):
 
 
 class TokensFirst(Patches):
-    """Learned queries, tokens before images, attend to one another and then to the images."""
+    """Learned queries, stored tokens-first, attend to one another and then to the images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class TokensFirst(Patches):
 
 
 class Windows(Patches):
-    """A token for each of two windows of each image: one axis holds images and windows."""
+    """A token for each of two windows per image: one axis holds images × windows."""
 
     def read(self, x_BTE: Tensor) -> Tensor:
         window_E = x_BTE.reshape(-1, 2, 6)
@@ -62,7 +62,7 @@ class Windows(Patches):
 
 
 class ImagesInside(Patches):
-    """Two queries, each repeated for every image: one axis holds queries, and images within."""
+    """Two queries repeated for every image: one axis holds queries × images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class ImagesInside(Patches):
 
 
 class Spikes(Patches):
-    """What depends on images through a comparison only, in one axis with the tokens."""
+    """A value that depends on the images only through a comparison, in one axis with the tokens."""
 
     def read(self, x_BTE: Tensor) -> Tensor:
         spike_E = (x_BTE.transpose(0, 1).reshape(-1, 6) > 0).float()
@@ -82,14 +82,14 @@ class Spikes(Patches):
 
 
 class Shared(Patches):
-    """The layer works on a token before it is expanded: all images share what it gives."""
+    """The layer runs on a token before it is expanded, so all images share its output."""
 
     def read(self, x_BTE: Tensor) -> Tensor:
         return attended(self.layer(self.token), x_BTE)[:, 0]
 
 
 class Recurrent(Patches):
-    """An LSTM reads the tokens; its first state is zeros for each image, which no image moves."""
+    """An LSTM over the tokens; its initial state is zeros with a batch axis, independent of the images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Recurrent(Patches):
 
 
 class StatesFirst(Patches):
-    """A GRU runs over learned tokens only, images second; its output is read together with the images' tokens."""
+    """A GRU over learned tokens only, batch in the second axis; its output is combined with the images' tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ TOKENED = (Expanded, Joined, TokensFirst, Windows, ImagesInside, Spikes, Shared,
 
 
 def tokened(kind: type[Patches]) -> nn.Module:
-    """Return a network whose weights are always the same, in evaluation mode."""
+    """Return a network in evaluation mode with fixed weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return kind().eval()

@@ -1,4 +1,4 @@
-"""Small networks that together hold every operation a change is followed through, and some it is not."""
+"""Small networks that together have all operations with propagation rules, and some without."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from tgr_cli.models.classifier import TextGuidedClassifier
 
 
 class Residual(nn.Module):
-    """Stride, downsampling, batch norm, average pooling, grouped and dilated convolutions, branches that are joined."""
+    """Strided, grouped and dilated convolutions, downsampling, batch norm, average pooling, merged branches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Residual(nn.Module):
 
 
 class Gated(nn.Module):
-    """A squeeze-and-excitation gate, GELU, and tokens mixed by linear layers behind a layer norm."""
+    """A squeeze-and-excitation gate, GELU, and linear layers that mix tokens after a layer norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Gated(nn.Module):
 
 
 class Wide(nn.Module):
-    """Features that become a vector while they are still a map, and two linear layers behind them."""
+    """A map larger than 1×1 that is flattened, with two linear layers after it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ SHAPE_CHW = (2, 16, 16)
 
 
 def varied(name: str, seed: int = 0) -> nn.Module:
-    """Return a network whose weights and batch norm statistics depend on `seed` alone, in evaluation mode."""
+    """Return a network in evaluation mode; weights and batch norm statistics depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VARIED[name]()

@@ -1,4 +1,4 @@
-"""Small transformers whose attention stays within windows, or is global, and that read one token or the mean of all."""
+"""Small transformers with windowed or global attention, whose head reads one token or the mean of all."""
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -23,7 +23,7 @@ WINDOWED = {
 
 
 def windowed(name: str, seed: int = 0) -> nn.Module:
-    """Return a network whose weights depend on `seed` alone, in evaluation mode."""
+    """Return a network in evaluation mode; its weights depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return WINDOWED[name]().eval()

@@ -59,7 +59,7 @@ def test_the_interval_of_one_site_and_bit_is_that_of_the_site() -> None:
 
 
 def test_an_image_is_weighted_as_its_draws_were() -> None:
-    """Image a: an SDC of weight 0.5 among p's two rows (1 / 2 each) and a benign row of q's one; b: none."""
+    """Image a: an SDC of weight 0.5 among p's two rows (1 / 2 each) and a benign row, q's only one; b: no SDC."""
     found = by_image(Struck.read(rows("ppq", [1, 2, 3], "aba", "smb", [0.5, 1, 1])))
     assert found.image_id == ["a", "b"]
     assert found.rows.tolist() == [2, 1]

@@ -19,7 +19,7 @@ def row(site: str, *, macs=1, neurons=1, per_image=True) -> dict:
 
 
 def struck(**sites: tuple[list[float], int]) -> Faults:
-    """Faults on images 0, 1, …: each site's dLoss, and how many of its faults, the first ones, are SDCs."""
+    """Return faults on images 0, 1, …, with the dLoss of each site; the first of its faults are SDCs."""
     counts = [len(dloss) for dloss, _ in sites.values()]
     total = sum(counts)
     images = np.concatenate([np.arange(count) for count in counts])
@@ -78,7 +78,7 @@ def test_a_factor_without_a_figure_is_none_at_all():
 
 
 def test_images_that_both_runs_struck_are_paired():
-    """On every image the candidate loses half of what the baseline does: the factor is 2 for certain."""
+    """On every image the candidate's loss is half the baseline's, so the factor is 2 without error."""
     sizes = list(np.random.default_rng(3).exponential(size=40))
     rows = [row("fc")]
     before, after = struck(fc=(sizes, 20)), struck(fc=([size / 2 for size in sizes], 20))
@@ -103,9 +103,9 @@ def test_a_factor_is_as_reliable_as_its_weaker_side():
 
 
 def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) -> Faults:
-    """600 faults at each of two sites on images of this hardness, which dLoss and the chance of an SDC go with.
+    """Return 600 faults at each of two sites; dLoss and SDC probability are proportional to the image's hardness.
 
-    The mean dLoss is `scale` times that of the hardness, the SDC rate a tenth of that.
+    The mean dLoss is `scale` × the mean hardness, the SDC rate a tenth of that.
     """
     image_N = random.integers(0, len(hardness_N), 1200)
     size_N = scale * hardness_N[image_N]
@@ -122,11 +122,11 @@ def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) 
 
 @pytest.mark.parametrize("true", [1.0, 2.0])
 def test_a_known_factor_is_held_at_the_nominal_rate_and_equal_models_are_not_told_apart(true):
-    """Of 200 pairs of campaigns, 99 % intervals hold it in as many as 99 % coins would in all but 1 of 1,000 cases."""
+    """Coverage of 99 % intervals in 200 pairs of campaigns, with a binomial bound of probability 1/1,000."""
     random, held, said = np.random.default_rng(7), dict.fromkeys(("overall", "sdc_overall"), 0), []
     rows, least = [row("conv"), row("fc")], stats.binom.ppf(0.001, 200, 0.99)
     for _ in range(200):
-        hardness_N = random.gamma(2, 0.5, 150)  # another sample of images each time
+        hardness_N = random.gamma(2, 0.5, 150)  # new images in each campaign
         sides = [figures(rows, campaign(random, hardness_N, scale), ["fc"]) for scale in (1.0, 1 / true)]
         found = improvement(*sides)
         for name in held:
@@ -156,7 +156,7 @@ def test_the_median_counts_non_finite_outcomes_as_the_worst(values, weights, exp
 
 
 def test_intervals_of_a_median_cover_it():
-    """Of 400 samples of 200 draws that count 1 or 3, the 99 % intervals of exp(normal)'s median, 1, in 97 % or more."""
+    """99 % intervals of exp(normal)'s median, 1, cover in >= 97 % of 400 samples of 200 draws, weights 1 or 3."""
     random, held = np.random.default_rng(2), 0
     for _ in range(400):
         weights = random.choice([0.5, 1.5], size=200)
@@ -167,7 +167,7 @@ def test_intervals_of_a_median_cover_it():
 
 @pytest.mark.parametrize(("before", "after"), [(1e300, 1e-300), (1e-300, 1e300), (1e250, 1e-50), (1e200, 3.0)])
 def test_factors_beyond_any_float_are_no_estimate_and_others_stay(before: float, after: float) -> None:
-    """Some faults of a float64 model without a limit move the loss by 1e300 and others by next to nothing."""
+    """In a float64 model without a limit some faults change the loss by 1e300 and others by almost nothing."""
     sizes, rows = np.array([1.0, 2.0, 0.5, 1.5] * 5), [row("fc")]
     one, other, plain = (struck(fc=(list(sizes * size), 20)) for size in (before, after, 1.0))
     factor = improvement(figures(rows, one, ["fc"]), figures(rows, other, ["fc"]))["overall"]

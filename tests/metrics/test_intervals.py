@@ -30,9 +30,9 @@ def clustered_proportion(hits, weights, clusters, confidence=CONFIDENCE, sites=N
 
 
 def hall(mean: float, errors: list[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Hall (1992): the limits are where ((1 + aT / 3)³ - 1) / a + a / 6 is the t quantile, here found by search.
+    """Return Hall's (1992) limits by root finding: ((1 + aT / 3)³ - 1) / a + a / 6 equals the t quantile q.
 
-    On the long side held to the t quantile q + a (2 q² + 1) / 3.
+    The longer side is capped at q + a (2 q² + 1) / 3.
     """
     squares = sum(e * e for e in errors)
     a, clusters = sum(e**3 for e in errors) / squares**1.5, len(errors)
@@ -83,14 +83,16 @@ def test_wilson_widens_with_confidence_and_narrows_with_trials(counted, share):
 
 
 def test_zero_hits_do_not_give_zero_width():
-    """The defect of Wald's interval. At k = 0 Wilson's upper limit is z² / (n + z²)."""
+    """Wald's interval has zero width here; Wilson's upper limit at k = 0 is z² / (n + z²)."""
     z2 = stats.norm.ppf(0.995) ** 2
     assert wilson(0, 4096) == Interval(0.0, pytest.approx(z2 / (4096 + z2)))
 
 
 def test_clustered_mean_by_hand():
-    """Clusters {0, 2}, {4}, {6, 8}: mean 4; residual totals -6, 0, 6; variance (36 + 36) / 25 · 3 / 2 = 4.32; as they
-    are symmetric it is the t interval."""
+    """Clusters {0, 2}, {4}, {6, 8}: mean 4; residual totals -6, 0, 6; variance (36 + 36) / 25 · 3 / 2 = 4.32.
+
+    They are symmetric, so this is the t interval.
+    """
     values, clusters = np.array([0.0, 2, 4, 6, 8]), np.array(["a", "a", "b", "c", "c"])
     half = stats.t.ppf(0.995, 2) * math.sqrt(4.32)
     found = clustered_mean(values, ONES(5), clusters)
@@ -123,9 +125,9 @@ def test_clusters_of_one_without_skewness_give_the_ordinary_t_interval():
 
 
 def test_weights_and_sites_by_hand():
-    """Site a: mean(1·2, 3·4) = 7, site b: mean(1·1) = 1; the mean over sites counts them alike: 4.
+    """Site a: mean(1·2, 3·4) = 7, site b: mean(1·1) = 1; the mean over sites is 4.
 
-    Image x holds (2 - 7) / 4 + (1 - 1) / 2, image y (12 - 7) / 4: variance 2 · (1.25² + 1.25²) = 6.25.
+    Image x contributes (2 - 7) / 4 + (1 - 1) / 2, image y (12 - 7) / 4: variance 2 · (1.25² + 1.25²) = 6.25.
     """
     values, weights = np.array([2.0, 4, 1]), np.array([1.0, 3, 1])
     images, sites = np.array(["x", "y", "x"]), np.array(["a", "a", "b"])
@@ -137,9 +139,9 @@ def test_weights_and_sites_by_hand():
 
 
 def test_what_differs_between_strata_is_no_error():
-    """Two bits of three draws each, weights (1 / 2) / (3 / 6) = 1: within them the errors are ±1 / 6, or ±10 / 6.
+    """Two bits of three draws each, weights (1 / 2) / (3 / 6) = 1: errors within them are ±1 / 6 or ±10 / 6.
 
-    Three around their own mean spread by √(2 / 3) of what they do around the true one.
+    The deviations of three values from their own mean are too small by √(2 / 3).
     """
     values, bits = np.array([1.0, 2, 3, 100, 110, 120]), np.array([0, 0, 0, 1, 1, 1])
     found = clustered_mean(values, ONES(6), np.arange(6), strata=bits)
@@ -168,7 +170,7 @@ def test_one_image_gives_no_interval_for_a_mean_and_is_one_observation_of_a_rate
 
 
 def test_images_that_are_alike_widen_the_interval_by_the_design_effect():
-    """Ten images of ten faults, either all SDC or none: a hundred faults are worth ten, less the t quantiles' ratio."""
+    """Ten images of ten faults, all SDC or none: a hundred faults are worth ten, times the t quantiles' ratio²."""
     images = np.repeat(np.arange(10), 10)
     hits = images < 5
     size = 9 * (stats.t.ppf(0.995, 99) / stats.t.ppf(0.995, 9)) ** 2  # p(1-p) / variance = .25 / (.25 / 9)
@@ -177,7 +179,7 @@ def test_images_that_are_alike_widen_the_interval_by_the_design_effect():
 
 
 def test_hits_that_weigh_little_make_a_rate_surer_than_uniform_draws_would():
-    """A thousand hits of weight 0.25 in 4,000 draws: the rate's variance is a quarter of what Wilson takes it for."""
+    """A thousand hits of weight 0.25 in 4,000 draws: the variance of the rate is a quarter of Wilson's."""
     hits, weights = np.arange(4000) < 1000, np.where(np.arange(4000) < 1000, 0.25, 1.25)
     found = clustered_proportion(hits, weights, np.arange(4000))
     plain = wilson(250, 4000)
@@ -186,7 +188,7 @@ def test_hits_that_weigh_little_make_a_rate_surer_than_uniform_draws_would():
 
 
 def test_no_hit_among_weighted_draws_says_less_than_among_as_many_uniform_ones():
-    """Weights 10 for one draw in twenty, 10 / 19 for the others: a hit that was missed may well have been heavy."""
+    """Weight 10 for one draw in twenty, 10 / 19 for the others: an unobserved hit may have a large weight."""
     weights = np.where(np.arange(1000) % 20 == 0, 10.0, 10 / 19)
     found = clustered_proportion(np.zeros(1000, bool), weights, np.arange(1000))
     z2, kish = stats.norm.ppf(0.995) ** 2, 1000**2 / (50 * 10**2 + 950 * (10 / 19) ** 2)
@@ -205,10 +207,10 @@ def test_clustered_proportion_holds_the_share_and_is_never_narrower_than_wilson(
 
 
 def test_intervals_cover_a_benign_population():
-    """Of 1,000 campaigns of 512 faults on 64 random images at least 98 % of 99 % intervals hold the truth.
+    """99 % intervals of 1,000 campaigns with 512 faults on 64 random images cover in at least 98 %.
 
-    Each image has its own SDC rate, Beta(2, 18) with mean 0.1, and its own largest dLoss, Beta(8, 8) with mean 0.5, up
-    to which its faults' are uniform.
+    Each image has its own SDC rate, Beta(2, 18) with mean 0.1. Its dLoss is uniform up to a maximum, Beta(8, 8) with
+    mean 0.5.
     """
     random = np.random.default_rng(11)
     images = np.repeat(np.arange(64), 8)
@@ -224,7 +226,7 @@ def test_intervals_cover_a_benign_population():
 
 
 def test_intervals_of_means_cover_a_skewed_population():
-    """dLoss as exp(normal) on a fortieth of the faults: t's 99 % intervals hold the mean in less than 97 %."""
+    """dLoss is exp(normal) for one fault in forty; the 99 % t interval covers the mean in less than 97 %."""
     random, truth = np.random.default_rng(7), math.exp(0.5) / 40
     values_RN = np.where(random.random((1000, 2000)) < 1 / 40, np.exp(random.normal(size=(1000, 2000))), 0.0)
     mean_R = values_RN.mean(axis=1)

@@ -63,7 +63,7 @@ def test_losses_are_those_of_the_label_not_of_the_prediction():
 
 
 def test_losses_are_taken_in_float64():
-    """In float32 the loss of a confident prediction is exactly 0: log(1 + e^-20) = 2.061e-9."""
+    """In float32 the loss of a confident prediction is exactly 0; it is log(1 + e^-20) = 2.061e-9."""
     loss = cross_entropy(torch.tensor([[20.0, 0.0]]), torch.tensor([0]))
     assert loss.dtype == np.float64
     assert loss[0] == pytest.approx(math.log1p(math.exp(-20)), rel=1e-6)

@@ -1,4 +1,4 @@
-"""Coverage and overhead of re-running, against plain loops, by hand, and by how often intervals hold the truth."""
+"""Coverage and overhead of re-running, against plain loops and hand computations, and their intervals' coverage."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_without_an_sdc_there_is_no_coverage():
 
 @pytest.mark.parametrize("stratum", [None, np.array([0, 0, 0, 1, 1, 1, 0, 0, 1, 1])])
 def test_the_interval_is_that_of_a_plain_loop_over_draws(stratum):
-    """The linearised error of the ratio, draw by draw, less its mean in the stratum of its site, added up by image."""
+    """The linearised error of the ratio for each draw, minus its mean over stratum and site, summed by image."""
     threshold, coefficient_S = 0.15, np.array([0.7, 0.3])
     (found,) = coverages(counted(coefficient_S, stratum=stratum), SEEN, np.array([threshold]))
     value = [coefficient_S[s] * w * hit / {0: 6, 1: 4}[s] for s, w, hit in zip(SITE, WEIGHT, SDC, strict=True)]
@@ -64,7 +64,7 @@ def test_the_interval_is_that_of_a_plain_loop_over_draws(stratum):
 
 
 def test_caught_and_missed_are_told_alike():
-    """Where all but few are caught, the interval is that of the few missed ones, turned over."""
+    """If almost all SDCs are caught, the interval is that of the missed ones, mirrored."""
     draws = Draws(1, np.zeros(200, np.int64), np.zeros(200, np.int64), np.arange(200), np.ones(200))
     seen = np.where(np.arange(200) < 190, 0.2, 0.8)
     every = Counted(draws, np.ones(1), np.ones(200, bool))
@@ -92,7 +92,7 @@ def test_the_cost_of_a_target_joins_both_errors():
     limits = (0.3 - math.hypot(0.1, 0.03), 0.3 + math.hypot(0.1, 0.04))
     assert found.overhead[:3] == pytest.approx((0.3, *limits))
     assert at_target(threshold[:3], coverage[:3], overhead[:3], 0.95).threshold is None
-    assert at_target(threshold, coverage, overhead, 0.97).overhead.high == 1  # the lower limit never gets there
+    assert at_target(threshold, coverage, overhead, 0.97).overhead.high == 1  # the lower limit never reaches the target
 
 
 def test_the_rate_of_some_images_counts_sites_and_weights():
@@ -106,21 +106,22 @@ def test_the_rate_of_some_images_counts_sites_and_weights():
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """100 campaigns on a made-up network whose coverage and overhead are known, by importance, images as clusters."""
+    """Coverage of the intervals in 100 simulated campaigns with importance weights and images as clusters."""
     random, held, cost_held, campaigns = np.random.default_rng(5), 0, 0, 100
     coefficient_S, images, a_site = np.array([0.8, 0.2]), 300, 300
-    # Images have a Top2Diff u, uniform; a fault is an SDC with 0.4 (1 - u)² × its site's factor; it is seen at u² then.
+    # Top2Diff u of an image is uniform. A fault is an SDC with probability 0.4 (1 - u)² × the site's factor; the faulty
+    # Top2Diff is then u².
     factor_S = np.array([0.5, 1.0])
     u = np.linspace(0, 1, 200_001)
     chance, seen = 0.4 * (1 - u) ** 2, u**2
     truth = float(chance[seen < 0.1].sum() / chance.sum())
     needed = float(np.interp(0.9, np.cumsum(chance) / chance.sum(), u))  # the 90th percentile of u among SDCs
-    threshold = np.ceil(needed**2 * 100 - 1e-9) / 100  # the sweep's thresholds are hundredths
+    threshold = np.ceil(needed**2 * 100 - 1e-9) / 100  # thresholds are hundredths
     for _ in range(campaigns):
         u_I = random.random(images)
         image_N = np.concatenate([random.permutation(images), random.permutation(images)])
         site_N = np.repeat([0, 1], a_site)
-        weight_N = np.where(random.random(len(site_N)) < 0.5, 0.5, 1.5)  # 1 on average, and drawn more where small
+        weight_N = np.where(random.random(len(site_N)) < 0.5, 0.5, 1.5)  # mean 1; small weights are drawn more often
         sdc_N = random.random(len(site_N)) < 0.4 * (1 - u_I[image_N]) ** 2 * factor_S[site_N]
         draws = Draws(2, site_N, np.zeros(len(site_N), np.int64), image_N, weight_N)
         counted_ = Counted(draws, coefficient_S, sdc_N)

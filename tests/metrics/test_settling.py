@@ -10,11 +10,11 @@ from tgr_cli.metrics.settling import Settling, settling, variance_parts
 
 NAN = math.nan
 IMAGES = 40
-CERTAIN = Figure(1.0, np.ones(IMAGES), np.zeros(IMAGES), np.arange(IMAGES))  # a candidate whose figure has no error
+CERTAIN = Figure(1.0, np.ones(IMAGES), np.zeros(IMAGES), np.arange(IMAGES))  # a candidate without error
 
 
 def undecided(errors: list[list[float]], share: float) -> Figure:
-    """A baseline with these errors at an image's draws, above 1 by √share of what its interval reaches."""
+    """Return a baseline with these errors of each image's draws, above 1 by √share × its distance to the limit."""
     error = np.array(errors)
     total = float((error.sum(axis=1) ** 2).sum())
     reach = stats.t.ppf(0.995, IMAGES - 1) * math.sqrt(total * IMAGES / (IMAGES - 1))
@@ -24,23 +24,23 @@ def undecided(errors: list[list[float]], share: float) -> Figure:
 
 
 def both_signs(*errors: float) -> list[list[float]]:
-    """Errors of the draws of an image, with the other sign on every other image: they are not skewed."""
+    """Return the errors with alternating sign between images, so that they are not skewed."""
     return [[sign * error for error in errors] for sign in (1e-3, -1e-3)] * (IMAGES // 2)
 
 
 @pytest.mark.parametrize(
     ("errors", "share", "expected"),
     [
-        # Draws alone: at a quarter of the variance, four times the faults.
+        # No shared part: a quarter of the variance needs four times the faults.
         ((1.0, 0.0), 0.25, Settling(4, "faults")),
-        # Each of two draws the same: half of the variance stays. Three quarters are left with twice the faults; half is
-        # never, and twice the images it takes.
+        # Two draws with equal errors: half of the variance is shared. Twice the faults leave three quarters of it; no
+        # number of faults reaches a half, twice the images do.
         ((1.0, 1.0), 0.75, Settling(2, "faults")),
         ((1.0, 1.0), 0.5, Settling(2, "images")),
         ((1.0, 1.0), 0.25, Settling(4, "images")),
-        # 200 times the faults would do, 1 / 0.5025 times the images are the shorter way.
+        # 200 times the faults would suffice, but 1 / 0.5025 times the images is cheaper.
         ((1.0, 1.0), 0.5025, Settling(1 / 0.5025, "images")),
-        # Draws that make up for each other share nothing.
+        # Negative covariance counts as no shared part.
         ((3.0, -1.0), 0.25, Settling(4, "faults")),
     ],
 )
@@ -66,15 +66,15 @@ def test_a_factor_that_is_missing_equal_or_decided_is_not_to_be_settled(value):
 
 
 def test_figures_that_are_equal_but_for_rounding_are_not_to_be_settled():
-    """0.1 + 0.2 is 0.3 and one bit: what would settle that is more images than there are atoms."""
+    """0.1 + 0.2 exceeds 0.3 by one bit, which no realistic number of images resolves."""
     baseline = undecided(both_signs(1.0, 0.0), 0.0)
     assert settling(replace(baseline, value=(0.1 + 0.2) / 0.3), CERTAIN) is None
 
 
 def test_the_parts_of_the_variance_are_those_of_a_known_population():
-    """Values are an image's own, of variance 4, plus noise of variance 9; 600 draws fall on 100 images at random.
+    """Each image has a mean of variance 4, each draw noise of variance 9; 600 draws are on 100 random images.
 
-    Alone: (4 + 9) / 600. Shared: 4 / 100 (Cochran 1977, chapter 10, of draws with replacement).
+    Alone: (4 + 9) / 600. Shared: 4 / 100 (Cochran 1977, chapter 10, draws with replacement).
     """
     random, found = np.random.default_rng(5), []
     for _ in range(400):

@@ -50,8 +50,8 @@ def test_a_row_by_hand():
     assert found["sdc_rate"] == pytest.approx(2 / 6)
     assert found["failure_rate"] == pytest.approx(3 / 6)
     assert found["mean_dloss"] == pytest.approx(10 / 5)  # over the five finite outcomes
-    assert found["mean_dloss_low"] == 0.0  # the formula's limit is negative, dLoss never is
-    # Of image x the finite outcome adds (4 - 2) / 5, of y (0 - 2 + 1 - 2) / 5, of z (4 - 2 + 1 - 2) / 5.
+    assert found["mean_dloss_low"] == 0.0  # the interval's lower limit is negative, dLoss is not
+    # Contributions of the finite outcomes: x (4 - 2) / 5, y (0 - 2 + 1 - 2) / 5, z (4 - 2 + 1 - 2) / 5.
     low, high = skewed_interval(2.0, np.array([2, -3, 1]) / 5)
     assert low < 0
     assert found["mean_dloss_high"] == pytest.approx(high)
@@ -64,7 +64,7 @@ def test_thirty_effective_contributions_make_a_row_reliable():
     assert vulnerability_row(SITE, faults("b" * 129, zeros + [2.0] * 29, images[:129]))["reliable"] is False
     assert vulnerability_row(SITE, faults("b" * 130, zeros + [2.0] * 29 + [1e6], images))["reliable"] is False
     alike = vulnerability_row(SITE, faults("b" * 130, zeros + [2.0] * 30, "abcdefghij" * 13))
-    assert alike["reliable"] is False  # thirty faults, but they struck ten images
+    assert alike["reliable"] is False  # thirty faults, but only ten images
     one_image = vulnerability_row(SITE, faults("b" * 40, [1.0] * 40, "x" * 40))
     assert one_image["reliable"] is False
     assert one_image["mean_dloss"] == 1.0
@@ -72,9 +72,9 @@ def test_thirty_effective_contributions_make_a_row_reliable():
 
 
 def test_weights_and_non_finite_outcomes_in_mean_dloss_by_hand():
-    """mean(w·d·finite) = (2·1 + 0.5·4 + 1·3) / 4 = 7 / 4, mean(w·non_finite) = 0.5 / 4: 7 / 4 over 7 / 8 is 2.
+    """mean(w·d·finite) = (2·1 + 0.5·4 + 1·3) / 4 = 7 / 4, mean(w·non_finite) = 0.5 / 4: (7 / 4) / (7 / 8) = 2.
 
-    Errors to first order, times 4 · 7 / 8: w·d - 7/4 + 2 (0 - 1/8), and for the non-finite one -7/4 + 2 (1/2 - 1/8).
+    First-order errors × 4 · 7 / 8: w·d - 7/4 + 2 (0 - 1/8), and for the non-finite one -7/4 + 2 (1/2 - 1/8).
     """
     struck = faults("bbbn", [1.0, 4.0, 3.0, NAN], "wxyz")
     struck.weight[:] = [2.0, 0.5, 1.0, 0.5]
@@ -82,7 +82,7 @@ def test_weights_and_non_finite_outcomes_in_mean_dloss_by_hand():
     assert found["mean_dloss"] == pytest.approx(2)
     errors = np.array([2 - 2, 2 - 2, 3 - 2, -7 / 4 + 2 * 3 / 8]) / 4 / (7 / 8)
     assert found["mean_dloss_high"] == pytest.approx(skewed_interval(2.0, errors).high)
-    struck.weight[3] = 4.0  # as many non-finite outcomes as faults, by weight: nothing is left to divide by
+    struck.weight[3] = 4.0  # the weighted share of non-finite outcomes is 1, so the denominator is 0
     assert vulnerability_row(SITE, struck)["mean_dloss"] is None
 
 
@@ -118,7 +118,7 @@ def test_network_figures_by_hand():
     assert found.mean_dloss_per_image.mean == pytest.approx(2)
     assert found.v_cnn.mean == pytest.approx(300 * 2 + 100 * 10)
     assert found.v_cnn_share.mean == pytest.approx(0.75 * 2 + 0.25 * 10)
-    # Image x: 0.75 (1 - 2) / 2 of site a, nothing of b, whose finite mean rests on y alone; y: 0.75 (3 - 2) / 2.
+    # Image x: 0.75 (1 - 2) / 2 from site a, nothing from b, whose only finite outcome is on y; y: 0.75 (3 - 2) / 2.
     assert found.v_cnn_share.high == pytest.approx(skewed_interval(4.0, np.array([-0.375, 0.375])).high)
     assert found.v_cnn.high == pytest.approx(400 * found.v_cnn_share.high)
     assert found.sdc_rate.mean == pytest.approx((1 / 2 + 0) / 2)
@@ -136,7 +136,7 @@ def test_sites_count_alike_in_the_network_however_many_faults_they_got():
 
 
 def test_images_shared_by_all_sites_do_not_make_the_network_look_surer_than_they_are():
-    """One hard image fails at every site: ten sites tell no more about how common such images are than one."""
+    """One hard image fails at every site: ten sites say no more about how common such images are than one."""
     one = faults("s" * 5 + "b" * 45, [1.0] * 5 + [0.0] * 45, "".join(letter * 5 for letter in "abcdefghij"))
     sites = [f"s{n}" for n in range(10)]
     whole = joined(*(Faults(**(vars(one) | {"site": np.full(50, name, dtype=object)})) for name in sites))

@@ -30,11 +30,11 @@ def test_accuracy_by_hand():
 @pytest.mark.parametrize(
     ("first", "candidate", "expected"),
     [
-        ([9, 8, 7, 6], [8, 8, 8, 8], [0.2]),  # a tie is not yet ahead
+        ([9, 8, 7, 6], [8, 8, 8, 8], [0.2]),  # a tie is not ahead
         ([9, 8, 7, 6], [9, 8, 8, 8], []),  # never behind
         ([9, 8, 7, 6], [8, 7, 6, 5], []),  # never ahead
-        ([9, 8, 7, 6], [8, 9, 6, 7], [0.1, 0.3]),  # twice
-        ([9, 8, 7, 6], [10, 8, 7, 7], []),  # ahead, level, ahead again: never behind
+        ([9, 8, 7, 6], [8, 9, 6, 7], [0.1, 0.3]),  # two crossings
+        ([9, 8, 7, 6], [10, 8, 7, 7], []),  # ahead, equal, ahead: never behind
     ],
 )
 def test_a_curve_overtakes_where_it_is_first_ahead_after_being_behind(first, candidate, expected):

@@ -14,7 +14,7 @@ NAN = math.nan
         (Estimate(2, 1.0001, 4, 30), "better"),
         (Estimate(2, 1, 4, 30), "not distinguishable"),
         (Estimate(1, 1, 1, 30), "not distinguishable"),
-        (Estimate(1 + 1e-9, 1 + 1e-9, 1 + 1e-9, 30), "not distinguishable"),  # a paired difference of roundings
+        (Estimate(1 + 1e-9, 1 + 1e-9, 1 + 1e-9, 30), "not distinguishable"),  # the rounding of a paired difference
         (Estimate(1 - 1e-9, 1 - 1e-9, 1 - 1e-9, 30), "not distinguishable"),
         (Estimate(0.5, 0.2, 1, 30), "not distinguishable"),
         (Estimate(0.5, 0.2, 0.9999, 30), "worse"),

@@ -1,4 +1,4 @@
-"""What a command lacks is told at once: everything, in one message, before torch is loaded."""
+"""Missing inputs of a command are reported together, in one message, before torch is loaded."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which layer is explained, and its map: against Ablation-CAM done by hand, one channel after the other."""
+"""Choice of the layer, and its map against Ablation-CAM by hand, one channel at a time."""
 
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +20,7 @@ SHAPE = (1, 8, 8)
 
 
 class Residual(nn.Module):
-    """Two ways from `stem` to the logits: through `branch` and past it."""
+    """Two paths from `stem` to the logits: through `branch` and around it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
 
 @cache
 def captured(make: Callable[[], nn.Module], batch_size: int = 3) -> Network:
-    """Return the network of a model; tests share it, as nothing changes it."""
+    """Return the network of a model; tests share it, since none changes it."""
     return Network.capture(made(make), SHAPE, batch_size=batch_size)
 
 
@@ -67,7 +67,7 @@ def guided() -> TextGuidedClassifier:
 
 
 def by_hand(model: nn.Module, x_1CHW: Tensor, label: int) -> np.ndarray:
-    """Return relu(Σ drop_k · map_k) on the scale of [0, 1], drop_k the class's drop with channel k at zero."""
+    """Return relu(Σ drop_k · map_k) scaled to [0, 1], where drop_k is the drop of the class score without channel k."""
     seen: list[Tensor] = []
     score = model(x_1CHW, seen=seen)[0, label]
     maps_CHW = seen[0][0]
@@ -77,7 +77,7 @@ def by_hand(model: nn.Module, x_1CHW: Tensor, label: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("make", "name", "batch_size"),  # channels: 4 and 5, of which the batches take some, then the rest, or all
+    ("make", "name", "batch_size"),  # 4 and 5 channels, in batches with a remainder or all at once
     [(Residual, "branch", 3), (Residual, "branch", 16), (ChannelsLast, "norm", 2)],
 )
 def test_the_map_is_that_of_ablations_done_by_hand(make: Callable[[], nn.Module], name: str, batch_size: int) -> None:
@@ -87,7 +87,7 @@ def test_the_map_is_that_of_ablations_done_by_hand(make: Callable[[], nn.Module]
     assert explainer.layer.channels_last == (make is ChannelsLast)
     x_1CHW = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(2))
     logits_C = model(x_1CHW)[0]
-    assert logits_C.min() < 0  # divided by such a score, as grad-cam does, its map would be upside down
+    assert logits_C.min() < 0  # grad-cam's division by a negative score would invert the map
     seen = explainer.see(x_1CHW[0])
     assert seen.logits_C.numpy() == pytest.approx(logits_C.numpy(), abs=1e-6)
     for label in range(3):
@@ -135,7 +135,8 @@ def test_the_default_is_the_last_layer_with_maps_that_everything_goes_through() 
     assert chosen(toy_net) == ("pool", (6, 2, 2))
     assert chosen(guided) == ("backbone.pool", (6, 2, 2))
     assert chosen(ChannelsLast, 2) == ("norm", (5, 4, 4))
-    # Not branch, which half of it goes past, nor the relu in the residual's forward, which has the sum's name.
+    # Neither `branch` nor the relu before it, which one path bypasses. The relu after the sum is functional, so its
+    # graph node gives the name.
     name, shape = chosen(Residual)
     assert name.startswith("relu")
     assert shape == (4, 8, 8)
@@ -145,7 +146,7 @@ def test_a_layer_by_name() -> None:
     network = captured(guided)
     assert find(network, "conv2").name == find(network, "backbone.conv2").name == "backbone.conv2"
     assert find(network, "conv2").shape == (6, 4, 4)
-    assert find(network, "pool").shape == (6, 2, 2)  # of its last call
+    assert find(network, "pool").shape == (6, 2, 2)  # that of its last call
     assert 0 < work_after(network, find(network)) < 0.1 < 0.5 < work_after(network, find(network, "conv1")) < 1
     with pytest.raises(TgrError, match=r'--layer "conv3" is no module that the images go through; name one of .*conv2'):
         find(network, "conv3")

@@ -1,4 +1,4 @@
-"""How far a map moved, on maps whose figures are known by hand."""
+"""Measures of map differences, on maps with values known by hand."""
 
 import math
 
@@ -9,7 +9,7 @@ from tgr_cli.saliency import shift
 
 
 def single(row: int, column: int) -> np.ndarray:
-    """Return a 4×4 map of one bright place."""
+    """Return a 4×4 map with one non-zero element."""
     found = np.zeros((4, 4), np.float32)
     found[row, column] = 1
     return found
@@ -20,7 +20,8 @@ def test_a_bright_place_that_moves_along_a_row() -> None:
     assert shift.distance(single(0, 0), single(0, 3)) == pytest.approx(0.75 / math.sqrt(2))
     assert shift.distance(single(0, 0), single(3, 3)) == pytest.approx(0.75)
     assert shift.difference(single(0, 0), single(0, 3)) == pytest.approx(2 / 16)
-    assert shift.correlation(single(0, 0), single(0, 3)) == pytest.approx(-1 / 15)  # -p/(1-p) of two places, p = 1/16
+    # correlation of two one-hot maps, -p/(1-p) with p = 1/16
+    assert shift.correlation(single(0, 0), single(0, 3)) == pytest.approx(-1 / 15)
 
 
 def test_a_map_that_only_grows_stays_where_it_was() -> None:
@@ -29,7 +30,7 @@ def test_a_map_that_only_grows_stays_where_it_was() -> None:
     assert shift.distance(map_HW, map_HW / 2) == pytest.approx(0, abs=1e-7)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])  # the variance of 16 times 0.1 is 2e-34, not 0
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])  # numerically, the variance of sixteen values 0.1 is 2e-34, not 0
 def test_a_map_that_is_the_same_everywhere_has_no_correlation(value: float) -> None:
     flat = np.full((4, 4), value, np.float32)
     assert shift.correlation(single(0, 0), flat) is None

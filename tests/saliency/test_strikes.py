@@ -1,4 +1,4 @@
-"""Random faults in the weights of one model, and the same ones in those of two."""
+"""Random faults in the weights of one model, and the same faults in two models."""
 
 from collections.abc import Callable
 from functools import cache
@@ -19,7 +19,7 @@ WEIGHTS = {"conv1.weight": 36, "conv2.weight": 216, "fc.weight": 72}
 
 @cache
 def captured(make: Callable[[], torch.nn.Module]) -> Network:
-    """Return the network of a model; tests share it, as nothing changes it."""
+    """Return the network of a model; tests share it, since none changes it."""
     return network(make())
 
 
@@ -49,7 +49,7 @@ def test_faults_are_different_bits_and_more_of_them_begin_with_the_fewer() -> No
 
 def test_every_bit_is_as_likely_as_any_other() -> None:
     drawn = strikes.draw({"small": 100, "large": 900}, 20_000, width=32, seed=0)
-    # Standard deviation of a share of 1/10 and of 1/32 among 20,000: 0.0021 and 0.0012; five of them.
+    # The standard deviation of a share of 1/10 and 1/32 among 20,000 is 0.0021 and 0.0012; tolerance: five of them.
     assert (drawn.tensor_F == 0).mean() == pytest.approx(0.1, abs=0.011)
     assert np.abs(np.bincount(drawn.bit_F) / 20_000 - 1 / 32).max() < 0.006
 
@@ -93,7 +93,7 @@ def test_the_clamp_holds_struck_weights_to_their_tensor_and_touches_no_other() -
 def test_a_baseline_and_a_text_guided_model_get_the_same_faults_where_their_weights_correspond() -> None:
     nets = captured(toy_net), captured(guided)
     sizes = strikes.common(nets)
-    assert sizes == {"conv1.weight": 36, "conv2.weight": 216}  # not fc: 3 outputs here, 5 there
+    assert sizes == {"conv1.weight": 36, "conv2.weight": 216}  # not fc: 3 outputs in one, 5 in the other
     drawn = strikes.draw(sizes, 200, width=32, seed=0)
     ours, theirs = (strikes.struck(net, drawn, "none") for net in nets)
     assert set(theirs) == {"backbone.conv1.weight", "backbone.conv2.weight"}

@@ -1,4 +1,4 @@
-"""The engines against hooks that each fault is written with by hand, and against one another."""
+"""The engines against injections with hand-written hooks, and against one another."""
 
 import logging
 import random
@@ -63,7 +63,7 @@ def assert_same(left: Struck, right: Struck) -> None:
 
 
 def by_hand(model: nn.Module, strike: Strike, number: int, x_BCHW: Tensor, row: int) -> tuple[float, float, Tensor]:
-    """Return a fault's value before and after, and the logits, of a batch in which nothing else is struck."""
+    """Return a fault's values before and after, and the logits, from a batch with no other fault."""
     element, bit, seen = int(strike.elements_F[number]), int(strike.bits_F[number]), []
 
     def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def test_pytorchfi_gives_the_same_bits_as_full(limit: RangeLimit, name: str) -> 
     full, peer = prepared(Full, limit), prepared(PyTorchFI, limit)
     assert peer.unseen() == ()
     assert_same(full.inject(strike), peer.inject(strike))
-    assert_same(full.inject(strike), peer.inject(strike))  # PyTorchFI's own models fail when they run again
+    assert_same(full.inject(strike), peer.inject(strike))  # PyTorchFI's own models fail on a second run
 
 
 def test_pytorchfi_gives_the_same_bits_as_full_on_a_library_network() -> None:
@@ -142,7 +142,7 @@ def test_full_strikes_what_hooks_do_not_see(name: str) -> None:
     struck = engine.inject(strike)
     assert torch.equal(struck.flipped_F, -struck.before_F)
     assert (struck.logits_FC != golden_NC[:3]).any(dim=1).all()
-    for number in range(3):  # alone as among others
+    for number in range(3):  # the same alone as among others
         one = Strike(site, *(part[number : number + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F)))
         alone = engine.inject(one)
         assert same_bits(alone.before_F, struck.before_F[number : number + 1])
@@ -186,7 +186,7 @@ def test_everything_is_left_as_it_was_also_after_an_exception(engine: type[Engin
     running = engine(model, network, RangeLimit("clamp", {}) if broken else NONE)
     golden_NC = running.prepare(IMAGES)
     strike = faults(network.sites[0], 6)
-    if broken:  # a clamp without the site's limit
+    if broken:  # a clamp that lacks the site's bound
         with pytest.raises(KeyError, match="conv1"):
             running.inject(strike)
     else:

@@ -1,4 +1,4 @@
-"""The engines that do less, against the oracle: logits, outcomes, and what they leave behind."""
+"""The fast engines against the reference: logits, outcomes and cleanup."""
 
 from functools import cache
 
@@ -50,7 +50,7 @@ def strikes(name: str, count: int, seed: int = 2) -> list[Strike]:
 
 @cache
 def oracle(name: str, mode: str) -> tuple[RangeLimit, Tensor, list[Struck]]:
-    """Return a limit, golden logits, and what `full` makes of 40 faults a site (5 where no image takes part)."""
+    """Return a limit, golden logits, and the results of `full` for 40 faults per site (5 at shared sites)."""
     ranges: dict[str, float] = {}
     _, network, images = subject(name)
     network.forward(images[:4], observe=lambda site, value: ranges.update({site.name: float(value.abs().max())}))
@@ -68,7 +68,7 @@ def test_every_fault_comes_out_as_the_oracle_has_it(name: str, kind: type[Engine
     assert torch.equal(own_golden_NC, golden_NC)
     for strike, right in zip(strikes(name, 40), expected, strict=True):
         found = engine.inject(strike)
-        # Rounding depends on an image's place in its batch: values agree to it, and so do the logits that they move.
+        # Rounding depends on the position in the batch, so values and logits are equal up to rounding only.
         off_F = (found.before_F - right.before_F).abs()
         assert (off_F <= 1e-6 * right.before_F.abs().amax()).all()
         flipped_F = flip(found.before_F, strike.bits_F)
@@ -105,7 +105,7 @@ def test_faults_that_die_out_are_finished_early() -> None:
     assert isinstance(engine, Delta)
     site = subject("toy")[1].sites[0]
     before_NF = engine.golden.maps(engine._calls[site.name].node).permute(0, 3, 1, 2).flatten(1)
-    rows_F, elements_F = (before_NF < -0.1).nonzero(as_tuple=True)  # negative they stay, and ReLU makes 0 of them
+    rows_F, elements_F = (before_NF < -0.1).nonzero(as_tuple=True)  # values stay negative, and ReLU maps them to 0
     struck = engine.inject(Strike(site, rows_F, elements_F, torch.full_like(rows_F, 20)))
     assert (struck.after_F != struck.before_F).all()
     assert engine.finished == len(rows_F) > 20
@@ -125,18 +125,18 @@ def test_a_fault_at_the_last_site_moves_its_logit_alone() -> None:
 def test_doubtful_outcomes_are_told() -> None:
     golden_FC = torch.tensor([[10.0, 1.0, 0.0]]).expand(6, 3)
     change_FC = torch.zeros(6, 3)
-    change_FC[1, 1] = 0.97e-4  # near the bound of masked, which is 1e-4 here
+    change_FC[1, 1] = 0.97e-4  # close to the bound of masked, which is 1e-4 here
     change_FC[2, 1] = 1e-3
-    change_FC[3, 1] = 9.00001  # nearly equal to the highest
+    change_FC[3, 1] = 9.00001  # almost equal to the highest logit
     change_FC[4, 1] = torch.inf
     change_FC[5, 1] = 1e31
     faulty_FC = golden_FC + change_FC
     assert delta_module.doubtful(golden_FC, faulty_FC, 1e-6).tolist() == [False, True, False, True, True, True]
-    assert delta_module.doubtful(golden_FC, faulty_FC, 2e-5).all()  # rounding shows in every dLoss
+    assert delta_module.doubtful(golden_FC, faulty_FC, 2e-5).all()  # rounding affects every dLoss
 
 
 class Amplifying(nn.Module):
-    """A network of a difference so small that rounding moves its logits by more than the bound of masked."""
+    """Amplifies a difference so small that rounding changes its logits by more than the bound of masked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def test_auto_chooses_by_what_can_be_followed() -> None:
         return {site.name: engine.chosen(site).name for site in subject(name)[1].sites}
 
     assert set(chosen("residual").values()) == {"delta"}
-    assert chosen("awkward")["bias.table"] == "delta"  # which replays it, as no image takes part
+    assert chosen("awkward")["bias.table"] == "delta"  # delta replays it, since all images share it
     half = toy_net().half()
     network = Network.capture(half, (1, 8, 8), batch_size=2)
     engine = Auto(half, network, NONE)
@@ -193,7 +193,8 @@ def test_auto_chooses_by_what_can_be_followed() -> None:
 
 def test_memory_says_how_many_images_are_prepared_at_once() -> None:
     model, network, _ = subject("toy")
-    floats = 8 * 8 + 8 * 8 + 4 * 8 * 8 + 4 * 4 * 4 + 6 * 4 * 4 + 6 * 2 * 2 + 3  # twice the image; what is dear to run
+    # the image twice, and outputs of expensive operations
+    floats = 8 * 8 + 8 * 8 + 4 * 8 * 8 + 4 * 4 * 4 + 6 * 4 * 4 + 6 * 2 * 2 + 3
     working = memory.CAPTURING + 4 * network.batch_size * 2 * (4 * 8 * 8)  # the largest map, before and after a ReLU
     engine = Replay(model, network, NONE, memory=10 * 4 * floats + working)
     assert engine.bytes_per_image == 4 * floats

@@ -1,4 +1,4 @@
-"""Faults in weights, biases and buffers: each the one that is written into a copy of the model, in every engine."""
+"""Faults in weights, biases and buffers, in every engine, against a modified copy of the model."""
 
 import copy
 from functools import cache
@@ -30,7 +30,7 @@ IMAGES = 6
 
 @cache
 def subject(name: str) -> tuple[nn.Module, Network, Tensor]:
-    """Return a model, its network, captured for 4 images, and 6 images."""
+    """Return a model, its network captured for 4 images, and 6 images."""
     shape = {"swin": (3, 32, 32), "vit": (3, 32, 32)}.get(name, SHAPE_CHW if name in VARIED else (1, 8, 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -74,7 +74,7 @@ def strike_of(site: Site, faults: int, seed: int = 0, bits: int = 32) -> Strike:
 
 
 def by_hand(name: str, strike: Strike, fault: int) -> tuple[float, float, Tensor]:
-    """Return the value before and after, and the logits of the struck images, of a copy of the model that is broken."""
+    """Return the value before and after, and the logits of the images, from a modified copy of the model."""
     model, _, images = subject(name)
     broken = copy.deepcopy(model)
     tensors = {**dict(broken.named_parameters()), **dict(broken.named_buffers())}

@@ -1,4 +1,4 @@
-"""Random networks of convolutions, pools, joins and flattened maps: every fast engine against the oracle."""
+"""Fast engines against the reference on random networks of convolutions, pools, concatenations and flattened maps."""
 
 import random
 from collections.abc import Callable
@@ -18,9 +18,9 @@ FAULTS, IMAGES = 24, 3
 
 
 class RandomMaps(nn.Module):
-    """Layers drawn at random until a map of few places is left; each branch is flattened on its own and joined.
+    """Random layers until the map has few positions; each branch is flattened separately and concatenated.
 
-    Kernels may be larger than what is left of a map's side, strides larger than kernels, and paddings and sides differ.
+    Kernels may be larger than the map, strides larger than kernels; paddings differ between the axes.
     """
 
     def __init__(self, seed: int) -> None:
@@ -39,7 +39,7 @@ class RandomMaps(nn.Module):
         self.head = nn.Linear(width, 3)
 
     def _side(self, size: int) -> tuple[int, int, int, int]:
-        """Return kernel, stride, padding and dilation that fit a side of this size; often the kernel is the side."""
+        """Return kernel, stride, padding and dilation for a side of this size; the kernel often equals the side."""
         kernel = self.draw.choice([1, 2, 3, size])
         dilation = self.draw.choice([1, 1, 2])
         padding = self.draw.randrange(kernel)
@@ -83,7 +83,7 @@ class RandomMaps(nn.Module):
 
 
 class ShrunkToOne(nn.Module):
-    """A kernel as large as the map that is left, whose one place is flattened, joined, or added to another."""
+    """A kernel as large as the map; its 1×1 output is flattened, concatenated, or added to another."""
 
     def __init__(self, way: str) -> None:
         super().__init__()

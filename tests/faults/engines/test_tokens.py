@@ -1,4 +1,4 @@
-"""Faults followed as changed tokens, against the oracle, and how far they are followed."""
+"""Faults propagated as changed tokens, against the reference, and where propagation ends."""
 
 from functools import cache
 
@@ -77,7 +77,8 @@ def test_tokens_that_the_logits_do_not_depend_on_are_finished() -> None:
     engine, golden_NC = ready("vit")
     site = next(site for site in engine.network.sites if site.name == "blocks.1.mlp.fc2")
     done = engine.finished
-    strike = Strike(site, torch.tensor([0, 1]), torch.tensor([0, 16]), torch.tensor([30, 30]))  # class token, another
+    # the class token, and another token
+    strike = Strike(site, torch.tensor([0, 1]), torch.tensor([0, 16]), torch.tensor([30, 30]))
     struck = engine.inject(strike)
     assert engine.finished == done + 1
     assert torch.equal(struck.logits_FC[1], golden_NC[1])

@@ -1,4 +1,4 @@
-"""Windows of a change against the change of the whole map, over random small shapes."""
+"""Propagated windows against the change of the whole map, for random small shapes."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ MAP = (4, 9, 11)
 
 @st.composite
 def windows(draw: st.DrawFn) -> Window:
-    """Give a window of three faults anywhere on a map, of all its channels or of one each."""
+    """Draw a window of three faults anywhere on a map, with all channels or one channel each."""
     seed, single, (h, w) = draw(st.integers(0, 99)), draw(st.booleans()), draw(SIZES)
     generator = torch.Generator().manual_seed(seed)
     top_K = torch.tensor(draw(st.lists(st.integers(1 - h, 8), min_size=3, max_size=3)))
@@ -32,7 +32,7 @@ def windows(draw: st.DrawFn) -> Window:
 
 
 def followed(window: Window, golden_KCHW: Tensor, operation: Any, *arguments: Any) -> tuple[Window | None, Tensor]:
-    """Return what the operation's rule makes of a window, and what the operation makes of the whole map's change."""
+    """Return the change by the operation's rule for the window, and by the operation itself for the whole map."""
     graph, fixed = torch.fx.Graph(), {}
     values = [golden_KCHW, *arguments]
     nodes: list[Any] = []
@@ -64,7 +64,7 @@ def test_a_convolved_window_is_the_convolved_map(
 ) -> None:
     generator, (groups, out) = torch.Generator().manual_seed(seed), channels
     weight = torch.randn(out, 4 // groups, *kernel, generator=generator)
-    golden_KCHW = torch.zeros(3, *MAP)  # so that the dense way has no rounding to speak of
+    golden_KCHW = torch.zeros(3, *MAP)  # so that the dense reference has almost no rounding
     found, dense = followed(
         window, golden_KCHW, aten.conv2d.default, weight, None, list(stride), list(padding), list(dilation), groups
     )

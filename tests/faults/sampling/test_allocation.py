@@ -1,4 +1,4 @@
-"""How many faults: campaigns of the size that a pilot asked for have intervals as narrow as was asked."""
+"""Allocation: campaigns of the size computed from a pilot reach the requested half-width."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import allocation
 from tgr_cli.faults.sites import Site
 
-SPREAD = np.array([0.2, 1.0, 3.0, 8.0])  # of the faults of one image, site by site
+SPREAD = np.array([0.2, 1.0, 3.0, 8.0])  # standard deviation of a fault, for each site
 IMAGES = 400
 SITES = [Site(f"s{number}", "conv", (4, 8, 8), 1) for number in range(4)]
 
@@ -18,7 +18,7 @@ SITES = [Site(f"s{number}", "conv", (4, 8, 8), 1) for number in range(4)]
 def struck(
     counts_S: np.ndarray, seed: int, *, same_images: bool, between: float = 0.3, images: int = IMAGES
 ) -> tuple[Plan, np.ndarray]:
-    """Return a plan and what its faults do: 5, ± what the image's faults have in common, ± what is a fault's own."""
+    """Return a plan and its effects: 5, ± a part shared by the image's faults, ± a part of each fault."""
     random = np.random.default_rng(seed)
     image_effect_N = between * np.random.default_rng(99).standard_normal(images)
     drawn, effects = [], []
@@ -31,7 +31,7 @@ def struck(
 
 
 def half_width(plan: Plan, x_F: np.ndarray) -> float:
-    """Return that of a t interval on the images' totals."""
+    """Return the half-width of a t interval over the totals of the images."""
     counts_S = np.bincount(plan.site_F)
     mean_S = np.bincount(plan.site_F, x_F) / counts_S
     total_N = np.bincount(plan.image_F, ((x_F - mean_S[plan.site_F]) / counts_S[plan.site_F] / len(counts_S)))
@@ -57,7 +57,7 @@ def test_the_main_stage_is_as_precise_as_asked_and_not_much_more(same_images: bo
     assert widths.mean() > 0.75
 
 
-@pytest.mark.parametrize("tail", [0.5, 0.8])  # lognormal: a kurtosis of 9 and of 34; real sites had 8 to 143
+@pytest.mark.parametrize("tail", [0.5, 0.8])  # lognormal: kurtosis 9 and 34; real sites had 8 to 143
 def test_skewed_effects_are_allowed_for_at_less_than_twice_the_least_number_of_faults(tail: float) -> None:
     scale_S, target = np.array([1.0, 2, 3, 4]), 0.03
 
@@ -65,7 +65,7 @@ def test_skewed_effects_are_allowed_for_at_less_than_twice_the_least_number_of_f
         plan, _ = struck(counts_S, seed, same_images=True, images=5000)
         return plan, scale_S[plan.site_F] * np.exp(tail * np.random.default_rng(seed).standard_normal(len(plan)))
 
-    deviation_S = scale_S * np.sqrt(np.exp(tail**2) - 1)  # over the mean, as in the target
+    deviation_S = scale_S * np.sqrt(np.exp(tail**2) - 1)  # relative to the mean, like the target
     least = (2.576 * deviation_S.sum() / (len(scale_S) * target * scale_S.mean())) ** 2  # Neyman 1934
     met, cost = [], []
     for seed in range(100):
@@ -104,7 +104,7 @@ def test_images_bound_what_faults_can_reach() -> None:
     )
     assert not asked.reached
     assert 2.576 * 0.6 / np.sqrt(IMAGES) == pytest.approx(asked.best, rel=0.15)
-    assert asked.counts_S.max() < 10**6  # faults that would not help are not asked for
+    assert asked.counts_S.max() < 10**6  # no faults beyond those that narrow the interval
 
 
 def test_a_pilot_without_an_effect_asks_for_what_is_allowed() -> None:
@@ -146,7 +146,7 @@ def test_a_parameter_fault_counts_once_whatever_its_images() -> None:
         Plan.joined([site], [drawn]), x_F, images=IMAGES, half_width=0.1, relative=False, largest=10**5
     )
     expected = 2.576**2 * (9 + 1 / images + 35 / 513) / 0.1**2
-    doubt = np.sqrt(3 / 512)  # the standard error of a variance, as a part of it, for normal effects
+    doubt = np.sqrt(3 / 512)  # relative standard error of a variance, for normal effects
     assert asked.counts_S[0] == pytest.approx(expected * (1 + allocation.ERRORS * doubt), rel=0.1)
 
 

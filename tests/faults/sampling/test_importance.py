@@ -1,4 +1,4 @@
-"""Importance sampling: every mean it estimates is the uniform one, which enumeration shows."""
+"""Importance sampling is unbiased for every mean, shown by enumeration."""
 
 from typing import Any
 
@@ -38,9 +38,9 @@ def columns(plan: Plan, site: int) -> np.ndarray:
 
 
 def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the probability of each of the first row's flips, and the weight `pick` gives it, both [M, B].
+    """Return the probability of each of the first row's flips, and its weight by `pick`, both [M, B].
 
-    The random numbers are put in the middle of each flip's stretch, so that every flip is picked once.
+    The random numbers are the midpoints of the flips' intervals, so that every flip is picked once.
     """
     _, elements, bits = q_KMB.shape
     q_MB = q_KMB[0].double()
@@ -96,9 +96,9 @@ def test_a_term_that_says_nothing_leaves_its_share_to_the_uniform_one() -> None:
 def test_without_a_limit_changes_are_held_to_the_range_of_the_image() -> None:
     values_1M = torch.tensor([[1.5, -0.5, 0.0]])
     change_1MB = importance.changes(values_1M, RangeLimit("none", {}), "s")
-    assert change_1MB[0, 0, 30].item() == 0  # NaN: held to + 1.5
-    assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38: held to - 1.5
-    assert change_1MB[0, 2, 30].item() == 1.5  # 2.0: held to + 1.5
+    assert change_1MB[0, 0, 30].item() == 0  # NaN, clamped to + 1.5
+    assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38, clamped to - 1.5
+    assert change_1MB[0, 2, 30].item() == 1.5  # 2.0, clamped to + 1.5
     assert change_1MB[0, 1, 31].item() == 1.0
 
 
@@ -119,7 +119,7 @@ def test_draws_are_spread_over_images_and_estimate_the_uniform_mean() -> None:
         ):
             error = (weight_F * x_F).std() / np.sqrt(12_000)
             assert abs((weight_F * x_F).mean() - truth) < 4 * error
-        assert (bit_F >= 29).mean() > 0.3  # uniform: 3/32
+        assert (bit_F >= 29).mean() > 0.3  # 3/32 under uniform sampling
 
 
 def test_a_plan_is_keyed_by_seed_and_site_and_begins_with_a_shorter_one() -> None:
@@ -137,7 +137,7 @@ def test_images_that_may_not_be_struck_are_left_out() -> None:
     counts = np.bincount(plan.image_F, minlength=6)
     assert counts[~eligible].tolist() == [0, 0]
     assert counts.sum() == 51
-    assert max(counts[eligible]) - min(counts[eligible]) <= 3  # once more at each site
+    assert max(counts[eligible]) - min(counts[eligible]) <= 3  # at most one more per site
     with pytest.raises(TgrError, match="no image may be struck"):
         drawn([1, 1, 1], np.zeros(6, bool))
 
@@ -146,7 +146,7 @@ def test_elements_of_a_large_map_are_one_of_each_part_and_all_equally_likely() -
     site = Site("conv", "conv", (3, 1000), 1)
     element_KM = importance.elements(site, np.arange(500), 3, seed=0)
     assert element_KM.shape == (500, 768)
-    assert (element_KM // (3000 / 768) == np.arange(768)).mean() > 0.8  # but where a part ends within an element
+    assert (element_KM // (3000 / 768) == np.arange(768)).mean() > 0.8  # except where a part ends within an element
     counts = np.bincount(element_KM.ravel(), minlength=3000)
     expected = 500 * 768 / 3000
     assert len(counts) == 3000

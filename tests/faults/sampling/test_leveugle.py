@@ -1,4 +1,4 @@
-"""Sample sizes of a finite population."""
+"""Sample sizes for a finite population."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tgr_cli.faults.sampling.leveugle import sample_size
 
 @pytest.mark.parametrize(
     ("population", "margin", "confidence", "expected"),
-    [  # by the equation with t = 1.959964, 2.575829; for a large population t² / (4 e²)
+    [  # from the equation with t = 1.959964, 2.575829; for a large population t² / (4 e²)
         (10**12, 0.01, 0.95, 9604),
         (10**12, 0.01, 0.99, 16588),
         (10**12, 0.05, 0.95, 385),

@@ -1,4 +1,4 @@
-"""Stratified sampling: bits as strata, allotted from a pilot, and estimates that no allotment biases."""
+"""Stratified sampling: bits as strata, allocation from a pilot, and estimates that are unbiased for any allocation."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_every_bit_gets_its_share_and_the_floor() -> None:
     shares_B[30:] = 0.75, 0.25
     assert stratified.sizes(4096, shares_B, 64).tolist() == [64] * 30 + [1632, 544]
     assert stratified.sizes(1000, shares_B, 64).tolist() == [31] * 30 + [39, 31]
-    shares_B[29] = 0.03  # 65 of the 2,240 that the floors of the others leave
+    shares_B[29] = 0.03  # 65 of the 2,240 faults that the other bits' floors leave
     assert stratified.sizes(4096, shares_B, 64).tolist() == [64] * 29 + [65, 1631, 544]
     assert stratified.sizes(20, np.ones(32), 64).tolist() == [1] * 20 + [0] * 12
     assert stratified.sizes(0, np.ones(32), 64).sum() == 0
@@ -55,13 +55,13 @@ def test_shares_follow_the_standard_deviations_that_the_pilot_shows() -> None:
     pilot = stratified.pilot([CONV, FC], ALL, np.array([3200, 3200]), bits=32, seed=0)
     x_F = np.zeros(6400)
     sign_F = np.resize([-1.0, 1.0], 6400)
-    x_F[pilot.bit_F == 30] = 3 * sign_F[pilot.bit_F == 30]  # 100 faults a bit: half of them +3, half -3
+    x_F[pilot.bit_F == 30] = 3 * sign_F[pilot.bit_F == 30]  # 100 faults per bit: half of them +3, half -3
     x_F[pilot.bit_F == 29] = sign_F[pilot.bit_F == 29]
     x_F[pilot.site_F == 1] = 0
     shares_SB = stratified.neyman(pilot, x_F, bits=32)
     np.testing.assert_allclose(shares_SB.sum(axis=1), 1)
     np.testing.assert_allclose(shares_SB[1], 1 / 32)
-    quiet = (9 + 1) / 32 / 101  # the site's mean square over a bit's 100 faults and one more
+    quiet = (9 + 1) / 32 / 101  # the site's mean square, over a bit's 100 faults + 1
     np.testing.assert_allclose(shares_SB[0, :29] / shares_SB[0, 30], np.sqrt(quiet / (9 + quiet)))
     np.testing.assert_allclose(shares_SB[0, 29] / shares_SB[0, 30], np.sqrt((1 + quiet) / (9 + quiet)))
 
@@ -71,7 +71,7 @@ def test_shares_rest_on_faults_and_not_on_the_images_each_was_tried_on() -> None
         stratified.pilot([WEIGHT], ALL, np.array([320]), bits=32, seed=0, images_per_fault=images) for images in (1, 4)
     )
     effect_F = np.random.default_rng(0).standard_normal(320) * (once.bit_F >= 29)
-    of_image_F = effect_F.repeat(4) + np.tile([5.0, -5.0, 5.0, -5.0], 320)  # as much up as down
+    of_image_F = effect_F.repeat(4) + np.tile([5.0, -5.0, 5.0, -5.0], 320)  # the mean over the four images is unchanged
     expected_SB = stratified.neyman(once, effect_F, bits=32)
     np.testing.assert_allclose(stratified.neyman(often, of_image_F, bits=32), expected_SB)
     of_image_F[:4] = np.nan, np.nan, 5 + effect_F[0], -5 + effect_F[0]

@@ -1,4 +1,4 @@
-"""Importance sampling of faults in tensors: unbiased, the same on all images of a fault, by the loss's gradient."""
+"""Importance sampling of faults in tensors: unbiased, by the gradient, with all images of a fault sharing it."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_the_estimate_of_a_mean_is_the_uniform_one() -> None:
         weighted_F = plan.weight_F * x_F
         assert abs(weighted_F.mean() - truth) < 4 * weighted_F.std() / np.sqrt(20_000)
     assert plan.weight_F.max() <= 10 + 1e-5
-    assert (plan.bit_F >= 29).mean() > 0.2  # uniform: 3/32
+    assert (plan.bit_F >= 29).mean() > 0.2  # 3/32 under uniform sampling
 
 
 def test_images_that_may_not_be_struck_are_left_out() -> None:
@@ -82,7 +82,7 @@ def test_images_that_may_not_be_struck_are_left_out() -> None:
 
 
 def test_statistics_of_a_batch_norm_have_gradients_too() -> None:
-    """Against a small step of each statistic, in float64."""
+    """Compared with finite differences of each statistic, in float64."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = torch.nn.Sequential(

@@ -1,4 +1,4 @@
-"""Uniform sampling: fixed by seed, site, number and pool, and by nothing else."""
+"""Uniform sampling depends only on seed, site, number and pool."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def drawn(sites: list[Site], eligible_N: np.ndarray, count: int, *, seed: int = 
 
 
 def test_the_draws_are_those_of_earlier_versions() -> None:
-    # Written down from the first release of `tgr inject` (seed 3, 50 images): plans must stay what they were.
+    # Recorded from the first release of `tgr inject` (seed 3, 50 images): plans must not change.
     assert faults_of(drawn([CONV, FC], ALL, 3, seed=3), "conv1") == [(0, 19, 168, 6), (1, 4, 172, 11), (2, 1, 185, 28)]
 
 
@@ -37,7 +37,8 @@ def test_draws_cover_images_elements_and_bits_evenly() -> None:
         expected = len(plan) / size
         chi2 = ((counts - expected) ** 2 / expected).sum()
         assert len(counts) == size
-        assert abs(chi2 - (size - 1)) < 5 * np.sqrt(2 * (size - 1))  # mean and deviation of the chi-squared law
+        # mean and standard deviation of the chi-squared distribution
+        assert abs(chi2 - (size - 1)) < 5 * np.sqrt(2 * (size - 1))
 
 
 def test_an_image_that_may_not_be_struck_moves_only_the_faults_that_fell_on_it() -> None:

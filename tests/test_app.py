@@ -1,5 +1,6 @@
 """The command line as a whole: version, defaults from tgr.toml, docs that match the code."""
 
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 from toys import tgr
 
-from tgr_cli import __version__
+from tgr_cli import __version__, app
 from tgr_cli.app import defaults
 from tgr_cli.commands import COMMANDS
+from tgr_cli.commands.group import built
+from tgr_cli.commands.usage import EXAMPLES
 from tgr_cli.errors import TgrError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -84,6 +87,54 @@ def test_a_defaults_file_with_a_mistake_is_refused(tmp_path: Path, text: str, se
     file.write_text(text)
     with pytest.raises(TgrError, match=sentence):
         defaults(file)
+
+
+def misread(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the sentence that a command line ends with which cannot be read."""
+    monkeypatch.setattr(sys, "argv", ["tgr", *arguments])
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    printed = capsys.readouterr()
+    assert (left.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    return printed.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_missing_argument_is_named_with_a_line_that_would_do(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    required = [parameter for parameter in built(name).params if parameter.required]
+    assert bool(required) == (name in EXAMPLES)
+    if not required:
+        return
+    first = required[0]
+    missing = f"--{first.name}" if first.param_type_name == "option" else first.name.upper()
+    told = misread(name, monkeypatch=monkeypatch, capsys=capsys)
+    assert told.startswith(f"tgr: {missing} is missing (")
+    assert told.endswith(f'; give it, as in "{EXAMPLES[name]}"; see "tgr {name} --help"\n')
+    words = shlex.split(EXAMPLES[name])
+    assert words[:2] == ["tgr", name]
+    built(name).make_context(name, words[2:])  # reads the line, and runs nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "x", "--rows", "five"), "'--rows': Input should be a valid integer"),
+        (("evaluate", "--model", "m", "--images", "1.5"), "'--images': Input should be a valid integer"),
+        (("top2diff-sweep", "--start", "low"), "'--start': Input should be a valid number"),
+        (
+            ("sites", "--model", "m", "--num-classes", "0"),
+            "'--num-classes': Input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_found(
+    arguments: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = misread(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert words in told
+    assert told.endswith(f'(found "{arguments[-1]}"); see "tgr {arguments[0]} --help"\n')
 
 
 def test_any_option_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,6 +250,10 @@ CASES = [
         "evaluate --model toys:build_toy --dataset digits --checkpoint toy.pt",
         ("10", "3"),
     ),
+    Case(
+        "device for a checkpoint", f"{EVALUATE} --checkpoint /dev/null", ("/dev/null is a device", "safetensors file")
+    ),
+    Case("folder for a checkpoint", f"{EVALUATE} --checkpoint toy", ("toy is a folder", "safetensors file")),
     Case("malicious checkpoint", f"{EVALUATE} --checkpoint bad.pt", ("unpickle", "safetensors"), _malicious),
     Case("truncated checkpoint", f"{EVALUATE} --checkpoint bad.pt", ("truncated",), lambda: _cut("toy.pt", "bad.pt")),
     Case(

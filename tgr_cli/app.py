@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from tgr_cli import __version__
-from tgr_cli.commands import COMMANDS
+from tgr_cli.commands import COMMANDS, usage
 from tgr_cli.commands.group import CommandGroup, built
-from tgr_cli.commands.parameters import where_from
 from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
@@ -112,7 +111,7 @@ def _run() -> int:
     except TgrError as error:
         return _tell(1, str(error))
     except UsageError as error:
-        return _tell(2, _usage(error))
+        return _tell(2, usage.sentence(error))
     except BrokenPipeError:  # the reader has seen enough, as in `tgr models | head`
         _drop_stdout()
         return 1
@@ -134,12 +133,6 @@ def _drop_stdout() -> None:
     """Let what is still to be written to stdout go, or the interpreter fails to do so when it ends."""
     with suppress(OSError, ValueError):  # there is none, or none with a descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _usage(error: Any) -> str:
-    """Return what is wrong with the arguments as one sentence, with the command whose help lists the right ones."""
-    message, command = error.format_message().strip().rstrip("."), error.ctx.command_path if error.ctx else "tgr"
-    return f'{message}{where_from(error)}; see "{command} --help"' if message else ""
 
 
 def _tell(code: int, sentence: str) -> int:

@@ -1,8 +1,11 @@
 """Sites: names of repeated calls, and published counts."""
 
 import pytest
+import torch
+from torch import nn
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import hooked
 from tgr_cli.faults.sites import Site, numbered
 from tgr_cli.steps import sites as step
 
@@ -34,3 +37,28 @@ def test_the_number_of_classes_and_the_crop_are_those_asked_for() -> None:
     assert (result.sites[-1].shape, result.sites[-1].macs) == ((7,), 84 * 7)
     with pytest.raises(TgrError, match=r"--num-classes is 0; give at least 1"):
         step.Config(model="lenet5", num_classes=0)
+
+
+class Tied(nn.Module):
+    """Two convolutions, two matrices and a functional call, each pair on one weight; one layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+        self.second.weight = self.first.weight
+        self.encode, self.decode = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.decode.weight = self.encode.weight
+        self.last = self.same = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.decode(self.encode(self.second(self.first(x)).flatten(1)))
+        return nn.functional.linear(self.same(self.last(x)), self.encode.weight)
+
+
+def test_calls_on_a_shared_weight_are_named_after_the_layers_that_run_them() -> None:
+    network = hooked.capture(Tied().eval(), (1, 2, 2), batch_size=2, targets=("conv", "linear"))
+    names = [site.name for site in network.sites_of("neuron")]
+    assert names[:4] == ["first", "second", "encode", "decode#1"]
+    assert sorted(names[4:6]) == ["last", "same"]
+    assert names[6] == "decode#2"  # no layer runs the functional call: the weight's name in the graph
+    assert [site.name for site in network.sites_of("weight")] == ["first.weight", "encode.weight", "last.weight"]

@@ -236,12 +236,15 @@ BAD: dict[str, tuple[Callable[[], dict[str, object]], str]] = {
     "classes of the library": (
         lambda: {"model": "resnet18"},
         'the library\'s weights IMAGENET1K_V1 of resnet18 have 1,000 classes, the data set "shops" has 3; '
-        'run "tgr train" first',
+        'run "tgr train" first, give --checkpoint FILE or --weights none, or name a data set of theirs '
+        "(--dataset imagenet, --dataset imagefolder:PATH",
     ),
     "classes of a checkpoint": (
         lambda: {"checkpoint": write("ten.pth", zoo.build("digits_cnn", 10).state_dict())},
         'ten.pth has 10 classes (its fc.weight and fc.bias), the data set "shops" has 3; '
-        "name the data set it was trained for",
+        "name the data set it was trained for (--dataset cifar10, --dataset stl10, --dataset mnist, "
+        "--dataset fashion_mnist, --dataset digits, --dataset imagefolder:PATH or parquet:PATH for one of your own), "
+        'or train a model for this one with "tgr train"',
     ),
     "classes of a text-guided checkpoint": (
         lambda: {"checkpoint": guided(), "classes": ("a", "b")},
@@ -253,7 +256,7 @@ BAD: dict[str, tuple[Callable[[], dict[str, object]], str]] = {
     ),
     "number of classes of a run": (
         lambda: {"classes": ("a", "b"), "head": trained() and "baseline"},
-        "digits_cnn-baseline has 3 classes, the data set has 2",
+        "digits_cnn-baseline has 3 classes, the data set has 2; name the data set it was trained for (--dataset image",
     ),
     "another model": (
         lambda: {"checkpoint": write("toy.pth", toy_net().state_dict())},

@@ -427,3 +427,13 @@ def test_each_mistake_is_told_in_a_sentence(made, words) -> None:
     with pytest.raises(TgrError, match=words):
         run(made())
     assert not list(Path().glob("**/*.html"))
+
+
+def test_names_that_a_spreadsheet_takes_for_formulas_are_guarded_in_the_commands_page() -> None:
+    make("=1+2", model="base", head="@SUM(A1)")
+    make("+cmd|x", model="other", wrong="a", head="-2+3")
+    assert invoke("report", "=1+2", "+cmd|x", "--dataset", "digits", "--out", "page.html").exit_code == 0
+    tables = Page(Path("page.html").read_text(encoding="utf-8")).csv.values()
+    cells = {cell for table in tables for row in table for pair in row.items() for cell in pair if cell}
+    assert {"'=1+2", "'+cmd|x", "'@SUM(A1)", "'-2+3"} <= cells
+    assert not cells & {"=1+2", "+cmd|x", "@SUM(A1)", "-2+3"}

@@ -48,12 +48,12 @@ def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **fact
 
 
 def text(*, limit: str = "clamp", head: str = "bsn", struck=None, label: str = "true") -> None:
-    """Right on b, c, d. Mean dLoss backbone.conv 2 (common: 2), backbone.fc 1 (2), head 5 (5); one is non-finite."""
+    """Right on b, c, d. Mean dLoss backbone.conv 2 (common: 2), backbone.fc 1 (1), head 5 (5); one is non-finite."""
     images = {"a": 0.1, "b": 0.8, "c": 0.7, "d": 0.3}
     write_golden(TEXT / "golden.parquet", images, "a", run=TEXT.name, model="text")
     struck = struck or [
         (B_CONV, "bbb", "bcd", [1, 3, 2]),
-        (B_FC, "bbb", "bcd", [1, 3, -1]),
+        (B_FC, "bbb", "bcd", [0.5, 1.5, 1]),
         (HEAD, head, "bdc", [5, 5, None]),
     ]
     extra = {"last_sites": ["head", "backbone.fc"]}
@@ -115,7 +115,7 @@ def test_every_number_of_a_row_by_hand():
     low, high = skewed_interval(math.log(2), np.array([6 - 10, 10 - 10, 14 - 10, 0]) / 3 / 10)
     assert (own["last_layer_low"], own["last_layer_high"]) == pytest.approx((math.exp(low), math.exp(high)))
     assert common["last_layer"] == pytest.approx(12 / 5)
-    assert common["overall"] == pytest.approx(((3 + 12) / 2) / ((2 + 2 + 5) / 3))
+    assert common["overall"] == pytest.approx(((3 + 12) / 2) / ((2 + 1 + 5) / 3))
     assert (
         common["sdc_last_layer"] is common["sdc_last_layer_low"] is None
     )  # no SDC at the candidate's head on the common images b and c
@@ -190,7 +190,7 @@ def pair(*, config: dict | None = None, extra: dict | None = None) -> None:
     baseline()
     text()
     extra = {"last_sites": ["head", "backbone.fc"]} | (extra or {})
-    struck = [(B_CONV, "bbb", "bcd", [1, 3, 2]), (B_FC, "bbb", "bcd", [1, 3, 1]), (HEAD, "bsb", "bdc", [5, 5, 5])]
+    struck = [(B_CONV, "bbb", "bcd", [1, 3, 2]), (B_FC, "bbb", "bcd", [0.5, 1.5, 1]), (HEAD, "bsb", "bdc", [5, 5, 5])]
     write_injections(TEXT / "injections.parquet", struck, model="text", config=config, extra=extra)
 
 

@@ -141,6 +141,22 @@ def test_damaged_parts_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"damaged, and run again: {part.name}\n" in invoke("inject", *TOY).stderr
 
 
+def test_parts_of_other_units_are_run_again_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = undisturbed()
+    with monkeypatch.context() as patch:
+        failing_after(4, Killed(), patch)
+        with pytest.raises(Killed):
+            invoke("inject", *TOY)
+    first, second, third = sorted(PARTS.glob("unit-*.parquet"))[:3]
+    first.write_bytes(second.read_bytes())
+    other = third.with_name(third.name.replace(third.name.split("-")[1], second.name.split("-")[1]))
+    third.rename(other)
+    told = invoke("inject", *TOY).stderr
+    assert first.name in told
+    assert outputs() == expected
+    assert not PARTS.exists()
+
+
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

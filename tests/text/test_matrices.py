@@ -118,6 +118,9 @@ def test_foreign_matrices_are_refused_in_a_sentence(tmp_path: Path, name: str) -
     with pytest.raises(TgrError, match=re.escape(str(tmp_path / name))) as caught:
         read_matrix(tmp_path / name)
     assert "\n" not in str(caught.value)
+    found = {"sparse": "a sparse tensor;", "meta": "the device meta", "complex": "complex numbers"}
+    assert found.get(Path(name).stem, "") in str(caught.value)
+    assert "whose rows share their numbers" in str(caught.value) or name != "expanded.pth"
 
 
 @pytest.mark.parametrize("kind", ["npy", "zip", "legacy", "npz"])

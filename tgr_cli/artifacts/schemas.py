@@ -19,7 +19,7 @@ OF_UNITS: dict[str, Bounds] = {
     "probability": SHARE,
     "share": SHARE,
     "cosine": ROUNDED,
-    **dict.fromkeys(("images", "faults", "rows", "elements", "texts", "places", "faults a site"), COUNT),
+    **dict.fromkeys(("nats", "images", "faults", "rows", "elements", "texts", "places", "faults a site"), COUNT),
     **dict.fromkeys(("multiply-accumulates", "factor", "share of the diagonal"), COUNT),
 }
 

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from tgr_cli.errors import TgrError
 
 LARGEST = 2**63 - 1
+FOUND = 60  # characters shown of a wrong value
 
 
 class Command(TyperCommand):
@@ -70,7 +71,12 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str | Path) and (wrong := _wrong_text(str(text))):
                 raise typer.BadParameter(wrong, ctx=ctx, param=parameter)
-        converted = convert(ctx, value)
+        try:
+            converted = convert(ctx, value)
+        except typer.BadParameter as error:
+            if error.message:  # empty where the value is missing
+                error.message = _with_found(error.message, value)
+            raise
         for number in converted if isinstance(converted, list | tuple) else [converted]:
             if isinstance(number, float) and not math.isfinite(number):
                 option = f"--{parameter.name.replace('_', '-')}"
@@ -80,6 +86,13 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
         return converted
 
     return checked
+
+
+def _with_found(message: str, value: Any) -> str:
+    """Return what is wrong with a value, with the value itself where the message lacks it."""
+    found = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    found = f"{found[:FOUND]}…" if len(found) > FOUND else found
+    return message if found in message else f'{message.rstrip(".")} (found "{found}").'
 
 
 def _wrong_text(text: str) -> str:

@@ -110,6 +110,12 @@ def class_count(name: str) -> int:
     return len(class_names(name))
 
 
+def with_classes(count: int) -> str:
+    """Return how a data set of `count` classes is named on the command line, as a phrase: tgr's own first."""
+    fitting = [f"--dataset {name}" for name in NAMES if class_count(name) == count]
+    return ", ".join([*fitting, "--dataset imagefolder:PATH or parquet:PATH for one of your own"])
+
+
 def place(name: str, root: Path) -> Path | None:
     """Return the folder in which a named data set is expected, None for the embedded digits."""
     if name == "digits":

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
@@ -50,7 +51,7 @@ def find_calls(program: ExportedProgram) -> list[Call]:
     `divided` reduces them to one image. Names are numbered over all calls, so that they do not depend on which
     operations are chosen as sites.
     """
-    owners = program.graph_signature.inputs_to_parameters
+    owners, names_of = program.graph_signature.inputs_to_parameters, _names(program)
     found: list[tuple[str, Call]] = []
     for node in program.graph.nodes:
         if node.op != "call_function":
@@ -72,7 +73,7 @@ def find_calls(program: ExportedProgram) -> list[Call]:
             macs = node.meta["val"].numel() * left.meta["val"].shape[-1]
         else:
             continue
-        path = _path(node, parameter, op)
+        path = _path(node, (parameter, *names_of.get(parameter, ())) if parameter else (), op)
         site = Site(path, op, tuple(node.meta["val"].shape), int(macs))
         found.append((path, Call(site, node)))
     names = numbered([path for path, _ in found])
@@ -90,11 +91,30 @@ def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
     return owners.get(node.name) if node.op == "placeholder" else None
 
 
-def _path(node: Node, parameter: str | None, op: str) -> str:
-    """Return the module path of a call: the owner of its weight, or else the module that runs it."""
-    if parameter is not None:
-        return parameter.rpartition(".")[0] or parameter
-    return ".".join(part for part in (module_of(node), op if op == "matmul" else "") if part) or op
+def tensor_key(value: Tensor) -> tuple[Any, ...]:
+    """Return what is equal for two names of one and the same tensor."""
+    return value.data_ptr(), tuple(value.shape), tuple(value.stride()), value.dtype
+
+
+def _names(program: ExportedProgram) -> dict[str, tuple[str, ...]]:
+    """Return, for each name of a parameter, all names of the same tensor: modules may share one weight."""
+    by_tensor: dict[Any, list[str]] = {}
+    for name, value in program.state_dict.items():
+        if isinstance(value, Tensor):
+            by_tensor.setdefault(tensor_key(value), []).append(name)
+    return {name: tuple(names) for names in by_tensor.values() for name in names}
+
+
+def _path(node: Node, weight: Sequence[str], op: str) -> str:
+    """Return the module path of a call, for a weight with these names (none: a call without a weight).
+
+    That is the owner of the weight: of several, the one that runs the call, else the first. A call without a weight
+    belongs to the module that runs it.
+    """
+    owners, runs = [name.rpartition(".")[0] or name for name in weight], module_of(node)
+    if owners:
+        return runs if runs in owners else owners[0]
+    return ".".join(part for part in (runs, op if op == "matmul" else "") if part) or op
 
 
 def module_of(node: Node) -> str:

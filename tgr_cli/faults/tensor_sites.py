@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
-from tgr_cli.faults.graph_sites import CONVOLUTIONS, Call
+from tgr_cli.faults.graph_sites import CONVOLUTIONS, Call, tensor_key
 from tgr_cli.faults.operators import SHAPE_ONLY, name_of
 from tgr_cli.faults.sites import Site
 
@@ -44,14 +44,14 @@ def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls:
     first_name: dict[Any, str] = {}
     for name, value in [*program.state_dict.items(), *program.constants.items()]:
         if isinstance(value, Tensor):
-            first_name.setdefault(_identity(value), name)
+            first_name.setdefault(tensor_key(value), name)
     needed = ancestors(outputs)
     nodes: dict[Any, list[Node]] = {}
     for user in program.graph.nodes:
         for node in user.all_input_nodes if user in needed and user.op == "call_function" else ():
             value = values.get(node) if node.name in named else None
             if value is not None and node in needed and value.is_floating_point() and value.numel():
-                holders = nodes.setdefault(_identity(value), [])
+                holders = nodes.setdefault(tensor_key(value), [])
                 holders.extend([] if node in holders else [node])
     work = dict.fromkeys(nodes, 0)
     for call in calls:
@@ -89,7 +89,3 @@ def _operands(call: Call, values: Collection[Node]) -> list[Node]:
     return [
         node for node in inputs if all(source in values for source in ancestors([node]) if source.op == "placeholder")
     ]
-
-
-def _identity(value: Tensor) -> tuple[Any, ...]:
-    return value.data_ptr(), tuple(value.shape), tuple(value.stride()), value.dtype

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.data import named
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.models import as_returned, weights, zoo
@@ -165,8 +166,8 @@ def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str,
     if offered.num_classes != len(classes):
         raise TgrError(
             f"the library's weights {offered.tag} of {source.model} have {offered.num_classes:,} classes, the data set "
-            f'"{workspace.dataset}" has {len(classes):,}; run "tgr train" first, or give --checkpoint FILE or '
-            "--weights none"
+            f'"{workspace.dataset}" has {len(classes):,}; run "tgr train" first, give --checkpoint FILE or '
+            f"--weights none, or name a data set of theirs ({named.with_classes(offered.num_classes)})"
         )
     if source.weights is None:
         reporter.note(f"no trained {source.model} in {workspace.path}: taking the library's weights {offered.tag}")
@@ -251,7 +252,7 @@ def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None
     if len(card.classes) != len(classes):
         raise TgrError(
             f"{what} has {len(card.classes):,} classes, the data set has {len(classes):,}; name the data set it was "
-            "trained for"
+            f'trained for ({named.with_classes(len(card.classes))}), or train a model for this one with "tgr train"'
         )
     for index, (mine, theirs) in enumerate(zip(card.classes, classes, strict=True)):
         if mine != theirs:

@@ -58,11 +58,19 @@ def _from_torch(path: Path) -> np.ndarray:
     if not isinstance(stored, torch.Tensor):
         raise TgrError(f"{path} holds a {type(stored).__name__}, where a tensor is expected; save it with torch.save")
     stored = stored.detach()
-    dense = stored.layout is torch.strided and not stored.is_quantized and not stored.is_meta
-    if not dense or stored.is_complex() or stored.numel() > stored.untyped_storage().nbytes():
+    kinds = {  # in this order: a sparse or meta tensor has no storage to ask for its size
+        "a tensor on the device meta, which has no values; save it where it has them": stored.is_meta,
+        "a sparse tensor; save torch.save(tensor.to_dense())": stored.layout is not torch.strided,
+        "a quantised tensor; save torch.save(tensor.dequantize())": stored.is_quantized,
+        "complex numbers; save real ones": stored.is_complex(),
+    }
+    for kind, holds in kinds.items():
+        if holds:
+            raise TgrError(f"{path} holds {kind}, as one row of real numbers a class")
+    if stored.numel() > stored.untyped_storage().nbytes():
         raise TgrError(
-            f"{path} holds a sparse, quantised, complex, expanded or empty kind of tensor; save dense numbers with "
-            "torch.save(tensor.float())"
+            f"{path} holds an expanded tensor, whose rows share their numbers; save torch.save(tensor.clone()), as one "
+            "row of real numbers a class"
         )
     return (stored.double() if stored.is_floating_point() else stored).numpy()
 

@@ -17,6 +17,7 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Strike
 from tgr_cli.faults.limits import LimitMode, RangeLimit
 from tgr_cli.faults.sites import Site
@@ -83,7 +84,7 @@ def make(
     sites = [network.sites[0], network.sites[len(network.sites) // 2], network.sites[-1]]
     columns: dict[str, np.ndarray] = {"sites": np.array([site.name for site in sites]), "bits": np.array(bits)}
     gradient = {site.name: _gradient(subject.loaded.model, site, x_NCHW, labels) for site in sites}
-    engines = {limit: Auto(subject.loaded.model, network, RangeLimit(limit, max_abs)) for limit in LIMITS}
+    engines = {limit: Auto(subject.loaded.model, network, Corruption(RangeLimit(limit, max_abs))) for limit in LIMITS}
     golden_NC = next(reversed([engine.prepare(x_NCHW) for engine in engines.values()]))
     for number, site in enumerate(sites):
         count = min(elements, site.neurons)
@@ -98,7 +99,7 @@ def make(
         flipped_F = torch.zeros(0)
         for limit, engine in engines.items():
             if earlier:  # rerun only the faults that the other limit changes
-                after_F = engine.limit.apply(site.name, flipped_F).double().numpy()
+                after_F = engine.corruption.limit.apply(site.name, flipped_F).double().numpy()
                 moved_F = np.flatnonzero(after_F != earlier["after_F"])
             else:
                 moved_F = np.arange(len(struck.rows_F))

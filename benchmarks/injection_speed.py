@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Engine, Full, PyTorchFI, Replay, Strike
 from tgr_cli.faults.engines.memory import parsed
 from tgr_cli.faults.graph import Network
@@ -37,7 +38,7 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.models import zoo
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 IMAGES = 256
 Z99 = 2.576
 
@@ -93,7 +94,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
     ready: dict[str, Engine] = {"copied": peer, "reused": peer, "full": Full(model, network, NONE)}
     ready |= {"replay": Replay(model, network, NONE, memory=options.memory), "auto": auto}
     golden = {kind: timed(partial(engine.prepare, x_NCHW)) for kind, engine in ready.items()}
-    limit = RangeLimit("clamp", ranges(network, x_NCHW))
+    corruption = Corruption(RangeLimit("clamp", ranges(network, x_NCHW)))
     seen = [site for site in network.sites if site.name not in peer.unseen()]
     chosen = [
         seen[place * len(seen) // min(options.sites, len(seen))] for place in range(min(options.sites, len(seen)))
@@ -117,10 +118,10 @@ def measure(name: str, options: argparse.Namespace) -> None:
             if kind == "mrfi":
                 spent[kind] += mrfi.seconds(strike, x_NCHW)
                 continue
-            ready[kind].limit = limit
+            ready[kind].corruption = corruption
             for inner in (getattr(ready[kind], "_kept", None), getattr(ready[kind], "_full", None)):
                 if inner is not None:
-                    inner.limit = limit
+                    inner.corruption = corruption
             with uncopied() if kind == "reused" else nullcontext():
                 spent[kind] += timed(partial(ready[kind].inject, strike))
         with FlopCounterMode(display=False) as counter:

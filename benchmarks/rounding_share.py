@@ -14,6 +14,7 @@ from unittest.mock import patch
 import torch
 from injection_speed import NONE, calibrate, ranges
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Delta, Full, Strike
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
@@ -41,11 +42,11 @@ def measured(name: str, size: int, faults: int) -> tuple[float, int, float]:
     x_NCHW = torch.randn(8, 3, size, size, generator=generator)
     calibrate(model, x_NCHW)
     network = Network.capture(model, x_NCHW.shape[1:], batch_size=8)
-    limit = RangeLimit("clamp", ranges(network, x_NCHW))
+    corruption = Corruption(RangeLimit("clamp", ranges(network, x_NCHW)))
     full, delta = Full(model, network, NONE), Delta(model, network, NONE)
     golden_NC = full.prepare(x_NCHW)
     delta.prepare(x_NCHW)
-    full.limit = delta.limit = limit
+    full.corruption = delta.corruption = corruption
     largest, count = 0.0, 0
     for site in network.sites:
         if not delta.follows(site):

@@ -37,6 +37,7 @@ from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import PyTorchFI, Strike
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -132,7 +133,9 @@ def pytorchfi_rate(options: argparse.Namespace) -> float:
     subject = Subject.open(config, SILENT)
     model, x_NCHW = subject.loaded.model, subject.load(np.arange(64))
     size = best_batch_size(model, tuple(x_NCHW.shape[1:]), [8, 16, 32, 64])
-    peer = PyTorchFI(model, Network.capture(model, tuple(x_NCHW.shape[1:]), batch_size=size), RangeLimit("none", {}))
+    peer = PyTorchFI(
+        model, Network.capture(model, tuple(x_NCHW.shape[1:]), batch_size=size), Corruption(RangeLimit("none", {}))
+    )
     peer.prepare(x_NCHW)
     seen = [site for site in peer.network.sites if site.name not in peer.unseen()]
     chosen = [seen[place * len(seen) // options.sites] for place in range(min(options.sites, len(seen)))]

@@ -22,6 +22,7 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, Engine, Strike
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.metrics.outcomes import judge, predictions
@@ -59,7 +60,7 @@ def measure(options: argparse.Namespace) -> None:
     golden = subject.classify()
     right = np.flatnonzero(predictions(golden.logits_NC) == subject.images.labels)
     chosen = right[np.linspace(0, len(right) - 1, options.images).astype(int)]
-    engine = ENGINES["auto"](subject.loaded.model, network, limit, memory=MEMORY)
+    engine = ENGINES["auto"](subject.loaded.model, network, Corruption(limit), memory=MEMORY)
     rates, start = [], time.perf_counter()
     for lot in np.array_split(chosen, -(-len(chosen) // engine.images_at_once)):
         rates.append(sdc_rates(engine, subject, lot, options.faults, options.seed))

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "campaign": BASE | {"campaign", "models", "data", "faults", "metrics"},
     "report": BASE | {"report", "metrics"},
     "saliency": BASE | {"saliency", "models", "data", "faults", "metrics"},
-    "training": BASE | {"training", "models", "data", "metrics", "text"},
+    "training": BASE | {"training", "models", "data", "faults", "metrics", "text"},
     "models": BASE | {"models", "data", "metrics"},
     "faults": BASE | {"faults", "metrics"},
     "text": BASE | {"text"},

@@ -12,6 +12,7 @@ from toys import toy_net
 from tgr_cli.campaign.verify import verify
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -22,7 +23,7 @@ from tgr_cli.reporting import SILENT
 
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.zeros(6, np.int64)
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 
 
 def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:

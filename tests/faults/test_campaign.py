@@ -7,6 +7,7 @@ from toys import toy_images, toy_net
 
 from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.faults import campaign
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -34,7 +35,7 @@ def campaign_of(
     model = toy_net()
     model.conv1.bias.data += shift
     network = Network.capture(model, (1, 8, 8), batch_size=batch_size)
-    held = RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {})
+    held = Corruption(RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {}))
     faults = uniform.draw(network.sites, np.ones(12, bool), np.full(3, 60), bits=32, seed=0)
     running = ENGINES[engine](model, network, held)
     if images_at_once is not None:
@@ -122,7 +123,7 @@ def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
         assert (np.diff(rows) > 0).all()
 
     def run(wanted: list[int], images_at_once: int) -> dict[int, dict]:
-        engine = ENGINES["auto"](network=network, model=toy_net(), limit=RangeLimit("none", {}))
+        engine = ENGINES["auto"](network=network, model=toy_net(), corruption=Corruption(RangeLimit("none", {})))
         engine.memory = images_at_once * engine.bytes_per_image + engine.working_bytes
         return dict(campaign.each(engine, faults, unit_F, wanted, load, LABELS_N))
 

@@ -8,6 +8,7 @@ from toys import toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Full
 from tgr_cli.faults.exhaustive import LastSite
 from tgr_cli.faults.graph import Network
@@ -49,8 +50,8 @@ class Tied(nn.Module):
 def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> None:
     network = Network.capture(model.eval(), (1, 8, 8), batch_size=4)
     site = network.sites[-1]
-    limit = RangeLimit(mode, {} if mode == "none" else {s.name: 0.25 for s in network.sites})
-    last = LastSite(network, limit)
+    corruption = Corruption(RangeLimit(mode, {} if mode == "none" else {s.name: 0.25 for s in network.sites}))
+    last = LastSite(network, corruption)
     x_NCHW = X_NCHW.to(network.dtype)
     parts = [last.strike(x_NCHW[:4], LABELS_N[:4]), last.strike(x_NCHW[4:], LABELS_N[4:])]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -58,7 +59,7 @@ def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> Non
     image_F, element_F, bit_F = (index.ravel() for index in np.indices(found["dloss"].shape))
     zeros_F, ones_F = np.zeros(len(bit_F), np.int64), np.ones(len(bit_F))
     plan = Plan((site,), np.arange(len(bit_F)), zeros_F, image_F, element_F, bit_F, ones_F)
-    full = campaign.run(Full(model, network, limit), plan, lambda k: x_NCHW[torch.from_numpy(k)], LABELS_N)
+    full = campaign.run(Full(model, network, corruption), plan, lambda k: x_NCHW[torch.from_numpy(k)], LABELS_N)
     for name, values in found.items():
         if name == "dloss":
             np.testing.assert_allclose(values.ravel(), full[name], rtol=1e-9, atol=1e-12)
@@ -73,4 +74,4 @@ def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> Non
 def test_a_site_that_does_not_give_the_logits_is_refused(function: object) -> None:
     network = Network.capture(Scaled(function).eval(), (1, 8, 8), batch_size=2, targets=("conv", "linear"))
     with pytest.raises(TgrError, match=r"the last site \S+ does not give the logits, or the logits but for a factor"):
-        LastSite(network, RangeLimit("none", {})).strike(X_NCHW[:2], LABELS_N[:2])
+        LastSite(network, Corruption(RangeLimit("none", {}))).strike(X_NCHW[:2], LABELS_N[:2])

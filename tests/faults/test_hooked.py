@@ -10,6 +10,7 @@ from toys_choosing import build as choosing
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Delta, Full, PyTorchFI, Replay, Strike
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.hooked import HookedNetwork
@@ -20,7 +21,7 @@ from tgr_cli.reporting import Reporter
 from .tokened import Expanded, Shared, TokensFirst, tokened
 from .varied import SHAPE_CHW, varied
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 LIGHT, DARK = torch.full((1, 8, 8), 0.9), torch.full((1, 8, 8), 0.1)
 IMAGES = torch.stack([LIGHT, DARK, DARK, LIGHT]) + 0.05 * torch.rand(
     4, 1, 8, 8, generator=torch.Generator().manual_seed(1)

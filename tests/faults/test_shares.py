@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Engine, Full, Strike
 from tgr_cli.faults.export import ExportError
 from tgr_cli.faults.graph import Network
@@ -30,7 +31,7 @@ from .tokened import (
     tokened,
 )
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 IMAGES = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 FAULTS = 24
 

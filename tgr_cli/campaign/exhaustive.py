@@ -41,7 +41,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     setup = Setup.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
-    last = LastSite(setup.network, setup.limit)
+    last = LastSite(setup.network, setup.corruption)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts
     settings = {name: value for name, value in config.drawn.items() if name not in DRAWING}

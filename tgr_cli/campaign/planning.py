@@ -169,7 +169,7 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
     if config.sampling == "importance":
         knowing: dict[str, Any] = {
             "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
-            "limit": setup.limit,
+            "corruption": setup.corruption,
             "load": subject.load,
             "labels_N": setup.labels_N,
             "seed": seed,

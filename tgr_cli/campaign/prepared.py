@@ -16,9 +16,9 @@ from tgr_cli.campaign.ranges import range_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.bits import width
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
@@ -40,7 +40,7 @@ class Setup:
     config: Config
     subject: Subject
     network: AnyNetwork
-    limit: RangeLimit
+    corruption: Corruption
     engine: Engine
     labels_N: np.ndarray
     eligible_N: np.ndarray
@@ -67,9 +67,8 @@ class Setup:
         limited = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )
-        engine = ENGINES[config.engine](
-            subject.loaded.model, network, limited.limit, memory=memory.parsed(config.memory)
-        )
+        corruption = Corruption(limited.limit)
+        engine = ENGINES[config.engine](subject.loaded.model, network, corruption, memory=memory.parsed(config.memory))
         if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
             subject.reporter.note(
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
@@ -80,7 +79,7 @@ class Setup:
             config=config,
             subject=subject,
             network=network,
-            limit=limited.limit,
+            corruption=corruption,
             engine=engine,
             labels_N=labels_N,
             eligible_N=eligible_N,

@@ -9,8 +9,8 @@ from tgr_cli import seeding
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Full
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import agree
@@ -19,7 +19,7 @@ from tgr_cli.metrics.outcomes import agree
 def verify(
     subject: Subject,
     network: AnyNetwork,
-    limit: RangeLimit,
+    corruption: Corruption,
     faults: Plan,
     columns: Mapping[str, Any],
     labels_N: np.ndarray,
@@ -35,7 +35,7 @@ def verify(
     count = min(count, len(faults))
     chosen_V = np.sort(seeding.generator(seed, "verify").choice(len(faults), count, replace=False))
     some = faults.take(chosen_V)
-    engine = Full(subject.loaded.model, network, limit)
+    engine = Full(subject.loaded.model, network, corruption)
     again = campaign.run(engine, some, subject.load, labels_N, reporter=subject.reporter)
     for place, fault in enumerate(chosen_V):
         found = (str(columns["outcome"][fault]), _number(columns["dloss"][fault]))

@@ -94,6 +94,17 @@ def width(dtype: torch.dtype) -> int:
     return format_of(dtype).width
 
 
+def masks(bits_F: Tensor, form: Format) -> Tensor:
+    """Return a code word for each bit number, with that bit set alone: shape [F], the format's integer type.
+
+    Raises TgrError for a bit that the format does not have.
+    """
+    if bits_F.numel() and not 0 <= int(bits_F.min()) <= int(bits_F.max()) < form.width:
+        wrong = int(bits_F.min()) if int(bits_F.min()) < 0 else int(bits_F.max())
+        raise TgrError(f"bit {wrong} does not exist in {form.name}; its bits are 0 to {form.width - 1}")
+    return torch.ones_like(bits_F, dtype=torch.int64).bitwise_left_shift(bits_F.long()).to(form.integer)
+
+
 def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
     """Return a copy of `values_F` in which bit `bits_F[i]` of element i is flipped; same dtype and device.
 
@@ -108,20 +119,4 @@ def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
     [7]
     """
     form = format_of(values_F.dtype)
-    if bits_F.numel() and not 0 <= int(bits_F.min()) <= int(bits_F.max()) < form.width:
-        wrong = int(bits_F.min()) if int(bits_F.min()) < 0 else int(bits_F.max())
-        raise TgrError(f"bit {wrong} does not exist in {form.name}; its bits are 0 to {form.width - 1}")
-    bits_F = bits_F.to(values_F.device, torch.int64)
-    masks_F = torch.ones_like(bits_F).bitwise_left_shift(bits_F).to(form.integer)
-    return (values_F.view(form.integer) ^ masks_F).view(values_F.dtype)
-
-
-def every_flip(values: Tensor) -> Tensor:
-    """Return every single-bit flip of each value, [..., bits]; same dtype and device.
-
-    >>> every_flip(torch.tensor([5], dtype=torch.uint8)).tolist()
-    [[4, 7, 1, 13, 21, 37, 69, 133]]
-    """
-    form = format_of(values.dtype)
-    masks_B = torch.ones(form.width, dtype=torch.int64).bitwise_left_shift(torch.arange(form.width)).to(form.integer)
-    return (values.view(form.integer)[..., None] ^ masks_B.to(values.device)).view(values.dtype)
+    return (values_F.view(form.integer) ^ masks(bits_F, form).to(values_F.device)).view(values_F.dtype)

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import flip, width
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
-from tgr_cli.metrics.outcomes import MASKED_BOUND, OUTCOMES, cross_entropy
+from tgr_cli.metrics import outcomes
 
 
 class LastSite:
@@ -21,8 +20,8 @@ class LastSite:
     Raises TgrError where another operation follows the last site.
     """
 
-    def __init__(self, network: Network, limit: RangeLimit) -> None:
-        self.network, self.limit = network, limit
+    def __init__(self, network: Network, corruption: Corruption) -> None:
+        self.network, self.corruption = network, corruption
         self.site: Site = network.sites[-1]
         if self.site.shape != (network.num_classes,) or not self.site.per_image:
             raise self._other()
@@ -60,11 +59,9 @@ class LastSite:
         before_KC = values[0][:count]
         if not torch.equal(before_KC * self.factor_C, golden_KC):
             raise self._other()
-        bits_B = torch.arange(width(before_KC.dtype), device=before_KC.device)
-        before_KCB, bit_KCB = torch.broadcast_tensors(before_KC[..., None], bits_B)
-        flipped_KCB = flip(before_KCB.contiguous(), bit_KCB)
-        after_KCB = self.limit.apply(self.site.name, flipped_KCB)
+        flipped_KCB, after_KCB = self.corruption.every_flip(self.site.name, before_KC)
         faulty_KCB = after_KCB * self.factor_C[:, None]
+        before_KCB = before_KC[..., None].expand_as(flipped_KCB)
         arrays = (value.double().cpu().numpy() for value in (before_KCB, flipped_KCB, after_KCB))
         return {
             **dict(zip(("value_before", "value_flipped", "value_after"), arrays, strict=True)),
@@ -90,15 +87,11 @@ def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> 
     finite_KCB = np.isfinite(faulty_KCB)
     with np.errstate(invalid="ignore"):
         moved_KCB = np.abs(faulty_KCB - golden[..., None])
-        bound_K11 = MASKED_BOUND * np.abs(golden).max(axis=1)[:, None, None]
         loss_KCB = _losses(golden, faulty_KCB, labels_K, first_K)
-        golden_loss_K = cross_entropy(golden_KC, torch.from_numpy(labels_K))
-        dloss_KCB = np.abs(golden_loss_K[:, None, None] - loss_KCB)
-    outcome_KCB = np.select(
-        [~finite_KCB, label_KCB != first_K[:, None, None], moved_KCB <= bound_K11],
-        np.array(OUTCOMES[:3], dtype=object),
-        OUTCOMES[3],
-    )
+        golden_loss_K = outcomes.cross_entropy(golden_KC, torch.from_numpy(labels_K))
+        dloss_KCB = outcomes.dloss(golden_loss_K[:, None, None], loss_KCB)
+    largest_K11 = np.abs(golden).max(axis=1)[:, None, None]
+    outcome_KCB = outcomes.outcome(~finite_KCB, label_KCB != first_K[:, None, None], moved_KCB, largest_K11)
     return {
         "faulty_label": np.where(finite_KCB, label_KCB, -1),
         "dloss": np.where(finite_KCB, dloss_KCB, np.nan),

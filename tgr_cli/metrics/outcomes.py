@@ -73,12 +73,26 @@ def cross_entropy(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> np.ndarray
     return functional.cross_entropy(logits_NC.double(), labels_N, reduction="none").cpu().numpy()
 
 
+def outcome(gone: np.ndarray, changed: np.ndarray, moved: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Return the outcome of each fault, the first that holds; arguments broadcast, the result has their shape.
+
+    `non_finite` where a faulty logit is NaN or infinite (`gone`), `sdc` where the prediction `changed`, `masked` where
+    no logit `moved` by more than 1e-5 of the largest absolute golden one, else `benign`.
+    """
+    return np.select(
+        [gone, changed, moved <= MASKED_BOUND * largest], np.array(OUTCOMES[:3], dtype=object), OUTCOMES[3]
+    )
+
+
+def dloss(golden_loss: np.ndarray, faulty_loss: np.ndarray) -> np.ndarray:
+    """Return the absolute difference of two cross entropies, in nats (ISSRE 2021, equation 3)."""
+    return np.abs(golden_loss - faulty_loss)
+
+
 def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tensor) -> Judged:
     """Return the effects of N faults, given the logits without and with each, and the labels of the losses.
 
-    The outcome is the first that applies: `non_finite` (a faulty logit is NaN or infinite), `sdc` (the prediction
-    differs), `masked` (no logit changed by more than 1e-5 × the largest absolute golden one), `benign`. dLoss is the
-    absolute difference of the two cross entropies (ISSRE 2021, equation 3), in nats.
+    Outcomes are those of `outcome`, dLoss that of `dloss`.
 
     Three faults on an image of class 0: one changes nothing, one makes class 1 the prediction, one a logit infinite.
 
@@ -101,10 +115,7 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
     golden_label_N, faulty_label_N = predictions(golden_NC), predictions(faulty_NC)
     with np.errstate(invalid="ignore"):
         moved_N = np.abs(faulty - golden).max(axis=1)
-    still_N = moved_N <= MASKED_BOUND * np.abs(golden).max(axis=1)
-    outcome_N = np.select(
-        [gone_N, golden_label_N != faulty_label_N, still_N], np.array(OUTCOMES[:3], dtype=object), OUTCOMES[3]
-    )
+    outcome_N = outcome(gone_N, golden_label_N != faulty_label_N, moved_N, np.abs(golden).max(axis=1))
     golden_loss_N = cross_entropy(golden_NC, labels_N)
     golden_top1_N, golden_top2_N = top2(golden_NC)
     faulty_top1_N, faulty_top2_N = top2(faulty_NC)
@@ -115,7 +126,7 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
         faulty_label=np.where(gone_N, -1, faulty_label_N),
         golden_loss=golden_loss_N,
         faulty_loss=faulty_loss_N,
-        dloss=np.abs(golden_loss_N - faulty_loss_N),
+        dloss=dloss(golden_loss_N, faulty_loss_N),
         golden_top1=golden_top1_N,
         faulty_top1=np.where(gone_N, np.nan, faulty_top1_N),
         golden_top2diff=golden_top1_N - golden_top2_N,

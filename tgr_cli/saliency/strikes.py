@@ -13,11 +13,13 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import bits
+from tgr_cli.faults.bits import format_of
 from tgr_cli.faults.choices import LimitMode
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
+from tgr_cli.faults.upset import Upset
 from tgr_cli.saliency.layer import PREFIX
 
 
@@ -96,11 +98,12 @@ def struck(network: AnyNetwork, strikes: Strikes, limit: str) -> dict[str, Tenso
     for number in np.unique(strikes.tensor_F):
         site, here_F = own[strikes.names[number]], strikes.tensor_F == number
         tensor = network.parameters[site.name]
-        values_N = tensor.reshape(-1).clone()
-        for element, bit in zip(strikes.element_F[here_F], strikes.bit_F[here_F], strict=True):
-            values_N[element] = bits.flip(values_N[element], torch.tensor(bit))
-        hit = torch.from_numpy(np.unique(strikes.element_F[here_F])).to(tensor.device)
-        held = RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor})
-        values_N[hit] = held.apply(site.name, values_N[hit])
+        values_N, of_element = tensor.reshape(-1).clone(), dict[int, list[int]]()
+        for element, bit in zip(strikes.element_F[here_F].tolist(), strikes.bit_F[here_F].tolist(), strict=True):
+            of_element.setdefault(element, []).append(bit)
+        corruption = Corruption(RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor}))
+        for element, bits in of_element.items():
+            upset = Upset.together(bits, format_of(tensor.dtype))
+            values_N[element] = corruption.struck(site.name, values_N[element], upset).seen
         found[site.name] = torch.empty_like(tensor).copy_(values_N.reshape(tensor.shape))
     return found

@@ -73,8 +73,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     if config.verify:
         some = planned.faults.take(table["row"].to_numpy())
         columns = {name: table[name].to_pylist() for name in ("outcome", "dloss")}
-        subject, model, limit = setup.subject, setup.network, setup.limit
-        verified = verify(subject, model, limit, some, columns, setup.labels_N, count=config.verify, seed=config.seed)
+        subject, network, corruption = setup.subject, setup.network, setup.corruption
+        checked = {"count": config.verify, "seed": config.seed}
+        verified = verify(subject, network, corruption, some, columns, setup.labels_N, **checked)
     if config.part:
         return Shard(
             run=subject.loaded.run.name,

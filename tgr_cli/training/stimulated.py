@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.bits import format_of, masks
 from tgr_cli.training.layers import matching, never_called
 
-INTEGERS = {16: torch.int16, 32: torch.int32}
 DRAWS = 2**16
 WORD = torch.complex128  # the widest type that torch gathers, 16 bytes; only ever seen through integers
 CHUNK = 2**16  # elements at a time in each thread: what they need stays in a core's cache
@@ -50,30 +50,30 @@ class Stimulation:
         As many of them flip each bit as the probability asks for; the others flip none. Raises TgrError where that is
         none of them, and for bits that the format does not have.
         """
-        width = torch.finfo(dtype).bits
-        bits = list(range(width - 1)) if self.bits is None else _numbers(self.bits)
-        if max(bits) >= width:
-            raise TgrError(f"--stimulated-bits has bit {max(bits)}; {dtype} has the bits 0 to {width - 1}")
+        form = format_of(dtype)
+        bits = list(range(form.width - 1)) if self.bits is None else _numbers(self.bits)
+        if max(bits) >= form.width:
+            raise TgrError(f"--stimulated-bits has bit {max(bits)}; {dtype} has the bits 0 to {form.width - 1}")
         each = round(self.probability * DRAWS / len(bits))
         if each == 0:
             raise TgrError(
                 f"--stimulated is {self.probability:g}, too small for {len(bits)} bits; give "
                 f"{0.5 * len(bits) / DRAWS:.2g} or more"
             )
-        masks = torch.zeros(DRAWS, dtype=torch.int64)
-        flipped = 2 ** torch.tensor(bits, dtype=torch.int64).repeat_interleave(each)[:DRAWS]
-        masks[: len(flipped)] = flipped
-        return masks.to(INTEGERS[width])  # 2³¹ becomes the negative number with the same bits
+        table = torch.zeros(DRAWS, dtype=form.integer)
+        flipped = masks(torch.tensor(bits).repeat_interleave(each)[:DRAWS], form)
+        table[: len(flipped)] = flipped
+        return table
 
     def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Return 2¹⁶ words of 16 bytes, each of which holds the masks of as many neighbours as fit into it.
 
         Each neighbour meets every mask equally often, in an order of its own: one draw serves all of them.
         """
-        masks = self.masks(dtype)
+        of_draw = self.masks(dtype)
         shuffled = torch.Generator().manual_seed(0)
-        together = WORD.itemsize // masks.element_size()
-        columns = [masks[torch.randperm(DRAWS, generator=shuffled)] for _ in range(together)]
+        together = WORD.itemsize // of_draw.element_size()
+        columns = [of_draw[torch.randperm(DRAWS, generator=shuffled)] for _ in range(together)]
         return torch.stack(columns, 1).view(WORD).flatten().to(device)
 
 
@@ -230,7 +230,7 @@ def strike_(values: Tensor, table: Tensor) -> None:
 
     16 random bits a draw, in the order of the memory, are drawn or seeded from torch's generator of their device.
     """
-    count, device, integer = values.numel(), values.device, INTEGERS[torch.finfo(values.dtype).bits]
+    count, device, integer = values.numel(), values.device, format_of(values.dtype).integer
     if count == 0:
         return
     flat_N = values.as_strided((count,), (1,))

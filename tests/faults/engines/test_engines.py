@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toys import ToyNet, toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, Engine, Full, PyTorchFI, Strike, Struck
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -20,8 +21,8 @@ from tgr_cli.models import zoo
 
 from ..awkward import awkward
 
-NONE = RangeLimit("none", {})
-CLAMP = RangeLimit("clamp", {"conv1": 0.9, "conv2": 0.4, "fc": 0.7})
+NONE = Corruption(RangeLimit("none", {}))
+CLAMP = Corruption(RangeLimit("clamp", {"conv1": 0.9, "conv2": 0.4, "fc": 0.7}))
 IMAGES = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -37,8 +38,8 @@ def awkward_toy() -> tuple[nn.Module, Network]:
     return model, Network.capture(model, (1, 8, 8), batch_size=2)
 
 
-def prepared(engine: type[Engine], limit: RangeLimit = NONE, batch_size: int = 4) -> Engine:
-    ready = engine(*toy(batch_size), limit)
+def prepared(engine: type[Engine], corruption: Corruption = NONE, batch_size: int = 4) -> Engine:
+    ready = engine(*toy(batch_size), corruption)
     ready.prepare(IMAGES)
     return ready
 
@@ -99,11 +100,14 @@ def test_each_fault_is_the_one_a_hook_writes_alone(name: str) -> None:
     assert same_bits(struck.flipped_F, struck.after_F)
 
 
-@pytest.mark.parametrize("limit", [NONE, CLAMP, RangeLimit("zero", CLAMP.max_abs)], ids=lambda limit: limit.mode)
+ZERO = Corruption(RangeLimit("zero", CLAMP.limit.max_abs))
+
+
+@pytest.mark.parametrize("corruption", [NONE, CLAMP, ZERO], ids=lambda corruption: corruption.limit.mode)
 @pytest.mark.parametrize("name", ["conv1", "conv2", "fc"])
-def test_pytorchfi_gives_the_same_bits_as_full(limit: RangeLimit, name: str) -> None:
+def test_pytorchfi_gives_the_same_bits_as_full(corruption: Corruption, name: str) -> None:
     strike = faults(site_named(toy()[1], name), 30)
-    full, peer = prepared(Full, limit), prepared(PyTorchFI, limit)
+    full, peer = prepared(Full, corruption), prepared(PyTorchFI, corruption)
     assert peer.unseen() == ()
     assert_same(full.inject(strike), peer.inject(strike))
     assert_same(full.inject(strike), peer.inject(strike))  # PyTorchFI's own models fail on a second run
@@ -183,7 +187,7 @@ def test_everything_is_left_as_it_was_also_after_an_exception(engine: type[Engin
     root = logging.getLogger()
     logger = (root.handlers[:], root.level)
     draws = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
-    running = engine(model, network, RangeLimit("clamp", {}) if broken else NONE)
+    running = engine(model, network, Corruption(RangeLimit("clamp", {})) if broken else NONE)
     golden_NC = running.prepare(IMAGES)
     strike = faults(network.sites[0], 6)
     if broken:  # a clamp that lacks the site's bound

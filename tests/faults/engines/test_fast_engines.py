@@ -10,6 +10,7 @@ from toys import toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck, memory
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
@@ -19,7 +20,7 @@ from tgr_cli.metrics.outcomes import agree, judge
 from ..awkward import awkward
 from ..varied import SHAPE_CHW, VARIED, varied
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 FAST = (Replay, Delta, Auto)
 
 
@@ -32,9 +33,9 @@ def subject(name: str) -> tuple[nn.Module, Network, Tensor]:
     return model, Network.capture(model, shape, batch_size=4), images
 
 
-def ready(kind: type[Engine], name: str, limit: RangeLimit = NONE) -> tuple[Engine, Tensor]:
+def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple[Engine, Tensor]:
     model, network, images = subject(name)
-    engine = kind(model, network, limit)
+    engine = kind(model, network, corruption)
     return engine, engine.prepare(images)
 
 
@@ -49,22 +50,22 @@ def strikes(name: str, count: int, seed: int = 2) -> list[Strike]:
 
 
 @cache
-def oracle(name: str, mode: str) -> tuple[RangeLimit, Tensor, list[Struck]]:
-    """Return a limit, golden logits, and the results of `full` for 40 faults per site (5 at shared sites)."""
+def oracle(name: str, mode: str) -> tuple[Corruption, Tensor, list[Struck]]:
+    """Return a corruption, golden logits, and the results of `full` for 40 faults per site (5 at shared sites)."""
     ranges: dict[str, float] = {}
     _, network, images = subject(name)
     network.forward(images[:4], observe=lambda site, value: ranges.update({site.name: float(value.abs().max())}))
-    limit = RangeLimit(mode, ranges if mode == "clamp" else {})  # type: ignore[arg-type]
-    engine, golden_NC = ready(Full, name, limit)
-    return limit, golden_NC, [engine.inject(strike) for strike in strikes(name, 40)]
+    corruption = Corruption(RangeLimit(mode, ranges if mode == "clamp" else {}))  # type: ignore[arg-type]
+    engine, golden_NC = ready(Full, name, corruption)
+    return corruption, golden_NC, [engine.inject(strike) for strike in strikes(name, 40)]
 
 
 @pytest.mark.parametrize("mode", ["none", "clamp"])
 @pytest.mark.parametrize("kind", FAST, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", ["toy", "awkward", *VARIED])
 def test_every_fault_comes_out_as_the_oracle_has_it(name: str, kind: type[Engine], mode: str) -> None:
-    limit, golden_NC, expected = oracle(name, mode)
-    engine, own_golden_NC = ready(kind, name, limit)
+    corruption, golden_NC, expected = oracle(name, mode)
+    engine, own_golden_NC = ready(kind, name, corruption)
     assert torch.equal(own_golden_NC, golden_NC)
     for strike, right in zip(strikes(name, 40), expected, strict=True):
         found = engine.inject(strike)
@@ -72,7 +73,10 @@ def test_every_fault_comes_out_as_the_oracle_has_it(name: str, kind: type[Engine
         off_F = (found.before_F - right.before_F).abs()
         assert (off_F <= 1e-6 * right.before_F.abs().amax()).all()
         flipped_F = flip(found.before_F, strike.bits_F)
-        for values, own_F in {"flipped_F": flipped_F, "after_F": limit.apply(strike.site.name, flipped_F)}.items():
+        for values, own_F in {
+            "flipped_F": flipped_F,
+            "after_F": corruption.limit.apply(strike.site.name, flipped_F),
+        }.items():
             torch.testing.assert_close(getattr(found, values), own_F, rtol=0, atol=0, equal_nan=True)
         rounding_F = ((found.after_F - right.after_F).abs() / right.after_F.abs()).nan_to_num(0, 0)
         size_F = right.logits_FC.abs().amax(dim=1)

@@ -12,6 +12,7 @@ from toys import toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import graph
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, Auto, Delta, Engine, Full, PyTorchFI, Replay, Strike, Struck
 from tgr_cli.faults.engines.engine import same_faults
 from tgr_cli.faults.graph import Network
@@ -23,7 +24,7 @@ from ..awkward import awkward
 from ..test_tensor_sites import Tied
 from ..varied import SHAPE_CHW, VARIED, varied
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 STRIKING = (Full, Replay, Delta, Auto)
 IMAGES = 6
 
@@ -59,9 +60,9 @@ def vit() -> nn.Module:
 BUILT = {"toy": toy_net, "awkward": awkward, "tied": Tied, "swin": swin, "vit": vit}
 
 
-def ready(kind: type[Engine], name: str, limit: RangeLimit = NONE) -> tuple[Engine, Tensor]:
+def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple[Engine, Tensor]:
     model, network, images = subject(name)
-    engine = kind(model, network, limit)
+    engine = kind(model, network, corruption)
     return engine, engine.prepare(images)
 
 
@@ -150,7 +151,7 @@ def test_a_tensor_is_held_to_its_own_range() -> None:
         name: float(value.abs().max()) for name, value in network.parameters.items() if value.ndim > 1
     }
     for kind in STRIKING:
-        engine, golden_NC = ready(kind, "toy", limit)
+        engine, golden_NC = ready(kind, "toy", Corruption(limit))
         for site in sites:
             largest = int(network.parameters[site.name].abs().argmax())
             struck = engine.inject(Strike(site, *torch.tensor([[0, 1, 2, 3], [largest] * 4, [30] * 4])))
@@ -160,7 +161,7 @@ def test_a_tensor_is_held_to_its_own_range() -> None:
             torch.testing.assert_close(struck.logits_FC[same], golden_NC[:4][same], rtol=1e-5, atol=1e-6)
     with pytest.raises(TgrError, match=r'the tensor "conv1.bias" holds values that are not finite; check the weights'):
         RangeLimit.of_tensors("zero", {"conv1.bias": torch.tensor([1.0, torch.nan])})
-    assert RangeLimit.of_tensors("none", {"conv1.bias": torch.tensor([torch.nan])}) == NONE
+    assert RangeLimit.of_tensors("none", {"conv1.bias": torch.tensor([torch.nan])}) == NONE.limit
 
 
 @pytest.mark.parametrize("kind", STRIKING, ids=lambda kind: kind.name)
@@ -217,7 +218,7 @@ def test_half_precision_is_struck_in_its_16_bits(kind: type[Engine], dtype: torc
     model = toy_net().to(dtype)
     network, images = Network.capture(model, (1, 8, 8), batch_size=4), subject("toy")[2]
     limit = RangeLimit("clamp", {site.name: 0.5 for site in (*network.sites, *network.parameter_sites)})
-    engines = [each(model, network, limit) for each in (Full, kind)]
+    engines = [each(model, network, Corruption(limit)) for each in (Full, kind)]
     golden = [engine.prepare(images) for engine in engines]
     assert torch.equal(*golden)
     for site in (*network.sites, *network.parameter_sites):

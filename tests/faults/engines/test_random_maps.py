@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Delta, Full, Replay, Strike
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.metrics.outcomes import agree, judge
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 FAULTS, IMAGES = 24, 3
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Delta, Full, Strike
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -13,7 +14,7 @@ from tgr_cli.metrics.outcomes import agree, judge
 
 from ..windowed import WINDOWED, windowed
 
-NONE = RangeLimit("none", {})
+NONE = Corruption(RangeLimit("none", {}))
 
 
 @cache

@@ -9,6 +9,7 @@ from torch import Tensor
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -19,7 +20,7 @@ from tgr_cli.faults.sites import Site
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.array([0, 1, 2, 0, 1, 2])
 ALL = np.ones(6, bool)
-CLAMP = RangeLimit("clamp", {"conv1": 2.0, "conv2": 2.0, "fc": 2.0})
+CLAMP = Corruption(RangeLimit("clamp", {"conv1": 2.0, "conv2": 2.0, "fc": 2.0}))
 GRADIENTS = Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=4))
 
 
@@ -27,9 +28,9 @@ def load(image_K: np.ndarray) -> Tensor:
     return X_NCHW[torch.from_numpy(image_K)]
 
 
-def drawn(counts: list[int], eligible_N: np.ndarray = ALL, limit: RangeLimit = CLAMP, seed: int = 0) -> Plan:
-    common: dict[str, Any] = {"gradients": GRADIENTS, "load": load, "labels_N": LABELS_N}
-    return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), limit=limit, seed=seed, **common)
+def drawn(counts: list[int], eligible_N: np.ndarray = ALL, corruption: Corruption = CLAMP, seed: int = 0) -> Plan:
+    common: dict[str, Any] = {"gradients": GRADIENTS, "load": load, "labels_N": LABELS_N, "corruption": corruption}
+    return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), seed=seed, **common)
 
 
 def columns(plan: Plan, site: int) -> np.ndarray:
@@ -60,7 +61,7 @@ def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(1)
-    change_1MB = importance.changes(torch.randn(1, 12, generator=random).to(dtype), limit, "s")
+    change_1MB = importance.changes(torch.randn(1, 12, generator=random).to(dtype), Corruption(limit), "s")
     assert change_1MB.isfinite().all()
     assert change_1MB.shape == (1, 12, 8 * dtype.itemsize)
     q_1MB = importance.relative(change_1MB, change_1MB.abs() * torch.rand(1, 12, 1, generator=random))
@@ -73,7 +74,7 @@ def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dt
 
 def test_q_is_what_the_formula_says() -> None:
     values_1M, slope_M = torch.tensor([[0.5, -1.0, 0.25]]), torch.tensor([2.0, 0.0, 1.0])
-    found_1MB = importance.changes(values_1M, RangeLimit("clamp", {"s": 1.0}), "s")
+    found_1MB = importance.changes(values_1M, Corruption(RangeLimit("clamp", {"s": 1.0})), "s")
     change = np.zeros((3, 32))
     for element, value in enumerate(values_1M[0].numpy()):
         for bit in range(32):
@@ -95,7 +96,7 @@ def test_a_term_that_says_nothing_leaves_its_share_to_the_uniform_one() -> None:
 
 def test_without_a_limit_changes_are_held_to_the_range_of_the_image() -> None:
     values_1M = torch.tensor([[1.5, -0.5, 0.0]])
-    change_1MB = importance.changes(values_1M, RangeLimit("none", {}), "s")
+    change_1MB = importance.changes(values_1M, Corruption(RangeLimit("none", {})), "s")
     assert change_1MB[0, 0, 30].item() == 0  # NaN, clamped to + 1.5
     assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38, clamped to - 1.5
     assert change_1MB[0, 2, 30].item() == 1.5  # 2.0, clamped to + 1.5

@@ -6,6 +6,7 @@ import torch
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -25,7 +26,7 @@ def drawn(counts: list[int], eligible_N: np.ndarray | None = None, images_per_fa
         np.ones(10, bool) if eligible_N is None else eligible_N,
         np.array(counts),
         gradients=Gradients(NETWORK),
-        limit=RangeLimit.of_tensors("clamp", NETWORK.parameters),
+        corruption=Corruption(RangeLimit.of_tensors("clamp", NETWORK.parameters)),
         load=lambda image_K: X_NCHW[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
         seed=seed,

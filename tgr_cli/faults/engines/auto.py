@@ -5,13 +5,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.delta import Delta
 from tgr_cli.faults.engines.engine import Engine, Struck
 from tgr_cli.faults.engines.full import Full
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
@@ -27,13 +27,13 @@ class Auto(Engine):
     name: ClassVar[str] = "auto"
     needs_graph: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module, network: AnyNetwork, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        super().__init__(model, network, limit, memory=memory)
-        self._full = Full(model, network, limit, memory=memory)
+    def __init__(self, model: nn.Module, network: AnyNetwork, corruption: Corruption, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, corruption, memory=memory)
+        self._full = Full(model, network, corruption, memory=memory)
         self._kept: Engine = self._full
         if isinstance(network, Network):
             kept = Delta if network.dtype == torch.float32 else Replay
-            self._kept = kept(model, network, limit, memory=memory)
+            self._kept = kept(model, network, corruption, memory=memory)
 
     def chosen(self, site: Site) -> Engine:
         """Return the engine for faults at this site."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.golden import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
@@ -21,7 +22,6 @@ from tgr_cli.faults.engines.token_propagation import FollowedRows
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import POINTWISE, name_of
 from tgr_cli.faults.program import Program, with_deaths
@@ -49,8 +49,8 @@ class Delta(Replay):
     name: ClassVar[str] = "delta"
     channels_last: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        super().__init__(model, network, limit, memory=memory)
+    def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, corruption, memory=memory)
         self.finished = self.doubted = 0
         self.rounding = 0.0
         self._paths: dict[Node, Program] = {}

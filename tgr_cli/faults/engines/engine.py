@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import flip, width
+from tgr_cli.faults.bits import width
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
@@ -59,11 +59,11 @@ class Engine(ABC):
     name: ClassVar[str]
     needs_graph: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, network: AnyNetwork, limit: RangeLimit, *, memory: int = MEMORY) -> None:
+    def __init__(self, model: nn.Module, network: AnyNetwork, corruption: Corruption, *, memory: int = MEMORY) -> None:
         self.check(network)
         self.model = model
         self.network = network
-        self.limit = limit
+        self.corruption = corruption
         self.memory = memory
         self._x_NCHW: Tensor | None = None
 
@@ -149,7 +149,7 @@ class Engine(ABC):
         for some in same_faults(strike, self.network.batch_size):
             place = tuple(int(axis) for axis in np.unravel_index(int(strike.elements_F[some[0]]), site.shape))
             before_1 = faulty[place].reshape(1).clone()
-            flipped_1, after_1 = self._flipped(site, before_1, strike.bits_F[some[:1]])
+            flipped_1, after_1 = self.corruption.bits_struck(site.name, before_1, strike.bits_F[some[:1]])
             faulty[place] = after_1[0]
             logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
             faulty[place] = before_1[0]
@@ -166,10 +166,6 @@ class Engine(ABC):
         assert self._x_NCHW is not None
         return padded(self._x_NCHW[rows_K], self.network.batch_size)
 
-    def _flipped(self, site: Site, before_K: Tensor, bits_K: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values after the flip, and after the range limit."""
-        flipped_K = flip(before_K, bits_K)
-        return flipped_K, self.limit.apply(site.name, flipped_K)
 
 
 def joined(parts: Sequence[Struck]) -> Struck:

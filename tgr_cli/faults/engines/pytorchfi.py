@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.engine import Engine, Struck
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 
@@ -34,8 +34,8 @@ class PyTorchFI(Engine):
 
     name: ClassVar[str] = "pytorchfi"
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        super().__init__(model, network, limit, memory=memory)
+    def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, corruption, memory=memory)
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
@@ -76,7 +76,6 @@ class PyTorchFI(Engine):
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
         # PyTorchFI takes three axes per fault, with None for axes that the output lacks.
         axes = {f"dim{axis + 1}": (indices[axis] if axis < len(indices) else [None] * count) for axis in range(3)}
-        masks_K = np.left_shift(np.ones(count, np.uint32), bits_K.cpu().numpy().astype(np.uint32))
         seen: dict[str, Tensor] = {}
 
         def flip(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -87,10 +86,9 @@ class PyTorchFI(Engine):
                     for axis in (tool.corrupt_batch, tool.corrupt_dim1, tool.corrupt_dim2, tool.corrupt_dim3)
                     if axis[0] is not None
                 )
-                before_K = output[where].cpu()
-                flipped_K = torch.from_numpy((before_K.numpy().view(np.uint32) ^ masks_K).view(np.float32))
-                after_K = self.limit.apply(site.name, flipped_K)
-                output[where] = after_K.to(output.device)
+                before_K = output[where]
+                flipped_K, after_K = self.corruption.bits_struck(site.name, before_K, bits_K)
+                output[where] = after_K
                 seen.update(before=before_K, flipped=flipped_K, after=after_K)
             tool.updateLayer()
 

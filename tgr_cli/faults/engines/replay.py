@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx.node import Node
 
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.engine import Engine, Struck, padded
 from tgr_cli.faults.engines.golden import Golden, Part
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
 
 
@@ -26,8 +26,8 @@ class Replay(Engine):
     channels_last: ClassVar[bool] = False
     network: Network
 
-    def __init__(self, model: nn.Module, network: Network, limit: RangeLimit, *, memory: int = MEMORY) -> None:
-        super().__init__(model, network, limit, memory=memory)
+    def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
+        super().__init__(model, network, corruption, memory=memory)
         self.golden = Golden(network, channels_last=self.channels_last)
         self.golden_NC = torch.empty(0)
         self._calls = {call.site.name: call for call in network.calls.values()}
@@ -53,7 +53,7 @@ class Replay(Engine):
         call, device = self._calls[site.name], self.network.device
         rows_K, elements_K = rows_K.to(device), elements_K.to(device)
         before_K = self.golden.elements(call, rows_K, elements_K)
-        flipped_K, after_K = self._flipped(site, before_K, bits_K)
+        flipped_K, after_K = self.corruption.bits_struck(site.name, before_K, bits_K)
         return Struck(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
 
     def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:

@@ -25,9 +25,8 @@ import torch
 from torch import Tensor
 
 from tgr_cli import seeding
-from tgr_cli.faults.bits import every_flip
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.gradients import Gradients
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted
 from tgr_cli.faults.sensitivity import Leaning
@@ -45,7 +44,7 @@ def draw(
     counts_S: np.ndarray,
     *,
     gradients: Gradients,
-    limit: RangeLimit,
+    corruption: Corruption,
     load: Callable[[np.ndarray], Tensor],
     labels_N: np.ndarray,
     seed: int,
@@ -68,19 +67,25 @@ def draw(
         for site, count, done in zip(sites, counts, parts, strict=True):
             number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
             if (number_KR < count).any():
-                done.append(_at_images(site, leanings[site.name], image_K, number_KR, count, limit, seed))
+                done.append(_at_images(site, leanings[site.name], image_K, number_KR, count, corruption, seed))
         reporter.progress("drawing faults", start + len(image_K), struck)
     return Plan.joined(sites, [_in_order(done) for done in parts])
 
 
 def _at_images(
-    site: Site, leaning: Leaning, image_K: np.ndarray, number_KR: np.ndarray, count: int, limit: RangeLimit, seed: int
+    site: Site,
+    leaning: Leaning,
+    image_K: np.ndarray,
+    number_KR: np.ndarray,
+    count: int,
+    corruption: Corruption,
+    seed: int,
 ) -> Drawn:
     """Return the faults numbered `number_KR`, row k in image k; numbers >= `count` are left out."""
     element_KM = elements(site, image_K, number_KR.shape[1], seed)
     place_KM = torch.from_numpy(element_KM).to(leaning.values_KN.device)
     values_KM = leaning.at(place_KM)
-    change_KMB = changes(values_KM, limit, site.name)
+    change_KMB = changes(values_KM, corruption, site.name)
     q_KMB = relative(change_KMB, leaning.loss_change(place_KM, change_KMB)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
     chosen_KR, bit_KR, weight_KR = pick(q_KMB, torch.from_numpy(seeding.unit(words_KR[..., :2])))
@@ -121,22 +126,17 @@ def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
     return q_KMB
 
 
-def changes(values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
-    """Return the change of the values by a flip of each bit, after the range limit, [K, M, B] in float32."""
-    after_KMB = limited(every_flip(values_KM), values_KM, limit, site)
-    return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
-
-
-def limited(flipped_KMB: Tensor, values_KM: Tensor, limit: RangeLimit, site: str) -> Tensor:
-    """Return the flipped values after the range limit.
+def changes(values_KM: Tensor, corruption: Corruption, site: str) -> Tensor:
+    """Return the change of the values by a flip of each bit, after the range limit, [K, M, B] in float32.
 
     Without a limit they may be infinite, and q's mean would be too. They are then clamped to the range of the image's
     values: beyond it the effect hardly grows, and any positive q keeps the estimate unbiased.
     """
-    if limit.mode != "none":
-        return limit.apply(site, flipped_KMB)
-    bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
-    return torch.where(flipped_KMB.isnan(), bound_K11, flipped_KMB).clamp(-bound_K11, bound_K11)
+    after_KMB = corruption.every_flip(site, values_KM).seen
+    if corruption.limit.mode == "none":
+        bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
+        after_KMB = torch.where(after_KMB.isnan(), bound_K11, after_KMB).clamp(-bound_K11, bound_K11)
+    return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
 
 
 def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:

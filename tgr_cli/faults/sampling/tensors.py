@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from tgr_cli import seeding
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.gradients import Gradients
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted, several
 from tgr_cli.faults.sampling.importance import changes, elements, pick, relative
@@ -33,7 +33,7 @@ def draw(
     counts_S: np.ndarray,
     *,
     gradients: Gradients,
-    limit: RangeLimit,
+    corruption: Corruption,
     load: Callable[[np.ndarray], Tensor],
     labels_N: np.ndarray,
     seed: int,
@@ -57,7 +57,7 @@ def draw(
     drawn = []
     for number, (site, count) in enumerate(zip(sites, counts, strict=True)):
         values_KM = gradients.network.parameters[site.name].detach().reshape(-1)[places[site.name]]
-        chosen = _faults(site, values_KM, slopes[site.name], elements_of[site.name], count, limit, seed)
+        chosen = _faults(site, values_KM, slopes[site.name], elements_of[site.name], count, corruption, seed)
         element_F, bit_F, weight_F = chosen
         image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream="importance")
         drawn.append(
@@ -79,14 +79,14 @@ def _faults(
     slope_KM: Tensor,
     element_KM: np.ndarray,
     count: int,
-    limit: RangeLimit,
+    corruption: Corruption,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return element, bit and weight of each fault, block by block."""
     unit_F2 = torch.from_numpy(seeding.unit(seeding.words(seed, "importance", site.name, count=count)[:, :2]))
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for block, unit_1R2 in enumerate(unit_F2.split(BLOCK)):
-        change_1MB = changes(values_KM[block : block + 1], limit, site.name)
+        change_1MB = changes(values_KM[block : block + 1], corruption, site.name)
         slope_1M = slope_KM[block : block + 1]
         scaled_1M = (slope_1M / slope_1M.amax()).nan_to_num(0.0)
         q_1MB = relative(change_1MB, change_1MB.abs() * scaled_1M[..., None]).cpu()

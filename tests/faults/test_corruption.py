@@ -1,0 +1,66 @@
+"""Every struck value passes one seam, and every outcome one judge."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import tgr_cli
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.bits import FORMATS
+from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.upset import Upset
+
+SOURCES = {
+    str(p.relative_to(Path(tgr_cli.__file__).parent)): p.read_text()
+    for p in Path(tgr_cli.__file__).parent.rglob("*.py")
+}
+CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
+
+
+@pytest.mark.parametrize(
+    ("what", "homes"),
+    [
+        (r"limit\.apply\(", {"faults/corruption.py"}),
+        (r"\bUpset\.", {"faults/corruption.py", "saliency/strikes.py"}),
+        (r"\bbits\.flip\(|faults\.bits import .*\bflip\b", {"steps/flip.py"}),
+        (r"\* MASKED_BOUND\b|MASKED_BOUND \*|OUTCOMES\[", {"metrics/outcomes.py"}),
+    ],
+)
+def test_it_is_done_in_one_place(what: str, homes: set[str]) -> None:
+    found = {name for name, source in SOURCES.items() if re.search(what, source, re.MULTILINE)}
+    assert found
+    assert found <= homes
+
+
+def test_a_flip_comes_before_the_range_limit() -> None:
+    before_F = torch.tensor([1.0, 1.0, -1.5, 0.5])
+    found = CLAMP.bits_struck("conv", before_F, torch.tensor([30, 31, 22, 0]))
+    assert found.raw.tolist() == [torch.inf, -1.0, -1.0, 0.5 + 2**-24]
+    assert found.seen.tolist() == [2.0, -1.0, -1.0, 0.5 + 2**-24]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_flip_is_each_bit_flipped_alone(name: str) -> None:
+    form = FORMATS[name]
+    values_KM = torch.arange(6).reshape(2, 3).to(form.dtype)
+    found_KMB = Corruption(RangeLimit("none", {})).every_flip("conv", values_KM).raw.view(form.integer)
+    assert found_KMB.shape == (2, 3, form.width)
+    for bit in range(form.width):
+        alone_KM = Upset.of_bits(torch.full((2, 3), bit), form).applied(values_KM).view(form.integer)
+        assert torch.equal(found_KMB[..., bit], alone_KM)
+        changed_KM = (alone_KM ^ values_KM.view(form.integer)).long() & (2**form.width - 1 if form.width < 64 else -1)
+        assert (changed_KM == (2**bit if bit < 63 else -(2**63))).all()
+
+
+def test_bits_that_flip_together_are_limited_once() -> None:
+    one = torch.tensor(1.0)
+    found = CLAMP.struck("conv", one, Upset.together([30, 31], FORMATS["float32"]))
+    assert (found.raw.item(), found.seen.item()) == (-torch.inf, -2.0)
+
+
+def test_a_bit_that_the_format_lacks_is_refused() -> None:
+    with pytest.raises(TgrError, match="bit 16 does not exist in bfloat16; its bits are 0 to 15"):
+        CLAMP.bits_struck("conv", torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))

@@ -1,0 +1,42 @@
+"""What a fault does to the code word of a struck value.
+
+Suffixes: F faults, B bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tgr_cli.faults.bits import Format, format_of, masks
+
+
+@dataclass(frozen=True)
+class Upset:
+    """Bits that flip: those set in `mask`, integers of the number format's width, broadcast against the values."""
+
+    mask: Tensor
+
+    @classmethod
+    def of_bits(cls, bits_F: Tensor, form: Format) -> "Upset":
+        """Return the upset that flips one bit of each value; raises TgrError for a bit that the format lacks."""
+        return cls(masks(bits_F, form))
+
+    @classmethod
+    def together(cls, bits: Sequence[int], form: Format) -> "Upset":
+        """Return the upset that flips these different bits of one value at once."""
+        return cls(masks(torch.tensor(bits, dtype=torch.int64), form).sum(dtype=form.integer))
+
+    @classmethod
+    def every_bit(cls, form: Format) -> "Upset":
+        """Return the upsets that flip one bit each, the mask's shape [B]: all that can befall a value."""
+        return cls.of_bits(torch.arange(form.width), form)
+
+    def applied(self, values: Tensor) -> Tensor:
+        """Return the values with their bits flipped, of their dtype and device.
+
+        The flip is an exclusive or on integers, so NaN payloads and signs of zero survive.
+        """
+        integer = format_of(values.dtype).integer
+        return (values.view(integer) ^ self.mask.to(values.device)).view(values.dtype)

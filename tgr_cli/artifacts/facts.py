@@ -39,6 +39,18 @@ def refuse_confidence(confidence: float) -> None:
         )
 
 
+def lasting(config: Mapping[str, Any]) -> bool:
+    """Return whether a fault of the campaign with these settings lasts for several inferences, one image each.
+
+    Campaigns that did not record it had lasting faults where they struck tensors.
+    """
+    return bool(config.get("lasting", config.get("target", "neuron") != "neuron"))
+
+
+def is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -65,6 +77,7 @@ CONFIG: Mapping[str, Check] = {
     "targets": is_text,
     "limit": is_text,
     "label": is_text,
+    "lasting": is_flag,
     "engine": is_text,
 }
 EXTRA: Mapping[str, Check] = {

@@ -121,8 +121,7 @@ def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures,
 
 def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, Measured]) -> dict[str, int]:
     """Return the column with the number of faults per site, or of images, that would resolve a factor, if any."""
-    in_tensors = measured[0].target != "neuron"
-    found = settling(divided, by, faults_are_clusters=in_tensors)
+    found = settling(divided, by, faults_are_clusters=measured[0].lasting)
     if found is None:
         return {}
     now = max(run.faults_a_site if found.more == "faults" else run.clusters for run in measured)

@@ -1,5 +1,6 @@
 """Reads artifacts for the analysis of re-running: golden confidences, and faults weighted by a population."""
 
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import results, runs
 from tgr_cli.errors import TgrError
@@ -39,11 +40,10 @@ def note(
         reporter.note(f'{name} has no injections, so no coverage of SDCs; "tgr inject" makes them')
         return
     campaign, operations = artifact.provenance.config, faults.population.operations
-    target = campaign.get("target", "neuron")
-    if target != "neuron":
+    if lasting(campaign):
         reporter.note(
-            f"{name} was injected with --target {target}: such a fault stays, so that running again catches it only on "
-            "another copy of the model"
+            f"{name} was injected with --target {campaign.get('target')}: such a fault stays, so that running again "
+            "catches it only on another copy of the model"
         )
     elif targets is None and "conv" not in operations:
         reporter.note(f"{name} has no fault at a convolution, so all its sites count: {', '.join(operations)}")

@@ -31,9 +31,9 @@ RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a pl
 AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
 
 
-def rows_are(target: str) -> str:
-    """Return what to call the rows of a plan: a fault in a tensor has one row per image."""
-    return "faults" if target == "neuron" else "rows of faults"
+def rows_are(lasting: bool) -> str:
+    """Return what to call the rows of a plan: a lasting fault has one row per image."""
+    return "rows of faults" if lasting else "faults"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +129,11 @@ class Config:
             )
 
     @property
+    def lasting(self) -> bool:
+        """Return whether a fault lasts for several inferences, as one in a tensor does, or strikes a single one."""
+        return self.target != "neuron"
+
+    @property
     def part(self) -> tuple[int, int] | None:
         """Return shard and number of shards, from 1, or None for the whole campaign; raises TgrError if malformed."""
         if self.shard is None:
@@ -169,14 +174,14 @@ class Config:
             unused |= set(DRAWING)
         if not self.needs_pilot:
             unused.add("pilot")
-        if self.target == "neuron":
+        if not self.lasting:
             unused.add("images_per_fault")
         unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
         if self.precision is None:  # otherwise the confidence determines the number of faults
             unused.add("confidence")
         elsewhere = {*AROUND, *RUNNING} - {"confidence"}
         kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
-        return kept | ({"sampling": "list"} if self.faults else {})
+        return kept | {"lasting": self.lasting} | ({"sampling": "list"} if self.faults else {})
 
     @property
     def running(self) -> dict[str, Any]:

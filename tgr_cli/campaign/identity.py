@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, flat
 from tgr_cli.errors import TgrError
 
@@ -23,7 +24,8 @@ def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
     field = facts.get if isinstance(facts, Mapping) else lambda name: getattr(facts, name)
     extra = field("extra") or {}
     values = {
-        **(field("config") or {}),
+        **(config := field("config") or {}),
+        "lasting": lasting(config),
         **{name: field(name) for name in ("model", "classes", "inputs")},
         **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing")},
     }

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, VULNERABILITY
@@ -53,6 +54,10 @@ class Measured:
         return str(self.injections.provenance.config.get("target", "neuron"))
 
     @property
+    def lasting(self) -> bool:
+        return lasting(self.injections.provenance.config)
+
+    @property
     def last(self) -> tuple[str, ...]:
         return tuple(self.injections.fact("last_sites"))
 
@@ -63,7 +68,7 @@ class Measured:
 
     @property
     def faults_a_site(self) -> float:
-        return (len(self.faults) if self.target == "neuron" else self.clusters) / len(self.rows)
+        return (self.clusters if self.lasting else len(self.faults)) / len(self.rows)
 
     @property
     def params(self) -> int:

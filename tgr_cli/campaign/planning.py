@@ -12,7 +12,7 @@ from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
 from tgr_cli.campaign import identity, running, stored_plan
-from tgr_cli.campaign.config import DRAWING, PRECISIONS
+from tgr_cli.campaign.config import DRAWING, PRECISIONS, Config
 from tgr_cli.campaign.prepared import Setup
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
@@ -68,7 +68,7 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
             counts_S,
             bits=width(setup.subject.dtype),
             seed=seed,
-            images_per_fault=config.images_per_fault,
+            images_per_fault=_images_per_fault(config),
         )
     return _draw(setup, sites, counts_S, seed)
 
@@ -108,7 +108,7 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
             )
     if shares_SB is not None:
         return stratified.draw(
-            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=config.images_per_fault
+            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=_images_per_fault(config)
         )
     return _draw(setup, sites, counts_S, config.seed)
 
@@ -175,7 +175,7 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
             "seed": seed,
             "reporter": subject.reporter,
         }
-        if config.target == "neuron":
+        if not config.lasting:
             return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
         each = config.images_per_fault
         return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
@@ -185,5 +185,10 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
         counts_S,
         bits=width(subject.dtype),
         seed=seed,
-        images_per_fault=config.images_per_fault,
+        images_per_fault=_images_per_fault(config),
     )
+
+
+def _images_per_fault(config: Config) -> int | None:
+    """Return on how many images a lasting fault is tried, None where faults strike one inference."""
+    return config.images_per_fault if config.lasting else None

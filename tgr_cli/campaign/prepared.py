@@ -63,7 +63,7 @@ class Setup:
         listed = None
         if rows is not None:
             sites, ids = network.sites_of(config.target), subject.images.ids
-            listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype))
+            listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype), lasting=config.lasting)
         limited = range_limit(
             subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
         )

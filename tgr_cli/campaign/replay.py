@@ -71,7 +71,9 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
     setup = Setup.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
-    faults = fault_list.plan([stored], setup.sites, subject.images.ids, bits=width(subject.dtype))
+    faults = fault_list.plan(
+        [stored], setup.sites, subject.images.ids, bits=width(subject.dtype), lasting=config.lasting
+    )
     columns = campaign.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
     return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})

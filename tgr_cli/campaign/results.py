@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.layout import vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
@@ -74,7 +75,7 @@ def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
 
 def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
     """Return what forms a cluster in a campaign with these settings, see `summary.Faults`."""
-    return "image" if config.get("target", "neuron") == "neuron" else "fault"
+    return "fault" if lasting(config) else "image"
 
 
 def strata(config: Mapping[str, Any]) -> Literal["none", "bit"]:

@@ -23,7 +23,7 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
     """
     reporter, faults = setup.subject.reporter, planned.faults
     rows = campaign.rows_of(planned.unit_F)
-    noun = rows_are(setup.config.target)
+    noun = rows_are(faults.lasting)
     total = sum(len(rows[unit]) for unit in wanted)
     finished = _finished(setup, parts, stage, {unit: rows[unit] for unit in wanted})
     hits, done = sum(map(_hits, finished.values())), sum(map(len, finished.values()))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign.prepared import Setup, site_facts
@@ -107,6 +108,7 @@ def read(path: Path, setup: Setup) -> Planned:
         element_F=_elements(path, table["index"], site_F, sites),
         bit_F=table["bit"].to_numpy(),
         weight_F=table["weight"].to_numpy(),
+        lasting=lasting(artifact.provenance.config),
     )
     return Planned(faults, table["unit"].to_numpy(), artifact.provenance, artifact.sha256)
 

@@ -56,11 +56,18 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
     return {"site": row["site"], "index": index, "bit": bit, "image_id": row["image_id"]}
 
 
-def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Sequence[str], *, bits: int) -> Plan:
+def plan(
+    faults: Sequence[dict[str, Any]],
+    sites: Sequence[Site],
+    image_ids: Sequence[str],
+    *,
+    bits: int,
+    lasting: bool = False,
+) -> Plan:
     """Return the plan that runs exactly `faults`, in their order and numbered by position.
 
-    Consecutive entries with the same tensor, element and bit are one fault, tried on several images. Raises TgrError
-    for the first fault whose site, index, bit or image does not exist.
+    If faults are `lasting`, consecutive entries with the same site, element and bit are one fault, tried on several
+    images. Raises TgrError for the first fault whose site, index, bit or image does not exist.
     """
     position = {site.name: number for number, site in enumerate(sites)}
     image = {name: number for number, name in enumerate(image_ids)}
@@ -85,15 +92,16 @@ def plan(faults: Sequence[dict[str, Any]], sites: Sequence[Site], image_ids: Seq
     struck = list(zip(site_F, element_F, (fault["bit"] for fault in faults), strict=True))
     return Plan(
         sites=tuple(sites),
-        number_F=_numbers(struck, sites),
+        number_F=_numbers(struck, lasting),
         site_F=np.array(site_F, np.int64),
         image_F=np.array(image_F, np.int64),
         element_F=np.array(element_F, np.int64),
         bit_F=np.array([fault["bit"] for fault in faults], np.int64),
         weight_F=np.ones(len(faults)),
+        lasting=lasting,
     )
 
 
-def _numbers(struck: Sequence[tuple[int, int, int]], sites: Sequence[Site]) -> np.ndarray:
-    again_F = [False] + [one == other and sites[one[0]].is_parameter for one, other in itertools.pairwise(struck)]
+def _numbers(struck: Sequence[tuple[int, int, int]], lasting: bool) -> np.ndarray:
+    again_F = [False] + [lasting and one == other for one, other in itertools.pairwise(struck)]
     return np.cumsum(~np.array(again_F)) - 1

@@ -1,7 +1,7 @@
 """The faults that a campaign runs, all sampled before the first injection (see faults/sampling)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from tgr_cli.faults.sites import Site
 class Drawn:
     """The faults sampled at one site, in number order; every array is [F].
 
-    A fault in a parameter has one entry per image it is tried on; these are adjacent and have the same number.
+    A lasting fault has one entry per image it is tried on; these are adjacent and have the same number.
     """
 
     number_F: np.ndarray
@@ -28,7 +28,7 @@ class Plan:
 
     `site_F` indexes `sites`, `image_F` the pool of images, and `element_F` one image's share of the site's output
     (flat). `weight_F` is the importance weight: the probability of the fault under uniform sampling / its actual
-    probability.
+    probability. If faults are `lasting`, each is tried on several images, with one entry per image.
     """
 
     sites: tuple[Site, ...]
@@ -38,20 +38,21 @@ class Plan:
     element_F: np.ndarray
     bit_F: np.ndarray
     weight_F: np.ndarray
+    lasting: bool = False
 
     @classmethod
-    def joined(cls, sites: Sequence[Site], drawn: Sequence[Drawn]) -> "Plan":
+    def joined(cls, sites: Sequence[Site], drawn: Sequence[Drawn], *, lasting: bool = False) -> "Plan":
         """Return the plan of the faults sampled at each of `sites`, in the order of the sites."""
         counts = [len(part.number_F) for part in drawn]
         arrays = {f.name: np.concatenate([getattr(part, f.name) for part in drawn]) for f in fields(Drawn)}
-        return cls(sites=tuple(sites), site_F=np.repeat(np.arange(len(sites)), counts), **arrays)
+        return cls(sites=tuple(sites), site_F=np.repeat(np.arange(len(sites)), counts), lasting=lasting, **arrays)
 
     def __len__(self) -> int:
         return len(self.number_F)
 
     @property
     def count(self) -> int:
-        """Return the number of faults, where a fault in a parameter counts once for all its images."""
+        """Return the number of faults; a lasting fault counts once for all its images."""
         return len(self.by_fault()[0])
 
     def by_fault(self) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +64,8 @@ class Plan:
 
     def take(self, chosen: np.ndarray) -> "Plan":
         """Return the plan restricted to the entries at `chosen` positions."""
-        arrays = {name: value[chosen] for name, value in vars(self).items() if name != "sites"}
-        return Plan(sites=self.sites, **arrays)
+        arrays = {name: value[chosen] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
 
     def indices(self) -> list[list[int]]:
         """Return the faulty element of each entry as a multi-dimensional index into its site's shape."""

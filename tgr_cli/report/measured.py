@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
 from tgr_cli.metrics.breakdown import ByImage, Correlation, Struck, by_bit, by_image, spearman
@@ -127,16 +128,16 @@ def basis(runs: Sequence[Run], *, intervals: bool = True) -> str:
     faults = [run.faults for run in runs if run.faults]
     samplings = listed(list(dict.fromkeys(SAMPLINGS.get(s, f"{s} sampling") for s in _settings(runs, "sampling"))))
     levels = listed([f"{100 * level:g}{SPACE}%" for level in sorted({run.confidence for run in runs})])
-    in_tensors = any(target != "neuron" for target in _settings(runs, "target"))
+    any_lasting = any(lasting(run.campaign) for run in runs)
     return (
-        f"{_span([each.rows for each in faults])} {'rows of faults' if in_tensors else 'faults'} a model on "
+        f"{_span([each.rows for each in faults])} {'rows of faults' if any_lasting else 'faults'} a model on "
         f"{_span([len(each.images.image_id) for each in faults])} images, {samplings}"
-        + (f"; intervals at {levels}, clustered by {'fault' if in_tensors else 'image'}." if intervals else ".")
+        + (f"; intervals at {levels}, clustered by {'fault' if any_lasting else 'image'}." if intervals else ".")
     )
 
 
 def _settings(runs: Sequence[Run], name: str) -> list[str]:
-    return [str(run.campaign.get(name, "neuron" if name == "target" else "")) for run in runs]
+    return [str(run.campaign.get(name, "")) for run in runs]
 
 
 def _span(numbers: Sequence[int]) -> str:

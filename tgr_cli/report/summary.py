@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.report.figure import NONE, Block, Said
 from tgr_cli.report.measured import Run
@@ -106,6 +107,5 @@ def _mean_dloss(estimate: Estimate) -> str:
 
 
 def _struck(run: Run, rows: int) -> str:
-    target = run.campaign.get("target", "neuron")
-    what = plural(rows, "single-bit fault") if target == "neuron" else plural(rows, "row") + " of single-bit faults"
-    return f"{what} in {STRUCK[target]}"
+    what = f"{plural(rows, 'row')} of single-bit faults" if lasting(run.campaign) else plural(rows, "single-bit fault")
+    return f"{what} in {STRUCK[run.campaign.get('target', 'neuron')]}"

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.layout import of_target, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
@@ -91,7 +92,7 @@ def _missing(shards: Sequence[Artifact], found: int) -> str:
     extra = shards[0].provenance.extra
     have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
     (_, count), counts = next(iter(have)), {count for _, count in have}
-    lacking = f"{found:,} of {extra['rows']:,} {rows_are(shards[0].provenance.config['target'])} are there"
+    lacking = f"{found:,} of {extra['rows']:,} {rows_are(lasting(shards[0].provenance.config))} are there"
     if len(counts) == 1:
         absent = [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in have]
         if absent:

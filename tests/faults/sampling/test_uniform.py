@@ -60,11 +60,12 @@ def test_one_image_in_fifty_still_fills_the_plan() -> None:
     assert set(plan.image_F.tolist()) == {5}
 
 
-def test_a_parameter_fault_is_tried_on_different_images_that_no_other_fault_moves() -> None:
+def test_a_lasting_fault_is_tried_on_different_images_that_no_other_fault_moves() -> None:
     eligible = ALL.copy()
     eligible[10:20] = False
     plan = drawn([CONV, WEIGHT], eligible, 30, images_per_fault=8)
-    assert np.bincount(plan.site_F).tolist() == [30, 240]
+    assert plan.lasting
+    assert np.bincount(plan.site_F).tolist() == [240, 240]
     rows = np.array(faults_of(plan, "conv1.weight")).reshape(30, 8, 4)
     assert (rows[:, :, 0] == np.arange(30)[:, None]).all()
     assert (rows[:, :, 2:] == rows[:, :1, 2:]).all()

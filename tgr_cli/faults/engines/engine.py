@@ -167,7 +167,6 @@ class Engine(ABC):
         return padded(self._x_NCHW[rows_K], self.network.batch_size)
 
 
-
 def joined(parts: Sequence[Struck]) -> Struck:
     """Return the concatenated results, on the CPU."""
     names = [field.name for field in fields(Struck)]

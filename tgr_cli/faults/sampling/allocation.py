@@ -143,8 +143,7 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
     The estimate is the ratio mean(weight × x) over defined x / their share; its variance is that of the linearised
     ratio (Cochran 1977, chapter 6). Each site's variance, from n faults, is increased by a pseudo-observation: (mean
     square over all sites, including one more fault with the largest effect, or 1 if there was none) / (n + 1). Without
-    it a few faults without effect would imply zero variance. A fault in a parameter counts once, with the mean over its
-    images.
+    it a few faults without effect would imply zero variance. A lasting fault counts once, with the mean over its images.
     """
     site_F, sites = pilot.site_F, len(pilot.sites)
     known_F = ~np.isnan(x_F)
@@ -162,8 +161,7 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
     square = float(square_F.sum() + (square_F.max() or 1)) / (len(x_F) + 1)
     variance_S = np.bincount(site_U, contribution_U**2, sites) / faults_S + square / (faults_S + 1)
 
-    alone_U = np.array([site.is_parameter for site in pilot.sites])[site_U]
-    cluster_U = np.where(alone_U, -1 - np.arange(len(site_U)), pilot.image_F[first_U])
+    cluster_U = np.arange(len(site_U)) if pilot.lasting else pilot.image_F[first_U]
     cluster_U = np.unique(cluster_U, return_inverse=True)[1]
     faults_I = np.bincount(cluster_U)
     pairs = int((faults_I * (faults_I - 1)).sum())

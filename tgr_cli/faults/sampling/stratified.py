@@ -29,7 +29,7 @@ def pilot(
     *,
     bits: int,
     seed: int,
-    images_per_fault: int = 1,
+    images_per_fault: int | None = None,
 ) -> Plan:
     """Return a plan of `counts_S` faults at each site, equally many (or one more) in every bit.
 
@@ -46,7 +46,7 @@ def draw(
     shares_SB: np.ndarray,
     *,
     seed: int,
-    images_per_fault: int = 1,
+    images_per_fault: int | None = None,
 ) -> Plan:
     """Return a plan of `counts_S` faults at each site; a bit gets its share in `shares_SB`, but at least `FLOOR`.
 
@@ -130,7 +130,7 @@ def _plan(
     floor: int,
     stream: str,
     seed: int,
-    images_per_fault: int,
+    images_per_fault: int | None,
 ) -> Plan:
     check(eligible_N)
     bits = shares_SB.shape[1]
@@ -145,4 +145,5 @@ def _plan(
         return replace(drawn, bit_F=bit_of[drawn.number_F], weight_F=weight_of[drawn.number_F])
 
     counts = np.asarray(counts_S).tolist()
-    return Plan.joined(sites, [at(*of_site) for of_site in zip(sites, counts, shares_SB, strict=True)])
+    drawn = [at(*of_site) for of_site in zip(sites, counts, shares_SB, strict=True)]
+    return Plan.joined(sites, drawn, lasting=images_per_fault is not None)

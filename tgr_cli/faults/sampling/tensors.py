@@ -70,7 +70,7 @@ def draw(
             )
         )
         reporter.progress("drawing faults", number + 1, len(sites))
-    return Plan.joined(sites, drawn)
+    return Plan.joined(sites, drawn, lasting=True)
 
 
 def _faults(

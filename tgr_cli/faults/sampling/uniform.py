@@ -21,20 +21,21 @@ def draw(
     *,
     bits: int,
     seed: int,
-    images_per_fault: int = 1,
+    images_per_fault: int | None = None,
 ) -> Plan:
     """Return a plan of `counts_S` faults at each site, each uniform over eligible images, elements and bits.
 
     `eligible_N` (bool) marks the eligible images of the pool. A fault that falls on another image is redrawn with the
-    next attempt's key, so that adding or removing one image changes only the faults that fall on it. A fault in a
-    parameter is tried on `images_per_fault` distinct images. Raises TgrError if too few images are eligible.
+    next attempt's key, so that adding or removing one image changes only the faults that fall on it. Lasting faults are
+    tried on `images_per_fault` distinct images each; None is for faults of one inference. Raises TgrError if too few
+    images are eligible.
     """
     check(eligible_N)
     drawn = [
         at(site, eligible_N, int(count), bits=bits, seed=seed, images_per_fault=images_per_fault)
         for site, count in zip(sites, counts_S, strict=True)
     ]
-    return Plan.joined(sites, drawn)
+    return Plan.joined(sites, drawn, lasting=images_per_fault is not None)
 
 
 def at(
@@ -44,11 +45,11 @@ def at(
     *,
     bits: int,
     seed: int,
-    images_per_fault: int = 1,
+    images_per_fault: int | None = None,
     stream: str = "fault",
 ) -> Drawn:
     """Return `count` faults at one site; another `stream` gives independent faults."""
-    if site.is_parameter:
+    if images_per_fault is not None:
         words_F4 = seeding.words(seed, stream, site.name, 0, count=count)
         image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream=stream)
         return Drawn(

@@ -143,7 +143,8 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
     The estimate is the ratio mean(weight × x) over defined x / their share; its variance is that of the linearised
     ratio (Cochran 1977, chapter 6). Each site's variance, from n faults, is increased by a pseudo-observation: (mean
     square over all sites, including one more fault with the largest effect, or 1 if there was none) / (n + 1). Without
-    it a few faults without effect would imply zero variance. A lasting fault counts once, with the mean over its images.
+    it a few faults without effect would imply zero variance. A lasting fault counts once, with the mean over its
+    images.
     """
     site_F, sites = pilot.site_F, len(pilot.sites)
     known_F = ~np.isnan(x_F)

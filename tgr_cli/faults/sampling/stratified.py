@@ -85,7 +85,7 @@ def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
     """Return the variance of x within each bit of each site, [S, B], estimated from a pilot.
 
     The variance of n faults of a bit is increased by (mean square of all faults of the site) / (n + 1). Without it a
-    few faults without effect would imply zero variance. A fault in a parameter counts once, with the mean over the
+    few faults without effect would imply zero variance. A lasting fault counts once, with the mean over the
     images for which x is defined.
     """
     first_U, fault_F = pilot.by_fault()

@@ -72,6 +72,7 @@ def test_the_layers_are_those_that_imports_are_held_to() -> None:
     told = {layer: set(re.findall(r"`(\w+)`", imported)) for layer, imported in rows}
     held = {layer: allowed - BASE - {layer} for layer, allowed in MAY_IMPORT.items() if layer not in BASE}
     assert told == held | {"artifacts": set()}
+    assert [name for name in sorted(BASE) if f"`{name}`" not in page] == []
 
 
 @pytest.fixture

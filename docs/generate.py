@@ -39,6 +39,9 @@ def artifacts() -> str:
         "`--out` replaces nothing but an artifact of the same kind, or an empty file: never an input of the command, "
         "a file that tgr did not write, a link, a pipe or a device. A damaged artifact is kept too, until it is "
         "removed.\n",
+        "An artifact that rests on a model says which number format the model computes in, as `float32` or `bfloat16`: "
+        "in the metadata under `extra`, `format` for one model, `formats` by the models' names for several. Artifacts "
+        "of earlier versions may lack it; they are read as `float32`.\n",
         *(_section(schema) for schema in KINDS.values()),
     ]
     return "\n".join(parts)
@@ -47,7 +50,9 @@ def artifacts() -> str:
 def _section(schema: Schema) -> str:
     lines = [
         f"## {schema.kind}\n",
-        f"Version {schema.version}, written by `{schema.command}`. Each row is {schema.row}.\n",
+        f"Version {schema.version}, written by `{schema.command}`. Each row is {schema.row}."
+        + (f" The metadata record `{schema.formats}`." if schema.formats else "")
+        + "\n",
         "| column | type | unit | meaning | null |",
         "|---|---|---|---|---|",
         *(f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} | {c.null} |" for c in schema.columns),

@@ -47,6 +47,13 @@ def write_golden(
     return store.write(path, GOLDEN, columns, store.provenance_for(GOLDEN, **facts))
 
 
+def formats_of(path: Path) -> Any:
+    """Return the number format that an artifact records of its model, or of each of its models by name."""
+    schema, provenance, _ = store.describe(path)
+    assert schema.formats, f"{schema.kind} has no model"
+    return provenance.extra[schema.formats]
+
+
 def write_injections(
     path: Path,
     sites: Sequence[tuple[dict, str, str, Sequence[float | None]]],

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +46,11 @@ def test_metadata_of_other_types_is_refused(name: str) -> None:
 def test_class_names_are_told_apart_by_order_and_by_border() -> None:
     digests = {sha256_names(names) for names in (["a", "b"], ["b", "a"], ["ab"], ["a,b"])}
     assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [({"extra": {"format": "bfloat16"}}, "bfloat16"), ({"config": {"format": "int8"}}, "int8"), ({}, "float32")],
+)
+def test_the_number_format_is_that_recorded_and_float32_in_earlier_files(facts: dict[str, Any], told: str) -> None:
+    assert Provenance(kind="golden", version=1, **facts).number_format == told

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toys import write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import formats_of, invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
@@ -26,6 +26,7 @@ def test_the_exact_figures_are_those_that_a_campaign_estimates(tmp_path: Path) -
     assert exact["counts"]["sdc"] == (artifact.column("outcome") == "sdc").sum()
     np.testing.assert_allclose(exact["mean_dloss"], np.nanmean(artifact.column("dloss")))
     assert "sampling" not in artifact.provenance.config
+    assert formats_of(artifact.path) == "float32"
 
     told = json.loads(invoke("inject", *MODEL.split(), "--injections", 2000, "--json").stdout)
     row = told["sites"][-1]

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from toys import CLASSES, ToyNet, toy_net, write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import formats_of, invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
@@ -159,6 +159,7 @@ def test_two_runs_side_by_side_get_the_same_faults() -> None:
     artifact = store.read(Path("runs/toy/saliency.parquet"), SALIENCY)
     assert artifact.table["model"].to_pylist() == ["first"] * 2 + ["second"] * 2
     assert set(artifact.provenance.extra["struck"]) == {"conv1.weight", "conv2.weight"}
+    assert formats_of(artifact.path) == {"first": "float32", "second": "float32"}
     assert (
         "50 faults in 2 weight tensors of 252 elements, all there at once and the same in both models" in shown.stderr
     )

@@ -238,6 +238,8 @@ def test_what_changes_the_faults_or_their_judgement_is_refused_unless_allowed(na
     kept = store.describe(FOLDER / "comparison.parquet")[1]
     assert kept.extra["differences"] == [difference]
     assert kept.config["allow_different"] == [name]
+    ours = {**facts.get("config", {}), **facts.get("extra", {})}.get("format", "float32")
+    assert kept.extra["formats"] == {"net-baseline": "float32", "net-text-descriptions": ours}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
-from toys_artifacts import invoke
+from toys_artifacts import formats_of, invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import KINDS
@@ -40,6 +40,13 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path)
         assert duckdb.execute(f"select count(*) from '{path}'").fetchall() == [(rows,)]
         record = json.loads(store.run_record(path).read_text())
         assert record["command"] in done.stdout  # each file names the command of the demo that made it
+    without_model = {kind for kind, schema in KINDS.items() if not schema.formats}
+    assert without_model == {"descriptions", "embeddings", "text_embeddings"}
+    for path, kind in zip(files, kinds, strict=True):
+        if kind in ("sweep", "comparison"):
+            assert formats_of(path) == dict.fromkeys(demo.RUNS.values(), "float32")
+        elif kind not in without_model:
+            assert formats_of(path) == "float32"
     for run in demo.RUNS.values():
         golden = pd.read_parquet(tmp_path / "runs" / "digits" / run / "golden.parquet")
         assert (golden["label"] == golden["prediction"]).mean() > 0.9

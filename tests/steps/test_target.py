@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from toys import toy_net, write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import formats_of, invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
@@ -246,6 +246,11 @@ def test_half_precision_models_run_through_the_command_line(toy: list[str]) -> N
         assert {row["bit"] for row in found} <= set(range(16))
         values = np.array([row["value_before"] for row in found])
         assert (values == values.astype(np.float16)).all()
+    few = ("--sampling", "uniform", "--injections", 10)
+    inject(toy, *few, "--plan-only", model=f"{__name__}:half")
+    inject(toy, *few, "--shard", "1/2", model=f"{__name__}:half")
+    recorded = {store.describe(path)[0].kind: formats_of(path) for path in next(RUNS.glob("*half*")).glob("*.parquet")}
+    assert recorded == dict.fromkeys(("ranges", "plan", "shard", "injections", "vulnerability"), "float16")
 
 
 def half(num_classes: int = 3) -> torch.nn.Module:

@@ -96,6 +96,8 @@ EXTRA: Mapping[str, Check] = {
     "units": is_count,
     "images_per_unit": is_count,
     "dim": is_count,
+    "format": is_text,
+    "formats": is_table,
     "preprocessing": is_table,
     "sites": list_of(is_site),
     "last_sites": list_of(is_text),

@@ -43,6 +43,7 @@ NO_PART_OF_THE_WORK = {  # settings that affect how a result is computed, but no
 }
 
 
+UNRECORDED_FORMAT = "float32"  # artifacts of earlier versions do not record the format
 REQUIRED = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": dict}
 
 
@@ -64,6 +65,11 @@ class Provenance:
     classes: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def number_format(self) -> str:
+        """Return the number format of the values that the artifact's one model computes."""
+        return str(self.extra.get("format") or self.config.get("format") or UNRECORDED_FORMAT)
 
     def to_json(self) -> str:
         """Return the metadata as JSON with sorted keys."""

@@ -59,6 +59,9 @@ class Schema:
 
     Versions from `readable_from` on (None: only this version) lack only columns that were added later, so readers that
     do not need these accept them.
+
+    `formats` names the metadata entry with the number format of the model ("format") or, if there are several, of each
+    one by name ("formats"); empty for artifacts without a model.
     """
 
     kind: str
@@ -69,6 +72,7 @@ class Schema:
     key: tuple[str, ...] = ()
     may_be_empty: bool = False
     readable_from: int | None = None
+    formats: str = ""
 
     def reads(self, version: int) -> bool:
         """Return whether a file of this version can be read, except for columns added later."""
@@ -178,6 +182,7 @@ TRAINING = Schema(
         Column("val_top5", NUMBER, "share", "Evaluation images whose label is among the five highest logits."),
     ),
     key=("epoch",),
+    formats="format",
 )
 
 GOLDEN = Schema(
@@ -197,6 +202,7 @@ GOLDEN = Schema(
     ),
     key=("image_id",),
     may_be_empty=True,  # the commands that read it report an empty one
+    formats="format",
 )
 
 RANGES = Schema(
@@ -215,6 +221,7 @@ RANGES = Schema(
         Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values.", limits=(0.0, MOST)),
     ),
     key=("site",),
+    formats="format",
 )
 
 PLAN = Schema(
@@ -236,6 +243,7 @@ PLAN = Schema(
         Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault.", limits=(0.0, MOST)),
         Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
     ),
+    formats="format",
 )
 
 INJECTIONS = Schema(
@@ -283,6 +291,7 @@ INJECTIONS = Schema(
         Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order.", among=OUTCOMES),
     ),
     readable_from=1,
+    formats="format",
 )
 
 SHARD = Schema(
@@ -297,6 +306,7 @@ SHARD = Schema(
     ),
     key=("row",),
     may_be_empty=True,
+    formats="format",
 )
 
 VULNERABILITY = Schema(
@@ -328,6 +338,7 @@ VULNERABILITY = Schema(
         Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
     ),
     key=("site",),
+    formats="format",
 )
 
 EXHAUSTIVE = Schema(
@@ -347,6 +358,7 @@ EXHAUSTIVE = Schema(
         Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),
         Column("outcome", TEXT, "", "non_finite, sdc, masked or benign, decided in this order.", among=OUTCOMES),
     ),
+    formats="format",
 )
 
 NO_COVERAGE = "without injections, or where none was an SDC"
@@ -399,6 +411,7 @@ SWEEP = Schema(
         Column("coverage_reliable", FLAG, "", "False where coverages rest on too few SDCs.", null=NO_COVERAGE),
     ),
     key=("model", "criterion", "threshold"),
+    formats="formats",
 )
 
 NONE = "where there is no such image"
@@ -487,6 +500,7 @@ COMPARISON = Schema(
         Column("non_finite_candidate", INTEGER, "faults", "Non-finite outcomes, in no mean dLoss, candidate."),
     ),
     key=("baseline", "candidate", "images"),
+    formats="formats",
 )
 
 NO_MAP_AFTER = "where a logit or the map after the faults is not finite"
@@ -531,6 +545,7 @@ SALIENCY = Schema(
         Column("map_after", pa.list_(pa.float32()), "", "Map with them, likewise.", null=NO_MAP_AFTER),
     ),
     key=("model", "image_id"),
+    formats="formats",
 )
 
 KINDS: dict[str, Schema] = {

@@ -12,7 +12,6 @@ from typing import Any
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
-NATIVE = "float32"  # format of campaigns that predate its recording
 UNKNOWN = "images that are not recorded"
 
 
@@ -86,8 +85,7 @@ def _setting(name: str) -> Callable[[Provenance, Provenance], tuple[str, str] | 
 
 
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
-    first, second = (str(each.extra.get("format") or each.config.get("format") or NATIVE) for each in (theirs, ours))
-    return first, second
+    return theirs.number_format, ours.number_format
 
 
 def _profiled(theirs: Provenance, ours: Provenance) -> tuple[str, str] | None:

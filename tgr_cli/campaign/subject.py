@@ -20,7 +20,7 @@ from tgr_cli.models import golden, zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
 from tgr_cli.models.trial import refuse_scripted
-from tgr_cli.models.weights import dtype
+from tgr_cli.models.weights import dtype, number_format
 from tgr_cli.reporting import Reporter
 
 
@@ -96,7 +96,7 @@ class Subject:
             "origin": self.loaded.origin,
             "preprocessing": self.loaded.preprocessing.to_json(),
             **self.loaded.facts,
-            "format": str(self.dtype).removeprefix("torch."),
+            "format": number_format(self.loaded.model),
         }
 
     @property

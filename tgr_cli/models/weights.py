@@ -111,6 +111,11 @@ def dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
+def number_format(model: nn.Module) -> str:
+    """Return the number format that the model computes in, such as "float32"; artifacts record it."""
+    return str(dtype(model)).removeprefix("torch.")
+
+
 def parameters(model: nn.Module) -> int:
     """Return the number of the model's parameters (buffers not counted)."""
     return sum(parameter.numel() for parameter in model.parameters())

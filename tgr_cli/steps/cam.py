@@ -192,6 +192,7 @@ def _provenance(
             "dataset": normalised(images.dataset),
             "used": images.used,
             "images": len(images),
+            "formats": {model.name: weights.number_format(model.loaded.model) for model in models},
             "models": [
                 {
                     "run": model.name,

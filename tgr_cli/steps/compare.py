@@ -97,7 +97,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         },
         classes=baseline.golden.provenance.classes,
         inputs=inputs,
-        extra={"differences": [asdict(difference) for difference in found]},
+        extra={
+            "differences": [asdict(difference) for difference in found],
+            "formats": {measured.name: measured.campaign.number_format for measured in opened},
+        },
     )
     columns = {name: [row[name] for row in compared] for name in COMPARISON.arrow.names}
     store.write(path, COMPARISON, columns, provenance)

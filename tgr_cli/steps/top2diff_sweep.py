@@ -266,6 +266,7 @@ def _write(path: Path, config: Config, models: Sequence[_Model], rows: Sequence[
         config=facts | {"target_coverage": config.target_coverage, "runs": [model.name for model in models]},
         classes=models[0].golden.provenance.classes,
         inputs=inputs,
-        extra={name: [asdict(each) for each in listed] for name, listed in found.items()},
+        extra={name: [asdict(each) for each in listed] for name, listed in found.items()}
+        | {"formats": {model.name: model.golden.provenance.number_format for model in models}},
     )
     store.write(path, SWEEP, {name: [row[name] for row in rows] for name in SWEEP.arrow.names}, provenance)

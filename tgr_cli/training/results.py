@@ -64,7 +64,7 @@ def write(run: RunFolder, card: ModelCard, facts: Facts, state: State, reporter:
         model=card.fingerprint,
         classes=sha256_names(facts.classes),
         inputs=facts.inputs,
-        extra={"run": run.name, **facts.data, "legs": _legs(state)},
+        extra={"run": run.name, **facts.data, "legs": _legs(state), "format": weights.number_format(state.model)},
     )
     columns = {name: [asdict(epoch)[name] for epoch in state.epochs] for name in TRAINING.arrow.names}
     assert state.best is not None

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help and docs/artifacts.md from the schemas; with --check, compare only.
+"""Write docs/cli.md from the commands' help and docs/artifacts.md from the schemas; with --check, only compare.
 
 python docs/generate.py [--check]
 """
@@ -16,7 +16,7 @@ NOTE = "<!-- Made by docs/generate.py; change the code, then run it again. -->\n
 
 
 def command_line() -> str:
-    """Return the reference of every command, as Typer's own documentation generator gives it."""
+    """Return the reference of all commands, from Typer's documentation generator."""
     app = DOCS.parent / "tgr_cli" / "app.py"
     command = [sys.executable, "-m", "typer", str(app), "utils", "docs", "--name", "tgr"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TGR_")} | {"COLUMNS": "120"}
@@ -25,7 +25,7 @@ def command_line() -> str:
 
 
 def artifacts() -> str:
-    """Return the reference of every kind of artifact."""
+    """Return the reference of all kinds of artifacts."""
     parts = [
         NOTE + "# Artifacts\n",
         "Every artifact is a Parquet file that pandas, Polars, DuckDB and Spark read as it is. What a file says of "

@@ -1,4 +1,4 @@
-"""Write docs/report.png, the picture of the README: a plot of the report that `tgr demo` makes.
+"""Write docs/report.png, the README's picture: a plot from the report of `tgr demo`.
 
 python docs/picture.py [--injections 1024]
 """
@@ -17,7 +17,7 @@ RUNS = ("digits_cnn-baseline", "digits_cnn-cosine", "digits_cnn-text-description
 
 
 def tgr(folder: Path, *arguments: str) -> None:
-    """Run a command of tgr in this folder."""
+    """Run a tgr command in this folder."""
     subprocess.run([sys.executable, "-m", "tgr_cli", *arguments], cwd=folder, check=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line: assembles the commands, reads `tgr.toml`, and turns errors into exit codes."""
+"""The command line: the commands, the defaults in `tgr.toml`, and exit codes for errors."""
 
 import io
 import os
@@ -17,8 +17,8 @@ from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
 INTERRUPTED = 130
-OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # as torch says it on a GPU and a CPU
-UsageError: Any = typer.BadParameter.__base__  # typer exports it under no name
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # torch's messages on GPU and CPU
+UsageError: Any = typer.BadParameter.__base__  # not exported by typer
 
 app = typer.Typer(
     name="tgr",
@@ -44,7 +44,7 @@ def _root(
             "--version",
             callback=_version,
             is_eager=True,
-            allow_from_autoenv=False,  # or TGR_VERSION in the environment would make every command print it
+            allow_from_autoenv=False,  # otherwise TGR_VERSION in the environment would make every command print it
             help="Print the version and exit.",
         ),
     ] = False,
@@ -53,14 +53,14 @@ def _root(
 
 
 def defaults(path: Path = DEFAULTS_FILE) -> dict[str, Any]:
-    """Return the defaults that `tgr.toml` sets: top-level keys for every command, a table for one command.
+    """Return the defaults in `tgr.toml`: top-level keys for every command, a table for one command.
 
-    Keys are option names (`data-root` or `data_root`). Raises TgrError for a file that is no TOML, and for a table or
-    key that no command has.
+    Keys are option names (`data-root` or `data_root`). Raises TgrError for invalid TOML, and for unknown tables and
+    keys.
     """
     if not path.exists():
         return {}
-    from tgr_cli import documents  # most folders have no such file, and need not wait for it
+    from tgr_cli import documents  # most folders have no such file; skip the import
 
     content = documents.read_toml(path, "mend it or remove it")
     options = {name: {p.name for p in command.params} for name, command in _click_commands().items()}
@@ -90,13 +90,13 @@ def _click_commands() -> dict[str, Any]:
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a TgrError, 2 usage, 3 a gate failed, 130 interrupted.
 
-    Whatever goes wrong is told in one line on stderr.
+    Errors are printed in one line on stderr.
     """
     for name in ("stdout", "stderr"):  # closed, as in `tgr … >&-`
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone gets \xd7 for ×
+        sys.stdout.reconfigure(errors="backslashreplace")  # an ASCII terminal prints \xd7 for ×
     sys.exit(_run())
 
 
@@ -112,10 +112,10 @@ def _run() -> int:
         return _tell(1, str(error))
     except UsageError as error:
         return _tell(2, usage.sentence(error))
-    except BrokenPipeError:  # the reader has seen enough, as in `tgr models | head`
+    except BrokenPipeError:  # the reader has closed the pipe, as in `tgr models | head`
         _drop_stdout()
         return 1
-    except OSError as error:  # the user's machine: no space, no permission, a name too long
+    except OSError as error:  # the machine's: no space, no permission, a name too long
         if error.filename is None:
             _drop_stdout()
         what = error.filename or "stdout"
@@ -130,13 +130,13 @@ def _run() -> int:
 
 
 def _drop_stdout() -> None:
-    """Let what is still to be written to stdout go, or the interpreter fails to do so when it ends."""
-    with suppress(OSError, ValueError):  # there is none, or none with a descriptor
+    """Discard what remains to be written to stdout; otherwise the interpreter fails while exiting."""
+    with suppress(OSError, ValueError):  # stdout is missing, or has no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(code: int, sentence: str) -> int:
-    """Write one line to stderr and return `code`; an empty sentence (`tgr` alone shows its help) is left out."""
+    """Write one line to stderr and return `code`; an empty sentence (`tgr` alone prints help) is skipped."""
     if sentence:
         sys.stderr.write(f"tgr: {printable(' '.join(sentence.split()))}\n")
     return code

@@ -1,8 +1,8 @@
-"""Text, JSON and TOML that someone else wrote: whatever is wrong with them ends in one sentence.
+"""Reading text, JSON and TOML from other sources: every defect becomes an error of one sentence.
 
-The parsers of the standard library raise RecursionError for deep nesting, ValueError for a number of 5,000 digits,
-and let through what fails later: half characters, keys that stand twice, numbers that no machine word holds. Every
-text, JSON and TOML file that tgr opens passes here.
+The standard library's parsers raise RecursionError for deep nesting and ValueError for a number of 5,000 digits, and
+accept what fails later: lone surrogates, duplicate keys, numbers beyond 64 bits. Every text, JSON and TOML file is
+read here.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any
 
 from tgr_cli.errors import TgrError, found_at
 
-DEEPEST = 64  # levels of nesting; what tgr reads has about five
+DEEPEST = 64  # nesting levels; tgr's own files have about five
 LARGEST = 256 * 2**20  # bytes
-WORD = 2**64  # numbers at or beyond ± this fit no column and no tensor
+WORD = 2**64  # numbers at or beyond ± this fit no column or tensor
 
 
 class MalformedError(ValueError):
-    """What is wrong with a document, as the rest of a sentence that begins with its name: "is not valid JSON (…)"."""
+    """A defect of a document, as a clause that follows the document's name: "is not valid JSON (…)"."""
 
 
 def text(content: bytes) -> str:
-    """Return `content` as text without its byte order mark; raises MalformedError where it is no UTF-8."""
+    """Return `content` as text without byte order mark; raises MalformedError if it is not UTF-8."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise MalformedError("is UTF-16; save it as UTF-8")
     try:
@@ -35,9 +35,9 @@ def text(content: bytes) -> str:
 
 
 def parse_json(document: str | bytes) -> Any:
-    """Return the value of a JSON document; raises MalformedError for one that is no JSON, or holds what nothing can.
+    """Return the value of a JSON document; raises MalformedError for invalid JSON or unusable values.
 
-    Refused too: NaN and Infinity, a key that stands twice in one object, and what `check` refuses.
+    NaN, Infinity, duplicate keys, and whatever `check` refuses are errors too.
     """
     written = text(document) if isinstance(document, bytes) else document
     try:
@@ -46,13 +46,13 @@ def parse_json(document: str | bytes) -> Any:
         raise
     except RecursionError as error:
         raise MalformedError(f"is not valid JSON for tgr: it is nested more than {DEEPEST} levels deep") from error
-    except ValueError as error:  # digits that int() refuses raise no JSONDecodeError
+    except ValueError as error:  # int() refuses very long numbers with a plain ValueError
         raise MalformedError(f"is not valid JSON ({error})") from error
     return check(value)
 
 
 def parse_toml(document: str | bytes) -> dict[str, Any]:
-    """Return the tables of a TOML document; raises MalformedError as `parse_json` does."""
+    """Return the tables of a TOML document; raises MalformedError as `parse_json`."""
     import tomllib
 
     written = text(document) if isinstance(document, bytes) else document
@@ -67,7 +67,7 @@ def parse_toml(document: str | bytes) -> dict[str, Any]:
 
 
 def check(value: Any) -> Any:
-    """Return a parsed value; raises MalformedError for depth, huge numbers and half characters, wherever in it."""
+    """Return a parsed value; raises MalformedError for deep nesting, huge numbers or lone surrogates in it."""
     level = [value]
     for _ in range(DEEPEST):
         below: list[Any] = []
@@ -89,7 +89,7 @@ def check(value: Any) -> Any:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes; raises MalformedError where it is none, too large, or cannot be read."""
+    """Return a file's bytes; raises MalformedError where it is no file, too large, or cannot be read."""
     try:
         if not path.is_file():
             raise MalformedError(found_at(path))
@@ -101,7 +101,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, then: str) -> str:
-    """Return what a text file holds; `then` is what the user should do where that fails, which raises TgrError."""
+    """Return the content of a text file; raises TgrError if that fails, with the next step `then`."""
     try:
         return text(read_bytes(path))
     except MalformedError as error:
@@ -109,7 +109,7 @@ def read_text(path: Path, then: str) -> str:
 
 
 def read_json(path: Path, then: str) -> Any:
-    """Return what a JSON file holds; `then` as in `read_text`."""
+    """Return the value of a JSON file; `then` as in `read_text`."""
     try:
         return parse_json(read_bytes(path))
     except MalformedError as error:
@@ -117,7 +117,7 @@ def read_json(path: Path, then: str) -> Any:
 
 
 def read_toml(path: Path, then: str) -> dict[str, Any]:
-    """Return what a TOML file holds; `then` as in `read_text`."""
+    """Return the value of a TOML file; `then` as in `read_text`."""
     try:
         return parse_toml(read_bytes(path))
     except MalformedError as error:

@@ -1,4 +1,4 @@
-"""The one exception of this package, and the words its messages share."""
+"""The package's only exception, and helpers for its messages."""
 
 import difflib
 import re
@@ -6,41 +6,41 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-# Control characters but the newline, those that turn the direction of what follows, and lone surrogates.
+# Control characters except newline, text-direction overrides, and lone surrogates.
 UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TgrError(Exception):
-    """Something the user can mend, in one sentence: what was found, what was expected, the next step.
+    """An error that the user can fix, in one sentence: what was found, what was expected, the next step.
 
-    The command line prints it to stderr and exits with 1. Mistakes of our own are `assert`s.
+    The command line prints it to stderr and exits with 1. Internal errors are `assert`s.
     """
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean "x"?` for the known name closest to `word`, or an empty string where none is close."""
+    """Return ` Did you mean "x"?` for the known name closest to `word`, or "" if none is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
 def one_of(option: str, value: str, known: Iterable[str]) -> None:
-    """Raise TgrError where the value of an option is none of the `known` ones."""
+    """Raise TgrError if an option's value is not one of the `known` ones."""
     names = list(known)
     if value not in names:
         raise TgrError(f'{option} is "{value}"; use one of {", ".join(names)}.{did_you_mean(value, names)}')
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters but the newline written out: foreign names may hold a terminal's commands.
+    """Return `text` with control characters except newline escaped: foreign names may contain terminal commands.
 
-    Written out too: what turns the direction of the text after it, and lone surrogates, which stand for bytes that are
-    no UTF-8 and cannot be printed.
+    Also escapes text-direction overrides, and lone surrogates, which stand for bytes that are not UTF-8 and cannot be
+    printed.
     """
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def found_at(path: Path) -> str:
-    """Return what is found where a file or folder was expected: "does not exist", "is a folder", "is a device" …"""
+    """Return what exists at an unsuitable path: "does not exist", "is a folder", "is a device" …"""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

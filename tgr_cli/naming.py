@@ -1,15 +1,15 @@
-"""How names are compared: composed letters, upper case, and what stands between the words make no difference."""
+"""Comparison of names regardless of Unicode form, case, and separators between words."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-SHOWN = 5  # names in a message; the rest are counted
+SHOWN = 5  # names listed in a message; the rest are counted
 
 
 def composed(name: str) -> str:
-    """Return `name` with each letter and its accents as one character (NFC): file systems store both forms."""
+    """Return `name` in Unicode NFC, as file systems store composed and decomposed forms."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -24,12 +24,12 @@ def comparable(name: str) -> str:
 
 
 def is_number(name: str) -> bool:
-    """Return whether a name is written with the digits 0 to 9 alone."""
+    """Return whether a name consists of the digits 0 to 9."""
     return name.isascii() and name.isdigit()
 
 
 class Spellings:
-    """Places by name: a name's own spelling first, else the places whose names differ in spelling alone."""
+    """Positions by name: exact matches first, else names that differ only in spelling."""
 
     def __init__(self, names: Iterable[tuple[str, int]]) -> None:
         self._exact: dict[str, set[int]] = defaultdict(set)
@@ -39,7 +39,7 @@ class Spellings:
             self._alike[comparable(name)].add(place)
 
     def places(self, name: str) -> list[int]:
-        """Return where `name` stands, in order: no place, one, or several that it may mean."""
+        """Return the positions that match `name`, in order; several if the spelling is ambiguous."""
         found = self._exact.get(composed(name)) or self._alike.get(comparable(name))
         return sorted(found) if found else []
 

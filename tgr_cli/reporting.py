@@ -1,24 +1,24 @@
-"""How a step tells of its progress without knowing what a terminal is."""
+"""The interface by which a step reports progress, independent of the terminal."""
 
 
 class Reporter:
-    """Hears what a running step has to tell; this one keeps it to itself.
+    """Receives progress and notes of a running step; this base class discards them.
 
-    Steps call it, and `commands.console` answers on a terminal.
+    `commands.console` has the implementation for terminals.
     """
 
     def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
-        """Hear that `done` of `total` units of the work called `what` are finished; `detail` is how it looks so far."""
+        """Receive the progress of the work `what`: `done` of `total` units, with a short status in `detail`."""
 
     def note(self, text: str) -> None:
-        """Hear one sentence the user should read: a choice that was made for them, a thing that was left out."""
+        """Receive a sentence for the user: an automatic choice, or something left out."""
 
 
 SILENT = Reporter()
 
 
 def plain_factor(value: float) -> str:
-    """Return an improvement factor with two decimals, or with more where it would look as if it were 1, or nearly 0."""
+    """Return a factor with two decimals, or more if it would otherwise read as 1 or as nearly 0."""
     if 0 < value < 0.1:
         return f"{value:.2g}"
     shown = (f"{value:.{digits}f}" for digits in range(2, 8))

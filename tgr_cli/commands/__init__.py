@@ -1,4 +1,4 @@
-"""One file a command: options → config → step → summary. Heavy imports stay inside the functions."""
+"""One file per command: options → config → step → output. Heavy imports stay inside the functions."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Progress bars of the terminal: what is done, of how much, how fast, and how long it still takes."""
+"""Progress bars on the terminal: done, total, speed, and remaining time."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -6,14 +6,14 @@ from rich.text import Text
 
 
 class RateColumn(ProgressColumn):
-    """Units a second."""
+    """Units per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.1f}/s" if task.speed else "-/s", style="progress.data.speed")
 
 
 def bars(console: Console) -> Progress:
-    """Return bars on `console` that vanish when they end; each task has a field `detail`."""
+    """Return progress bars on `console` that disappear when finished; each task has a field `detail`."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`tgr cam`: what a model looks at before and after faults in its weights."""
+"""`tgr cam`: saliency maps before and after faults in the weights."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,10 +93,10 @@ def cam(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw what one model or two look at (Ablation-CAM) before and after random faults in the weights.
+    """Draw saliency maps (Ablation-CAM) of one or two models before and after random faults in the weights.
 
     Writes a grid of maps as PNG, and how far each map moved (saliency). Two models get the same faults, in the weight
-    tensors that both have. A few images illustrate; they measure nothing, which is what tgr inject is for.
+    tensors that both have. A few images are an illustration, not a measurement; for that use tgr inject.
     """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource

@@ -1,4 +1,4 @@
-"""How a finished campaign is shown: the sites' rows, then the network's figures."""
+"""Output of a finished campaign: one row per site, then the network's figures."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
 
 
 def faults_of(faults: int, rows: int) -> str:
-    """Return a number of faults in words, with that of their rows where faults in tensors have several."""
+    """Return the number of faults in words, and of their rows if faults in tensors have several."""
     tried = f", each with a row for every image that it is tried on ({rows:,} in all, by outcome)"
     return f"{faults:,} faults{tried if rows != faults else ''}"
 
@@ -82,6 +82,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _with_interval(estimate: Any, shown: Callable[[float], str], *, mark: bool = False) -> str:
-    """Return an estimate as text, its interval marked where it is unreliable if `mark` asks for it."""
+    """Return an estimate with its interval; with `mark`, unreliable intervals are marked."""
     marked = "~" if mark and not estimate.reliable else ""
     return f"{shown(estimate.mean)} ({marked}{shown(estimate.low)} to {shown(estimate.high)})"

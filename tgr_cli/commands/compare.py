@@ -48,9 +48,9 @@ def compare(
 ) -> None:
     """Compare candidates with a baseline: accuracy, cost, improvement in mean dLoss and SDC rate, Top2Diff.
 
-    A factor is baseline / candidate: above 1 the candidate is better. In brackets its 99 % interval, over faults and
-    images alone: trainings with other seeds differ more. The verdict is better or worse where the interval leaves out
-    1. ~ marks one that rests on too little. Exit code 3: a gate failed.
+    A factor is baseline / candidate: above 1 the candidate is better. In parentheses: its 99 % interval over faults and
+    images; it does not include the variation between training seeds. The verdict is better or worse if the interval
+    excludes 1. ~ marks an interval with too little data. Exit code 3: a gate failed.
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource

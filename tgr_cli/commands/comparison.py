@@ -1,4 +1,4 @@
-"""How a comparison is shown: a row a candidate as in the paper's Table 1, then every factor of each candidate."""
+"""Output of a comparison: one row per candidate as in the paper's Table 1, then each candidate's factors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,11 +27,11 @@ GROUNDS = {
     "non_finite": "non-finite outcomes among them",
     "correct": "images classified correctly",
 }
-MOST = 10_000_000  # faults a site, or images: beyond that a forecast is no plan
+MOST = 10_000_000  # faults per site, or images: beyond that only "more than" is printed
 
 
 def headline(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Return columns and cells of the table of candidates, from their rows on the images of each one's campaign."""
+    """Return columns and cells of the table of candidates, from the rows on the images of each one's own campaign."""
     unit, params = _amounts([row["params_delta"] for row in rows])
     macs_unit, macs = _amounts([row["macs_delta"] for row in rows])
     columns = [
@@ -67,7 +67,7 @@ def headline(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def print_comparison(console: Console, rows: Sequence[Row]) -> None:
-    """Print the table of candidates, and for each one the test of its accuracy, its factors and what they rest on."""
+    """Print the table of candidates, then for each one its accuracy test, its factors and their sample sizes."""
     own = [row for row in rows if row["images"] == "own"]
     console.table(f"Against {own[0]['baseline']}: improvement is baseline / candidate", *headline(own))
     for first in own:
@@ -92,7 +92,7 @@ def print_comparison(console: Console, rows: Sequence[Row]) -> None:
 
 
 def factor(row: Row, name: str) -> str:
-    """Return an improvement factor with its interval, marked where that rests on too little."""
+    """Return an improvement factor with its interval, marked if the interval has too little data."""
     if row[name] is None:
         return "-"
     if row[f"{name}_low"] is None:
@@ -125,7 +125,7 @@ def _accuracy(row: Row) -> str:
 
 
 def _settled(row: Row) -> list[str]:
-    """Return for each factor that is not distinguishable from 1 how many faults or images would settle it."""
+    """Return, for each factor not distinguishable from 1, the number of faults or images that would settle it."""
     sentences = []
     for name, meaning in FACTORS.items():
         for unit, what in (("faults", "faults a site"), ("images", "images, as more faults on these would not,")):
@@ -141,7 +141,7 @@ def _gain(row: Row) -> float:
 
 
 def _amounts(values: Sequence[int]) -> tuple[str, list[str]]:
-    """Return numbers with their signs, in millions or thousands where they are large, and that unit for the header."""
+    """Return signed numbers, in millions or thousands if they are large, and that unit for the header."""
     largest = max(abs(value) for value in values)
     if largest < 10_000:
         return "", [f"{value:+,}" for value in values]

@@ -1,4 +1,4 @@
-"""What people see: data on stdout, everything else on stderr, progress only on a terminal."""
+"""Terminal output: data on stdout, everything else on stderr, progress bars only on a terminal."""
 
 import json
 import math
@@ -25,30 +25,30 @@ MIN_BAR, MAX_BAR = 10, 24
 
 
 class Console(Reporter):
-    """A `Reporter` that writes to the terminal: `note` to stderr, `progress` as bars, `table` and `json` to stdout."""
+    """A `Reporter` for the terminal: `note` to stderr, `progress` as bars, `table` and `json` to stdout."""
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet
         self.as_json = as_json
-        # A file or pipe has no width: there tables are as wide as they need, up to a screen's worth.
+        # Files and pipes have no width: let tables be as wide as needed, up to PIPED_WIDTH.
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-        self._stdout = sys.stdout  # the session turns away whatever else is printed
+        self._stdout = sys.stdout  # kept: the session redirects other output away from stdout
         self._out = RichConsole(
             file=sys.stdout, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty(), width=width
         )
         self._err = RichConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         self.written: list[Path] = []
-        self.facts: dict[str, Any] = {}  # for the run records: what may differ between equal runs
+        self.facts: dict[str, Any] = {}  # recorded in run records: may differ between equal runs
         self._bars: Progress | None = None
         self._tasks: dict[str, Any] = {}
 
     @contextmanager
     def running(self) -> Iterator["Console"]:
-        """Show progress bars while the block runs, where stderr is a terminal and --quiet is not given."""
+        """Context manager: show progress bars, if stderr is a terminal and --quiet is not given."""
         if self.quiet or not self._err.is_terminal:
             yield self
             return
-        from tgr_cli.commands.bars import bars  # not loaded for --help
+        from tgr_cli.commands.bars import bars  # slow to import, not needed for --help
 
         with bars(self._err) as self._bars:
             try:
@@ -59,7 +59,7 @@ class Console(Reporter):
     def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
         if self._bars is None:
             return
-        if what not in self._tasks:  # what is done at the first word, as when a campaign is resumed, is no speed
+        if what not in self._tasks:  # the initial count, such as of a resumed campaign, must not affect the speed
             self._tasks[what] = self._bars.add_task(escape(what), total=total, completed=done, detail="")
         self._bars.update(self._tasks[what], completed=done, total=total, detail=escape(detail))
 
@@ -68,7 +68,7 @@ class Console(Reporter):
             self._err.print(escape(printable(text)))
 
     def wrote(self, *paths: Path) -> None:
-        """Tell which files were written, and remember them for their run records."""
+        """Report the files written, and keep their paths for run records."""
         self.written.extend(paths)
         for path in paths:
             self.note(f"wrote {path}")
@@ -81,10 +81,10 @@ class Console(Reporter):
         bars: tuple[str, Sequence[float]] | None = None,
         head: int = 0,
     ) -> None:
-        """Print a table of ready-made cells, laid out as `grid` says, with its first `head` columns kept together.
+        """Print a table of formatted cells, laid out by `grid`; the first `head` columns are kept together.
 
-        On a terminal, where there is room, also a bar for each row: `bars` gives what they show and the values. A wide
-        table that is printed in several parts has them beside the first.
+        On a wide enough terminal, `bars` (header and values) adds one bar per row. If the table is split, the bars are
+        beside its first part.
         """
         cells = [[printable(cell) for cell in row] for row in rows]
         width = self._out.width
@@ -105,11 +105,11 @@ class Console(Reporter):
         self._out.print(printable(text), markup=False)
 
     def text(self, text: str) -> None:
-        """Print a text as it is, for another program or a document to read."""
+        """Print a text unchanged, for another program or a document."""
         self._stdout.write(text)
 
     def json(self, value: Any) -> None:
-        """Print `value` as strict JSON; numbers that are not finite become null."""
+        """Print `value` as strict JSON; non-finite numbers become null."""
         self.text(json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -124,13 +124,13 @@ def _strict(value: Any) -> Any:
 
 
 def percent(share: float | None, digits: int = 2) -> str:
-    """Return a share of 1 as text in percent, with its sign."""
+    """Return a fraction as a percentage with the sign %."""
     shown = in_percent(share, digits)
     return shown if shown == "-" else f"{shown} %"
 
 
 def in_percent(share: float | None, digits: int = 2, sign: str = "") -> str:
-    """Return a share of 1 in percent, for a column that says so; the only place where percent exists.
+    """Return a fraction as a percentage without the sign %, for columns with it in the header.
 
     With "+" for `sign` a gain shows its own.
     """
@@ -138,17 +138,17 @@ def in_percent(share: float | None, digits: int = 2, sign: str = "") -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with `digits` significant digits, a dash for none."""
+    """Return a number with `digits` significant digits, a dash for None."""
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
 def count(value: int) -> str:
-    """Return a whole number with thousands separated."""
+    """Return an integer with thousands separators."""
     return f"{value:,}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time in its largest units, as in `2 h 05 min`."""
+    """Return a duration in its largest units, such as `2 h 05 min`."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -156,7 +156,7 @@ def duration(seconds: float) -> str:
 
 
 def size(amount: int) -> str:
-    """Return an amount of bytes, as in `3.1 MiB`."""
+    """Return a size in bytes, such as `3.1 MiB`."""
     value, unit = float(amount), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:

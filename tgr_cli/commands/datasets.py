@@ -1,4 +1,4 @@
-"""`tgr datasets`: the named data sets and where they are looked for."""
+"""`tgr datasets`: the named data sets and their folders."""
 
 from dataclasses import asdict
 

@@ -28,7 +28,7 @@ def demo(
         shown = shlex.join(["tgr", *arguments])
         console.line(f"\n[{number}/{len(stages)}] {stage.purpose}\n$ {shown}")
         if code := root.main(args=arguments, prog_name="tgr", standalone_mode=False, obj=shown):
-            raise typer.Exit(code)  # interrupted
+            raise typer.Exit(code)  # interrupted by Ctrl-C
     folder = workdir / "digits"
     console.line(f"\nEverything is under {folder}; nothing else was written. Open {folder / 'report.html'}, then try:")
     for arguments in (

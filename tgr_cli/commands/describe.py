@@ -1,4 +1,4 @@
-"""`tgr describe`: class names to descriptions."""
+"""`tgr describe`: descriptions of classes."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tgr_cli.steps.describe import Result
 
 LLM = "Language model"
-SHOWN = 5  # descriptions of the first class, and questions without any
+SHOWN = 5  # number of descriptions printed for the first class, and of questions without one
 
 Prompts = Annotated[
     Path | None,
     typer.Option(help="Your own prompts: a TOML file like those that come with tgr.", rich_help_panel=DATA),
 ]
 
-# Class names are all that is read of a data set here: what says where its images lie is left out.
+# Only class names are read, so options for the location of images are left out.
 NO_IMAGES = {"data_root": None, "download": False, "train_data": None, "eval_data": None}
 
 
@@ -113,7 +113,8 @@ def describe(
     from tgr_cli.steps import describe as step
 
     given = ctx.get_parameter_source("yes")
-    if yes and given is not None and given.name == "DEFAULT_MAP":  # a folder of someone else's must not spend a key
+    # A tgr.toml that comes with someone else's folder must not spend the user's key.
+    if yes and given is not None and given.name == "DEFAULT_MAP":
         raise TgrError("tgr.toml sets yes, and only who runs the command can agree; take it out there, and add --yes")
     config = configure(step.Config, options)
     estimate = step.estimate(config)
@@ -135,7 +136,7 @@ def describe(
 
 
 def _temperature(given: str) -> float | None:
-    """Return the number that --temperature is, None for "none"."""
+    """Return the value of --temperature, None for "none"."""
     try:
         return None if given.strip().lower() == "none" else float(given)
     except ValueError as error:
@@ -185,7 +186,7 @@ def _tell(console: Console, result: "Result") -> None:
 
 
 def _tell_missing(console: Console, result: "Result") -> None:
-    """Tell which questions have no description, of what status they are, and what to change."""
+    """Report the questions without a description by status, and the next step."""
     statuses = {status: number for status, number in result.statuses.items() if status != "ok"}
     counted = ", ".join(f"{count(number)} {status}" for status, number in statuses.items())
     console.line(f"{count(len(result.missing))} questions have no description ({counted}):")

@@ -1,4 +1,4 @@
-"""`tgr embed`: descriptions, templates, a stored matrix or chance to class embeddings."""
+"""`tgr embed`: class embeddings from descriptions, templates, a stored matrix, or at random."""
 
 from pathlib import Path
 from typing import Annotated
@@ -95,7 +95,7 @@ def embed(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Embed every class of a data set: the rows that a text-guided head starts from."""
+    """Make one embedding per class of a data set: the initial weights of a text-guided head."""
     options = {**locals(), **NO_IMAGES}
     from tgr_cli.preflight import before
     from tgr_cli.steps import embed as step

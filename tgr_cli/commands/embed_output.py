@@ -1,4 +1,4 @@
-"""How a digest of descriptions or of embeddings is printed, and what JSON makes of it."""
+"""Output of summaries of descriptions and embeddings, as tables and JSON."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from tgr_cli.commands.console import Console, count, number
 if TYPE_CHECKING:
     from tgr_cli.text.digest import DescriptionsDigest, EmbeddingsDigest, TextsDigest
 
-FEW = 20  # classes that are listed one by one
+FEW = 20  # number of classes up to which all are listed
 
 
 def print_embeddings(console: Console, digest: "EmbeddingsDigest", more: Sequence[tuple[str, str]] = ()) -> None:
@@ -37,7 +37,7 @@ def print_embeddings(console: Console, digest: "EmbeddingsDigest", more: Sequenc
 
 
 def embeddings_json(digest: "EmbeddingsDigest") -> dict[str, Any]:
-    """Return the digest as JSON values, with every class's spread in the classes' order."""
+    """Return the summary as JSON values, with every class's spread in class order."""
     return {
         "classes": digest.classes,
         "dim": digest.dim,
@@ -52,7 +52,7 @@ def embeddings_json(digest: "EmbeddingsDigest") -> dict[str, Any]:
 
 
 def print_texts(console: Console, digest: "TextsDigest") -> None:
-    """Print the texts that are least like their class."""
+    """Print the texts least similar to their class."""
     facts = [("classes", count(digest.classes)), ("texts", count(digest.texts)), ("E", count(digest.dim))]
     console.table("Embeddings of single texts", ("fact", "value"), facts)
     console.line("Texts least like their class, by cosine")
@@ -61,7 +61,7 @@ def print_texts(console: Console, digest: "TextsDigest") -> None:
 
 
 def texts_json(digest: "TextsDigest") -> dict[str, Any]:
-    """Return the digest as JSON values."""
+    """Return the summary as JSON values."""
     return asdict(digest) | {"farthest": [line._asdict() for line in digest.farthest]}
 
 
@@ -106,7 +106,7 @@ def _print_classes(console: Console, digest: "DescriptionsDigest") -> None:
 
 
 def descriptions_json(digest: "DescriptionsDigest") -> dict[str, Any]:
-    """Return the digest as JSON values, with every class's count in the classes' order."""
+    """Return the summary as JSON values, with every class's count in class order."""
     return {
         "classes": digest.classes,
         "whole": digest.whole,

@@ -1,4 +1,4 @@
-"""`tgr evaluate`: how a model classifies images without a fault."""
+"""`tgr evaluate`: a model's accuracy without faults."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`tgr flip`: what the flip of one bit does to a number."""
+"""`tgr flip`: the effect of one bit flip on a number."""
 
 from dataclasses import asdict
 from typing import Annotated

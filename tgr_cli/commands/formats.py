@@ -7,7 +7,7 @@ from tgr_cli.commands.session import session
 
 
 def formats(ctx: typer.Context, json: Json = False) -> None:
-    """List the number formats whose bits can be flipped, and the bits of each field; bit 0 is the least significant."""
+    """List the number formats for bit flips and the bits of each field; bit 0 is the least significant."""
     from tgr_cli.steps import formats as step
 
     with session(ctx) as console:

@@ -1,8 +1,8 @@
-"""How a table of ready-made cells is laid out in lines of a given width. No number is ever cut or folded.
+"""Layout of a table of formatted cells within a given width. Numbers are never cut or wrapped.
 
-A column whose cells are all numbers, alone or with their intervals, is set to the right, with the points below each
-other. Any other is text: set to the left, and folded where the table is too wide. A table that is too wide even so is
-split, with its first column repeated, as a wide page is in a book.
+A column of numbers, with or without intervals, is right-aligned at the decimal point. Any other column is text:
+left-aligned, and wrapped if the table is too wide. A table that is still too wide is split, with its first column
+repeated.
 """
 
 import re
@@ -12,21 +12,21 @@ from typing import NamedTuple
 from rich.cells import cell_len, chop_cells
 
 GAP, RULE = "  ", "─"
-NUMBER = re.compile(r"[-+~]?[\d,]*\.?\d+(e[-+]?\d+)?( ?[×%])?( \(.*\)| to .*)?")  # perhaps with its interval or gain
+NUMBER = re.compile(r"[-+~]?[\d,]*\.?\d+(e[-+]?\d+)?( ?[×%])?( \(.*\)| to .*)?")  # with an optional interval or gain
 NONE = ("", "-")
-LEAST = 16  # cells: narrower text is hard to read
+LEAST = 16  # characters: minimum width of wrapped text
 BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
 class Lines(NamedTuple):
-    """A laid-out table: the lines of its header, the rule below them, and the lines of each row."""
+    """A laid-out table: its header lines, the rule below them, and the lines of each row."""
 
     header: list[str]
     rule: str
     rows: list[list[str]]
 
     def beside(self, name: str, bars: Sequence[str]) -> "Lines":
-        """Return the table with a column of bars to its right, one for each row."""
+        """Return the table with a column of bars on the right, one per row."""
         width = len(self.rule)
         header = [*self.header[:-1], self.header[-1] + " " * (width - cell_len(self.header[-1])) + GAP + name]
         rows = [
@@ -43,21 +43,21 @@ class _Column(NamedTuple):
 
     @property
     def least(self) -> int:
-        """Return the width below which a number, a word of the header, or what is left of a text would not be whole."""
+        """Return the minimum width: numbers and header words stay unbroken, text has at least LEAST characters."""
         width = max(map(cell_len, self.cells), default=0)
         return max(min(width, LEAST) if self.text else width, *map(cell_len, self.name.split() or [""]))
 
     @property
     def natural(self) -> int:
-        """Return the width at which no cell is folded, and the header takes two lines at most."""
+        """Return the width at which no cell is wrapped and the header takes at most two lines."""
         width = max(self.least, *map(cell_len, self.cells), 0)
         return next(wide for wide in range(width, width + cell_len(self.name) + 1) if len(folded(self.name, wide)) <= 2)
 
 
 def lay_out(names: Sequence[str], rows: Sequence[Sequence[str]], width: int, head: int = 0) -> list[Lines]:
-    """Return the table as one block of lines, or where it is too wide as several, to be put one below the other.
+    """Return the table as one block of lines, or as several if it is too wide, to be printed below each other.
 
-    Then the first `head` columns, if any are so set apart, are not mixed with the others.
+    In a split table the first `head` columns are not mixed with the others.
     """
     columns = [_column(name, [row[place] for row in rows]) for place, name in enumerate(names)]
     if _total([column.least for column in columns]) <= width:
@@ -74,14 +74,14 @@ def lay_out(names: Sequence[str], rows: Sequence[Sequence[str]], width: int, hea
 
 
 def bars(values: Sequence[float], width: int) -> list[str]:
-    """Return a bar for each value, the largest `width` cells long, in eighths of a cell; nothing for NaN."""
+    """Return one bar per value, the largest `width` characters long, in steps of 1/8 character; "" for NaN."""
     largest = max((value for value in values if value > 0), default=1.0)
     eighths = [round(8 * width * value / largest) if value > 0 else 0 for value in values]
-    return [BLOCKS[8] * (number // 8) + BLOCKS[number % 8].strip() for number in eighths]  # strip: none is no cell
+    return [BLOCKS[8] * (number // 8) + BLOCKS[number % 8].strip() for number in eighths]  # strip: no partial block
 
 
 def is_numbers(cells: Sequence[str]) -> bool:
-    """Return whether each cell is a number or none, and not all are none."""
+    """Return whether all cells are numbers or empty, and not all are empty."""
     return all(cell in NONE or NUMBER.fullmatch(cell) for cell in cells) and not all(cell in NONE for cell in cells)
 
 
@@ -91,13 +91,13 @@ def _column(name: str, cells: list[str]) -> _Column:
 
 
 def _aligned(cells: list[str]) -> list[str]:
-    """Return the cells with what follows the point filled up to one width, so that set to the right they align."""
+    """Return the cells padded on the right, so that right-aligned cells have their decimal points aligned."""
     after = [cell_len(cell) - cell_len(cell.partition(".")[0]) for cell in cells]
     return [cell + " " * (max(after) - length) for cell, length in zip(cells, after, strict=True)]
 
 
 def _widths(columns: Sequence[_Column], width: int, kept: int = 0) -> list[int]:
-    """Return the columns' widths: natural, or where that is too much, the widest narrowed until all fit.
+    """Return the column widths: natural widths, with the widest narrowed until the table fits.
 
     The first column keeps at least the width `kept`.
     """
@@ -130,7 +130,7 @@ def _lines(columns: Sequence[_Column], widths: Sequence[int]) -> Lines:
 
 
 def _beside(cells: Sequence[list[str]], columns: Sequence[_Column], widths: Sequence[int]) -> list[str]:
-    """Return the lines of several cells, each some lines high, beside each other."""
+    """Return the lines of a row of multi-line cells, side by side."""
     lines = []
     for number in range(max(map(len, cells))):
         parts = []
@@ -143,7 +143,7 @@ def _beside(cells: Sequence[list[str]], columns: Sequence[_Column], widths: Sequ
 
 
 def folded(text: str, width: int) -> list[str]:
-    """Return the text in lines of at most this width, broken between words; longer words after one of . / _ -."""
+    """Return the text wrapped at `width`, at spaces; longer words are broken after one of . / _ -."""
     lines = [""]
     for word in text.split():
         pieces = [word] if cell_len(word) <= width else _pieces(word, width)

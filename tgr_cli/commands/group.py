@@ -1,6 +1,7 @@
-"""The group of all commands, each built when it is asked for.
+"""The group of all commands, each built on demand.
 
-Typer reads a command's every option to build it; for all commands that takes longer than the rest of `tgr --help`.
+To build a command, Typer inspects all of its options; for all commands that would take longer than the rest of `tgr
+--help`.
 """
 
 import inspect
@@ -13,12 +14,12 @@ from typer.core import TyperCommand
 from tgr_cli.commands import COMMANDS
 from tgr_cli.commands.parameters import Command, Group
 
-PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is no option
+PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is not an option
 
 
 @cache
 def built(name: str) -> Any:
-    """Return the command of this name with all of its options; a process that runs several builds each once."""
+    """Return the command `name` with all its options, built once per process."""
     alone = typer.Typer(add_completion=False)
     alone.command(name, cls=Command, context_settings=PARSING.get(name))(COMMANDS[name])
     return typer.main.get_command(alone)
@@ -30,7 +31,7 @@ class CommandGroup(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._built: dict[str, Any] = {}
-        self.commands = {name: TyperCommand(name) for name in COMMANDS}  # for suggestions where one is mistyped
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}  # placeholders, to suggest the nearest name
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -41,7 +42,7 @@ class CommandGroup(Group):
         return self._built.get(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the group's own help, which lists names and sentences but no options."""
+        """Write the group's own help, which needs only names and first sentences."""
         kept = self._built
         self._built = {name: TyperCommand(name, help=inspect.getdoc(command)) for name, command in COMMANDS.items()}
         try:

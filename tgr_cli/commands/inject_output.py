@@ -1,4 +1,4 @@
-"""What `tgr inject` prints where it runs no whole campaign: a forecast, a shard, exact figures, a replayed fault."""
+"""Output of `tgr inject` other than a whole campaign: a forecast, a shard, exact figures, a replayed fault."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_forecast(console: Console, planned: "Forecast") -> None:
-    """Print what a planned campaign will take."""
+    """Print the cost of a planned campaign."""
     if console.as_json:
         console.json(vars(planned))
         return
@@ -26,7 +26,7 @@ def print_forecast(console: Console, planned: "Forecast") -> None:
 
 
 def print_shard(console: Console, shard: "Shard") -> None:
-    """Print how much of a campaign a shard is."""
+    """Print the size of a shard relative to its campaign."""
     if console.as_json:
         console.json(vars(shard))
         return
@@ -41,7 +41,7 @@ def _rows(of: "Forecast | Shard") -> str:
 
 
 def print_replay(console: Console, replay: "Replay") -> None:
-    """Print a fault as it is stored beside what it came out as; raises TgrError where the two differ."""
+    """Print a fault's stored result beside its replayed one; raises TgrError if they differ."""
     if console.as_json:
         console.json({"row": replay.row, "agrees": replay.agrees, "stored": replay.stored, "again": replay.again})
     else:

@@ -1,4 +1,4 @@
-"""What asking a language model would take: said, shown, and agreed to before the first call."""
+"""Consent before the first request to a language model: the estimate is shown and must be confirmed."""
 
 import sys
 from dataclasses import asdict
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def said(config: "Config", estimate: "Estimate") -> str:
-    """Return in a phrase what would be asked, of whom, and what it would take."""
+    """Return in a phrase how many requests would be sent, where, and at what cost."""
     cost = "cost unknown without --price-in and --price-out" if estimate.cost is None else f"cost {estimate.cost:.2f}"
     kept = f" ({count(estimate.answered)} of {count(estimate.questions)} are answered)" if estimate.answered else ""
     return (
@@ -22,17 +22,17 @@ def said(config: "Config", estimate: "Estimate") -> str:
 
 
 def agree(offer: str) -> None:
-    """Go on where the user agrees to the offer; raises TgrError where not, or where nobody can be asked."""
+    """Ask the user for confirmation; raises TgrError if it is refused, or no terminal can be asked."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise TgrError(f"this would put {offer}; add --yes to agree, or look at it first with --dry-run")
-    sys.stderr.write(printable(f"This puts {offer}. Go on? [y/N] "))  # typer's own question writes to stdout too
+    sys.stderr.write(printable(f"This puts {offer}. Go on? [y/N] "))  # typer.confirm also writes to stdout
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise TgrError("nothing was asked and nothing written, as you wished")
 
 
 def show(console: Console, config: "Config", estimate: "Estimate | None") -> None:
-    """Print what would be asked, with the prompts of one class; None where no language model would be."""
+    """Print the requests that would be sent, with the prompts of one class; None: no language model is needed."""
     if estimate is None:
         facts: dict[str, object] = {"requests": 0}
     else:

@@ -1,4 +1,4 @@
-"""`tgr merge`: put the shards of a campaign together."""
+"""`tgr merge`: merge the shards of a campaign."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +17,9 @@ def merge(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put the shards of a campaign together: the files that a run of the whole would have written.
+    """Merge the shards of a campaign into the files that a single run would have written.
 
-    Needs neither the model nor the data. They go beside the first shard, unless --out says where.
+    Needs neither the model nor the data. Writes beside the first shard unless --out is given.
     """
     from tgr_cli.steps import merge as step
 

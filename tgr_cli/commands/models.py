@@ -1,4 +1,4 @@
-"""`tgr models`: the models tgr knows by name."""
+"""`tgr models`: the models known by name."""
 
 import typer
 
@@ -7,10 +7,10 @@ from tgr_cli.commands.session import session
 
 
 def models(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None:
-    """List the models with input size, parameters, multiply-accumulates, and what the text-guided head adds.
+    """List the models with input size, parameters, multiply-accumulates, and the overhead of the text-guided head.
 
-    At 1000 classes and embeddings of 512 dimensions. torchvision:NAME, timm:NAME, hf-hub:REPO and module:function reach
-    other models.
+    With 1000 classes and embeddings of 512 dimensions. Other models: torchvision:NAME, timm:NAME, hf-hub:REPO and
+    module:function.
     """
     from dataclasses import asdict
 

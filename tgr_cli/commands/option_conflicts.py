@@ -1,4 +1,4 @@
-"""Options of `tgr inject` that do nothing beside others, refused where they are typed."""
+"""Options of `tgr inject` that have no effect with others; typing both is refused."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Options = Mapping[str, Any]
 
 
 def _drawn(given: Options) -> bool:
-    """Return whether the faults are drawn here: what a stored plan was drawn by is held against the plan."""
+    """Return whether the faults are drawn here; a stored plan is instead checked against these options."""
     return not (given["plan"] or given["faults"])
 
 
@@ -61,7 +61,7 @@ RULES: tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...] = (
 
 
 def refuse_idle(ctx: typer.Context) -> None:
-    """Raise TgrError where an option is typed that does nothing beside another; those in tgr.toml may be idle."""
+    """Raise TgrError for an option typed without effect; values from tgr.toml may have none."""
     for holds, where, names in RULES:
         if holds(ctx.params) and (idle := [name for name in names if _typed(ctx, name)]):
             options = " and ".join(f"--{name.replace('_', '-')}" for name in idle)

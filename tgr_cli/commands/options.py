@@ -1,4 +1,4 @@
-"""The options that several commands share, and how a command's options become its step's config."""
+"""Options shared by several commands, and the mapping from a command's options to its step's config."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -13,12 +13,12 @@ Config = TypeVar("Config")
 
 DATA, MODEL, OUTPUT = "Data", "Model", "Output"
 
-# The most of anything that is counted: beyond them lies a slip of the hand, and then no machine word.
+# Upper limit of any count: larger values are typing errors, and could overflow int64.
 MANY, AT_ONCE, PIXELS, WORKERS, SEEDS = 10**9, 2**16, 2**14, 1024, 2**63 - 1
 
 
 def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
-    """Return a config of this kind filled from the options of the same names; configs within it likewise."""
+    """Return a config of this kind from the options with the same names; nested configs likewise."""
     hints = get_type_hints(kind)
     values = {
         field.name: configure(hints[field.name], options) if is_dataclass(hints[field.name]) else options[field.name]

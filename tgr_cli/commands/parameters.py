@@ -1,7 +1,7 @@
-"""What holds for every option and argument of every command, whatever its type: checked as it is read.
+"""Checks on every option and argument of every command, applied as values are parsed.
 
-An empty name stands for the current folder once it is a path, NaN passes any range, and a name that is no UTF-8 cannot
-be recorded; so these are refused here, and a wrong value that was not typed is told with where it stands.
+Refuses empty names (as a path, "" is the current folder), NaN and infinity (NaN passes range checks), and names that
+are not UTF-8 (they cannot be recorded). Errors about a value that was not typed name its source.
 """
 
 import math
@@ -19,7 +19,7 @@ FOUND = 60  # characters shown of a wrong value
 
 
 class Command(TyperCommand):
-    """A command whose parameters are all checked by `_checked`, and whose --help is never set by the environment."""
+    """A command that applies `_checked` to all parameters and ignores environment variables for --help."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -32,14 +32,14 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The root, whose --help is never set by the environment."""
+    """The root group, which ignores environment variables for --help."""
 
     def get_help_option(self, ctx: Any) -> Any:
         return _typed_only(super().get_help_option(ctx))
 
 
 def where_from(error: Any) -> str:
-    """Return where a wrong value stands that was not typed, as a clause; "" for one that was, or for other errors."""
+    """Return the source of a wrong value as a clause; "" if it was typed, or for other errors."""
     parameter, context = getattr(error, "param", None), error.ctx
     if parameter is None or context is None or not parameter.name:
         return ""
@@ -48,7 +48,7 @@ def where_from(error: Any) -> str:
 
 
 def named(ctx: Any, name: str) -> str:
-    """Return where the value of the parameter `name` stands, as "is set by …", or "" if it was typed."""
+    """Return the source of parameter `name`, such as "is set by …", or "" if it was typed."""
     source = ctx.get_parameter_source(name)
     if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
         return ""

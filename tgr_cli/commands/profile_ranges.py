@@ -1,4 +1,4 @@
-"""`tgr profile-ranges`: the values a model's sites take without a fault."""
+"""`tgr profile-ranges`: the fault-free values at a model's sites."""
 
 from typing import Annotated
 
@@ -50,9 +50,9 @@ def profile_ranges(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Record what values each site takes on the train split without faults; the largest are the range limits.
+    """Record the values at each site over the train split, without faults; the largest are the range limits.
 
-    Without a train split: on the evaluation images, among which are those that "tgr inject" strikes.
+    Without a train split: over the evaluation images, which include those that "tgr inject" uses.
     """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource

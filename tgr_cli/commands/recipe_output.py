@@ -1,4 +1,4 @@
-"""How a resolved recipe is shown."""
+"""Output of a resolved recipe."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +7,7 @@ from tgr_cli.commands.console import Console
 
 
 def print_recipe(console: Console, resolved: Any) -> None:
-    """Print every field of a resolved recipe, and where its value comes from."""
+    """Print every field of a resolved recipe and the origin of its value."""
     values = asdict(resolved.recipe)
     if console.as_json:
         console.json({"recipe": resolved.name, "values": values, "from": resolved.origins})

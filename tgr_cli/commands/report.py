@@ -1,4 +1,4 @@
-"""`tgr report`: what was measured, on one page."""
+"""`tgr report`: one page on one or more runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +27,9 @@ def report(
     ] = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Put all that was measured of some runs on one page: an HTML file that needs no network, with the data in it.
+    """Write a report on one or more runs: one self-contained HTML file with all plots, tables and data.
 
-    Sections stand for the artifacts there are; what is missing is named with the command that makes it.
+    Sections exist for the artifacts found; missing ones are listed with the command that makes them.
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource

@@ -1,4 +1,4 @@
-"""One invocation of a command: its console, and the run record beside each file it wrote."""
+"""The context of a command: its console, and the run record beside each file it writes."""
 
 import logging
 import platform
@@ -29,14 +29,14 @@ SOURCES = {
 
 @contextmanager
 def session(ctx: typer.Context) -> Iterator[Console]:
-    """Give a console made for this command's `--quiet` and `--json`; record how each file it wrote was made.
+    """Context manager: yield a console for this command's `--quiet` and `--json`; write a run record per file written.
 
-    The record, `<artifact>.run.json`, holds what may differ between equal runs: command line, host, time, paths, and
-    for every option its value and where the value came from.
+    The record, `<artifact>.run.json`, has what may differ between equal runs: command line, host, time, paths, and
+    every option's value and its source.
     """
     console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
     started = time.time()
-    # A user's model and the libraries print as they like: stdout is for data alone, and the console keeps hold of it.
+    # stdout is for data only, but a user's model and libraries may print: redirect them to stderr.
     with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
         yield console
     for path in console.written:
@@ -45,7 +45,7 @@ def session(ctx: typer.Context) -> Iterator[Console]:
 
 @contextmanager
 def _told(console: Console) -> Iterator[None]:
-    """Let what the library logs as a warning be read as a note, once each."""
+    """Context manager: print the library's logged warnings as notes, once each."""
     said: set[str] = set()
 
     class Notes(logging.Handler):
@@ -64,7 +64,7 @@ def _told(console: Console) -> Iterator[None]:
 
 @contextmanager
 def _with_source(ctx: typer.Context) -> Iterator[None]:
-    """Say of a refused option that was not typed where its value stands: tgr.toml, or which variable."""
+    """Context manager: add the source of an option (tgr.toml or a variable) to errors about it, if it was not typed."""
     try:
         yield
     except TgrError as error:

@@ -1,4 +1,4 @@
-"""`tgr show`: what an artifact says of itself."""
+"""`tgr show`: the content of an artifact."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from tgr_cli.commands.embed_output import (
 from tgr_cli.commands.options import Json
 from tgr_cli.commands.session import session
 
-# What is printed of a kind before all else, and what JSON has of it; a kind without shows its first rows.
+# Per kind: the printed summary and its JSON form; other kinds print their first rows.
 DIGESTS: dict[str, tuple[Callable[..., None], Callable[..., dict]]] = {
     "descriptions": (print_descriptions, descriptions_json),
     "embeddings": (print_embeddings, embeddings_json),

@@ -1,4 +1,4 @@
-"""`tgr sites`: what a fault can strike in a model."""
+"""`tgr sites`: the fault sites of a model."""
 
 from typing import Annotated
 
@@ -33,8 +33,8 @@ def sites(
     """List a model's sites in execution order: operation, shape for one image, and multiply-accumulates.
 
     With --target weight, bias or buffer: its tensors, with the multiply-accumulates of the operations that read them.
-    Needs neither weights nor data. With --margin: each site's population (its elements' bits in one inference), and how
-    many of these faults, uniformly drawn, tell a rate to within the margin, whatever the rate.
+    Needs neither weights nor data. With --margin: each site's population (the bits of its elements in one inference),
+    and the number of uniformly drawn faults that estimates a failure rate to within the margin, whatever the rate.
     """
     from tgr_cli.steps import sites as step
 

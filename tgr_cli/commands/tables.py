@@ -1,4 +1,4 @@
-"""Tables for documents: Markdown, and LaTeX in the manner of the package booktabs."""
+"""Tables for documents: Markdown, and LaTeX with booktabs."""
 
 import re
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ LATEX = {
     "|": r"$|$",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
-MINUS = re.compile(r"(?<![^\s(])-(?=\d)")  # before a number; a dash within a name stays one
+MINUS = re.compile(r"(?<![^\s(])-(?=\d)")  # a minus sign; a hyphen within a name stays
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the table in Markdown, numbers to the right; what Markdown would take for its own is escaped."""
+    """Return the table in Markdown, numbers right-aligned, Markdown's special characters escaped."""
     table = [[re.sub(r"([\\|*_`<\[\]~])", r"\\\1", _line(cell)) for cell in row] for row in (columns, *rows)]
     right = _right(rows)
     widths = [max(3, *map(cell_len, cells)) for cells in zip(*table, strict=True)]
@@ -38,7 +38,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def latex(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the table as a LaTeX tabular with the rules of booktabs; what TeX would take for its own is escaped."""
+    """Return the table as a LaTeX tabular with booktabs rules, TeX's special characters escaped."""
     head, *body = (" & ".join(map(_tex, row)) + r" \\" for row in (columns, *rows))
     places = "".join("r" if is_right else "l" for is_right in _right(rows))
     lines = [rf"\begin{{tabular}}{{{places}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
@@ -50,7 +50,7 @@ def _right(rows: Sequence[Sequence[str]]) -> list[bool]:
 
 
 def _line(cell: str) -> str:
-    """Return a cell without a line's end, which would end its row, and with other control characters written out."""
+    """Return a cell without line breaks, which would end its row, and with control characters escaped."""
     return printable(" ".join(cell.split()))
 
 

@@ -1,4 +1,4 @@
-"""`tgr top2diff-sweep`: accuracy, re-runs and covered SDCs as a threshold on the confidence rises."""
+"""`tgr top2diff-sweep`: accuracy, re-runs and covered SDCs as a function of a confidence threshold."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from tgr_cli.commands.session import session
 if TYPE_CHECKING:
     from tgr_cli.steps.top2diff_sweep import Result
 
-SHOWN = 0.05  # the table has one row for each multiple of it; the artifact has all
+SHOWN = 0.05  # step of the table's rows; the artifact has all thresholds
 SEEN = {"faulty": "with", "golden": "without"}
 NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
 
@@ -73,10 +73,10 @@ def top2diff_sweep(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Sweep a threshold on the confidence: accuracy without the images below it, SDCs caught by running these again.
+    """Sweep a confidence threshold: accuracy without the images below it, and SDCs caught by re-running these.
 
     The confidence is Top2Diff (top-1 minus top-2 probability) and Top1Conf (top-1 probability), side by side. With
-    several models, the thresholds from which a later one is more accurate than the first. Exit code 3: a gate failed.
+    several models: the thresholds from which a later one is more accurate than the first. Exit code 3: a gate failed.
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource

@@ -304,7 +304,7 @@ def train(
     if print_recipe:
         recipe_output.print_recipe(Console(quiet=quiet, as_json=json), config.resolved())
         return
-    # The run records belong to the run: no other training may begin before they are written.
+    # Hold the folder's lock until the run records are written: they belong to this run.
     with step.held(config), session(ctx) as console:
         result = step.run(config, console)
         if not result.first:

@@ -1,1 +1,1 @@
-"""One self-contained HTML file on what was measured: figures with their data, and the words around them."""
+"""The report: one self-contained HTML file with figures, their data, and text."""

@@ -1,4 +1,4 @@
-"""What a flip does by the bit it strikes: the four outcomes, and the SDC rate with its interval."""
+"""Effect of a flip by bit: shares of the four outcomes, and the SDC rate with its interval."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,11 +14,11 @@ from tgr_cli.report.words import short_percent
 
 COLUMNS = ("model", "bit", "rows", *OUTCOMES, "sdc_low", "sdc_high", "failure", "failure_low", "failure_high")
 STACKED = ("non_finite", "sdc", "benign", "masked")
-FLOAT32_FIELDS = (30.5, 22.5)  # between sign and exponent, exponent and fraction
+FLOAT32_FIELDS = (30.5, 22.5)  # boundaries between sign, exponent and fraction on the axis
 
 
 def figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    """Give the figures by bit of the runs that were injected."""
+    """Yield the figures by bit of the runs with injections."""
     struck = [run for run in runs if run.faults]
     if not struck:
         return

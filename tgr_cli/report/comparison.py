@@ -1,4 +1,4 @@
-"""Candidates against the baseline: verdicts in words, a row each as in the paper's tables, a plot of the factors."""
+"""Candidates against the baseline: verdicts in words, one row each as in the paper's tables, a plot of the factors."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,12 +27,12 @@ FIGURES = {
     "median_last_layer": "median dLoss of the last layer",
     "median_overall": "median dLoss over all sites",
 }
-MAIN = ("last_layer", "overall", "sdc_overall")  # of which the sentences speak
-WITHOUT_MEANS = ("median_last_layer", "median_overall", "sdc_overall")  # where a run had no range limit
+MAIN = ("last_layer", "overall", "sdc_overall")  # the factors described in sentences
+WITHOUT_MEANS = ("median_last_layer", "median_overall", "sdc_overall")  # for runs without a range limit
 
 
 def sentences(rows: Sequence[Row]) -> list[Said]:
-    """Return what the main figures and the accuracy of each candidate say against the baseline."""
+    """Return sentences on the main factors and the accuracy of each candidate."""
     said = []
     for row in _own(rows):
         parts = [_verdict(row, name) for name in _main(rows) if row[name] is not None]
@@ -45,7 +45,7 @@ def sentences(rows: Sequence[Row]) -> list[Said]:
 
 
 def table(rows: Sequence[Row]) -> Block:
-    """Return a row a candidate, each on the images of its own campaign."""
+    """Return one row per candidate, on the images of its own campaign."""
     cells = [
         (
             row["candidate"],
@@ -68,7 +68,7 @@ def table(rows: Sequence[Row]) -> Block:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """Return the plot of the improvement factors, one panel a figure, one line a candidate."""
+    """Return the plot of the improvement factors: one panel per factor, one line per candidate."""
     own = _own(rows)
     with_means = any(row["overall"] is not None for row in own)
     shown = [
@@ -116,7 +116,7 @@ def _draw(axes: Axes, colours: Palette, *, rows: Sequence[Row], name: str) -> No
 
 
 def _left_out(rows: Sequence[Row]) -> str:
-    """Return how many outcomes no factor counts, as a sentence to follow others; nothing where there are none."""
+    """Return a sentence on the outcomes excluded from all factors, "" if there are none."""
     own = _own(rows)
     by_run = {row["baseline"]: row["non_finite_baseline"] for row in own}
     by_run |= {row["candidate"]: row["non_finite_candidate"] for row in own}
@@ -148,7 +148,7 @@ def _in_words(verdict: str | None) -> str:
 
 
 def _verdict(row: Row, name: str) -> str:
-    """Return what one factor says, as "mean dLoss over all sites is better at 99 %, 2.00× (1.50× to 2.60×)"."""
+    """Return one factor's verdict, such as "mean dLoss over all sites is better at 99 %, 2.00× (1.50× to 2.60×)"."""
     verdict, said = row[f"{name}_verdict"], f"{FIGURES[name]} "
     said += f"is {_in_words(verdict)}" if verdict != TOO_LITTLE else verdict
     said += f", {factor(row[name])}"

@@ -1,4 +1,4 @@
-"""How confident each model is, and what that is good for: Top2Diff against accuracy, SDCs, and re-running.
+"""Confidence of the models, and its use: Top2Diff against accuracy, SDCs, and re-running.
 
 Sources: accuracy against delta, NeurIPS 2023, figures 4, 11 and 12; SDCs of images sorted by Top2Diff, ISSRE 2021,
 figure 6.
@@ -18,15 +18,15 @@ from tgr_cli.report.measured import Faults, Run, alone, basis, charts, key
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import listed, short_percent, tick
 
-ACCURACY_DELTAS = top2diff.thresholds(0.0, 0.40, 0.01)  # as in the paper's sweep, and none at 0
-SURE = 0.95  # median Top2Diff from which its axis is stretched towards 1
-NEAREST = 1e-6  # to 1, on that axis
-POINTS = 1500  # images up to which each is drawn
+ACCURACY_DELTAS = top2diff.thresholds(0.0, 0.40, 0.01)  # the paper's sweep, and 0 for no threshold
+SURE = 0.95  # median Top2Diff above which the axis is logarithmic in 1 − Top2Diff
+NEAREST = 1e-6  # smallest 1 − Top2Diff on that axis
+POINTS = 1500  # maximum number of images drawn as single points
 BINS = 12
 
 
 def figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    """Give the figures there are artifacts for."""
+    """Yield the figures whose artifacts exist."""
     if evaluated := [run for run in runs if run.golden]:
         yield _accuracy(evaluated)
     if struck := [run for run in runs if run.faults]:
@@ -36,7 +36,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
 
 
 def crossovers(first: Run, candidate: Run) -> list[float]:
-    """Return the deltas at which the candidate's accuracy overtakes the first run's, after having been below it."""
+    """Return the deltas at which the candidate's accuracy rises above the first run's."""
     return top2diff.overtakes(_kept(first), _kept(candidate), ACCURACY_DELTAS)
 
 
@@ -144,7 +144,7 @@ def _is_sure(run: Run) -> bool:
 
 
 def _binned(run: Run) -> list[tuple[int, float, int, float]]:
-    """Return, of every lot of images sorted by Top2Diff: images, mean Top2Diff, rows, and mean SDC rate."""
+    """Return, for each bin of images sorted by Top2Diff: images, mean Top2Diff, rows, and mean SDC rate."""
     images = _faults(run).images
     order = np.argsort(images.top2diff, kind="stable")
     return [
@@ -195,5 +195,5 @@ def _draw_images(axes: Axes, colours: Palette, *, run: Run, place: int, points: 
 
 
 def _placed(top2diff_I: np.ndarray, stretched: bool) -> np.ndarray:
-    """Return where values of Top2Diff stand on their axis: stretched, each further decade towards 1 takes as much."""
+    """Return axis positions of Top2Diff values: unchanged, or −log10(1 − Top2Diff) if `stretched`."""
     return -np.log10(np.maximum(1 - top2diff_I, NEAREST)) if stretched else top2diff_I

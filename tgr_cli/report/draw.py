@@ -1,4 +1,4 @@
-"""Panels as SVG for the page and as PNG for elsewhere, and what all plots have in common."""
+"""Drawing panels as SVG for the page and as PNG files, and elements shared by all plots."""
 
 import io
 import re
@@ -18,16 +18,16 @@ from tgr_cli.errors import printable
 from tgr_cli.report.figure import Panel
 from tgr_cli.report.theme import LIGHT, STAND_INS, Palette, settings, themed
 
-WIDTH = 360  # pixels: a phone's, and a third of a desk's
-LINE = 46  # characters of a legend that fit the width
-PNG_DPI = 216  # three times the 72 points that make an inch
-SUBDIVIDED: tuple[tuple[float, tuple[float, ...]], ...] = (  # ticks within a decade, by the decades shown
+WIDTH = 360  # pixels: a phone's width, or a third of a desktop page
+LINE = 46  # characters of a legend that fit into WIDTH
+PNG_DPI = 216  # 3 pixels per point (1/72 inch)
+SUBDIVIDED: tuple[tuple[float, tuple[float, ...]], ...] = (  # ticks within a decade, by the number of decades shown
     (2.5, (1,)),
     (1.3, (1, 3)),
     (0.7, (1, 2, 5)),
     (0.0, (1, 1.5, 2, 3, 5, 7)),
 )
-SPREAD = 50  # from the smallest to the largest positive value: beyond it an axis is logarithmic
+SPREAD = 50  # ratio of the largest to the smallest positive value above which an axis is logarithmic
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 IDENTIFIED = re.compile(r' id="([^"]*)"')
 POINTED_AT = re.compile(r'(?:url\(#|href="#)([^)"]+)')
@@ -40,9 +40,9 @@ POSITION = re.compile(r"(?<![\w#.-])-?\d+\.\d{3,}")
 
 
 def svg(panel: Panel, prefix: str, label: str) -> str:
-    """Return a panel as an SVG element whose colours, font and size are the page's; the same panel gives the same text.
+    """Return a panel as an SVG element with the page's colours, font and size; deterministic.
 
-    Identifiers start with `prefix`, as those of all elements of a page must differ; `label` is what is read out.
+    Ids start with `prefix`, as they must be unique on the page; `label` is for screen readers.
     """
     drawn = _drawn(panel, STAND_INS, prefix, "svg").decode()
     drawn = NAMESPACES.sub("", STRAY.sub("", drawn)).replace("xlink:href", "href").strip()
@@ -62,12 +62,12 @@ def png(panel: Panel) -> bytes:
 def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
     written = io.BytesIO()
     with matplotlib.rc_context(settings(colours, salt)), warnings.catch_warnings():
-        # A letter that the font lacks is a box in a PNG; in an SVG the browser has fonts of its own.
+        # Missing glyphs are boxes in a PNG; in an SVG the browser uses other fonts.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         canvas = Canvas(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         axes = canvas.add_subplot()
         panel.draw(axes, colours)
-        for line in axes.lines:  # one without a point lies in the corner for the layout, unless it is clipped
+        for line in axes.lines:  # an empty line counts in the layout as a point at the origin
             line.set_in_layout(np.size(line.get_xdata()) > 0)
         handles, labels = axes.get_legend_handles_labels()
         if len(labels) > 1:
@@ -78,7 +78,7 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
                 loc="outside upper left",
                 ncols=len(labels) if short else 1,
                 columnspacing=1.2,
-                borderaxespad=0.4,  # or the picture's edge cuts off the upper parts of letters
+                borderaxespad=0.4,  # 0.4: below that the edge of the image cuts off accents
             )
         if kind == "svg":
             FigureCanvasSVG(canvas).print_svg(written, metadata=NO_METADATA)  # savefig would draw twice
@@ -90,7 +90,7 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
 
 
 def middle(text: str, most: int) -> str:
-    """Return `text` on one line, control characters written out, its middle left out beyond `most` characters."""
+    """Return `text` on one line, with control characters escaped, its middle elided beyond `most` characters."""
     text = printable(" ".join(text.split()))
     if len(text) <= most:
         return text
@@ -99,13 +99,13 @@ def middle(text: str, most: int) -> str:
 
 
 def spread_out(values: Sequence[float | None]) -> bool:
-    """Return whether these values are positive over more than a linear axis can show."""
+    """Return whether these values are positive and span more than a linear axis can show."""
     positive = [value for value in values if value is not None and value > 0]
     return bool(positive) and max(positive) > SPREAD * min(positive)
 
 
 def scaled(axis: Axis, *, logarithmic: bool, shown: Callable[[float], str]) -> None:
-    """Put an axis to a linear or logarithmic scale with few ticks, written by `shown`."""
+    """Set a linear or logarithmic scale with few ticks, formatted by `shown`."""
     if logarithmic:
         low, high = axis.get_view_interval()
         decades_shown = np.log10(high / low)
@@ -118,12 +118,12 @@ def scaled(axis: Axis, *, logarithmic: bool, shown: Callable[[float], str]) -> N
 
 
 def decades(values: Sequence[float | None]) -> tuple[float, float]:
-    """Return limits of a logarithmic axis, whole decades around the positive values."""
+    """Return limits of a logarithmic axis: whole decades around the positive values."""
     positive = [value for value in values if value is not None and value > 0]
     low, high = np.floor(np.log10(min(positive))), np.ceil(np.log10(max(positive)))
     return float(10.0**low), float(10.0 ** max(high, low + 1))
 
 
 def level(axes: Axes, value: float, colour: str, *, across: bool = True) -> None:
-    """Draw a thin line at `value`, across the axes or up them."""
+    """Draw a thin horizontal line at `value`; vertical if not `across`."""
     (axes.axhline if across else axes.axvline)(value, color=colour, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)

@@ -1,4 +1,4 @@
-"""A figure of the report: what it is called, what it says, the rows behind it, and how its panels are drawn."""
+"""A figure of the report: title, caption, underlying data, and the drawing of its panels."""
 
 import csv
 import io
@@ -12,15 +12,15 @@ from matplotlib.axes import Axes
 
 from tgr_cli.report.theme import Palette
 
-NONE = "–"  # a cell without a value
+NONE = "–"  # an empty cell
 NUMBER = re.compile(r"(?:[▲▼=~] )?[+-]?[\d.,]+(?:e[+-]?\d+)?(?:\s?[%×])?(?: \(.*\))?(?: [/→] [\d.,]+(?:\s%)?)?")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the beginning of a formula
-FEW_ROWS = 48  # a table of up to so many is on the page as well
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters that spreadsheets take for a formula
+FEW_ROWS = 48  # maximum number of rows of a table shown on the page itself
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows behind a figure or of a section: plain values, as in the artifacts they come from."""
+    """Data behind a figure or section, with unformatted values."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -30,7 +30,7 @@ class Table:
         return len(self.rows) <= FEW_ROWS
 
     def csv(self) -> str:
-        """Return the rows as CSV, numbers in full, an empty cell for none."""
+        """Return the rows as CSV with full precision; None is an empty cell."""
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\n")
         writer.writerow([_guarded(name) for name in self.columns])
@@ -38,12 +38,12 @@ class Table:
         return written.getvalue()
 
     def link(self) -> str:
-        """Return the CSV as a data: address, which a browser saves without asking anyone."""
+        """Return the CSV as a data: URL, which the browser saves offline."""
         return "data:text/csv;charset=utf-8;base64," + b64encode(self.csv().encode()).decode()
 
 
 def _guarded(cell: Any) -> Any:
-    """Return a cell that no spreadsheet runs as a formula: text that begins like one gets an apostrophe before it."""
+    """Return a cell safe from formula injection: text that looks like a formula gets a leading apostrophe."""
     return (
         f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) and not _is_number(cell) else cell
     )
@@ -59,7 +59,7 @@ def _is_number(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: `draw` puts it into axes, in the colours it is given; `height` is in pixels at a width of 360."""
+    """One plot: `draw` draws it into axes with the given colours; `height` is in pixels at a width of 360."""
 
     key: str
     draw: Callable[[Axes, Palette], None]
@@ -69,9 +69,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one title and caption, and the rows they show.
+    """Panels under one title and caption, and the data they show.
 
-    `across`: how many panels make a row where there is room for it (None: as many as fit).
+    `across`: panels per row on a wide page (None: as many as fit).
     """
 
     key: str
@@ -84,21 +84,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Block:
-    """A table that is shown on the page as it is, ready-made cells; the first column heads each row."""
+    """A table of formatted cells on the page; the first column is the row header."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
-    code: str = ""  # the column that holds command lines
+    code: str = ""  # name of the column with command lines
 
     def numeric(self, place: int) -> bool:
-        """Return whether a column holds numbers, which are set to the right."""
+        """Return whether a column contains numbers, which are right-aligned."""
         cells = [row[place] for row in self.rows if row[place] != NONE]
         return place > 0 and bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells)
 
 
 class Said(NamedTuple):
-    """A sentence, and what it speaks of."""
+    """A sentence and its subject."""
 
     of: str
     text: str
@@ -106,7 +106,7 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: sentences, tables, figures, and what is missing and would be here."""
+    """A section of the page: sentences, tables, figures, and notes on missing parts."""
 
     key: str
     title: str

@@ -1,4 +1,4 @@
-"""Which command made what from what: the page's table of artifacts."""
+"""Lineage: the page's table of artifacts, their commands and inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.report.figure import NONE, Block
 
-SHORT = 12  # digits of a SHA-256 that are shown
+SHORT = 12  # digits of a SHA-256 shown
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Made:
 
 
 def table(artifacts: Sequence[Made]) -> Block:
-    """Return a row an artifact: what it is, the command that made it, from what, by which tgr, of which model."""
+    """Return one row per artifact: kind, command, inputs, version of tgr, and model."""
     names = {made.sha256: made.name for made in artifacts}
     rows = [
         (

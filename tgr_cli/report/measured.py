@@ -1,4 +1,4 @@
-"""What the report knows of one run: its artifacts, and what its faults come to, read once."""
+"""The report's data on one run: its artifacts, and statistics of its faults, read once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from tgr_cli.metrics.summary import Network
 from tgr_cli.report.words import SPACE, listed
 
 SAMPLINGS = {"list": "a list of faults"}
-TOGETHER = 4  # models that one plot can show; of more, each is shown beside the first
-# Those of the sweep, and a few towards 1, where the confidences of a very sure network lie.
+TOGETHER = 4  # maximum number of models in a plot; of more, each is plotted with the first
+# The sweep's thresholds, and some close to 1, for networks with very high confidences.
 THRESHOLDS = np.array([*rerunning.THRESHOLDS[:-1], 0.995, 0.999, 0.9999, 0.99999, 1.0])
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """Re-running by each criterion, at THRESHOLDS, and the cost of catching TARGET_COVERAGE of the SDCs, as in `sweep`.
+    """Re-running by each criterion at THRESHOLDS, and the cost of catching TARGET_COVERAGE of the SDCs, as in `sweep`.
 
-    `images` were struck that are doubtful without a fault, of an SDC rate of `doubtful`.
+    `images` is the number of injected images with a doubtful golden prediction, `doubtful` their SDC rate.
     """
 
     population: Population
@@ -48,7 +48,7 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Faults:
-    """What the rows of `injections` come to, the rows themselves let go."""
+    """Statistics of the rows of `injections`, without the rows themselves."""
 
     rows: int
     bits: list[dict[str, Any]]
@@ -68,9 +68,9 @@ class Faults:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run: the artifacts there are of it.
+    """One run: its artifacts, None if missing.
 
-    `vulnerability`, `faults` and `network` stand and fall together; `rerun` needs `golden` as well.
+    `vulnerability`, `faults` and `network` exist together; `rerun` also needs `golden`.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def campaign(self) -> Mapping[str, Any]:
-        """Return the settings of its campaign, empty without one."""
+        """Return the settings of its campaign, {} without one."""
         return self.vulnerability.provenance.config if self.vulnerability else {}
 
     @property
@@ -93,7 +93,7 @@ class Run:
 
     @property
     def limited(self) -> bool:
-        """Return whether struck values were held to a range; else a handful of faults carry every mean dLoss."""
+        """Return whether faulty values are limited to a range; without that, a few faults dominate every mean dLoss."""
         return self.campaign.get("limit") != "none"
 
     @cached_property
@@ -103,13 +103,13 @@ class Run:
 
     @property
     def correct(self) -> np.ndarray:
-        """Return which images it classifies correctly without a fault."""
+        """Return which images are classified correctly without faults, bool [N]."""
         assert self.golden is not None
         return self.golden.column("prediction") == self.golden.column("label")
 
 
 def charts(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
-    """Give the runs that one plot shows together: all of a few, else the first with each other."""
+    """Yield the runs to plot together: all if there are few, else the first with each other one."""
     if len(runs) <= TOGETHER:
         yield tuple(runs)
         return
@@ -118,13 +118,13 @@ def charts(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 
 
 def across(plotted: Iterable[tuple[Any, tuple[Run, ...]]]) -> int | None:
-    """Return how many panels make a row so that each shows one quantity, of plots of a quantity and some runs."""
+    """Return the number of panels per row so that each row shows one group, None if they do not fit."""
     groups = len({group for _, group in plotted})
     return groups if 2 <= groups <= 3 else None
 
 
 def basis(runs: Sequence[Run], *, intervals: bool = True) -> str:
-    """Return the sentence that says what figures of these injected runs rest on, and their `intervals` if any."""
+    """Return a sentence on the sample behind these runs' figures, and on their `intervals`."""
     faults = [run.faults for run in runs if run.faults]
     samplings = listed(list(dict.fromkeys(SAMPLINGS.get(s, f"{s} sampling") for s in _settings(runs, "sampling"))))
     levels = listed([f"{100 * level:g}{SPACE}%" for level in sorted({run.confidence for run in runs})])
@@ -146,10 +146,10 @@ def _span(numbers: Sequence[int]) -> str:
 
 
 def alone(chart: Sequence[Run]) -> str:
-    """Return the name of the one run a plot shows, empty where it shows several, which its legend names."""
+    """Return the run's name if a plot shows only one, else "": the legend has the names."""
     return chart[0].name if len(chart) == 1 else ""
 
 
 def key(*parts: str) -> str:
-    """Return a key made of these parts, fit for identifiers and file names."""
+    """Return a key from these parts that is safe in ids and file names."""
     return "-".join("".join(c if c.isalnum() and c.isascii() else "_" for c in part) for part in parts)

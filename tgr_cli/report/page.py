@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing beside it."""
+"""The report as one self-contained HTML file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from tgr_cli.report.figure import Figure, Panel, Section
 from tgr_cli.report.theme import DARK, LIGHT
 
 TEMPLATE = "template.html.j2"
-NAME_LENGTH = 120  # of a picture's file: file systems take 255 bytes, a temporary name's ending included
+NAME_LENGTH = 120  # characters of a PNG's file name: the limit is 255 bytes, including a temporary suffix
 
 
 @dataclass(frozen=True)
 class Page:
-    """A title, the sentence below it, and sections in their order."""
+    """The page: a title, a subtitle, and sections."""
 
     title: str
     opening: str
     sections: Sequence[Section]
 
     def figures(self) -> Iterator[Figure]:
-        """Give the figures of all sections."""
+        """Yield the figures of all sections."""
         for section in self.sections:
             yield from section.figures
 
     def panels(self) -> Iterator[tuple[str, Panel]]:
-        """Give every panel with a name of its own, fit for a file."""
+        """Yield every panel with a unique name that is safe as a file name."""
         taken: dict[str, int] = {}
         for figure in self.figures():
             for panel in figure.panels:
@@ -42,7 +42,7 @@ class Page:
 
 
 def html(page: Page) -> str:
-    """Return the page: no script, nothing fetched, the same text for the same page."""
+    """Return the page as HTML: no scripts, nothing loaded, deterministic."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -58,4 +58,4 @@ def html(page: Page) -> str:
         dark=Markup(DARK.variables()),
         version=__version__,
     )
-    return printable(rendered)  # names may hold what a browser does not show, or what turns the words after it
+    return printable(rendered)  # names may contain control characters or text-direction overrides

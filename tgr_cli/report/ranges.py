@@ -1,4 +1,4 @@
-"""The values that sites take without a fault: largest and mean absolute (NeurIPS 2023, figures 3, 9 and 10)."""
+"""Fault-free values at the sites: largest and mean absolute value (NeurIPS 2023, figures 3, 9 and 10)."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,11 +14,11 @@ from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import listed, tick
 
 QUANTITIES = {"max_abs": "largest |value|", "mean_abs": "mean |value|"}
-NAMED = 26  # sites up to which each is named on the axis
+NAMED = 26  # maximum number of sites labelled on the axis
 
 
 def figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    """Give the figure of the runs whose ranges were profiled."""
+    """Yield the figure of the runs with profiled ranges."""
     profiled = [run for run in runs if run.ranges]
     if not profiled:
         return

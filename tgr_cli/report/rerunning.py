@@ -1,4 +1,4 @@
-"""SDCs caught against inferences run again, by both criteria of confidence (ILR, ISSRE 2021, figures 7 and 8)."""
+"""SDC coverage against re-run inferences, by both confidence criteria (ILR, ISSRE 2021, figures 7 and 8)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,14 +15,14 @@ from tgr_cli.report.measured import THRESHOLDS, Rerun, Run, alone, basis, charts
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import SPACE, listed, percent, plural, short_percent
 
-MARKED = (0.1, 0.3, 0.5)  # thresholds that are marked on the curves
+MARKED = (0.1, 0.3, 0.5)  # thresholds marked on the curves
 COUNTED = {"sites": "sites alike", "neurons": "neurons alike", "macs": "multiply-accumulates alike"}
 SHARES = ("overhead", "coverage", "coverage_golden")
 COLUMNS = ("criterion", "threshold", *(f"{name}{end}" for name in SHARES for end in ("", "_low", "_high")))
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Return the plot of these runs, all of which were evaluated and injected; a panel for each criterion."""
+    """Return the plot for runs with golden predictions and injections; one panel per criterion."""
     rows = [
         [run.name, rerun.population.count_by, ", ".join(rerun.population.operations), *(row[name] for name in COLUMNS)]
         for run in runs
@@ -60,7 +60,7 @@ def _of(run: Run) -> Rerun:
 
 
 def _counting(runs: Sequence[Run]) -> str:
-    """Return what counts alike, and over which operations of which run."""
+    """Return the unit of counting, and the operations counted for each run."""
     by = COUNTED[_of(runs[0]).population.count_by]
     over = {run.name: ", ".join(_of(run).population.operations) for run in runs}
     if len(set(over.values())) == 1:
@@ -95,7 +95,7 @@ def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], criterion: str) 
     marked = [int(np.argmin(np.abs(THRESHOLDS - threshold))) for threshold in MARKED]
     for place, run in enumerate(runs):
         curve, colour = _of(run).curves[criterion], colours.models[place]
-        if np.isnan(curve.coverage[0].mean):  # none of its faults was an SDC
+        if np.isnan(curve.coverage[0].mean):  # there are no SDCs
             continue
         again = [estimate.mean for estimate in curve.overhead]
         low, high = ([getattr(estimate, limit) for estimate in curve.coverage] for limit in ("low", "high"))

@@ -1,21 +1,21 @@
-"""Sites of several models in one order, and which of them correspond."""
+"""Alignment of the sites of several models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-BACKBONE = "backbone."  # what a text-guided model's sites have before the name they bear in the plain one
-LAST = "\0last"  # the key of the site that gives the logits, whatever its name
-ALIKE = 0.5  # share of common sites from which two models are shown side by side
+BACKBONE = "backbone."  # prefix of a text-guided model's sites, relative to the plain model's
+LAST = "\0last"  # common key of the logits' sites, whatever their names
+ALIKE = 0.5  # Jaccard similarity of site names from which two models are shown side by side
 
 
 def keys(sites: Sequence[str]) -> list[str]:
-    """Return what each of a model's sites is told by: its name without the backbone's, the last by being the last."""
+    """Return the keys by which a model's sites are matched: names without backbone prefix, LAST for the last site."""
     return [site.removeprefix(BACKBONE) for site in sites[:-1]] + [LAST] * bool(sites)
 
 
 def aligned(models: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """Return the keys of all models' sites, each after the one it follows in its model, and their labels.
+    """Return the merged order of all models' sites as keys, and their labels.
 
-    The last layers of all models share one key, so that like stands against like: their label names each.
+    The models' last layers share one key, so that they are compared with each other; their label lists all names.
     """
     order: list[str] = []
     for sites in models:
@@ -31,7 +31,7 @@ def aligned(models: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def side_by_side(models: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Give the names of models whose sites correspond to those of the first of them, group by group."""
+    """Yield groups of models with similar sites, by comparing with the first model of each group."""
     left = dict(models)
     while left:
         first = set(keys(next(iter(left.values()))))

@@ -1,4 +1,4 @@
-"""The report's first page in words: what was measured, on what, and how each model fared."""
+"""The report's introduction: what was measured, on what data, and the main results of each model."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ STRUCK = {"neuron": "activations", "weight": "weights", "bias": "biases", "buffe
 
 
 def opening(dataset: str, runs: Sequence[Run]) -> str:
-    """Return the sentence that says what the page is about."""
+    """Return the page's opening sentence."""
     names = listed([run.name for run in runs], most=14)
     against = f" {runs[0].name} is the baseline." if len(runs) > 1 else ""
     faults = sum(run.faults.rows for run in runs if run.faults)
@@ -22,7 +22,7 @@ def opening(dataset: str, runs: Sequence[Run]) -> str:
 
 
 def sentences(runs: Sequence[Run]) -> list[Said]:
-    """Return what each run comes to: accuracy, faults, and the network's rates with intervals."""
+    """Return each run's main results: accuracy, faults, and the network's rates with intervals."""
     return [Said(run.name, f"{'; '.join(parts)}.") for run in runs if (parts := _parts(run))]
 
 
@@ -47,7 +47,7 @@ def _parts(run: Run) -> list[str]:
 
 
 def measured(runs: Sequence[Run]) -> Block:
-    """Return a row a run: what was measured, and how."""
+    """Return one row per run: model, data and settings of the measurement."""
     columns = (
         "model",
         "images",

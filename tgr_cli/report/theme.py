@@ -1,7 +1,7 @@
-"""Colours of the page and its plots, safe for colour-blind eyes: as CSS variables in SVG, as colours in PNG.
+"""Colours of the page and its plots, distinguishable with colour blindness: CSS variables in SVG, fixed in PNG.
 
-The hues are those of Okabe and Ito, "Color universal design" (2008), darkened on white and lightened on black to reach
-a contrast of 3:1 against the page.
+Hues from Okabe and Ito, "Color universal design" (2008), darkened on white and lightened on black to a contrast of 3:1
+against the page.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Palette:
-    """A colour for each role: page, text and lines, models in their order, outcomes, verdicts."""
+    """A colour for each role: page, text and lines, models in order, outcomes, verdicts."""
 
     paper: str
     ink: str
@@ -69,22 +69,22 @@ DARK = Palette(
     better="#56b4e9",
     worse="#f28e3c",
 )
-MARKS = ("o", "s", "^", "D")  # of models in their order, so that shape tells them apart where colour does not
+MARKS = ("o", "s", "^", "D")  # markers of models in order, so that shape distinguishes them too
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
-STAND_IN = re.compile("#fe([0-9a-f]{2})01")  # what a role's colour is while an SVG is drawn
+STAND_IN = re.compile("#fe([0-9a-f]{2})01")  # placeholder colours in a drawn SVG
 
-# Drawn in these, an SVG follows the page: `themed` puts the variables in their place.
+# `themed` replaces these with CSS variables, so that an SVG follows the page's light or dark theme.
 STAND_INS = Palette(*(f"#fe{number:02x}01" for number in range(len(fields(Palette)))))
 
 
 def themed(svg: str) -> str:
-    """Return an SVG drawn in STAND_INS with CSS variables for its colours."""
+    """Return an SVG drawn in STAND_INS with CSS variables as its colours."""
     names = [_variable(f.name) for f in fields(Palette)]
     return STAND_IN.sub(lambda found: f"var(--{names[int(found[1], 16)]})", svg)
 
 
 def settings(colours: Palette, salt: str) -> dict[str, Any]:
-    """Return matplotlib's settings for a plot in these colours; `salt` makes the identifiers it invents its own."""
+    """Return matplotlib's settings for a plot in these colours; `salt` makes generated ids unique."""
     return {
         "axes.axisbelow": True,
         "axes.edgecolor": colours.muted,
@@ -97,7 +97,7 @@ def settings(colours: Palette, salt: str) -> dict[str, Any]:
         "axes.spines.top": False,
         "figure.facecolor": "none",
         "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],  # matplotlib's own: plots are the same on every machine
+        "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib, so plots are the same on every machine
         "font.size": 10,
         "grid.color": colours.line,
         "grid.linewidth": 0.6,

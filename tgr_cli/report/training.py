@@ -1,4 +1,4 @@
-"""How the models were trained: loss and accuracy by epoch."""
+"""Training curves: loss and accuracy by epoch."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ CURVES = {"loss": ("train_loss", "val_loss", "loss (nats)"), "top1": ("train_top
 
 
 def figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    """Give the training curves of the runs that tgr trained."""
+    """Yield the training curves of the runs trained by tgr."""
     trained = [run for run in runs if run.training]
     if not trained:
         return

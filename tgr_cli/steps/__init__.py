@@ -1,1 +1,1 @@
-"""One file a command: a frozen, keyword-only config that is checked when built, and `run`, which does the work."""
+"""One file per command: a frozen, keyword-only config, validated when built, and `run`, which does the work."""

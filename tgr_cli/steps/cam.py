@@ -1,4 +1,4 @@
-"""What a model looks at before and after random faults in its weights: the `saliency` artifact and a grid of maps.
+"""Saliency maps before and after random faults in the weights: the `saliency` artifact and a grid of maps.
 
 As in Figure 2 of "Hardware resilience properties of text-guided image classifiers" (NeurIPS 2023).
 """
@@ -25,7 +25,7 @@ from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.saliency import attention, strikes
-from tgr_cli.saliency.attention import Summary as Summary  # what the command prints
+from tgr_cli.saliency.attention import Summary as Summary  # re-exported for the command's output
 from tgr_cli.saliency.models import Explained, asked, choose, open_models
 from tgr_cli.saliency.strikes import Strikes
 
@@ -34,10 +34,10 @@ MOST_IMAGES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Whose attention, on which images, before and after which faults.
+    """The models, images and faults of a saliency comparison.
 
-    The models are those of `runs` (one or two), or `source` and, if given, `against`: a run, or another checkpoint of
-    the same model. `images`: N at even steps through the evaluation split; `image_id` names them instead.
+    The models are those of `runs` (one or two), or `source` and, optionally, `against`: a run, or another checkpoint of
+    the same model. `images`: N at even steps through the evaluation split; `image_id` selects images by id instead.
     """
 
     data: DataSource
@@ -78,13 +78,13 @@ class Config:
 
     @property
     def count(self) -> int:
-        """Return how many images are asked for."""
+        """Return the number of images."""
         return len(self.image_id) or self.images or defaults.CAM_IMAGES
 
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact, the grid beside it, the artifact's rows, the classes' names, and each model's summary."""
+    """The artifact, the grid's path, the artifact's rows, the class names, and each model's summary."""
 
     path: Path
     grid: Path
@@ -94,9 +94,9 @@ class Result:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Explain each image by each model before and after the faults, write the artifact and the grid.
+    """Compute saliency maps for each image and model before and after the faults; write the artifact and the grid.
 
-    Nothing is written to a model's tensors: faulty inferences compute with others in their place.
+    The model's tensors are not modified: faulty inferences use replacement tensors.
     """
     try:
         from tgr_cli.saliency import grid
@@ -106,7 +106,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     workspace = Workspace(config.workdir, config.data.folder)
     wanted = asked(workspace, config.runs, config.source, config.against)
     for each in wanted:
-        zoo.entry(each.source.model)  # a name that does not exist is told before anything is looked for
+        zoo.entry(each.source.model)  # refuse an unknown name before anything is searched
     images = choose(open_split(config.data, "eval", reporter), config.count, config.image_id, reporter)
     models = open_models(
         wanted,

@@ -1,7 +1,7 @@
-"""Compare candidates with a baseline: accuracy, cost, improvement factors and Top2Diff, a row of the paper's Table 1.
+"""Compare candidates with a baseline: accuracy, cost, improvement factors and Top2Diff, as in the paper's Table 1.
 
-Twice for each candidate: on the images of each model's own campaign (`own`), and on those of them that both models
-classify correctly (`common`), so that neither is measured on easier images.
+Each candidate is compared twice: on the images of each model's own campaign (`own`), and on those that both models
+classify correctly (`common`), so that neither model is measured on easier images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,10 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which runs: folders by name within the data set's folder, or by path; and the gate each candidate is to pass.
+    """The runs, by folder name within the data set's folder or by path, and the gate for each candidate.
 
-    `allow_different` names what campaigns may differ in all the same (`campaign.comparable`).
-    `min_improvement` is held against the factor called `gate_on`, `overall` for None, on the images of each model's own
-    campaign.
+    `allow_different` names settings in which campaigns may differ (`campaign.comparable`). `min_improvement` is the
+    lower bound for the factor `gate_on` (None: `overall`), on the images of each model's own campaign.
     """
 
     baseline: str
@@ -47,7 +46,7 @@ class Config:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
         if self.gate_on is not None and self.min_improvement is None:
             raise TgrError(f"--gate-on {self.gate_on} names a factor without a gate; set one with --min-improvement")
-        if self.min_improvement is not None and not self.min_improvement >= 0:  # which NaN is not either
+        if self.min_improvement is not None and not self.min_improvement >= 0:  # `not >=` also rejects NaN
             raise TgrError(f"--min-improvement is {self.min_improvement:g}; it must be a factor of 0 or more")
         if self.gate_on not in (None, *improvement.FACTORS):
             raise TgrError(
@@ -58,7 +57,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path, its rows, in what campaigns differ, and the verdict on the gate, if one was set."""
+    """The artifact's path, its rows, the differences between campaigns, and the gate's verdict, if there is a gate."""
 
     path: Path
     rows: list[dict[str, Any]]
@@ -108,7 +107,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate | None:
-    """Return whether all candidates pass; None where there is no gate."""
+    """Return whether all candidates pass; None without a gate."""
     if config.min_improvement is None:
         return None
     own = [row for row in compared if row["images"] == "own"]

@@ -1,4 +1,4 @@
-"""The named data sets: where each is looked for, whether it is there, and how to get it."""
+"""The named data sets: where each is expected, whether it is there, and how to get it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Where the named data sets are looked for."""
+    """Root folder of the named data sets."""
 
     data_root: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One named data set; `looked_for` is None for one that is embedded."""
+    """One named data set; `looked_for` is None if it is embedded."""
 
     name: str
     classes: int
@@ -28,7 +28,7 @@ class Row:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> list[Row]:
-    """Return one row a named data set, in their listed order; nothing is opened."""
+    """Return one row per named data set, in listed order, without opening files."""
     root = config.data_root or defaults.DATA_ROOT
     return [_row(name, root) for name in NAMED]
 

@@ -1,4 +1,4 @@
-"""The demo: the whole method on embedded digits, as the commands a user would type."""
+"""The demo: the whole method on embedded digits, as a list of commands."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ MODEL = "digits_cnn"
 HEADS = ("baseline", "cosine", "text")
 RUNS = {"baseline": f"{MODEL}-baseline", "cosine": f"{MODEL}-cosine", "text": f"{MODEL}-text-descriptions"}
 TRAINING = ("--epochs", "15", "--optimizer", "adamw", "--lr", "0.002", "--batch-size", "64")
-EMBEDDING_DIM = "50"  # what tfidf makes of 50 descriptions, so that cosine and text heads are of one size
+EMBEDDING_DIM = "50"  # the size of tfidf's embeddings for 50 descriptions, so that cosine and text heads match
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of the demo: what it is for, and its arguments after `tgr`."""
+    """One command of the demo: its purpose, and its arguments after `tgr`."""
 
     purpose: str
     arguments: tuple[str, ...]
 
 
 def stages(injections: int) -> tuple[Stage, ...]:
-    """Return the demo's commands in order; each reads what the ones before it wrote."""
+    """Return the demo's commands in order; each reads the outputs of earlier ones."""
     return (
         Stage("Describe each class in words; these descriptions come with tgr.", ("describe",)),
         Stage(

@@ -1,4 +1,4 @@
-"""Describe the classes of a data set in sentences: stored ones where they exist, a language model's elsewhere."""
+"""Describe the classes of a data set in sentences: stored descriptions if there are any, else a language model's."""
 
 import hashlib
 from collections import Counter
@@ -29,9 +29,9 @@ SOURCES = (Stored.name, LanguageModel.name, Template.name)
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`source` is stored, llm or template; None takes stored descriptions where every class has some, else llm.
+    """`source` is stored, llm or template; None: stored if every class has descriptions, else llm.
 
-    A server, a model or questions of one's own mean llm. `from_file` takes the place of a source.
+    Options about a server, a model or own questions imply llm. `from_file` replaces a source.
     """
 
     data: DataSource
@@ -56,17 +56,17 @@ class Config:
 
     @property
     def meant_for_llm(self) -> str:
-        """Return the first option given that only a language model has a use for, "" for none."""
+        """Return the first given option that only a language model uses, "" for none."""
         given = {"questions": self.questions, "base-url": self.endpoint.base_url, "llm": self.endpoint.llm}
         return next((f"--{name}" for name, value in given.items() if value is not None), "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was written: where, from which source, the descriptions in the order of the file.
+    """What was written: the path, the source, and the descriptions in the file's order.
 
-    `usage` is what a language model's answers took, None for other sources; `advice` is what to change where some
-    questions have no description.
+    `usage` totals the language model's answers, None for other sources; `advice` is the next step if some questions
+    have no description.
     """
 
     path: Path
@@ -78,24 +78,24 @@ class Result:
 
     @property
     def statuses(self) -> dict[str, int]:
-        """Return how many questions have each status, ok first."""
+        """Return the number of questions with each status, ok first."""
         counted = Counter(described.status for described in self.descriptions)
         return {status: counted[status] for status in sorted(counted, key=lambda s: (s != "ok", s))}
 
     @property
     def undescribed(self) -> tuple[str, ...]:
-        """Return the names of the classes that have no description at all, in their order."""
+        """Return the names of the classes without any description, in order."""
         known = {described.class_index for described in self.descriptions if described.status == "ok"}
         return tuple(name for index, name in enumerate(self.classes) if index not in known)
 
     @property
     def missing(self) -> tuple[Description, ...]:
-        """Return the questions that have no description in the end."""
+        """Return the questions without a description."""
         return tuple(described for described in self.descriptions if described.status != "ok")
 
 
 def estimate(config: Config) -> Estimate | None:
-    """Return what a language model would be asked, None where none would be; nothing is sent or written."""
+    """Return the estimated cost of a language model, None if none is needed; sends and writes nothing."""
     if config.from_file:
         return None
     classes = class_names(config.data)
@@ -106,7 +106,7 @@ def estimate(config: Config) -> Estimate | None:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Write the descriptions of a data set's classes and return them; no image is needed."""
+    """Write the descriptions of a data set's classes and return them; reads no images."""
     classes = class_names(config.data, reporter)
     if config.from_file:
         imported = Imported(config.from_file)
@@ -142,7 +142,7 @@ def _path(config: Config) -> Path:
 
 
 def _answers(config: Config) -> Path:
-    """Return where a language model's answers are kept; raises TgrError where that place is someone else's."""
+    """Return the path of the stored answers; raises TgrError if another kind of file is there."""
     path = answers_file(_path(config))
     refuse_loss(path, "answers", config)
     return path

@@ -1,4 +1,4 @@
-"""Make the class embeddings that a text-guided head starts from: from descriptions, templates, a matrix, or chance."""
+"""Make the class embeddings for a text-guided head: from descriptions, templates, a matrix, or at random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ SAME = 1 - 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What the rows are made of. None leaves a choice to the step: openclip, its default model, the largest E, fp32.
+    """The source of the embeddings. None selects defaults: openclip, its default model, the largest E, fp32.
 
-    `embedding_dim` goes with tfidf and random; `from_file` takes the place of an encoder, and `rows` (numbers) or
-    `row_names` (a data set, or a file of names) picks its rows. `keep_all` writes each text's embedding too.
+    `embedding_dim` is for tfidf and random; `from_file` replaces an encoder, and `rows` (numbers) or `row_names` (a
+    data set, or a file of names) selects its rows. `keep_all` also writes each text's embedding.
     """
 
     data: DataSource
@@ -85,12 +85,12 @@ class Config:
 
     @property
     def described_in(self) -> Path:
-        """Return the `descriptions` artifact that is read: the one named, else that of the data set's folder."""
+        """Return the `descriptions` artifact to read: the given one, else that of the data set's folder."""
         return self.descriptions or Workspace(self.workdir, self.data.folder).descriptions
 
     @property
     def clip(self) -> tuple[str, str] | None:
-        """Return the CLIP model and the tag or file of its weights, None where no such model is asked for."""
+        """Return the CLIP model and its weights (tag or file), None for other encoders."""
         if self.from_file is not None or self.init == "random" or self.encoder == "tfidf":
             return None
         return self.clip_model or defaults.CLIP_MODEL, self.clip_pretrained or defaults.CLIP_PRETRAINED
@@ -98,9 +98,9 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was written (`all_path`: each text's row, where kept), from what, and how it looks.
+    """The artifacts written (`all_path`: the texts' embeddings, if kept), their source, and a summary.
 
-    `truncated` counts the texts that the encoder could not read to their end.
+    `truncated` counts texts cut at the encoder's maximum number of tokens.
     """
 
     path: Path
@@ -113,7 +113,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Class embeddings with their origin: `embeddings_CE` unit rows; texts and spread a class; inputs by role.
+    """Class embeddings with their origin: `embeddings_CE` unit-norm rows; texts and spread per class; inputs by role.
 
     `texts` holds each class's texts, and `texts_NE` their embeddings in the same order; both are empty without texts.
     """
@@ -128,7 +128,7 @@ class Rows:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Write one unit row a class, with `keep_all` one a text as well, and return a summary."""
+    """Write one unit-norm row per class, with `keep_all` also one per text, and return a summary."""
     classes = class_names(config.data, reporter)
     path = config.out or Workspace(config.workdir, config.data.folder).embeddings(config.init)
     store.prepare(path, EMBEDDINGS.kind, config)
@@ -245,7 +245,7 @@ def _without_texts(rows_CE: np.ndarray, encoder: str, inputs: dict[str, str]) ->
 def _encoder(config: Config, reporter: Reporter) -> Encoder:
     if config.clip is None:
         return Tfidf(config.embedding_dim)
-    from tgr_cli.models.loading import usable_device  # torch takes seconds to load
+    from tgr_cli.models.loading import usable_device  # torch takes seconds to import
     from tgr_cli.text.openclip import OpenClip
 
     device = str(usable_device(config.device))
@@ -257,7 +257,7 @@ def _encoder(config: Config, reporter: Reporter) -> Encoder:
 
 
 def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tuple[list[list[str]], dict[str, str]]:
-    """Return each class's texts, and the SHA-256 of what they were read from."""
+    """Return each class's texts, and the SHA-256 of their source by role."""
     texts: list[list[str]] = [[] for _ in classes]
     if config.init == "template":
         prompts = prompt_files.for_dataset(config.data.dataset, config.data.folder, config.prompts, reporter)
@@ -273,7 +273,7 @@ def _texts(config: Config, classes: tuple[str, ...], reporter: Reporter) -> tupl
             f'({_named(classes)}); run "tgr describe --dataset {config.data.dataset}" again'
         )
     for index, text in zip(artifact.column("class_index"), artifact.table["description"].to_pylist(), strict=True):
-        if text is not None:  # a question that the language model gave no answer to
+        if text is not None:  # None: the language model gave no answer to this question
             texts[index].append(text)
     missing = artifact.table["description"].null_count
     if missing:
@@ -291,7 +291,7 @@ def _named(classes: tuple[str, ...]) -> str:
 
 
 def _without_paths(config: Config) -> Config:
-    """Return the config with the names of local files for their paths: artifacts hold no paths."""
+    """Return the config with file names in place of paths: artifacts contain no local paths."""
 
     def bare(value: str | None) -> str | None:
         return Path(value).name if value and Path(value).is_file() else value

@@ -1,4 +1,4 @@
-"""How a model classifies images without a fault: the `golden` artifact and its figures."""
+"""Evaluate a model without faults: the `golden` artifact and its figures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which model sees which images. `images`: N at even steps through the evaluation split, all where None."""
+    """The model and the images. `images`: N at even steps through the evaluation split, None for all."""
 
     data: DataSource
     preprocessing: PreprocessingOptions
@@ -33,7 +33,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path, the model it is of, and its figures."""
+    """The artifact's path, the model, and its figures."""
 
     path: Path
     loaded: LoadedModel

@@ -1,4 +1,4 @@
-"""What the flip of one bit does to a number."""
+"""The effect of one bit flip on a number."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The number as written, the bit (0 is the least significant), and the format's name."""
+    """The number as text, the bit (0 is the least significant), and the format's name."""
 
     value: str
     bit: int
@@ -29,7 +29,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A number as it is stored: its value, the bytes in hexadecimal, and each field's bits, the highest first."""
+    """A stored number: its value, its bytes in hexadecimal, and the bits of each field, most significant first."""
 
     value: float | int
     hex: str
@@ -38,7 +38,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Flipped:
-    """A number before and after the flip, and the field that the flipped bit lies in."""
+    """A number before and after the flip, and the field of the flipped bit."""
 
     before: Encoded
     after: Encoded
@@ -46,7 +46,7 @@ class Flipped:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Flipped:
-    """Return the number before and after the flip; raises TgrError for a text that is no number of this format."""
+    """Return the number before and after the flip; raises TgrError for a text that is not a number of this format."""
     form = bits.format_named(config.format)
     stored_1 = _stored(config.value, form)
     before = _encoded(stored_1, form)

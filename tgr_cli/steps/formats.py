@@ -1,4 +1,4 @@
-"""The number formats whose bits can be flipped."""
+"""The number formats that support bit flips."""
 
 from tgr_cli.faults.bits import FORMATS, Format
 

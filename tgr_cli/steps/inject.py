@@ -1,4 +1,4 @@
-"""Run a campaign of single-bit faults: the rows of every fault, and each site's vulnerability."""
+"""Run a campaign of single-bit faults: one row per fault, and each site's vulnerability."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from tgr_cli.reporting import SILENT, Reporter
 class Result:
     """A finished campaign: its artifacts and figures, and the gate's verdict, if any.
 
-    `verified` faults were run again through `full` and came out the same.
+    `verified` counts the faults that were re-run with the engine `full` and gave the same result.
     """
 
     written: results.Written
@@ -33,7 +33,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A finished part of a campaign: its artifact, and how many of the plan's faults, their rows and units it holds."""
+    """A finished shard of a campaign: its artifact, and its numbers of faults, rows and units of the plan."""
 
     run: str
     path: Path
@@ -46,10 +46,10 @@ class Shard:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
-    """Return the finished campaign, or the shard of it that `config` names.
+    """Return the finished campaign, or the shard selected by `config`.
 
-    Finished units are kept beside the output until it is written, so that a run that was killed goes on where it was;
-    the artifacts are written whole, at the end, and then verified if asked for.
+    Finished units are stored beside the output until it is written, so a killed run can resume; the artifacts are
+    written at the end by atomic rename, and then verified if requested.
     """
     subject = Subject.open(config, reporter)
     output = config.out or _default(config, subject)
@@ -97,14 +97,14 @@ def _default(config: Config, subject: Subject) -> Path:
 
 
 def _facts(setup: Setup, planned: Planned) -> dict[str, Any]:
-    """Return the provenance of a campaign's artifacts: its plan's, and how it was run."""
+    """Return the provenance of a campaign's artifacts: the plan's, and the settings of the run."""
     of_plan = planned.provenance
     return {
         "config": {**of_plan.config, **setup.config.running},
         "seed": of_plan.seed,
         **setup.facts,
         "inputs": dict(of_plan.inputs),
-        # No input: a plan drawn here goes with the parts. Equal settings draw it again, and --plan-only keeps it.
+        # Not an input: a plan drawn here is deleted with the parts. Equal settings draw it again; --plan-only keeps it.
         "extra": setup.facts["extra"]
         | {name: of_plan.extra[name] for name in ("sites", "pilot")}
         | {"plan": planned.sha256},

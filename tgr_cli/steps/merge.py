@@ -1,4 +1,4 @@
-"""Put the shards of a campaign together: the artifacts that one undisturbed run of it would have written."""
+"""Merge the shards of a campaign into the artifacts that a single run would have written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from tgr_cli.campaign.config import rows_are
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
 
-OF_A_SHARD = ("shard", "units", "rows")  # what a shard says of itself beyond what the campaign does
+OF_A_SHARD = ("shard", "units", "rows")  # facts that only a shard records
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The shards, and where the whole goes (None: beside the first, under a campaign's own name)."""
+    """The shards, and the output path (None: the campaign's usual name, beside the first shard)."""
 
     shards: tuple[Path, ...]
     out: Path | None = None
@@ -33,7 +33,7 @@ class Config:
 def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     """Return the whole campaign, written as `injections` and `vulnerability`.
 
-    Raises TgrError where the shards are of different campaigns or plans, two hold the same unit, or one is missing.
+    Raises TgrError where shards belong to different campaigns or plans, two contain the same unit, or one is missing.
     """
     shards = [store.read(path, SHARD) for path in config.shards]
     for shard in shards:
@@ -52,12 +52,12 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     whole = of_target(first.path.with_name("injections.parquet"), first.provenance.config["target"])
     output = store.prepare(config.out or whole, INJECTIONS.kind, config)
     store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
-    with Parts.beside(output, vulnerability_beside(output)):  # not while a campaign is run to the same place
+    with Parts.beside(output, vulnerability_beside(output)):  # Hold the output's lock.
         return results.write(output, running.injections(table), _facts(shards, reporter))
 
 
 def _campaign(shard: Artifact) -> dict[str, Any]:
-    """Return what must be equal for shards to belong together, by dotted names."""
+    """Return the facts, by dotted names, that must be equal for shards of one campaign."""
     facts = shard.provenance
     extra = {name: value for name, value in facts.extra.items() if name != "shard"}
     return identity.flat({**facts.config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
@@ -73,7 +73,7 @@ def _refuse_overlap(shards: Sequence[Artifact]) -> None:
 
 
 def _refuse_bare(shard: Artifact) -> None:
-    """Raise TgrError where a shard does not say what merging rests on."""
+    """Raise TgrError if a shard lacks a fact that merging needs."""
     extra, config = shard.provenance.extra, shard.provenance.config
     of_shard = extra.get("shard") or []
     lacks = [name for name in ("shard", "rows", "sites", "run") if name not in extra]

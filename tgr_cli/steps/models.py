@@ -1,4 +1,4 @@
-"""What each model of the zoo takes and costs, and what the text-guided head adds to it."""
+"""The zoo's models: input size, cost, and the overhead of the text-guided head."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from tgr_cli.models.cost import macs
 from tgr_cli.models.weights import parameters
 from tgr_cli.reporting import SILENT, Reporter
 
-CLASSES, EMBEDDING_DIM = 1000, 512  # ImageNet's, and CLIP's: as in table 1 of the NeurIPS 2023 paper
+CLASSES, EMBEDDING_DIM = 1000, 512  # of ImageNet and CLIP, as in table 1 of the NeurIPS 2023 paper
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """One model at 1000 classes: input (C, H, W) in pixels, parameters, multiply-accumulates for one image.
+    """One model with 1000 classes: input (C, H, W) in pixels, parameters, multiply-accumulates per image.
 
     The deltas are text-guided (E = 512) minus baseline.
     """
@@ -29,7 +29,7 @@ class ModelRow:
 
 
 def run(reporter: Reporter = SILENT) -> list[ModelRow]:
-    """Return a row for each model of the zoo; nothing is computed, all of it on torch's meta device."""
+    """Return one row per model of the zoo, computed on torch's meta device."""
     rows = []
     for done, name in enumerate(zoo.ZOO):
         reporter.progress("models", done, len(zoo.ZOO))

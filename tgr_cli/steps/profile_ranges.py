@@ -1,4 +1,4 @@
-"""Profile what values a model's sites take without a fault: the `ranges` artifact, which sets the range limit."""
+"""Profile the fault-free values at a model's sites: the `ranges` artifact, used for range limits."""
 
 from tgr_cli.campaign import profiling
 from tgr_cli.campaign.profiling import Config as Config  # the options of `tgr profile-ranges`

@@ -1,4 +1,4 @@
-"""Put what was measured of one or more runs on one page: gather the artifacts there are, and write the HTML file."""
+"""Write a report on one or more runs, as a single HTML page made from their artifacts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ from tgr_cli.report.measured import Faults, Rerun, Run
 from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
 
-OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # all that is read of the rows
-SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that a page can be made of
+OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # columns that are read
+SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that the page shows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which runs, the baseline first: folders by name within the data set's folder, or by path.
+    """The runs, baseline first: folders by name within the data set's folder, or by path.
 
-    `count_by` is what counts alike where re-running is judged (`metrics.population`), `allow_different` what
-    compared runs may differ in (`campaign.comparable`), `png` a folder for every plot as a picture.
+    `count_by` is the unit of counting for re-running (`metrics.population`), `allow_different` the settings in which
+    compared runs may differ (`campaign.comparable`), `png` a folder for a PNG of every plot.
     """
 
     runs: Sequence[str]
@@ -54,14 +54,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """Where the page was written, and the pictures of its plots."""
+    """The path of the page, and the PNG files of its plots."""
 
     path: Path
     pictures: list[Path]
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Gather the runs' artifacts and write the page; raises TgrError where they do not belong together."""
+    """Collect the runs' artifacts and write the page; raises TgrError where they do not belong together."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     folders = [run_folder(workspace, name) for name in config.runs]
     path = store.prepare(config.out or workspace.report, "page", config)
@@ -86,7 +86,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
-    """Return what there is of one run, its artifacts checked to be of one model."""
+    """Return the artifacts of one run, checked to be of one model."""
     name = real(folder.path).name
     if not any(getattr(folder, what).exists() for what in SHOWN):
         raise TgrError(
@@ -126,7 +126,7 @@ def _read(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> A
 
 
 def _refuse_unlike(measured: Sequence[Run]) -> None:
-    """Raise TgrError where the last run is named like another, or was evaluated on other images."""
+    """Raise TgrError if the last run has the name of another, or was evaluated on other images."""
     *before, last = measured
     if last.name in [run.name for run in before]:
         raise TgrError(f'two of the runs are called "{last.name}"; name each once, or rename the folder of one')
@@ -142,9 +142,10 @@ def _compared(
     measured: Sequence[Run],
     reporter: Reporter,
 ) -> tuple[Sequence[comparison.Row], list[Difference]]:
-    """Return the rows of `comparison` of every run with all it takes against the first: as stored, or computed.
+    """Return the `comparison` rows of every complete run against the first, stored or computed, and their differences.
 
-    And in what their campaigns differ from the first's; those that differ in what is refused have no row.
+    The second list contains the settings in which campaigns differ from the first one's. Runs with a difference that is
+    not allowed have no row.
     """
     able = [folder for folder, run in zip(folders, measured, strict=True) if run.golden and run.vulnerability]
     if not able or able[0] is not folders[0] or len(able) < 2:
@@ -161,9 +162,9 @@ def _compared(
 
 
 def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.Row], list[str]]:
-    """Return the rows of a comparison that was made of these very artifacts against the first, else none.
+    """Return the rows of the stored comparison if made from exactly these artifacts, and its allowed differences.
 
-    And what it was allowed to differ in.
+    Otherwise both are empty.
     """
     if not path.exists():
         return [], []
@@ -226,7 +227,7 @@ def _sections(
 
 
 def _told(difference: Difference) -> str:
-    """Return the sentence about a difference, and whether there is a comparison in spite of it."""
+    """Return a sentence on the difference, and on whether the runs are compared anyway."""
     if not difference.refused:
         return f"{difference.sentence}."
     option = f'"--allow-different {difference.name}"'
@@ -238,14 +239,14 @@ def _section(key: str, title: str, figures: list[Figure], missing: list[str]) ->
 
 
 def _lacking(measured: Sequence[Run], what: str, command: str) -> list[str]:
-    """Return the sentence that names the runs without an artifact and the command that makes it, none if all have."""
+    """Return a sentence that names the runs without an artifact and the command that makes it, [] if all have it."""
     names = [run.name for run in measured if getattr(run, what) is None]
     artifact = "injections" if what == "faults" else what
     return [f'No {artifact} of {listed(names)}; "{command}" makes them.'] if names else []
 
 
 def _lineage(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[lineage.Made]:
-    """Give the artifacts of the runs, after those of the data set that any of them was made from."""
+    """Yield the data set's artifacts that the runs were made from, then the runs' own artifacts."""
     shared = [_made(path, workspace) for path in sorted(workspace.path.glob("*.parquet"))]
     own = [
         _made(path, workspace)
@@ -253,7 +254,7 @@ def _lineage(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[lin
         for path in sorted(folder.path.glob("*.parquet"), key=lambda path: (_place(path), path.name))
     ]
     used, before = {digest for made in own for digest in made.provenance.inputs.values()}, -1
-    while len(used) != before:  # what made what made it
+    while len(used) != before:  # follow inputs transitively
         before = len(used)
         used |= {d for made in shared if made.sha256 in used for d in made.provenance.inputs.values()}
     yield from sorted((made for made in shared if made.sha256 in used), key=lambda made: len(made.provenance.inputs))
@@ -278,7 +279,7 @@ def _made(path: Path, workspace: Workspace) -> lineage.Made:
 
 
 def _prepare_folder(folder: Path) -> None:
-    """Make the folder of pictures; raises TgrError where that cannot be, before any work is done."""
+    """Create the folder for PNG files; raises TgrError if that fails, before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

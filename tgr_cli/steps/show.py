@@ -1,4 +1,4 @@
-"""What any artifact says of itself: kind, columns, lineage, how it was made, first rows, and what stands out."""
+"""The content of an artifact: kind, columns, lineage, provenance, first rows, and a summary."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ Digest = DescriptionsDigest | EmbeddingsDigest | TextsDigest
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """An artifact's own words: its schema, provenance, number of rows, run record (if any) and first rows.
+    """The content of an artifact: its schema, provenance, number of rows, run record (if any) and first rows.
 
-    `digest` is what stands out in descriptions and embeddings, None for other kinds.
+    `digest` summarises descriptions and embeddings, None for other kinds.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Shown:
 
 
 def run(path: Path, head: int = defaults.ROWS) -> Shown:
-    """Return what the artifact at `path` says of itself, with its first `head` rows; raises TgrError if it is none."""
+    """Return the content of the artifact at `path` with its first `head` rows; raises TgrError for other files."""
     schema, provenance, rows = store.describe(path)
     table = store.read(path, schema).table
     return Shown(
@@ -65,7 +65,7 @@ def _record(path: Path) -> dict[str, Any] | None:
         record = documents.read_json(path, "remove it, the artifact stands without it")
         whole = {"command", "host", "started", "seconds", "options"} <= record.keys()
         whole = whole and all({"value", "from"} <= option.keys() for option in record["options"].values())
-    except AttributeError:  # something in it is no object
+    except AttributeError:  # a JSON value that is no object
         whole = False
     if not whole:
         raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it")

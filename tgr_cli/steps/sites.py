@@ -1,4 +1,4 @@
-"""The sites of a model: what a fault can strike, and how much work each is."""
+"""The fault sites of a model, and the cost of each in multiply-accumulates."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,15 @@ from tgr_cli.models.trial import keep_input, refuse_no_tensor, refuse_scripted
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
 
-IMAGES = 2  # one image does not show which part of a site's output is whose
+IMAGES = 2  # the batch axis is ambiguous at size 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which model, with how many classes, on which crop (pixels; None: the model's own); `targets` comma-separated.
+    """The model, its number of classes, the crop (pixels; None: the model's own); `targets` is comma-separated.
 
-    `target` says what is struck: neurons of these operations, or tensors of one kind. `margin` asks for the faults that
-    tell a site's rate of failures to within ± so much.
+    `target` selects neurons (of these operations) or tensors of one kind. `margin` asks for the number of faults that
+    estimate a site's failure rate to within ± `margin`.
     """
 
     model: str
@@ -47,10 +47,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The sites in execution order, and the shape (C, H, W) of the image they are seen with.
+    """The sites in execution order, and the shape (C, H, W) of the image used to find them.
 
-    `populations` are the bits of each site's elements in one inference, `samples` how many faults drawn from them have
-    the margin that was asked for, if one was, and `unbounded` how many it takes of a population without end.
+    `populations`: number of bits in each site's elements for one inference. `samples`: faults to draw from these for
+    the margin, empty without one; `unbounded`: the same for an infinite population.
     """
 
     sites: tuple[Site, ...]
@@ -61,7 +61,7 @@ class Result:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Return the model's sites; it has random weights, on which its sites do not depend."""
+    """Return the sites of a model with random weights; sites do not depend on the weights."""
     model = zoo.build(config.model, config.num_classes).eval()
     channels, height, width = zoo.default_preprocessing(config.model).input_shape
     shape = (channels, config.crop or height, config.crop or width)
@@ -70,7 +70,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     try:
         with torch.no_grad():
             output = keep_input(model, torch.rand(1, *shape, dtype=dtype(model)))
-    except Exception as error:  # the forward of a user's own network fails in any way
+    except Exception as error:  # a user's forward may raise anything
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise TgrError(
             f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({why}); set its size with "

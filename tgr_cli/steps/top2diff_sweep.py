@@ -1,6 +1,6 @@
-"""What a threshold on the confidence costs and catches.
+"""Cost and benefit of a confidence threshold.
 
-That is the accuracy that is kept (NeurIPS 2023, figure 4), and re-running inferences below it (ILR, ISSRE 2021).
+The accuracy above it (NeurIPS 2023, figure 4), and the SDCs caught by re-running inferences below it (ILR, ISSRE 2021).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Which models, which thresholds, and what counts; every run of the data set where no `run` or `golden` is named.
+    """The models, the thresholds, and the counting; all runs of the data set if neither `run` nor `golden` is given.
 
-    `run` are run folders by name or path, `golden` and `injections` artifacts by path; injections belong to the model
-    of their fingerprint. `count_by` and `targets` are as in `metrics.population`. `max_overhead` is held against the
-    overhead at `target_coverage`, by the criterion `gate_on` (None: top2diff).
+    `run` are run folders by name or path, `golden` and `injections` artifacts by path; injections are assigned to
+    models by fingerprint. `count_by` and `targets` are as in `metrics.population`. `max_overhead` limits the overhead
+    at `target_coverage`, by the criterion `gate_on` (None: top2diff).
     """
 
     dataset: str = defaults.DATASET
@@ -73,21 +73,21 @@ class Config:
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where a model's accuracy overtakes the first model's: no delta where it never does, or was never behind."""
+    """The thresholds at which a model overtakes the first model in accuracy; none if never, or never behind."""
 
     first: str
     candidate: str
     deltas: list[float]
-    behind: bool  # without a threshold
+    behind: bool  # at threshold 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What covering a share of a model's SDCs costs by one criterion: the lowest threshold, and images run again.
+    """The cost of covering a share of a model's SDCs by one criterion: the lowest threshold, and the images re-run.
 
-    `seen` says whose confidence catches an SDC: that of the faulty inference, as a check on every output sees it, or of
-    the golden one, as an analysis by image does. `operations` and `sites` say what counts, by `count_by`. Figures are
-    None where no threshold covers so many.
+    `seen` says whose confidence is compared with the threshold: that of the `faulty` inference, as in a run-time check,
+    or of the golden one, as in an analysis by image. `operations` and `sites` are the ones counted, by `count_by`.
+    Figures are None if no threshold reaches the share.
     """
 
     model: str
@@ -106,7 +106,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Doubtful:
-    """The SDC rate of a model's correct images with a Top2Diff below `below`; None where no such image was struck."""
+    """The SDC rate of a model's correct images with Top2Diff below `below`; None if no such image was injected."""
 
     model: str
     below: float
@@ -119,7 +119,7 @@ class Doubtful:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path and rows, the models in their order, what else was found, and the verdict on the gate."""
+    """The artifact's path and rows, the models in order, the other findings, and the gate's verdict."""
 
     path: Path
     models: list[str]
@@ -138,7 +138,7 @@ class _Model:
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Sweep the threshold for every model, write the `sweep` artifact and return what it comes to."""
+    """Sweep the threshold for every model, write the `sweep` artifact and return the findings."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     models = _models(config, workspace)
     for model in models[1:]:
@@ -243,7 +243,7 @@ def _crossover(first: _Model, candidate: _Model, delta_D: np.ndarray) -> Crossov
 
 
 def _gate(config: Config, overheads: Mapping[str, Estimate | None]) -> summary.Gate | None:
-    """Return whether all models pass, by the overhead of each (None without injections); None without a gate."""
+    """Return whether all models pass, given each overhead (None without injections); None without a gate."""
     if config.max_overhead is None:
         return None
     criterion = rerunning.NAMES[config.gate_on or defaults.CRITERION]
@@ -257,7 +257,7 @@ def _gate(config: Config, overheads: Mapping[str, Estimate | None]) -> summary.G
 
 
 def _write(path: Path, config: Config, models: Sequence[_Model], rows: Sequence[dict[str, Any]], found: Any) -> None:
-    """Write the artifact; what the rows come to (`found`, lists of dataclasses) is kept in its own words."""
+    """Write the artifact; the findings (`found`, lists of dataclasses) are stored in its metadata."""
     facts = {name: getattr(config, name) for name in ("start", "stop", "step", "count_by", "targets", "confidence")}
     inputs = {f"golden {model.name}": model.golden.sha256 for model in models}
     inputs |= {f"injections {model.name}": model.injections.sha256 for model in models if model.injections}

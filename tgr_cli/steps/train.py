@@ -1,4 +1,4 @@
-"""Train a classifier: one trainer for every head, its weights, its card, and one `training` row an epoch."""
+"""Train a classifier: one trainer for all heads; writes weights, model card, and one `training` row per epoch."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,9 +36,9 @@ __all__ = ["Config", "Result", "held", "run"]
 
 @dataclass(frozen=True)
 class Result:
-    """The run's folder, the model's card, a row an epoch and what it cost.
+    """The run folder, the model card, the metrics and cost of each epoch.
 
-    `first`: whether this process wrote them; `trained`: whether anything was left to train or to write.
+    `first`: whether this process wrote the files; `trained`: whether anything remained to train or to write.
     """
 
     run: RunFolder
@@ -50,7 +50,7 @@ class Result:
 
     @property
     def written(self) -> tuple[Path, ...]:
-        """Return the artifacts that need a run record: those written now, or by a process killed before its records."""
+        """Return the artifacts that need a run record: written now, or by a process killed before its records."""
         artifacts = (self.run.training, self.run.weights)
         return tuple(path for path in artifacts if self.trained or not store.run_record(path).exists())
 
@@ -58,8 +58,8 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Train the model and write training, weights and card into its run folder.
 
-    A model trained there before is replaced at the end. With `resume`, and where torchrun starts it again, an
-    interrupted training goes on from its checkpoint, to the very weights it would have had; a finished one goes on to
+    A previously trained model there is replaced at the end. With `resume`, and on a restart by torchrun, an interrupted
+    training continues from its checkpoint, to exactly the weights of an uninterrupted one; a finished one continues to
     more epochs. Raises TgrError where another process is training in that folder.
     """
     with held(config), distributed.group(usable_device(config.device)) as group:
@@ -139,7 +139,7 @@ def _splits(config: Config, reporter: Reporter) -> tuple[ImageSet, ImageSet]:
 
 
 def _described(config: Config, resolved: Resolved, group: Group) -> dict[str, Any]:
-    """Return the configuration as it is recorded."""
+    """Return the configuration in its recorded form."""
     kept = {name: value for name, value in normalised(config).items() if name not in NO_PART_OF_THE_MODEL}
     return kept | {"recipe": {"name": resolved.name, **asdict(resolved.recipe)}, "processes": group.world}
 
@@ -154,7 +154,7 @@ def _checkpoint(config: Config, facts: results.Facts, train_set: ImageSet, eval_
             "evaluation images": f"{len(eval_set)} of {eval_set.used}",
             "inputs": facts.inputs,
         },
-        # A number of epochs that is only the default must not prolong a training.
+        # a default number of epochs must not extend a finished training
         other_epochs=config.overrides.epochs is not None,
     )
 

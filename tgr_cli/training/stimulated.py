@@ -1,7 +1,7 @@
-"""Training against faults: bits of the neurons' values are flipped while the network learns.
+"""Stimulated training: random bit flips and dropout in layer outputs during training.
 
-"Strategies for Improving the Error Robustness of Convolutional Neural Networks", section III-A: stimulated training.
-Legend: N elements of a layer's output, D draws.
+"Strategies for Improving the Error Robustness of Convolutional Neural Networks", section III-A. Suffixes: N elements of
+a layer's output, D draws.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,20 +18,20 @@ from tgr_cli.faults.bits import format_of, masks
 from tgr_cli.training.layers import matching, never_called
 
 DRAWS = 2**16
-WORD = torch.complex128  # the widest type that torch gathers, 16 bytes; only ever seen through integers
-CHUNK = 2**16  # elements at a time in each thread: what they need stays in a core's cache
+WORD = torch.complex128  # the widest dtype that torch can index, 16 bytes; only used as an integer container
+CHUNK = 2**16  # elements per thread and step, so that buffers fit a core's cache
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stimulation:
-    """Flip one random bit in each neuron of some layers with `probability`, in every forward pass of the training.
+    """Flip one random bit in each neuron of the chosen layers with `probability`, in every training forward pass.
 
-    `sites`: patterns of layer names, as in `conv*,fc1` (None: every convolution and linear layer but the one of the
-    logits). `bits`, as in `0-22,30`: which may be flipped, one as likely as another (None: all but the sign bit, as
-    published). The probability is kept to within half a step of `len(bits)` / 2¹⁶. What a flip makes larger than the
-    largest absolute value of the layer's output in this batch, or no number, is set to zero: training would not survive
-    values of 1e38, and with that largest value instead, one neuron in five costs LeNet-5 8 to 20 points of accuracy on
-    MNIST, where the paper reports next to no loss. Raises TgrError for values without meaning.
+    `sites`: patterns of layer names, such as `conv*,fc1` (None: every convolution and linear layer except the logits).
+    `bits`, such as `0-22,30`: candidate bits, equally likely (None: all but the sign bit, as published). The
+    probability is rounded to a multiple of `len(bits)` / 2¹⁶. A flipped value that is NaN, or larger than the largest
+    absolute value of the layer's output in this batch, is set to zero: training diverges with values of 1e38, and
+    clamping to the largest value instead costs LeNet-5 8 to 20 points of accuracy on MNIST at a probability of 0.2,
+    where the paper reports almost no loss. Raises TgrError for invalid values.
     """
 
     probability: float
@@ -45,10 +45,10 @@ class Stimulation:
             _numbers(self.bits)
 
     def masks(self, dtype: torch.dtype) -> Tensor:
-        """Return 2¹⁶ equally likely masks for an exclusive or, in the integer type of the width of `dtype`.
+        """Return 2¹⁶ equally likely XOR masks, in the integer dtype of the width of `dtype`.
 
-        As many of them flip each bit as the probability asks for; the others flip none. Raises TgrError where that is
-        none of them, and for bits that the format does not have.
+        The share of masks that flip a given bit is probability / number of bits; the rest are zero. Raises TgrError if
+        that share rounds to no mask, and for bits that the format does not have.
         """
         form = format_of(dtype)
         bits = list(range(form.width - 1)) if self.bits is None else _numbers(self.bits)
@@ -66,9 +66,10 @@ class Stimulation:
         return table
 
     def table(self, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return 2¹⁶ words of 16 bytes, each of which holds the masks of as many neighbours as fit into it.
+        """Return 2¹⁶ words of 16 bytes, each with the masks of as many neighbouring elements as fit.
 
-        Each neighbour meets every mask equally often, in an order of its own: one draw serves all of them.
+        One draw serves all neighbours in a word. Each position has its own permutation of the masks, so every mask is
+        equally likely at every position.
         """
         of_draw = self.masks(dtype)
         shuffled = torch.Generator().manual_seed(0)
@@ -92,9 +93,9 @@ def _numbers(text: str) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """What disturbs neurons while the network learns: `dropout` and bits that are flipped, with these probabilities.
+    """Dropout and bit flips applied during training, with their probabilities.
 
-    None is for neither; sites and bits are those of `Stimulation`. Raises TgrError for values without meaning.
+    None switches either off; sites and bits are those of `Stimulation`. Raises TgrError for invalid values.
     """
 
     dropout: float | None = None
@@ -115,16 +116,16 @@ class Disturbance:
         self.stimulation()
 
     def stimulation(self) -> Stimulation | None:
-        """Return what `stimulated` takes, None where no bit is flipped."""
+        """Return the settings of the bit flips, None if they are off."""
         if self.stimulated is None:
             return None
         return Stimulation(probability=self.stimulated, sites=self.stimulated_sites, bits=self.stimulated_bits)
 
     def out_of_reach(self, model: nn.Module, x_BCHW: Tensor, frozen: Sequence[str] = ()) -> list[str]:
-        """Return a sentence for each option some of whose layers `model`, in evaluation mode, never calls on `x_BCHW`.
+        """Return a note for each option with layers that `model`, in evaluation mode, never calls on `x_BCHW`.
 
-        Raises TgrError where an option reaches none of its layers, where a pattern names no layer, and where one of its
-        layers is `frozen`: kept in evaluation mode, in which nothing is disturbed.
+        Raises TgrError where an option reaches none of its layers, where a pattern matches no layer, and where a layer
+        is `frozen`: kept in evaluation mode, in which nothing is disturbed.
         """
         sentences = []
         for option, given, sites in (
@@ -156,20 +157,20 @@ class Disturbance:
 
     @contextmanager
     def acting(self, model: nn.Module) -> Iterator[None]:
-        """Disturb `model` while the block runs; raises TgrError where a pattern names no layer of it."""
+        """Context manager: apply dropout and bit flips to `model`; raises TgrError if a pattern matches no layer."""
         stimulation = self.stimulation()
         with ExitStack() as stack:
             if self.dropout is not None:
                 stack.enter_context(dropped(model, self.dropout, self.dropout_sites))
             if stimulation is not None:
-                stimulation.masks(torch.float32)  # told before the data are read
+                stimulation.masks(torch.float32)  # refuse invalid bits before the data are read
                 stack.enter_context(stimulated(model, stimulation))
             yield
 
 
 @contextmanager
 def stimulated(model: nn.Module, stimulation: Stimulation) -> Iterator[None]:
-    """Have the outputs of the layers struck while they are in training mode; the gradient passes as if unstruck."""
+    """Context manager: flip bits in the outputs of layers in training mode, with a straight-through gradient."""
     tables: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def strike(module: nn.Module, _: Any, out: Tensor) -> Tensor:
@@ -188,10 +189,9 @@ def stimulated(model: nn.Module, stimulation: Stimulation) -> Iterator[None]:
 
 @contextmanager
 def dropped(model: nn.Module, probability: float, sites: str | None) -> Iterator[None]:
-    """Have neurons of the layers (see `Stimulation.sites`) set to zero in training mode, the others scaled up.
+    """Context manager: apply dropout to the outputs of the layers (see `Stimulation.sites`) in training mode.
 
-    Dropout as Srivastava et al. (JMLR 2014) describe it, on whatever layers a model has; dropout layers of its own stay
-    as they are.
+    Dropout as in Srivastava et al. (JMLR 2014), for any layers; the model's own dropout layers are unchanged.
     """
 
     def drop(module: nn.Module, _: Any, out: Tensor) -> Tensor:
@@ -212,11 +212,11 @@ def _hooked(chosen: dict[str, nn.Module], hook: Callable[..., Any]) -> Iterator[
 
 
 class _Struck(torch.autograd.Function):
-    """The values with bits flipped; the gradient passes straight through (Bengio et al., 2013)."""
+    """Bit flips with a straight-through gradient (Bengio et al., 2013)."""
 
     @staticmethod
     def forward(ctx: Any, out: Tensor, table: Tensor) -> Tensor:
-        strike_(out, table)  # in place: no layer's backward pass needs its own output as it was
+        strike_(out, table)  # in place: convolutions and linear layers do not need their output in the backward pass
         ctx.mark_dirty(out)
         return out
 
@@ -226,17 +226,17 @@ class _Struck(torch.autograd.Function):
 
 
 def strike_(values: Tensor, table: Tensor) -> None:
-    """Flip bits of `values`, which lie densely in memory, in place: neighbours meet the masks of a draw from `table`.
+    """Flip bits of `values`, a dense tensor, in place: neighbouring elements share a draw from `table`.
 
-    16 random bits a draw, in the order of the memory, are drawn or seeded from torch's generator of their device.
+    Each draw takes 16 random bits, in memory order, from torch's generator of the device, or from one seeded by it.
     """
     count, device, integer = values.numel(), values.device, format_of(values.dtype).integer
     if count == 0:
         return
     flat_N = values.as_strided((count,), (1,))
     lowest, highest = torch.aminmax(flat_N)
-    # As integers, numbers without their sign are in the order of their values, and NaN comes after all of them. On an
-    # accelerator the limit stays a tensor: for a look at it the device would have to wait.
+    # Bit patterns of non-negative floats, read as integers, are ordered by value, with NaN above infinity. On an
+    # accelerator `limit` stays a tensor: `.item()` would synchronise.
     unsigned = torch.iinfo(integer).max
     largest = torch.maximum(highest, -lowest).view(integer) & unsigned
     limit = largest.item() if device.type == "cpu" else largest
@@ -244,7 +244,7 @@ def strike_(values: Tensor, table: Tensor) -> None:
     step = CHUNK * torch.get_num_threads() if device.type == "cpu" else count
     draw = _words(device)
     rows_D = torch.empty(-(-min(step, count) // together), dtype=torch.int32, device=device)
-    drawn_D = table.new_empty(len(rows_D))  # kept over the parts: fresh memory costs more than what is done in it
+    drawn_D = table.new_empty(len(rows_D))  # reused: allocation would cost more than the computation
     kept_N = torch.empty(min(step, count), dtype=integer, device=device)
     for start in range(0, count, step):
         part_N = flat_N[start : start + step]
@@ -254,12 +254,12 @@ def strike_(values: Tensor, table: Tensor) -> None:
         bits_N, magnitude_N = part_N.view(integer), kept_N[: len(part_N)]
         bits_N.bitwise_xor_(drawn_D.view(integer)[: len(part_N)])
         torch.bitwise_and(bits_N, unsigned, out=magnitude_N)
-        bits_N.mul_(torch.le(magnitude_N, limit, out=magnitude_N))  # by 1, or by 0 beyond the limit
+        bits_N.mul_(torch.le(magnitude_N, limit, out=magnitude_N))  # multiply by 1, or by 0 above the limit
 
 
 def _words(device: torch.device) -> Callable[[int], Tensor]:
-    """Return what draws so many random 64-bit words, int64."""
-    if device.type == "cpu":  # numpy's draws are twice as fast as torch's
+    """Return a function that draws `count` random 64-bit words, int64."""
+    if device.type == "cpu":  # numpy is twice as fast as torch here
         source = np.random.SFC64(int(torch.randint(2**62, ())))
         return lambda count: torch.from_numpy(source.random_raw(count).view(np.int64))
     return lambda count: torch.empty(count, dtype=torch.int64, device=device).random_(-(2**63), None)

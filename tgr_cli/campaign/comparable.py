@@ -13,6 +13,12 @@ from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
 UNKNOWN = "images that are not recorded"
+PROFILED_ON = ("dataset", "used", "images", "pool")  # metadata of ranges that identifies the images
+
+
+def profiled_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of the profiled images from the metadata of a `ranges` artifact."""
+    return {name: facts[name] for name in PROFILED_ON if name in facts}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, results, runs
-from tgr_cli.campaign.comparable import Difference
-from tgr_cli.campaign.ranges import profiled_on
+from tgr_cli.campaign.comparable import Difference, profiled_on
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.estimates import codes

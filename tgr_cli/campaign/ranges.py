@@ -1,6 +1,5 @@
 """The range limit of a campaign: from --ranges, the run's ranges, or a new profile; a tensor's from its own values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -8,14 +7,13 @@ from typing import Any, cast
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.campaign import profiling, runs
+from tgr_cli.campaign.comparable import profiled_on
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.defaults import PROFILED_IMAGES
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.choices import LimitMode
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
-
-PROFILED_ON = ("dataset", "used", "images", "pool")  # metadata of ranges that identifies the images
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,6 @@ def range_limit(
             )
     limit = RangeLimit(cast(LimitMode, mode), max_abs)
     return Limited(limit, {"ranges": artifact.sha256}, profiled_on(artifact.provenance.extra))
-
-
-def profiled_on(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description of the profiled images from the metadata of a `ranges` artifact."""
-    return {name: facts[name] for name in PROFILED_ON if name in facts}
 
 
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch.nn import functional
 
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.top2diff import top2
+
+if TYPE_CHECKING:
+    import torch  # slow to load; commands that read what was measured do without it
 
 OUTCOMES = ("non_finite", "sdc", "masked", "benign")
 MASKED_BOUND = 1e-5
@@ -59,7 +60,7 @@ def agree(outcome: str, dloss: float, oracle_outcome: str, oracle_dloss: float) 
     return bool(np.isnan(dloss) or abs(dloss - oracle_dloss) <= DLOSS_TOLERANCE * (1 + oracle_dloss))
 
 
-def predictions(logits_NC: torch.Tensor) -> np.ndarray:
+def predictions(logits_NC: "torch.Tensor") -> np.ndarray:
     """Return the index of each row's highest logit, int64 [N]; the lowest index wins ties, and NaN never wins.
 
     torch.argmax does not define which index wins a tie and treats NaN as the maximum; numpy's returns the first
@@ -68,8 +69,10 @@ def predictions(logits_NC: torch.Tensor) -> np.ndarray:
     return np.where(np.isnan(logits := _float64(logits_NC)), -np.inf, logits).argmax(axis=1)
 
 
-def cross_entropy(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> np.ndarray:
+def cross_entropy(logits_NC: "torch.Tensor", labels_N: "torch.Tensor") -> np.ndarray:
     """Return the cross entropy of each row's softmax against its label, in nats, float64 of shape [N]."""
+    from torch.nn import functional
+
     return functional.cross_entropy(logits_NC.double(), labels_N, reduction="none").cpu().numpy()
 
 
@@ -89,7 +92,7 @@ def dloss(golden_loss: np.ndarray, faulty_loss: np.ndarray) -> np.ndarray:
     return np.abs(golden_loss - faulty_loss)
 
 
-def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tensor) -> Judged:
+def judge(golden_NC: "torch.Tensor", faulty_NC: "torch.Tensor", labels_N: "torch.Tensor") -> Judged:
     """Return the effects of N faults, given the logits without and with each, and the labels of the losses.
 
     Outcomes are those of `outcome`, dLoss that of `dloss`.
@@ -134,5 +137,5 @@ def judge(golden_NC: torch.Tensor, faulty_NC: torch.Tensor, labels_N: torch.Tens
     )
 
 
-def _float64(logits_NC: torch.Tensor) -> np.ndarray:
+def _float64(logits_NC: "torch.Tensor") -> np.ndarray:
     return logits_NC.detach().double().cpu().numpy()

@@ -5,11 +5,15 @@ accuracy against delta, "Hardware resilience properties of text-guided image cla
 figure 4.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
-def top2(logits_NC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def top2(logits_NC: "torch.Tensor") -> tuple[np.ndarray, np.ndarray]:
     """Return the highest and the second highest softmax probability of each row, float64 of shape [N].
 
     With a single class the second is 0. Rows that are not finite give NaN.
@@ -20,7 +24,7 @@ def top2(logits_NC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     >>> (highest - second).round(3).tolist()
     [0.947, 0.042]
     """
-    probabilities_NC = torch.softmax(logits_NC.double(), dim=1)
+    probabilities_NC = logits_NC.double().softmax(dim=1)
     highest_NK = probabilities_NC.topk(min(2, probabilities_NC.shape[1]), dim=1).values.cpu().numpy()
     top1_N = highest_NK[:, 0]
     top2_N = highest_NK[:, 1] if highest_NK.shape[1] == 2 else np.zeros_like(top1_N)

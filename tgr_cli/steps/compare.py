@@ -16,7 +16,7 @@ from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.campaign import comparable, comparison
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.measured import differences, note_figures, open_run
-from tgr_cli.data.datasets import DataSource
+from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.metrics import improvement, summary, verdict
 from tgr_cli.reporting import SILENT, Reporter

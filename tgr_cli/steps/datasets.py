@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tgr_cli import defaults
 from tgr_cli.data import named
-from tgr_cli.data.datasets import NAMED
+from tgr_cli.data.source import NAMED
 from tgr_cli.reporting import SILENT, Reporter
 
 

@@ -8,7 +8,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.campaign.subject import Subject
-from tgr_cli.data.datasets import DataSource
+from tgr_cli.data.source import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.models import golden
 from tgr_cli.models.loading import LoadedModel

@@ -13,7 +13,7 @@ from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, results, runs
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
-from tgr_cli.data.datasets import DataSource
+from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
 from tgr_cli.paths import real

@@ -1,5 +1,6 @@
 """Faults propagated as changed tokens, against the reference, and where propagation ends."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -48,6 +49,49 @@ def test_every_fault_comes_out_as_the_oracle_has_it(name: str) -> None:
         for fault in range(12):
             pairs = [(str(each.outcome[fault]), float(each.dloss[fault])) for each in (ours, theirs)]
             assert agree(*pairs[0], *pairs[1]), (site.name, fault, pairs)
+
+
+class Readers(nn.Module):
+    """Tokens of 2×2 pixels, each through two layers; the logits join what some readers make of a token each."""
+
+    def __init__(self, readers: dict[int, nn.Module], join: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.patch, self.body, self.last = nn.Conv2d(3, 8, 2, 2), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.norm, self.tokens, self.join = nn.LayerNorm(8), list(readers), join
+        self.readers = nn.ModuleList(readers.values())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        x_BTC = self.patch(x_BCHW).flatten(2).transpose(1, 2)
+        x_BTC = self.norm(x_BTC + self.last(torch.relu(self.body(x_BTC))))
+        return self.join(*(read(x_BTC[:, token]) for token, read in zip(self.tokens, self.readers, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "join"),
+    [
+        ((0, 1), lambda a, b: (a + b) / 2),  # a class token and a distillation token
+        ((2, 0), torch.mul),
+        ((0, 1, 3), lambda a, b, c: a + b * c),
+    ],
+)
+@pytest.mark.parametrize("name", ["body", "last"])
+def test_faults_that_reach_one_of_several_readers(tokens: tuple[int, ...], join: Callable, name: str) -> None:
+    torch.manual_seed(0)
+    model = Readers({token: nn.Linear(8, 3) for token in tokens}, join).eval()
+    images = torch.randn(2, 3, 4, 4)
+    network = Network.capture(model, (3, 4, 4), batch_size=2)
+    delta, full = Delta(model, network, NONE), Full(model, network, NONE)
+    golden_NC = delta.prepare(images)
+    full.prepare(images)
+    site = next(site for site in network.sites if site.name == name)
+    assert delta.follows_rows(site)
+    for token in range(4):  # all faults of a call strike one token, so the other readers see no change at all
+        channel_F = torch.arange(8)
+        strike = Strike(site, channel_F % 2, token * 8 + channel_F, torch.full((8,), 30))
+        found, right = delta.inject(strike), full.inject(strike)
+        torch.testing.assert_close(found.logits_FC, right.logits_FC, equal_nan=True)
+        if token not in tokens:
+            assert torch.equal(found.logits_FC, golden_NC[strike.rows_F])
 
 
 @pytest.mark.parametrize(("name", "groups"), [("swin", 4), ("swin_v2", 4)])

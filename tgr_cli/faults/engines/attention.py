@@ -91,6 +91,8 @@ def through(tables: Tables, region: Region, rows: Rows, image_K: Tensor) -> Rows
     in_rows, in_columns = tables.size(region.entry)
     out_rows, out_columns = tables.size(region.exit)
     in_size, out_size = in_rows // groups, out_rows // groups
+    if not len(rows.row_M):
+        return Rows(region.exit, rows.fault_M, rows.row_M, rows.values_MC.new_empty((0, out_columns)))
     pair_P = (rows.fault_M * groups + rows.row_M // in_size).unique()
     if len(pair_P) > LARGEST_SHARE * count * groups:
         return None

@@ -200,6 +200,8 @@ class Tables:
         base_rows, columns = self.size(rows.base)
         wanted_Mm = fault_M[:, None] * base_rows + layout.source_Rm[row_M]
         known_M = rows.fault_M * base_rows + rows.row_M
+        if not len(known_M):  # nothing of `base` changed, though another argument of the operation did
+            return self.golden_rows(node, image_K[fault_M], row_M)
         place_Mm = torch.searchsorted(known_M, wanted_Mm).clamp_max(len(known_M) - 1)
         there_Mm = known_M[place_Mm] == wanted_Mm
         values = rows.values_MC.index_select(0, place_Mm.reshape(-1))

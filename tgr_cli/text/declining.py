@@ -5,7 +5,9 @@ Only the start of an answer counts, and only phrases with "I" or "you": a valid 
 """
 
 import re
+import unicodedata
 
+from tgr_cli.text.declining_languages import PHRASES
 from tgr_cli.text.phrases import straight
 
 ADVERBS = (
@@ -65,6 +67,9 @@ WAYS = (
     r"(?:(?:insert|your|the|a) )*(?:description|sentence|answer|text)(?: (?:of \w+|here))?\W*\Z",  # "[description]"
 )
 DECLINES = re.compile(OPENING + "(?:" + "|".join(way.replace("I", r"(?:i|we)") for way in WAYS) + ")", re.IGNORECASE)
+IN_OTHER_LANGUAGES = re.compile(
+    r"\A\W{0,3}(?:" + "|".join(phrase for phrases in PHRASES.values() for phrase in phrases) + ")", re.IGNORECASE
+)
 AS_AN_AI = re.compile(
     r"(?:\A|[.!?]\s+|\n)\W{0,3}(?:unfortunately,? |(?:please )?note that |but )?as an? "
     r"(?:ai\b|a\.i\.|artificial (?:general )?intelligence|(?:large )?language model|llm\b|text-based|"
@@ -75,5 +80,5 @@ AS_AN_AI = re.compile(
 
 def declines(text: str) -> bool:
     """Return whether `text` refuses to describe or asks back."""
-    plain = straight(text.strip())
-    return bool(DECLINES.match(plain) or AS_AN_AI.search(plain))
+    plain = straight(unicodedata.normalize("NFC", text.strip()))
+    return bool(DECLINES.match(plain) or IN_OTHER_LANGUAGES.match(plain) or AS_AN_AI.search(plain))

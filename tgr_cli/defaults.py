@@ -1,7 +1,7 @@
-"""The defaults of the options, each one once: commands show them in --help, and the configs of the steps take them.
+"""Default values of options, one home for each: commands show them in --help, and steps' configs use them.
 
-They stand apart from the configs because most of those load torch, which --help must not. None and False are not
-listed: they say that an option was not given.
+A separate module because most configs import torch, which --help must not. None and False are not listed: they mean
+that an option was not given.
 """
 
 from pathlib import Path
@@ -10,20 +10,20 @@ from pathlib import Path
 DATASET = "imagenet"
 WORKDIR = Path("runs")
 DEVICE = "cpu"
-WORKERS = 0  # processes that load images; 0: the command's own
+WORKERS = 0  # processes that load images; 0: the command's own process
 SEED = 0
-BATCH_SIZE = 64  # images a forward pass
-CONFIDENCE = 0.99  # of every interval
-COUNT_BY = "neurons"  # as published: ISSRE 2021 strikes a random neuron
+BATCH_SIZE = 64  # images per forward pass
+CONFIDENCE = 0.99  # confidence level of intervals
+COUNT_BY = "neurons"  # ISSRE 2021 draws a random neuron
 
-# What is struck, and what a struck value is held to
+# Faults and range limits
 TARGET = "neuron"
 TARGETS = "conv,linear"
 LIMIT = "clamp"
-PROFILED_IMAGES = 1024  # images that ranges are profiled on, also where "tgr inject" profiles them first
+PROFILED_IMAGES = 1024  # for range profiling, in "tgr profile-ranges" and "tgr inject"
 
 # tgr inject
-INJECTIONS = 4096  # faults a site
+INJECTIONS = 4096  # faults per site
 MAX_INJECTIONS = 65536
 IMAGES_PER_FAULT = 16
 PILOT = 256
@@ -31,17 +31,17 @@ SAMPLING = "importance"
 ENGINE = "auto"
 LABEL = "true"
 MEMORY = "2GiB"
-CAMPAIGN_BATCH_SIZE = 0  # as many images as suit the memory
+CAMPAIGN_BATCH_SIZE = 0  # 0: as many as fit the memory
 VERIFY = 0
 
 # tgr cam
 CAM_FAULTS = 2000
 CAM_LABEL = "golden"
-CAM_BATCH_SIZE = 8  # channels a forward pass
+CAM_BATCH_SIZE = 8  # channels per forward pass
 CAM_IMAGES = 5
 
 # tgr top2diff-sweep
-TARGET_COVERAGE = 0.9  # share of SDCs at which the overhead is quoted: ISSRE 2021, figure 8
+TARGET_COVERAGE = 0.9  # share of SDCs for which the overhead is quoted: ISSRE 2021, figure 8
 START, STOP, STEP = 0.0, 1.0, 0.01
 CRITERION = "top2diff"
 

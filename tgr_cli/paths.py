@@ -1,12 +1,12 @@
-"""Paths as the system sees them."""
+"""Path resolution."""
 
 import os
 from pathlib import Path
 
 
 def real(path: Path) -> Path:
-    """Return the absolute path without links. Links in a circle stay: whoever opens the path is told of them.
+    """Return the absolute path with symbolic links resolved; a cycle of links is left for `open` to report.
 
-    Path.resolve raises RuntimeError for a circle, up to Python 3.12.
+    `Path.resolve` raises RuntimeError for a cycle before Python 3.13.
     """
     return Path(os.path.realpath(path))

@@ -9,7 +9,7 @@ from tgr_cli.commands.session import session
 
 
 def datasets(ctx: typer.Context, data_root: DataRoot = None, json: Json = False) -> None:
-    """List the named data sets: classes, where each is looked for, whether it is there, and how to get it."""
+    """List the named data sets: classes, folder, whether they are present, and how to get them."""
     from tgr_cli.steps import datasets as step
 
     with session(ctx) as console:

@@ -210,9 +210,9 @@ def inject(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Flip single bits in a network's activations, and measure what becomes of its predictions.
+    """Inject single-bit faults into a network, and measure their effect on its predictions.
 
-    Writes one row a fault (injections) and one row a site (vulnerability). Exit code 3: a gate failed.
+    Writes one row per fault (injections) and one row per site (vulnerability). Exit code 3: a gate failed.
     """
     from tgr_cli.campaign.config import Config
     from tgr_cli.preflight import before

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from tgr_cli.errors import TgrError
 
 LARGEST = 2**63 - 1
-FOUND = 60  # characters shown of a wrong value
+FOUND = 60  # maximum characters of a wrong value in a message
 
 
 class Command(TyperCommand):
@@ -74,7 +74,7 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
         try:
             converted = convert(ctx, value)
         except typer.BadParameter as error:
-            if error.message:  # empty where the value is missing
+            if error.message:  # empty for a missing value
                 error.message = _with_found(error.message, value)
             raise
         for number in converted if isinstance(converted, list | tuple) else [converted]:
@@ -89,7 +89,7 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
 
 
 def _with_found(message: str, value: Any) -> str:
-    """Return what is wrong with a value, with the value itself where the message lacks it."""
+    """Return the message with the wrong value appended, unless the message already has it."""
     found = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     found = f"{found[:FOUND]}…" if len(found) > FOUND else found
     return message if found in message else f'{message.rstrip(".")} (found "{found}").'

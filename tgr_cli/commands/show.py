@@ -34,7 +34,7 @@ def show(
     rows: Annotated[int, typer.Option(min=0, max=o.MANY, help="Show this many of its rows.")] = defaults.ROWS,
     json: Json = False,
 ) -> None:
-    """Print an artifact's kind, columns, lineage, how it was made, and its first rows or what stands out in them."""
+    """Print an artifact's kind, columns, lineage, provenance, and its first rows or a summary."""
     from tgr_cli.steps import show as step
 
     with session(ctx) as console:

@@ -1,10 +1,10 @@
-"""What is said where a command line cannot be read: one sentence with what is wrong, and a line that would do."""
+"""Messages for invalid command lines: one sentence with the error, and a valid example."""
 
 from typing import Any
 
 from tgr_cli.commands.parameters import where_from
 
-# For each command that cannot run without arguments, a line that names all of them.
+# A valid call of each command with required arguments.
 EXAMPLES = {
     "train": "tgr train --model resnet20 --dataset cifar10",
     "evaluate": "tgr evaluate --model resnet20 --dataset cifar10",
@@ -20,14 +20,14 @@ EXAMPLES = {
 
 
 def sentence(error: Any) -> str:
-    """Return what is wrong with the arguments as one sentence, with the command whose help lists the right ones."""
+    """Return the error in a command line as one sentence that refers to the command's --help."""
     command = error.ctx.command_path if error.ctx else "tgr"
     wrong = _missing(error) if is_missing(error) else error.format_message().strip().rstrip(".")
     return f'{wrong}{where_from(error)}; see "{command} --help"' if wrong else ""
 
 
 def is_missing(error: Any) -> bool:
-    """Return whether a usage error is about an option or argument that is not there; typer exports no such type."""
+    """Return whether a required option or argument is missing; typer does not export this exception type."""
     return hasattr(error, "param_type") and getattr(error, "param", None) is not None
 
 

@@ -111,7 +111,7 @@ def class_count(name: str) -> int:
 
 
 def with_classes(count: int) -> str:
-    """Return how a data set of `count` classes is named on the command line, as a phrase: tgr's own first."""
+    """Return the command-line options for a data set of `count` classes, as a phrase; tgr's own data sets first."""
     fitting = [f"--dataset {name}" for name in NAMES if class_count(name) == count]
     return ", ".join([*fitting, "--dataset imagefolder:PATH or parquet:PATH for one of your own"])
 

@@ -1,1 +1,1 @@
-"""The classifiers: where each comes from, how its weights are read, and the text-guided head."""
+"""Classifiers: their sources, their weights, and the text-guided head."""

@@ -1,4 +1,4 @@
-"""The CIFAR ResNets: three stages of 16, 32 and 64 maps on 3×32×32 images.
+"""CIFAR ResNets: three stages of 16, 32 and 64 channels on 3×32×32 images.
 
 He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2.
 """
@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A CIFAR ResNet of 6n + 2 layers, n blocks a stage."""
+    """A CIFAR ResNet with 6n + 2 layers, n blocks per stage."""
 
     def __init__(self, depth: int, num_classes: int = 10) -> None:
         super().__init__()

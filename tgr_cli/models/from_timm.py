@@ -18,7 +18,7 @@ from tgr_cli.models.fetching import fetching, hugging_face
 @final
 @dataclass(frozen=True)
 class Timm(Entry):
-    """`timm.create_model(name)`; a name may carry a pretrained tag, as in resnet18.a1_in1k."""
+    """`timm.create_model(name)`; `name` may include a pretrained tag, such as resnet18.a1_in1k."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Torchvision's classification models."""
+"""Torchvision classification models."""
 
 import re
 from dataclasses import dataclass

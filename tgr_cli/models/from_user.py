@@ -92,15 +92,15 @@ class UserFunction(WithoutPretrained):
 
 
 def _uncompiled(model: nn.Module) -> nn.Module:
-    """Return the model with the modules that its compiled parts were made from, at any depth, in their place.
+    """Return the model with compiled modules, at any depth, replaced by their originals.
 
-    Compiled code can be neither watched nor struck, takes minutes to make, and computes what its module does.
+    Hooks do not fire in compiled code, and compilation takes minutes; the original modules compute the same.
     """
     while isinstance(original := getattr(model, "_orig_mod", None), nn.Module):
         model = original
     if model._compiled_call_impl is not None:  # set by module.compile()
         model._compiled_call_impl = None
-    for name, child in model._modules.items():  # named_children() leaves out the second name of a shared module
+    for name, child in model._modules.items():  # named_children() lists a shared module under one name only
         if child is not None and (plain := _uncompiled(child)) is not child:
             setattr(model, name, plain)
     return model

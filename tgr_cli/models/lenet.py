@@ -1,4 +1,4 @@
-"""LeNet-5 and a wider, deeper form of it, for one-channel images of 32×32 pixels."""
+"""LeNet-5 and a wider, deeper variant, for 32×32 one-channel images."""
 
 import torch
 from torch import nn

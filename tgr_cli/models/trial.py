@@ -48,7 +48,7 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
         raise TgrError(f"--model {name} answers with {logits_1C.dtype}, where floating-point logits are expected")
     if num_classes > 1 and _are_probabilities(logits_1C):
         with torch.no_grad():
-            blank_1C = model(torch.zeros_like(one_1CHW))  # once could be chance
+            blank_1C = model(torch.zeros_like(one_1CHW))  # logits of one image may sum to 1 by chance
         if _are_probabilities(blank_1C):
             raise TgrError(
                 f"--model {name} answers with probabilities (none is below 0, and they sum to 1), where logits are "
@@ -68,7 +68,7 @@ def _are_probabilities(output_BC: Tensor) -> bool:
 
 
 def refuse_no_tensor(name: str, output: Any) -> None:
-    """Raise TgrError where a model answers with anything but one tensor."""
+    """Raise TgrError if a model's output is not a single tensor."""
     if not isinstance(output, Tensor):
         kind = type(output).__name__
         raise TgrError(

@@ -112,7 +112,7 @@ def dtype(model: nn.Module) -> torch.dtype:
 
 
 def number_format(model: nn.Module) -> str:
-    """Return the number format that the model computes in, such as "float32"; artifacts record it."""
+    """Return the number format of the model's parameters, such as "float32", as recorded in artifacts."""
     return str(dtype(model)).removeprefix("torch.")
 
 

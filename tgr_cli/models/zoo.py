@@ -62,7 +62,7 @@ def entry(name: str) -> Entry:
 
 
 def build(name: str, num_classes: int, *, seed: int = 0) -> nn.Module:
-    """Return the model with `num_classes` outputs and random weights that depend on `seed` alone.
+    """Return the model with `num_classes` outputs and random weights determined by `seed`.
 
     Raises TgrError for an unknown name.
     """

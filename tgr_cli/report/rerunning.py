@@ -69,7 +69,7 @@ def _counting(runs: Sequence[Run]) -> str:
 
 
 def _said(run: Run) -> str:
-    """Return in words what catching TARGET_COVERAGE of the SDCs costs, and how doubtful images fare."""
+    """Return in words the cost of catching TARGET_COVERAGE of the SDCs, and the SDC rate of doubtful images."""
     parts, rerun = [], _of(run)
     for criterion in CRITERIA:
         cost = rerun.costs[criterion]

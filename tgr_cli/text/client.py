@@ -204,7 +204,7 @@ class Client:
         except httpx.TimeoutException as error:
             self._refuse_unreached(error)
             raise NoAnswerError(f"no answer within {self.endpoint.timeout:g} s", UNUSABLE_TRIES) from error
-        except httpx.InvalidURL as error:  # httpx reads where a redirect leads, followed or not
+        except httpx.InvalidURL as error:  # httpx parses a redirect's target even if it is not followed
             raise NoAnswerError("a redirect to no address", UNUSABLE_TRIES) from error
         except httpx.TransportError as error:
             self._refuse_unreached(error)

@@ -145,7 +145,7 @@ def _read(path: Path) -> Mapping[str, list[Text]]:
 
 
 def _unpacked(written: bytes) -> bytes:
-    """Return what a gzip file holds, no more of it than shows that it is too large."""
+    """Return the content of a gzip file, read only far enough to detect that it is too large."""
     try:
         with gzip.open(io.BytesIO(written)) as file:
             return file.read(UTF8_BYTES * LARGEST + 1)

@@ -16,9 +16,9 @@ def unit_rows(matrix_NE: np.ndarray) -> np.ndarray:
 
 
 def class_embeddings(texts_by_class: Sequence[np.ndarray]) -> np.ndarray:
-    """Return class embeddings, float32 [C, E]: the mean of a class's L2-normalised rows, L2-normalised again.
+    """Return class embeddings, float32 [C, E]: the L2-normalised mean of each class's L2-normalised rows.
 
-    `texts_by_class` holds one [texts, E] array a class. (Text-guided resilience, NeurIPS 2023, section 4.)
+    `texts_by_class` has one array [texts, E] per class. Source: text-guided resilience, NeurIPS 2023, section 4.
     """
     means_CE = [unit_rows(texts_DE).astype(np.float64).mean(axis=0) for texts_DE in texts_by_class]
     return unit_rows(np.stack(means_CE))

@@ -58,7 +58,7 @@ def _from_torch(path: Path) -> np.ndarray:
     if not isinstance(stored, torch.Tensor):
         raise TgrError(f"{path} holds a {type(stored).__name__}, where a tensor is expected; save it with torch.save")
     stored = stored.detach()
-    kinds = {  # in this order: a sparse or meta tensor has no storage to ask for its size
+    kinds = {  # in this order: sparse and meta tensors have no storage to measure
         "a tensor on the device meta, which has no values; save it where it has them": stored.is_meta,
         "a sparse tensor; save torch.save(tensor.to_dense())": stored.layout is not torch.strided,
         "a quantised tensor; save torch.save(tensor.dequantize())": stored.is_quantized,

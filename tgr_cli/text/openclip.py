@@ -1,4 +1,4 @@
-"""Any text encoder of open_clip, its weights and its tokenizer."""
+"""open_clip text encoders, their weights and tokenizers."""
 
 import logging
 import warnings
@@ -24,10 +24,10 @@ BATCH = 64
 
 @final
 class OpenClip(Encoder):
-    """A CLIP text encoder: a model of open_clip with a pretrained tag or local checkpoint, hf-hub:… or local-dir:….
+    """A CLIP text encoder: an open_clip model with a pretrained tag or local checkpoint, hf-hub:… or local-dir:….
 
-    `precision` is one of PRECISIONS, in open_clip's sense: layer norms stay in fp32. Raises TgrError where model, tag,
-    file or tokenizer are not known, do not fit, or cannot be had.
+    `precision` is one of PRECISIONS, with open_clip's meaning: layer norms stay in fp32. Raises TgrError if model, tag,
+    file or tokenizer is unknown, unsuitable or unavailable.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class OpenClip(Encoder):
         self.device, self.precision = device, precision
         self.tokenizer = _tokenizer(model)
         self.model = _load(model, weights, device, precision)
-        # The last but one: tokenizers of CLIPS put their class token last.
+        # The last but one: CLIPS tokenizers put their class token last.
         self.padding = int(self.tokenizer([""])[0, -2])
 
     def encode(self, texts: Sequence[str], reporter: Reporter = SILENT) -> np.ndarray:
@@ -76,22 +76,22 @@ class OpenClip(Encoder):
         except RuntimeError as error:
             if self.precision == "fp32" or "dtype" not in str(error):
                 raise
-            # Some of open_clip's models, CoCa for one, leave a part of the text tower in fp32.
+            # Some models, such as CoCa, keep a part of the text tower in fp32.
             raise TgrError(
                 f"{self.name} cannot compute in {self.precision} ({_reason(error)}); use --precision fp32"
             ) from error
 
     def _cut(self, texts: list[str], tokens_BL: Any) -> int:
-        """Return how many texts do not fit: with room for one token more, the tokenizer keeps more of them.
+        """Return how many texts were truncated, by tokenizing them again with one token more.
 
-        Padding alone does not tell: SigLIP's tokenizers pad with the token that ends a text. But a row without any at
-        its end may be a text that was cut, and those are looked at again.
+        The padding alone is ambiguous: SigLIP's tokenizers pad with the end-of-text token. Rows without padding at the
+        end may be truncated, and only those are tokenized again.
         """
         full_B = (tokens_BL[:, -3:] != self.padding).any(dim=1)
         if not full_B.any():
             return 0
         full = [text for text, is_full in zip(texts, full_B.tolist(), strict=True) if is_full]
-        # CLIPS' class token moves with the end, so it is not compared.
+        # the class token of CLIPS moves with the end: exclude it
         kept = tokens_BL.shape[1] - (getattr(self.tokenizer, "tokenizer_mode", "") == "clips")
         roomier_BL = self.tokenizer(full, context_length=tokens_BL.shape[1] + 1)
         return int((roomier_BL[:, :kept] != tokens_BL[full_B][:, :kept]).any(dim=1).sum())
@@ -118,7 +118,7 @@ def _tokenizer(model: str) -> Any:
         raise TgrError(
             f"the tokenizer of {model} needs the transformers package; run: pip install 'tgr[transformers]'"
         ) from error
-    except Exception as error:  # the hub's client and transformers have errors of their own for each of their reasons
+    except Exception as error:  # the hub's client and transformers raise many unrelated exception types
         reason = _reason(error).split(". ")[0]
         raise TgrError(
             f"the tokenizer of {model} ({source or 'open_clip'}) could not be had ({reason}); run once with a "
@@ -148,7 +148,7 @@ def _load(model: str, weights: Path, device: str, precision: str) -> Any:
             )
     except MemoryError:
         raise
-    except Exception as error:  # a foreign file: each format and layer of open_clip fails in a way of its own
+    except Exception as error:  # a damaged file may raise anything in open_clip's loaders and layers
         if "TorchScript" in str(error):
             raise TgrError(
                 f"{weights} is a TorchScript archive, which holds code (OpenAI's own files are such); use the tag "
@@ -167,7 +167,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep open_clip's log to itself while the block runs: a user's mistake is one sentence, and we say it."""
+    """Context manager that silences open_clip's logging: errors are reported as one TgrError."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -176,5 +176,5 @@ def _undisturbed() -> Iterator[None]:
             warnings.filterwarnings("ignore", message="'torch.load' received a zip file")  # an error follows it
             yield
     finally:
-        root.handlers[:] = handlers  # logging without any adds one, for good
+        root.handlers[:] = handlers  # logging without a handler adds one permanently
         logging.disable(level)

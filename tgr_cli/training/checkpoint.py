@@ -95,7 +95,7 @@ class Checkpoint:
 def is_one(path: Path) -> bool:
     """Return whether the file at `path` looks like a training checkpoint, by its trailer."""
     try:
-        if not path.is_file():  # to open a pipe would wait for who writes it
+        if not path.is_file():  # opening a pipe would block until something writes to it
             return False
         with path.open("rb") as file:
             file.seek(-TRAILER, os.SEEK_END)

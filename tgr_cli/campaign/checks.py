@@ -7,7 +7,7 @@ from typing import Any
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign import identity
-from tgr_cli.campaign.config import DRAWING, Config
+from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import width
@@ -41,11 +41,13 @@ def refuse(config: Config, subject: Subject, network: AnyNetwork, facts: Mapping
 def _refuse_plan(config: Config, facts: Mapping[str, Any]) -> None:
     assert config.plan is not None
     drawn = store.read(config.plan, PLAN, "tgr inject --plan-only").provenance
-    ours = identity.identity({**facts, "config": config.drawn})
-    identity.refuse_other(config.plan, drawn, {name: value for name, value in ours.items() if name not in DRAWING})
+    ours = identity.identity({**facts, "config": identity.drawn_with(config)})
+    identity.refuse_other(
+        config.plan, drawn, {name: value for name, value in ours.items() if name not in identity.DRAWING}
+    )
     for field in fields(Config):
         given, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
-        if field.name in DRAWING and given not in (drawn.config.get(field.name), field.default):
+        if field.name in identity.DRAWING and given not in (drawn.config.get(field.name), field.default):
             raise TgrError(f"{option} is {given}, but {config.plan} is drawn already; leave {option} out")
 
 

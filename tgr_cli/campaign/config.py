@@ -1,12 +1,10 @@
-"""The settings of a campaign, and which of them determine its plan."""
+"""The settings of a campaign."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import facts
-from tgr_cli.artifacts.provenance import normalised
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
@@ -17,18 +15,6 @@ from tgr_cli.models.source import ModelSource
 
 LABELS = ("true", "golden")
 PRECISIONS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
-DRAWING = (
-    "sampling",
-    "injections",
-    "images_per_fault",
-    "seed",
-    "pilot",
-    "target_ci",
-    "max_injections",
-)  # settings of the sampling
-RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
-# Settings that affect neither the faults nor the results.
-AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
 
 
 def rows_are(lasting: bool) -> str:
@@ -164,26 +150,3 @@ class Config:
     def needs_pilot(self) -> bool:
         """Return whether a pilot is needed to allocate the faults."""
         return self.faults is None and (self.sampling == "stratified" or self.precision is not None)
-
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """Return the settings that a plan depends on, without those about running, checking or writing it."""
-        values: dict[str, Any] = normalised(self)
-        unused = set[str]()
-        if self.faults is not None:  # a list is not sampled
-            unused |= set(DRAWING)
-        if not self.needs_pilot:
-            unused.add("pilot")
-        if not self.lasting:
-            unused.add("images_per_fault")
-        unused |= {"target_ci", "max_injections"} if self.precision is None else {"injections"}
-        if self.precision is None:  # otherwise the confidence determines the number of faults
-            unused.add("confidence")
-        elsewhere = {*AROUND, *RUNNING} - {"confidence"}
-        kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
-        return kept | {"lasting": self.lasting} | ({"sampling": "list"} if self.faults else {})
-
-    @property
-    def running(self) -> dict[str, Any]:
-        """Return the settings, besides those of the plan, that results depend on."""
-        return {name: getattr(self, name) for name in RUNNING}

@@ -7,7 +7,8 @@ import numpy as np
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
-from tgr_cli.campaign.config import DRAWING, Config
+from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.identity import DRAWING, drawn_with
 from tgr_cli.campaign.prepared import Setup
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults.exhaustive import LastSite
@@ -44,7 +45,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     last = LastSite(setup.network, setup.corruption)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts
-    settings = {name: value for name, value in config.drawn.items() if name not in DRAWING}
+    settings = {name: value for name, value in drawn_with(config).items() if name not in DRAWING}
     facts["config"] = settings | {"batch_size": config.batch_size, "device": config.device}
     facts["extra"] |= {"site": last.site.name}
     counts, dloss = dict.fromkeys(OUTCOMES, 0), 0.0

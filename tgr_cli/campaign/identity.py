@@ -5,8 +5,45 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.provenance import Provenance, flat
+from tgr_cli.artifacts.provenance import Provenance, flat, normalised
+from tgr_cli.campaign.config import Config
 from tgr_cli.errors import TgrError
+
+DRAWING = (
+    "sampling",
+    "injections",
+    "images_per_fault",
+    "seed",
+    "pilot",
+    "target_ci",
+    "max_injections",
+)  # settings of the sampling
+RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
+# Settings that affect neither the faults nor the results.
+AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
+
+
+def drawn_with(config: Config) -> dict[str, Any]:
+    """Return the settings that a plan depends on, without those about running, checking or writing it."""
+    values: dict[str, Any] = normalised(config)
+    unused = set[str]()
+    if config.faults is not None:  # a list is not sampled
+        unused |= set(DRAWING)
+    if not config.needs_pilot:
+        unused.add("pilot")
+    if not config.lasting:
+        unused.add("images_per_fault")
+    unused |= {"target_ci", "max_injections"} if config.precision is None else {"injections"}
+    if config.precision is None:  # otherwise the confidence determines the number of faults
+        unused.add("confidence")
+    elsewhere = {*AROUND, *RUNNING} - {"confidence"}
+    kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
+    return kept | {"lasting": config.lasting} | ({"sampling": "list"} if config.faults else {})
+
+
+def run_with(config: Config) -> dict[str, Any]:
+    """Return the settings, besides those of the plan, that results depend on."""
+    return {name: getattr(config, name) for name in RUNNING}
 
 
 def refuse_other(path: Path, drawn: Provenance, ours: Mapping[str, Any]) -> None:

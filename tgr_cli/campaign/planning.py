@@ -12,7 +12,7 @@ from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
 from tgr_cli.campaign import identity, running, stored_plan
-from tgr_cli.campaign.config import DRAWING, PRECISIONS, Config
+from tgr_cli.campaign.config import PRECISIONS, Config
 from tgr_cli.campaign.prepared import Setup
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
@@ -116,13 +116,13 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
 def _identity(setup: Setup) -> dict[str, Any]:
     """Return the identity that existing parts must match for the campaign to resume, with dotted names."""
     config = setup.config
-    ours = identity.identity({"config": config.drawn, **setup.facts})
+    ours = identity.identity({"config": identity.drawn_with(config), **setup.facts})
     if config.plan:
-        ours = {name: value for name, value in ours.items() if name not in DRAWING}
+        ours = {name: value for name, value in ours.items() if name not in identity.DRAWING}
         identity.refuse_other(config.plan, store.read(config.plan, PLAN).provenance, ours)  # also checks the ranges
         ours["plan"] = sha256_file(config.plan)
     how = {"shard": config.shard, "plan_only": config.plan_only, "version of injections": INJECTIONS.version}
-    return {**ours, **config.running, **how, **library_versions()}
+    return {**ours, **identity.run_with(config), **how, **library_versions()}
 
 
 def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:

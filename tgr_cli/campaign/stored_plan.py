@@ -11,6 +11,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.campaign.identity import drawn_with
 from tgr_cli.campaign.prepared import Setup, site_facts
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
@@ -49,7 +50,7 @@ def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
     facts = setup.facts
     provenance = store.provenance_for(
         PLAN,
-        config=setup.config.drawn,
+        config=drawn_with(setup.config),
         seed=None if setup.config.faults else setup.config.seed,
         **facts
         | {

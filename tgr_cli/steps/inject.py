@@ -11,6 +11,7 @@ from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.campaign import planning, results, running
 from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
+from tgr_cli.campaign.identity import run_with
 from tgr_cli.campaign.prepared import Setup
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
@@ -100,7 +101,7 @@ def _facts(setup: Setup, planned: Planned) -> dict[str, Any]:
     """Return the provenance of a campaign's artifacts: the plan's, and the settings of the run."""
     of_plan = planned.provenance
     return {
-        "config": {**of_plan.config, **setup.config.running},
+        "config": {**of_plan.config, **run_with(setup.config)},
         "seed": of_plan.seed,
         **setup.facts,
         "inputs": dict(of_plan.inputs),

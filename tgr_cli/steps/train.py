@@ -13,7 +13,7 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import TRAINING
 from tgr_cli.data.datasets import ImageSet, open_split
-from tgr_cli.data.transforms import training
+from tgr_cli.data.transforms import Preprocessing, training
 from tgr_cli.errors import TgrError
 from tgr_cli.models import zoo
 from tgr_cli.models.card import ModelCard
@@ -28,6 +28,7 @@ from tgr_cli.training.folder import held, resume_from
 from tgr_cli.training.layers import freeze
 from tgr_cli.training.loop import Loop
 from tgr_cli.training.recipes import Resolved
+from tgr_cli.training.starting_model import Begun
 from tgr_cli.training.state import Cost, Epoch
 from tgr_cli.training.validation import Validator
 
@@ -68,41 +69,28 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     train_set, eval_set = _splits(config, reporter)
-    classes = train_set.classes
-    resolved = config.resolved()
+    resolved, target = config.resolved(), config.run_folder
     for note in resolved.notes:
         reporter.note(note)
-    target = config.run_folder
     pre = override(
         config.model,
         zoo.default_preprocessing(config.model),
         replace(config.preprocessing, **{name: getattr(resolved.recipe, name) for name in PREPARATION}),
     )
-    begun = starting_model.begin(config, Workspace(config.workdir, config.data.folder), classes, reporter)
-    model = begun.model
-    frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
-    try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
-    one_1CHW = torch.zeros(1, *pre.input_shape, device=group.device)
-    for sentence in config.disturbance.out_of_reach(model, one_1CHW, frozen):
-        reporter.note(sentence)
+    begun, frozen = _starting(config, train_set.classes, pre, group, reporter)
     if group.first:
-        store.prepare(target.training, TRAINING.kind, config)
-        store.prepare(target.card, "card", config)
-        for path in (target.weights, target.best):
-            store.prepare(path, "weights", config)
-        for path in (target.checkpoint, target.last):
-            store.prepare(path, "", config)
+        _prepare_outputs(config, target)
     start = resume_from(config, group, reporter)
     facts = results.Facts(
         described=_described(config, resolved, group) | {"preprocessing": pre.to_json()},
         inputs=begun.inputs,
         data={"dataset": normalised(train_set.dataset), "train": train_set.used, "eval": eval_set.used},
-        classes=classes,
+        classes=train_set.classes,
         embedding_dim=begun.embedding_dim,
         preprocessing=pre,
     )
     mine = eval_set if group.world == 1 else eval_set.take(range(group.rank, len(eval_set), group.world))
-    state = Loop(
+    loop = Loop(
         images=train_set,
         rows=_rows(config, len(train_set)),
         transform=training(pre, resolved.recipe.augment, resolved.recipe.random_erasing),
@@ -115,8 +103,8 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
         compiled=config.compile,
         frozen=frozen,
         disturbance=config.disturbance,
-    ).run(model, _checkpoint(config, facts, train_set, eval_set), start=start, reporter=reporter)
-
+    )
+    state = loop.run(begun.model, _checkpoint(config, facts, train_set, eval_set), start=start, reporter=reporter)
     card = results.card_of(config, facts, state)
     trained = start != target.last or len(state.epochs) > state.resumed
     if not trained:
@@ -124,6 +112,30 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     elif group.first:
         results.write(target, card, facts, state, reporter)
     return Result(target, card, state.epochs, state.costs, group.first, trained)
+
+
+def _starting(
+    config: Config, classes: tuple[str, ...], pre: Preprocessing, group: Group, reporter: Reporter
+) -> tuple[Begun, tuple[str, ...]]:
+    """Return the model before its first step, tried on one image, and the names of its frozen layers."""
+    begun = starting_model.begin(config, Workspace(config.workdir, config.data.folder), classes, reporter)
+    model = begun.model
+    frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
+    try_out(config.model, model.to(group.device).eval(), pre, len(classes), group.device)
+    one_1CHW = torch.zeros(1, *pre.input_shape, device=group.device)
+    for sentence in config.disturbance.out_of_reach(model, one_1CHW, frozen):
+        reporter.note(sentence)
+    return begun, frozen
+
+
+def _prepare_outputs(config: Config, target: RunFolder) -> None:
+    """Check every output path before training starts."""
+    store.prepare(target.training, TRAINING.kind, config)
+    store.prepare(target.card, "card", config)
+    for path in (target.weights, target.best):
+        store.prepare(path, "weights", config)
+    for path in (target.checkpoint, target.last):
+        store.prepare(path, "", config)
 
 
 def _splits(config: Config, reporter: Reporter) -> tuple[ImageSet, ImageSet]:

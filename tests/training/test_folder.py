@@ -49,6 +49,7 @@ def test_a_second_training_in_one_folder_is_refused_before_it_reads_anything(mon
     with FileLock(RUN / ".lock"), pytest.raises(TgrError, match=wanted):
         raise train("--epochs", 1).exception  # type: ignore[misc]
     with FileLock(RUN / ".lock"):
+        monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setenv("RANK", "1")  # the first of the processes that train together holds it for all
         with step.held(config()):
             pass

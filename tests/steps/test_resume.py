@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -17,7 +20,7 @@ from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 from tgr_cli import app
-from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.parts import Parts, content
 from tgr_cli.errors import TgrError
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
@@ -240,3 +243,29 @@ def test_neither_batch_size_nor_threads_move_a_plan_or_an_outcome() -> None:
     for table in found[1:]:
         for name in ("fault", "site", "index", "bit", "image_id", "weight", "outcome", "faulty_label"):
             assert table[name] == found[0][name], name
+
+
+def test_a_finished_part_that_was_edited_and_named_anew_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        failing_after(2, Killed(), patch)
+        with pytest.raises(Killed):
+            invoke("inject", *TOY)
+    part = sorted(PARTS.glob("unit-*.parquet"))[0]
+    whole = pq.read_table(part)
+    place = whole.column_names.index("outcome")
+    edited = {
+        "keeps other faults under unit 0": whole.set_column(
+            whole.column_names.index("bit"), whole.schema.field("bit"), pc.subtract(31, whole["bit"]).cast(pa.int64())
+        ),
+        "keeps other faults under": whole.set_column(place, "outcome", whole["outcome"].cast(pa.large_string())),
+        'under unit 0: outcome is "x" in row 0; discard it with': whole.set_column(
+            place, whole.schema.field("outcome"), pa.array(["x"] * len(whole))
+        ),
+    }
+    for words, table in edited.items():
+        part.unlink()
+        written = content(table)
+        part = PARTS / f"unit-000000-{sha256(written).hexdigest()}.parquet"
+        part.write_bytes(written)
+        with pytest.raises(TgrError, match=f"{words}.*--restart"):
+            invoke("inject", *TOY)

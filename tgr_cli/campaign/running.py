@@ -7,12 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.campaign.config import rows_are
 from tgr_cli.campaign.prepared import Setup
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import campaign
+from tgr_cli.faults.plan import Plan
+
+OF_A_UNIT = pa.schema([SHARD.arrow.field("row"), *INJECTIONS.arrow])
 
 
 def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, stage: str = "unit") -> pa.Table:
@@ -25,7 +29,7 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
     rows = campaign.rows_of(planned.unit_F)
     noun = rows_are(faults.lasting)
     total = sum(len(rows[unit]) for unit in wanted)
-    finished = _finished(setup, parts, stage, {unit: rows[unit] for unit in wanted})
+    finished = _finished(setup, parts, stage, faults, {unit: rows[unit] for unit in wanted})
     hits, done = sum(map(_hits, finished.values())), sum(map(len, finished.values()))
     if finished:
         reporter.note(f"{done:,} of {total:,} {noun} were finished before and are kept")
@@ -63,15 +67,20 @@ def injections(table: pa.Table) -> pa.Table:
     return table.select(INJECTIONS.arrow.names)
 
 
-def _finished(setup: Setup, parts: Parts, stage: str, rows: dict[int, np.ndarray]) -> dict[int, pa.Table]:
+def _finished(setup: Setup, parts: Parts, stage: str, faults: Plan, rows: dict[int, np.ndarray]) -> dict[int, pa.Table]:
     tables, damaged = parts.finished(stage)
     kept = {}
     for unit, table in tables.items():
         if unit in rows:
-            if not _is_of_unit(table, rows[unit]):
+            if not _is_of_unit(table, rows[unit], faults.take(rows[unit])):
                 raise TgrError(
                     f"{parts.folder} keeps other faults under unit {unit} than the plan has there: a file was renamed, "
                     "or is of another campaign; discard them with --restart"
+                )
+            if impossible := first_impossible(table, INJECTIONS):
+                raise TgrError(
+                    f"{parts.folder} keeps what no campaign writes under unit {unit}: {impossible}; discard it with "
+                    "--restart"
                 )
             kept[unit] = table
     if damaged:
@@ -79,9 +88,15 @@ def _finished(setup: Setup, parts: Parts, stage: str, rows: dict[int, np.ndarray
     return kept
 
 
-def _is_of_unit(table: pa.Table, row_F: np.ndarray) -> bool:
-    names = ["row", *INJECTIONS.arrow.names]
-    return table.column_names == names and np.array_equal(table["row"].to_numpy(), row_F)
+def _is_of_unit(table: pa.Table, row_F: np.ndarray, planned: Plan) -> bool:
+    if not table.schema.equals(OF_A_UNIT) or not np.array_equal(table["row"].to_numpy(), row_F):
+        return False
+    names = np.array([site.name for site in planned.sites])
+    return (
+        np.array_equal(table["fault"].to_numpy(), planned.number_F)
+        and np.array_equal(table["bit"].to_numpy(), planned.bit_F)
+        and table["site"].to_pylist() == names[planned.site_F].tolist()
+    )
 
 
 def _hits(table: pa.Table) -> float:

@@ -17,8 +17,10 @@ import torch
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import flat
 from tgr_cli.errors import TgrError, found_at
+from tgr_cli.training import generators
 from tgr_cli.training.optim import advance
 from tgr_cli.training.state import Cost, Epoch, Leg, State
+from tgr_cli.training.stored_state import record, require_alike, require_moments
 
 VERSION = 3
 # The file ends with the SHA-256 of its content: torch.load would read a flipped bit as another weight.
@@ -79,7 +81,7 @@ class Checkpoint:
             )
         try:
             _load(state, content, rank)
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
             raise TgrError(
                 f"{path} does not fit the model that is trained now, although its options are the same; build the "
                 "model as it was, or train from the start by leaving out --resume"
@@ -128,8 +130,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
-    legs, step = [Leg(**values) for values in content["legs"]], content["step"]
-    epochs = [Epoch(**values) for values in content["epochs"]]
+    legs = [record(Leg, values) for values in content["legs"]]
+    epochs = [record(Epoch, values) for values in content["epochs"]]
+    costs = [record(Cost, values) for values in content["costs"]]
+    step, seconds, own = content["step"], content["seconds"], content["processes"][rank]
+    _require_form(state, content, own)
+    if [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)):
+        raise ValueError("epochs of other numbers")
     planned = state.legs[-1].epochs
     another = legs[-1].epochs != planned
     # Before loading the optimiser's state: the schedule needs the optimiser's initial learning rates.
@@ -146,12 +153,29 @@ def _load(state: State, content: Mapping[str, Any], rank: int) -> None:
     if state.average is not None:
         state.average.load_state_dict(content["average"])
     state.legs, state.epochs, state.step = legs, epochs, step
-    state.costs = [Cost(**values) for values in content["costs"]]
-    state.seconds = content["seconds"]
+    state.costs, state.seconds = costs, seconds
     state.best = content["best"] if rank == 0 else None
-    own = content["processes"][rank]
     state.sums.copy_(own["sums"])
     state.generators = own["generators"]
+
+
+def _require_form(state: State, content: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise ValueError where a part of the content has another form than the state that it is loaded into."""
+    state_dicts = ("model", "optimizer", "schedule", "scaler", *(("average",) if state.average is not None else ()))
+    for name in state_dicts:
+        like = getattr(state, name).state_dict()
+        require_alike(content[name], like | {"state": {}} if name == "optimizer" else like, name)
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    require_moments(content["optimizer"]["state"], parameters)
+    require_alike(content["step"], 0, "step")
+    require_alike(content["seconds"], 0.0, "seconds")
+    require_alike(own["sums"], state.sums, "sums")
+    if own["generators"] is not None:
+        require_alike(own["generators"], generators.states(state.sums.device), "generators")
+    if content["best"] is not None:
+        require_alike(content["best"], state.result.state_dict(), "best")
+    if min(content["step"], content["seconds"], *(leg["epochs"] - 1 for leg in content["legs"])) < 0:
+        raise ValueError("a number below zero")
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], other_epochs: bool) -> str:

@@ -38,14 +38,16 @@ def cam(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(help="Module whose maps are taken (default: the last with maps).", rich_help_panel=o.MODEL),
+        typer.Option(
+            help="Module whose output is explained (default: the last with spatial maps).", rich_help_panel=o.MODEL
+        ),
     ] = None,
     faults: Annotated[
         int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all there at once.")
     ] = defaults.CAM_FAULTS,
     limit: Annotated[
         str,
-        typer.Option(help="What a struck weight is held to: clamp (± its tensor's max-abs), zero (outside it), none."),
+        typer.Option(help="Range limit of a faulty weight, by its tensor's max-abs: clamp, zero (if outside), none."),
     ] = defaults.LIMIT,
     label: Annotated[
         str, typer.Option(help="Class to explain: golden (each model's prediction without faults) or true.")

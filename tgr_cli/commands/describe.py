@@ -38,12 +38,17 @@ def describe(
     ] = None,
     from_file: Annotated[
         Path | None,
-        typer.Option(help="Import descriptions: JSON {class: [sentence, …]} as CuPL's, or CSV class,description."),
+        typer.Option(
+            help="Import descriptions: JSON of a list of sentences per class, as CuPL's, or CSV class,description."
+        ),
     ] = None,
     prompts: Prompts = None,
     questions: Annotated[
         Path | None,
-        typer.Option(help="Ask these instead: one question a line, with {a_class} in it.", rich_help_panel=LLM),
+        typer.Option(
+            help="Text file of questions to ask instead, one per line, with the placeholder {a_class}.",
+            rich_help_panel=LLM,
+        ),
     ] = None,
     base_url: Annotated[
         str | None,
@@ -56,7 +61,7 @@ def describe(
         str,
         typer.Option(
             metavar="FLOAT|none",
-            help="Sampling temperature, 0 to 2, or none: send none, for models that refuse one.",
+            help="Sampling temperature, 0 to 2, or none to send no temperature, for models that reject it.",
             rich_help_panel=LLM,
         ),
     ] = str(defaults.TEMPERATURE),
@@ -65,14 +70,14 @@ def describe(
         typer.Option(
             min=1,
             max=o.MANY,
-            help="Tokens an answer may have, a model's thoughts included.",
+            help="Maximum tokens of an answer, including a model's reasoning.",
             rich_help_panel=LLM,
         ),
     ] = defaults.MAX_TOKENS,
     max_tokens_name: Annotated[
         str | None,
         typer.Option(
-            help="What the server calls that limit: max_tokens or max_completion_tokens (default: found out).",
+            help="The server's name for that limit: max_tokens or max_completion_tokens (default: automatic).",
             rich_help_panel=LLM,
         ),
     ] = None,
@@ -80,26 +85,32 @@ def describe(
         int, typer.Option(min=1, max=o.AT_ONCE, help="Times each question is asked.", rich_help_panel=LLM)
     ] = defaults.SAMPLES_PER_QUESTION,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=o.WORKERS, help="Requests under way at once.", rich_help_panel=LLM)
+        int, typer.Option(min=1, max=o.WORKERS, help="Maximum concurrent requests.", rich_help_panel=LLM)
     ] = defaults.CONCURRENCY,
     requests_per_minute: Annotated[
         int | None,
-        typer.Option(min=1, max=o.MANY, help="Requests a minute, at even steps (default: any).", rich_help_panel=LLM),
+        typer.Option(
+            min=1,
+            max=o.MANY,
+            help="Maximum requests per minute, evenly spaced (default: no limit).",
+            rich_help_panel=LLM,
+        ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds a whole answer may take.", rich_help_panel=LLM)
+        float, typer.Option(help="Timeout of an answer, in seconds.", rich_help_panel=LLM)
     ] = defaults.TIMEOUT,
     price_in: Annotated[
-        float | None, typer.Option(min=0, help="Price of a million tokens sent.", rich_help_panel=LLM)
+        float | None, typer.Option(min=0, help="Price per million input tokens.", rich_help_panel=LLM)
     ] = None,
     price_out: Annotated[
-        float | None, typer.Option(min=0, help="Price of a million tokens answered.", rich_help_panel=LLM)
+        float | None, typer.Option(min=0, help="Price per million output tokens.", rich_help_panel=LLM)
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be asked, and ask nothing.", rich_help_panel=LLM)
+        bool,
+        typer.Option("--dry-run", help="Show what would be asked and its cost; send nothing.", rich_help_panel=LLM),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask the language model without asking me.", rich_help_panel=LLM)
+        bool, typer.Option("--yes", "-y", help="Start without asking for confirmation.", rich_help_panel=LLM)
     ] = False,
     class_names: ClassNames = None,
     name: Name = None,

@@ -32,7 +32,7 @@ def embed(
     ctx: typer.Context,
     dataset: Dataset = defaults.DATASET,
     init: Annotated[
-        str, typer.Option(help="descriptions, template or random: what the rows are made of.")
+        str, typer.Option(help="Source of the embeddings: descriptions, template or random.")
     ] = defaults.INIT,
     encoder: Annotated[
         str | None, typer.Option(help=f"openclip or tfidf (default: {defaults.ENCODER}).", rich_help_panel=ENCODER)
@@ -47,14 +47,14 @@ def embed(
     clip_pretrained: Annotated[
         str | None,
         typer.Option(
-            help=f"A pretrained tag of it, or a local checkpoint (default: {defaults.CLIP_PRETRAINED}).",
+            help=f"Pretrained tag of that model, or a local checkpoint (default: {defaults.CLIP_PRETRAINED}).",
             rich_help_panel=ENCODER,
         ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help=f"fp32, fp16 or bf16: what CLIP computes in (default: {defaults.PRECISION}).", rich_help_panel=ENCODER
+            help=f"Precision of CLIP: fp32, fp16 or bf16 (default: {defaults.PRECISION}).", rich_help_panel=ENCODER
         ),
     ] = None,
     embedding_dim: Annotated[
@@ -62,27 +62,29 @@ def embed(
         typer.Option(
             min=1,
             max=o.AT_ONCE,
-            help=f"E, for random (default: {defaults.RANDOM_DIM}) and tfidf (default: what its texts allow, at most "
-            "1024).",
+            help=f"Dimensions, for random (default: {defaults.RANDOM_DIM}) and tfidf (default: as many as its texts "
+            "allow, up to 1024).",
         ),
     ] = None,
     from_file: Annotated[
         Path | None,
-        typer.Option(help="Read the rows from this .npy or .pth file instead of encoding.", rich_help_panel=MATRIX),
+        typer.Option(
+            help="Read the embeddings from this .npy or .pth file, one row per class.", rich_help_panel=MATRIX
+        ),
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option(help="Pick and order its rows: one row number a line, from 0.", rich_help_panel=MATRIX),
+        typer.Option(help="Text file with the row number of each class, one per line, from 0.", rich_help_panel=MATRIX),
     ] = None,
     row_names: Annotated[
         str | None,
         typer.Option(
-            help="Pick its rows by class: imagenet (names and wnids), another data set, or a file with a name a row.",
+            help="Names of the rows, to match classes: imagenet (names and wnids), another data set, or a text file.",
             rich_help_panel=MATRIX,
         ),
     ] = None,
     keep_all: Annotated[
-        bool, typer.Option("--keep-all", help="Write each text's embedding too, beside the class embeddings.")
+        bool, typer.Option("--keep-all", help="Also write each text's embedding, beside the class embeddings.")
     ] = False,
     descriptions: Annotated[Path | None, typer.Option(help="Read these descriptions instead of the workdir's.")] = None,
     prompts: Prompts = None,

@@ -23,14 +23,14 @@ def inject(
     limit: Annotated[
         str,
         typer.Option(
-            help="What a struck value is held to: clamp (± the site's profiled max-abs), zero (outside it), none.",
+            help="Range limit of a faulty value, by the site's profiled max-abs: clamp, zero (if outside), none.",
             rich_help_panel=FAULTS,
         ),
     ] = defaults.LIMIT,
     ranges: Annotated[
         Path | None,
         typer.Option(
-            help="Ranges to hold values to (default: the run's, else profiled first).", rich_help_panel=FAULTS
+            help="Ranges artifact for --limit (default: the run's, else profiled first).", rich_help_panel=FAULTS
         ),
     ] = None,
     target: options.Target = defaults.TARGET,
@@ -43,7 +43,7 @@ def inject(
         ),
     ] = defaults.LABEL,
     all_images: Annotated[
-        bool, typer.Option("--all-images", help="Strike wrongly classified images too.", rich_help_panel=FAULTS)
+        bool, typer.Option("--all-images", help="Use misclassified images too.", rich_help_panel=FAULTS)
     ] = False,
     faults: Annotated[
         Path | None,
@@ -57,12 +57,12 @@ def inject(
         typer.Option(
             min=0,
             max=options.MANY,
-            help="Run one row of the run's injections (or of --faults) again, compare it, and write nothing.",
+            help="Re-run one row of the run's injections (or of --faults) and compare the results; write nothing.",
             rich_help_panel=FAULTS,
         ),
     ] = None,
     injections: Annotated[
-        int, typer.Option(min=1, max=options.MANY, help="Faults a site.", rich_help_panel=SAMPLING)
+        int, typer.Option(min=1, max=options.MANY, help="Faults per site.", rich_help_panel=SAMPLING)
     ] = defaults.INJECTIONS,
     images_per_fault: Annotated[
         int,
@@ -76,36 +76,38 @@ def inject(
     sampling: Annotated[
         str,
         typer.Option(
-            help="How faults are drawn: importance (those that are likely to matter more often), stratified (by bit, "
-            "after a pilot), uniform (as the papers do). All estimate the same figures.",
+            help="How faults are drawn: importance (harmful ones more often, with weights), stratified (by bit, after "
+            "a pilot), uniform (as in the papers). All estimate the same figures.",
             rich_help_panel=SAMPLING,
         ),
     ] = defaults.SAMPLING,
     target_ci: Annotated[
         str | None,
         typer.Option(
-            help="Draw as many faults as bring the network's interval to this half-width, shared out after a "
-            "pilot: sdc=0.005 (absolute) or dloss=0.05 (relative). Replaces --injections.",
+            help="Half-width of the network's interval to reach: sdc=0.005 (absolute) or dloss=0.05 (relative). A "
+            "pilot decides the number of faults per site. Replaces --injections.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
     max_injections: Annotated[
         int,
-        typer.Option(min=1, max=options.MANY, help="Most faults a site with --target-ci.", rich_help_panel=SAMPLING),
+        typer.Option(
+            min=1, max=options.MANY, help="Maximum faults per site with --target-ci.", rich_help_panel=SAMPLING
+        ),
     ] = defaults.MAX_INJECTIONS,
     pilot: Annotated[
         int,
         typer.Option(
             min=1,
             max=options.MANY,
-            help="Faults a site that stratified sampling and --target-ci try first; no figure rests on them.",
+            help="Pilot faults per site, for stratified sampling and --target-ci; they count in no figure.",
             rich_help_panel=SAMPLING,
         ),
     ] = defaults.PILOT,
     exhaustive: Annotated[
         str | None,
         typer.Option(
-            help="last: strike every bit of the last site for every image instead, into an artifact of its own.",
+            help="last: inject every bit of the last site for every image instead; written to a separate artifact.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -125,7 +127,7 @@ def inject(
     memory: Annotated[
         str,
         typer.Option(
-            help="Memory above the loaded model, as 1GiB: images are taken in lots that fit.",
+            help="Memory limit beyond the loaded model, as 1GiB; images are processed in batches that fit.",
             rich_help_panel=ENGINE,
         ),
     ] = defaults.MEMORY,
@@ -134,15 +136,15 @@ def inject(
         typer.Option(
             min=0,
             max=options.MANY,
-            help="Run this many random faults of the finished campaign again through full; any other outcome is an "
-            "error.",
+            help="Re-run this many random faults of the finished campaign with the engine full; a different outcome is "
+            "an error.",
             rich_help_panel=ENGINE,
         ),
     ] = defaults.VERIFY,
     shard: Annotated[
         str | None,
         typer.Option(
-            help='Run one part of the campaign, as 2/3; "tgr merge" puts the parts together.', rich_help_panel=CAMPAIGN
+            help='Run one part of the campaign, as 2/3; "tgr merge" merges the parts.', rich_help_panel=CAMPAIGN
         ),
     ] = None,
     plan: Annotated[
@@ -153,13 +155,17 @@ def inject(
         bool,
         typer.Option(
             "--plan-only",
-            help="Write the plan (to --out, else beside the run's other files) and say what it will take; run nothing.",
+            help="Write the plan (to --out, else into the run folder) and print its estimated cost; inject nothing.",
             rich_help_panel=CAMPAIGN,
         ),
     ] = False,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Discard what an interrupted campaign has finished.", rich_help_panel=CAMPAIGN),
+        typer.Option(
+            "--restart",
+            help="Start anew: discard the finished parts of an interrupted campaign.",
+            rich_help_panel=CAMPAIGN,
+        ),
     ] = False,
     max_sdc_rate: Annotated[
         float | None,
@@ -199,7 +205,7 @@ def inject(
         typer.Option(
             min=0,
             max=options.AT_ONCE,
-            help="Images a forward pass; 0 for as many as suit --memory, at most 32.",
+            help="Images per forward pass; 0 for as many as fit --memory, at most 32.",
             rich_help_panel=ENGINE,
         ),
     ] = defaults.CAMPAIGN_BATCH_SIZE,

@@ -58,7 +58,7 @@ EvalData = Annotated[
 ]
 ClassNames = Annotated[
     Path | None,
-    typer.Option(help="Text file with one class name a line, in the order of the labels.", rich_help_panel=DATA),
+    typer.Option(help="Text file with one class name per line, in label order.", rich_help_panel=DATA),
 ]
 Name = Annotated[
     str | None,
@@ -82,7 +82,8 @@ Mean = Annotated[
     str | None, typer.Option(help="Channel means for normalisation, as 0.485,0.456,0.406.", rich_help_panel=DATA)
 ]
 Std = Annotated[
-    str | None, typer.Option(help="Channel deviations for normalisation, as 0.229,0.224,0.225.", rich_help_panel=DATA)
+    str | None,
+    typer.Option(help="Channel standard deviations for normalisation, as 0.229,0.224,0.225.", rich_help_panel=DATA),
 ]
 Interpolation = Annotated[
     str | None,
@@ -93,8 +94,8 @@ Interpolation = Annotated[
 CropMode = Annotated[
     str | None,
     typer.Option(
-        help="center (resize the shorter side, then crop), pad (the same, black around where that is less), squash "
-        "(resize both sides) or border (resize the longer side, the mean colour around).",
+        help="center (resize the shorter side, then crop), pad (the same, padded with black if smaller), squash "
+        "(resize both sides, ignoring the aspect ratio) or border (resize the longer side, pad with the mean colour).",
         rich_help_panel=DATA,
     ),
 ]
@@ -113,7 +114,7 @@ Checkpoint = Annotated[
 CheckpointKey = Annotated[
     str | None,
     typer.Option(
-        help='Which weights of a checkpoint that holds several, as "state_dict_ema" (default: the averaged ones).',
+        help='Which of several weights in a checkpoint to load, as "state_dict_ema" (default: the averaged ones).',
         rich_help_panel=MODEL,
     ),
 ]
@@ -145,13 +146,15 @@ Variant = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
-BatchSize = Annotated[int, typer.Option(min=1, max=AT_ONCE, help="Images a forward pass.", rich_help_panel=MODEL)]
+BatchSize = Annotated[int, typer.Option(min=1, max=AT_ONCE, help="Images per forward pass.", rich_help_panel=MODEL)]
 Workers = Annotated[int, typer.Option(min=0, max=WORKERS, help="Processes that load images.", rich_help_panel=DATA)]
 
 Workdir = Annotated[
     Path,
     typer.Option(
-        help="Folder in which every step finds the others' artifacts.", envvar="TGR_WORKDIR", rich_help_panel=OUTPUT
+        help="Folder in which all commands store and find their artifacts.",
+        envvar="TGR_WORKDIR",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Write the artifact here instead.", rich_help_panel=OUTPUT)]
@@ -162,21 +165,25 @@ Quiet = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=SEEDS, help="Seed of every random choice.")]
 Target = Annotated[
-    str, typer.Option(help="What to strike: neuron (activations), weight, bias or buffer.", rich_help_panel=MODEL)
+    str,
+    typer.Option(
+        help="What to inject faults into: neuron (activations), weight, bias or buffer.", rich_help_panel=MODEL
+    ),
 ]
-Targets = Annotated[str, typer.Option(help="Operations to strike, of conv, linear and matmul.", rich_help_panel=MODEL)]
+Targets = Annotated[
+    str, typer.Option(help="Operations to inject faults into, of conv, linear and matmul.", rich_help_panel=MODEL)
+]
 CountBy = Annotated[
     str,
     typer.Option(
-        help="What counts alike where SDCs are caught by running again: neurons (as published), sites, or macs "
-        "(multiply-accumulates)."
+        help="Unit that counts equally in SDC coverage: neurons (as published), sites, or macs (multiply-accumulates)."
     ),
 ]
 AllowDifferent = Annotated[
     list[str] | None,
     typer.Option(
-        help="Compare runs although they differ in this, which is refused otherwise: limit, ranges (the images these "
-        "were profiled on), format, targets, label or all-images; repeat for more.",
+        help="Compare runs that differ in this setting, instead of refusing: limit, ranges (the images these were "
+        "profiled on), format, targets, label or all-images; repeat for more.",
         show_default=False,
     ),
 ]

@@ -22,7 +22,7 @@ def sites(
     targets: Targets = defaults.TARGETS,
     margin: Annotated[
         float | None,
-        typer.Option(help="Also say how many faults tell a site's rate of failures to ± this (Leveugle, DATE 2009)."),
+        typer.Option(help="Also print how many faults estimate a site's failure rate to ± this (Leveugle, DATE 2009)."),
     ] = None,
     confidence: Annotated[
         float, typer.Option(help="Confidence of that margin, 0.5 to 0.999999.")

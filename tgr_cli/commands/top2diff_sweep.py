@@ -41,13 +41,13 @@ def top2diff_sweep(
     targets: Annotated[
         str | None,
         typer.Option(
-            help="Operations whose faults count, of conv, linear and matmul (default: conv, as published; all struck "
-            "ones where no convolution was).",
+            help="Operations whose faults count, of conv, linear and matmul (default: conv, as published; all if the "
+            "campaign has no faults in convolutions).",
             show_default=False,
         ),
     ] = None,
     target_coverage: Annotated[
-        float, typer.Option(help="Share of the SDCs to catch, at which the overhead is quoted.")
+        float, typer.Option(help="Share of the SDCs to catch, for which the overhead is given.")
     ] = defaults.TARGET_COVERAGE,
     start: Annotated[float, typer.Option(help="Lowest threshold.")] = defaults.START,
     stop: Annotated[float, typer.Option(help="Highest threshold.")] = defaults.STOP,

@@ -58,7 +58,9 @@ def train(
     print_recipe: Annotated[
         bool,
         typer.Option(
-            "--print-recipe", help="Print the recipe with the options in it, and train nothing.", rich_help_panel=RECIPE
+            "--print-recipe",
+            help="Print the recipe with the options applied, and train nothing.",
+            rich_help_panel=RECIPE,
         ),
     ] = False,
     epochs: Annotated[
@@ -67,15 +69,13 @@ def train(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=o.AT_ONCE, help="Images a step, in each process (default: 128).", rich_help_panel=RECIPE
-        ),
+        typer.Option(min=1, max=o.AT_ONCE, help="Images per step and process (default: 128).", rich_help_panel=RECIPE),
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd or adamw (default: sgd).", rich_help_panel=RECIPE)] = None,
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate after the warm-up, taken as it is; a recipe's scales with the batch (default: 0.1).",
+            help="Learning rate after the warm-up, not scaled; a recipe's scales with the batch size (default: 0.1).",
             rich_help_panel=RECIPE,
         ),
     ] = None,
@@ -84,19 +84,19 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        typer.Option(help="Weight decay; a text head's scale is left out (default: 1e-4).", rich_help_panel=RECIPE),
+        typer.Option(help="Weight decay; never on a text head's scale (default: 1e-4).", rich_help_panel=RECIPE),
     ] = None,
     decay: Annotated[
         str | None,
         typer.Option(
-            help="What the weight decay is for: all, or weights (no biases, norms and position tables) (default: all).",
+            help="Parameters with weight decay: all, or weights (no biases, norms, position tables) (default: all).",
             rich_help_panel=RECIPE,
         ),
     ] = None,
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="Learning rate over the epochs: step, cosine or constant (default: cosine).", rich_help_panel=RECIPE
+            help="Learning-rate schedule: step, cosine or constant (default: cosine).", rich_help_panel=RECIPE
         ),
     ] = None,
     step_size: Annotated[
@@ -110,29 +110,34 @@ def train(
         typer.Option(
             min=0,
             max=o.MANY,
-            help="Epochs of linear increase from a hundredth of --lr (default: 0).",
+            help="Epochs of linear warm-up from 1/100 of --lr (default: 0).",
             rich_help_panel=RECIPE,
         ),
     ] = None,
     min_lr: Annotated[
-        float | None, typer.Option(help="Where the cosine ends (default: 0).", rich_help_panel=RECIPE)
+        float | None,
+        typer.Option(help="Final learning rate of the cosine schedule (default: 0).", rich_help_panel=RECIPE),
     ] = None,
     clip_grad_norm: Annotated[
         float | None,
-        typer.Option(help="Largest norm of all gradients together; 0 for any (default: 0).", rich_help_panel=RECIPE),
+        typer.Option(
+            help="Maximum norm of the whole gradient; 0 for no clipping (default: 0).", rich_help_panel=RECIPE
+        ),
     ] = None,
     label_smoothing: Annotated[
         float | None,
-        typer.Option(help="Share of the target spread over all classes (default: 0).", rich_help_panel=RECIPE),
+        typer.Option(
+            help="Share of the target probability spread over all classes (default: 0).", rich_help_panel=RECIPE
+        ),
     ] = None,
     mixup: Annotated[
         float | None,
-        typer.Option(help="Mix images and labels with this α; 0 for never (default: 0).", rich_help_panel=RECIPE),
+        typer.Option(help="Mix images and labels with this α; 0 for off (default: 0).", rich_help_panel=RECIPE),
     ] = None,
     cutmix: Annotated[
         float | None,
         typer.Option(
-            help="Paste a part of one image into another with this α; 0 for never. With both, each "
+            help="Paste a part of one image into another with this α; 0 for off. With both, each "
             "batch draws one (default: 0).",
             rich_help_panel=RECIPE,
         ),
@@ -155,15 +160,15 @@ def train(
         typer.Option(
             min=1,
             max=o.AT_ONCE,
-            help="Repeated augmentation: copies of each image in an epoch, of as many fewer images (default: 1).",
+            help="Augmented copies of an image per epoch, which then has as many fewer distinct images (default: 1).",
             rich_help_panel=RECIPE,
         ),
     ] = None,
     ema_decay: Annotated[
         float | None,
         typer.Option(
-            help="Keep a moving average of the weights in their place, with this decay an image and "
-            "epoch; 0 for none (default: 0).",
+            help="Validate and save an exponential moving average of the weights, with this decay per image and "
+            "epoch; 0 for off (default: 0).",
             rich_help_panel=RECIPE,
         ),
     ] = None,
@@ -191,7 +196,7 @@ def train(
     dropout_sites: Annotated[
         str | None,
         typer.Option(
-            help="Layers it acts on, as conv*,fc1 (default: all convolutions and linear layers but the logits').",
+            help="Layers with dropout, as conv*,fc1 (default: all convolutions and linear layers except the logits).",
             rich_help_panel=DISTURB,
         ),
     ] = None,
@@ -203,11 +208,12 @@ def train(
         ),
     ] = None,
     stimulated_sites: Annotated[
-        str | None, typer.Option(help="Layers it acts on (default: as of --dropout-sites).", rich_help_panel=DISTURB)
+        str | None,
+        typer.Option(help="Layers with bit flips (default: as for --dropout-sites).", rich_help_panel=DISTURB),
     ] = None,
     stimulated_bits: Annotated[
         str | None,
-        typer.Option(help="Bits it flips, as 0-22,30 (default: all but the sign).", rich_help_panel=DISTURB),
+        typer.Option(help="Bits to flip, as 0-22,30 (default: all but the sign).", rich_help_panel=DISTURB),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -216,13 +222,13 @@ def train(
     checkpoint_key: o.CheckpointKey = None,
     freeze_head: Annotated[
         bool,
-        typer.Option("--freeze-head", help="Keep the layer of the logits as it begins.", rich_help_panel=OPTIM),
+        typer.Option("--freeze-head", help="Do not train the logits layer.", rich_help_panel=OPTIM),
     ] = False,
     freeze_backbone: Annotated[
         bool,
         typer.Option(
             "--freeze-backbone",
-            help="Keep all but the layer of the logits, and batch norm's statistics, as they begin.",
+            help="Train only the logits layer; batch norm's statistics stay fixed too.",
             rich_help_panel=OPTIM,
         ),
     ] = False,
@@ -230,15 +236,15 @@ def train(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Keep this run apart from others of the same model, head and seed: its folder's name ends in NAME; "
-            "the other commands find it with --variant NAME.",
+            help="Suffix of the run folder's name, to distinguish runs of the same model, head and seed; other "
+            "commands find the run with --variant NAME.",
             metavar="NAME",
             rich_help_panel=OPTIM,
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from this training's checkpoint.", rich_help_panel=OPTIM),
+        typer.Option("--resume", help="Continue from this training's checkpoint.", rich_help_panel=OPTIM),
     ] = False,
     checkpoint_every: Annotated[
         int | None,

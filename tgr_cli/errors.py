@@ -23,10 +23,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def one_of(option: str, value: str, known: Iterable[str]) -> None:
-    """Raise TgrError if an option's value is not one of the `known` ones."""
+def one_of(option: str, value: str | None, known: Iterable[str]) -> None:
+    """Raise TgrError if an option is given (not None) and its value is not one of the `known` ones."""
     names = list(known)
-    if value not in names:
+    if value is not None and value not in names:
         raise TgrError(f'{option} is "{value}"; use one of {", ".join(names)}.{did_you_mean(value, names)}')
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -12,10 +13,15 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import typer
 
+import tgr_cli
 from tgr_cli import defaults
-from tgr_cli.commands import COMMANDS
+from tgr_cli.commands import COMMANDS, comparison
 from tgr_cli.commands.group import built
+from tgr_cli.metrics import improvement, rerunning
+from tgr_cli.text.endpoint import OPENAI, OPENAI_MODEL
+from tgr_cli.training.recipe import Overrides, Recipe
 
+PACKAGE = Path(tgr_cli.__file__).parent
 REQUIRED = object()
 # Options that no config holds: they say what a command prints or asks, or which of its works it does.
 OF_THE_COMMAND = {
@@ -129,3 +135,83 @@ def test_the_check_of_values_written_out_can_fail() -> None:
     signature = 'a: int = 4096, b: Path = Path("runs"), c: str = defaults.LIMIT, d: bool = False, e: int = 0'
     assert own_values(f"def function({signature}): ...") == ["4096", "Path('runs')", "0"]
     assert own_values("class C:\n    seed: int = 0\n    device: str = defaults.DEVICE") == ["0"]
+
+
+def helps(command: str) -> dict[str, str]:
+    """Return the help of a command's options, by the option's name."""
+    return {f"--{p.name.replace('_', '-')}": p.help for p in built(command).params if getattr(p, "help", None)}
+
+
+def validated() -> list[tuple[str, tuple[str, ...]]]:
+    """Return every option that the code validates by `one_of`, with the choices it is held against."""
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        if "one_of(" not in (text := file.read_text()):
+            continue
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "one_of":
+                option, _, known = node.args
+                assert isinstance(option, ast.Constant), f"{module} names no option"
+                choices = eval(ast.unparse(known), vars(importlib.import_module(module)))
+                found.append((str(option.value), tuple(choices)))
+    return found
+
+
+def untold(option: str, text: str, known: list[tuple[str, tuple[str, ...]]]) -> set[str]:
+    """Return the choices that the help of an option leaves out; commands may differ in what they take for it."""
+    words = set(re.findall(r"[\w.-]*\w", text))
+    left_out = [set(choices) - words for name, choices in known if name == option]
+    return min(left_out, key=len, default=set())
+
+
+LISTED_ELSEWHERE = {"--format": "tgr formats"}  # too many for a line of help: the command that lists them
+
+
+def test_help_names_every_choice() -> None:
+    known = validated()
+    assert len({option for option, _ in known}) >= 20
+    seen = set()
+    for command in COMMANDS:
+        for option, text in helps(command).items():
+            if option in LISTED_ELSEWHERE:
+                assert LISTED_ELSEWHERE[option] in text
+            else:
+                assert untold(option, text, known) == set(), f"tgr {command} {option}"
+            seen.add(option)
+    assert {option for option, _ in known} <= seen
+
+
+def test_the_check_of_choices_can_fail() -> None:
+    known = [("--limit", ("clamp", "zero", "none")), ("--init", ("random", "template")), ("--init", ("template",))]
+    assert untold("--limit", "clamp or none.", known) == {"zero"}
+    assert untold("--init", "template alone.", known) == set()
+
+
+def told(text: str) -> str:
+    """Return the default that a help text tells of an option that is not given."""
+    found = re.search(r"\(default: ([^)]*)\)", text)
+    return found[1] if found else ""
+
+
+def test_the_help_of_a_training_tells_the_defaults_of_its_recipe() -> None:
+    texts = helps("train")
+    for field in fields(Overrides):
+        value, said = getattr(Recipe(), field.name), told(texts[f"--{field.name.replace('_', '-')}"])
+        if isinstance(value, bool):
+            assert said == ("yes" if value else "no"), field.name
+        else:
+            assert type(value)(said) == value, field.name
+
+
+def test_the_help_tells_which_model_of_which_server_is_asked() -> None:
+    texts = helps("describe")
+    assert told(texts["--base-url"]) == OPENAI
+    assert f"(default, at OpenAI: {OPENAI_MODEL})" in texts["--llm"]
+
+
+def test_words_of_the_terminal_are_those_of_the_library() -> None:
+    assert set(comparison.FACTORS) == set(improvement.FACTORS)
+    assert importlib.import_module("tgr_cli.commands.top2diff_sweep").NAMES == rerunning.NAMES
+    assert defaults.FACTOR in improvement.FACTORS
+    assert defaults.CRITERION in rerunning.CRITERIA

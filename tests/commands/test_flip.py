@@ -65,7 +65,7 @@ def test_a_number_that_the_format_does_not_hold_is_told(call) -> None:  # type: 
         (("one", "--bit", 3), 1, 'tgr: "one" is no number of the format float32; write it as -1.5, 3 or nan\n'),
         (("1.5", "--bit", 3, "--format", "int8"), 1, 'tgr: "1.5" is no number of the format int8; write it as -1'),
         (("128", "--bit", 3, "--format", "int8"), 1, "tgr: 128 does not fit int8, which holds -128 to 127\n"),
-        (("1", "--bit", 3, "--format", "flaot32"), 1, 'tgr: "flaot32" is no number format; choose one of float64, '),
+        (("1", "--bit", 3, "--format", "flaot32"), 1, 'tgr: --format is "flaot32"; use one of float64, '),
         (("1",), 2, 'tgr: --bit is missing (bit to flip; 0 is the least significant); give it, as in "tgr flip 1.5'),
         (("1", "--bit", 3, "--bits", 4), 2, "unexpected extra argument"),
     ],

@@ -149,7 +149,10 @@ def test_options_override() -> None:
         ({"mean": "a,b,c"}, '--mean is "a,b,c", not numbers; write them as 0.485,0.456,0.406'),
         ({"std": "1,0,1"}, "--std is 1,0,1, which cannot normalise; give finite numbers, --std above 0"),
         ({"mean": "nan,0,0"}, "--mean is nan,0,0, which cannot normalise;"),
-        ({"interpolation": "bilinaer"}, 'interpolation "bilinaer" is unknown; .* Did you mean "bilinear"?'),
+        (
+            {"interpolation": "bilinaer"},
+            '--interpolation is "bilinaer"; use .* Did you mean "bilinear"?',
+        ),
     ],
 )
 def test_options_that_do_not_fit(options: dict, words: str) -> None:
@@ -158,7 +161,7 @@ def test_options_that_do_not_fit(options: dict, words: str) -> None:
 
 
 def test_unknown_augmentation_and_channels() -> None:
-    with pytest.raises(TgrError, match=r'augmentation "crops" is unknown; use none, .* Did you mean "crop"\?'):
+    with pytest.raises(TgrError, match=r'--augment is "crops"; use one of none, .* Did you mean "crop"\?'):
         training(CIFAR, "crops")
     with pytest.raises(TgrError, match=r"images with 4 channels are not supported; use 1 \(grey\) or 3 \(RGB\)"):
         Preprocessing(resize=None, crop=8, mean=(0.0,) * 4, std=(1.0,) * 4, channels=4)
@@ -202,8 +205,8 @@ def test_a_librarys_preprocessing_is_timms_own_pixel_for_pixel(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"crop_mode": "fit"}, 'crop mode "fit" is unknown; use center, pad, squash, border'),
-        ({"interpolation": "random"}, 'interpolation "random" is unknown'),
+        ({"crop_mode": "fit"}, '--crop-mode is "fit"; use one of center, pad, squash, border'),
+        ({"interpolation": "random"}, '--interpolation is "random"; use one of nearest'),
         ({"input_size": (4, 32, 32), "mean": (0.5,), "std": (0.5,)}, "images with 4 channels are not supported"),
         ({"input_size": (3, 32, 24)}, "images of 32×24 pixels; tgr can only prepare square ones"),
         ({"mean": (0.5, 0.5)}, "--mean has 2 values for 3 channels"),

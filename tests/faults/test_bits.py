@@ -80,5 +80,5 @@ def test_what_cannot_be_flipped_is_refused_by_name() -> None:
         flip(torch.zeros(1, dtype=torch.float16), torch.tensor([-1]))
     with pytest.raises(TgrError, match=r"bits of torch.complex64 cannot be flipped"):
         width(torch.complex64)
-    with pytest.raises(TgrError, match=r'"float23" is no number format; .* Did you mean "float\d\d"\?'):
+    with pytest.raises(TgrError, match=r'--format is "float23"; use one of float64, .* Did you mean "float\d\d"\?'):
         format_named("float23")

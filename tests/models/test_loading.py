@@ -220,8 +220,8 @@ def trained_for_others() -> dict[str, object]:
 
 
 BAD: dict[str, tuple[Callable[[], dict[str, object]], str]] = {
-    "head": (lambda: {"head": "tekst"}, '--head is "tekst", where one of baseline, cosine, text is expected'),
-    "init": (lambda: {"init": "x"}, '--init is "x", where one of random, template, descriptions is expected'),
+    "head": (lambda: {"head": "tekst"}, '--head is "tekst"; use one of baseline, cosine, text. Did you mean "text"?'),
+    "init": (lambda: {"init": "x"}, '--init is "x"; use one of random, template, descriptions.'),
     "both": (
         lambda: {"weights": "DEFAULT", "checkpoint": Path("x")},
         "--checkpoint and --weights are both given",

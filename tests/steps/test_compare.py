@@ -521,7 +521,7 @@ def test_a_gate_is_on_the_factor_that_is_named_and_all_candidates_are_to_pass():
     )
     assert both.exit_code == 3
     assert "tgr: gate failed: net-text-descriptions's improvement (overall) is 2" in both.stderr
-    with pytest.raises(TgrError, match=r'no factor called "overal" to gate on; .* Did you mean "overall"'):
+    with pytest.raises(TgrError, match=r'--gate-on is "overal"; use one of last_layer, .* Did you mean "overall"'):
         gated("--min-improvement", 1, "--gate-on", "overal")
     with pytest.raises(TgrError, match="--gate-on overall names a factor without a gate; set one with --min-improve"):
         gated("--gate-on", "overall")

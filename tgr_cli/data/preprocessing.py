@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from operator import index
 from typing import Any
 
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "pad", "squash", "border")
@@ -35,11 +35,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in MODES:
             raise TgrError(f"images with {self.channels} channels are not supported; use 1 (grey) or 3 (RGB)")
-        if self.crop_mode not in CROP_MODES:
-            raise TgrError(
-                f'crop mode "{self.crop_mode}" is unknown; use {", ".join(CROP_MODES)}.'
-                + did_you_mean(self.crop_mode, CROP_MODES)
-            )
+        one_of("--crop-mode", self.crop_mode, CROP_MODES)
         if self.resize is None and self.crop_mode in ("squash", "border"):
             raise TgrError(f"crop mode {self.crop_mode} brings images to a size; give it with --resize")
         fills = self.crop_mode in ("pad", "border")
@@ -55,11 +51,7 @@ class Preprocessing:
                 raise TgrError(
                     f"--{name} is {_text(values)}, which cannot normalise; give finite numbers, --std above 0"
                 )
-        if self.interpolation not in INTERPOLATIONS:
-            raise TgrError(
-                f'interpolation "{self.interpolation}" is unknown; use {", ".join(INTERPOLATIONS)}.'
-                + did_you_mean(self.interpolation, INTERPOLATIONS)
-            )
+        one_of("--interpolation", self.interpolation, INTERPOLATIONS)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as tv
 from tgr_cli import seeding
 from tgr_cli.data.preprocessing import AUGMENTATIONS, MODES, Preprocessing
 from tgr_cli.data.preprocessing import PreprocessingOptions as PreprocessingOptions
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 
 RESIZED = ("imagenet", "trivial")  # policies that start with a random resized crop
 LARGEST = 2**27  # limit on an image's pixels after resizing
@@ -158,9 +158,5 @@ def training(pre: Preprocessing, augment: str, random_erasing: float = 0.0) -> T
     (Müller and Hutter, ICCV 2021). `random_erasing` is the probability of erasing a rectangle (Zhong et al., AAAI
     2020). Raises TgrError for any other policy.
     """
-    if augment not in AUGMENTATIONS:
-        raise TgrError(
-            f'augmentation "{augment}" is unknown; use {", ".join(AUGMENTATIONS)}.'
-            + did_you_mean(augment, AUGMENTATIONS)
-        )
+    one_of("--augment", augment, AUGMENTATIONS)
     return Transform(pre, augment, random_erasing)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 
 _INTEGERS = {8: torch.int8, 16: torch.int16, 32: torch.int32, 64: torch.int64}
 
@@ -75,10 +75,7 @@ def format_named(name: str) -> Format:
     >>> format_named("bfloat16").fields
     {'sign': (15, 15), 'exponent': (7, 14), 'mantissa': (0, 6)}
     """
-    if name not in FORMATS:
-        raise TgrError(
-            f'"{name}" is no number format; choose one of {", ".join(FORMATS)}.{did_you_mean(name, FORMATS)}'
-        )
+    one_of("--format", name, FORMATS)
     return FORMATS[name]
 
 

@@ -20,7 +20,7 @@ general approach", Statistics in Medicine 27 (2008), two errors in one interval.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, codes, means
 from tgr_cli.metrics.intervals import Estimate, Interval, effective, score_interval, wilson
 
 Criterion = Literal["top2diff", "top1conf"]
-CRITERIA: tuple[Criterion, ...] = ("top2diff", "top1conf")
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
 THRESHOLDS = top2diff.thresholds(0.0, 1.0, 0.01)  # the sweep of ISSRE 2021
 DOUBTFUL = 0.01  # Top2Diff below which ISSRE reports the SDC rate separately

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models.card import ModelCard
 from tgr_cli.reporting import Reporter
 
@@ -32,10 +32,8 @@ class ModelSource:
     def __post_init__(self) -> None:
         if self.variant is not None:
             variant_name(self.variant)
-        if self.head is not None and self.head not in HEADS:
-            raise TgrError(f'--head is "{self.head}", where one of {", ".join(HEADS)} is expected')
-        if self.init is not None and self.init not in INITS:
-            raise TgrError(f'--init is "{self.init}", where one of {", ".join(INITS)} is expected')
+        one_of("--head", self.head, HEADS)
+        one_of("--init", self.init, INITS)
         if self.init is not None and (self.head == "baseline" or self.weights is not None):
             raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
         if self.checkpoint is not None and self.weights is not None:

@@ -17,7 +17,7 @@ from tgr_cli.campaign import comparable, comparison
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.measured import differences, note_figures, open_run
 from tgr_cli.data.source import DataSource
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, one_of
 from tgr_cli.metrics import improvement, summary, verdict
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -44,15 +44,11 @@ class Config:
         comparable.check(self.allow_different)
         if not self.candidates:
             raise TgrError("there is no candidate to compare with the baseline; name at least one run more")
+        one_of("--gate-on", self.gate_on, improvement.FACTORS)
         if self.gate_on is not None and self.min_improvement is None:
             raise TgrError(f"--gate-on {self.gate_on} names a factor without a gate; set one with --min-improvement")
         if self.min_improvement is not None and not self.min_improvement >= 0:  # `not >=` also rejects NaN
             raise TgrError(f"--min-improvement is {self.min_improvement:g}; it must be a factor of 0 or more")
-        if self.gate_on not in (None, *improvement.FACTORS):
-            raise TgrError(
-                f'there is no factor called "{self.gate_on}" to gate on; the factors are '
-                f"{', '.join(improvement.FACTORS)}.{did_you_mean(self.gate_on, improvement.FACTORS)}"
-            )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from tgr_cli.models.source import HEADS
+
 MODEL = "digits_cnn"
-HEADS = ("baseline", "cosine", "text")
 RUNS = {"baseline": f"{MODEL}-baseline", "cosine": f"{MODEL}-cosine", "text": f"{MODEL}-text-descriptions"}
 TRAINING = ("--epochs", "15", "--optimizer", "adamw", "--lr", "0.002", "--batch-size", "64")
 EMBEDDING_DIM = "50"  # the size of tfidf's embeddings for 50 descriptions, so that cosine and text heads match

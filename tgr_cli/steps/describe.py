@@ -44,8 +44,7 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.source is not None:
-            one_of("--source", self.source, SOURCES)
+        one_of("--source", self.source, SOURCES)
         other = "--from-file" if self.from_file else f"--source {self.source}"
         if self.from_file and (self.source or self.prompts):
             raise TgrError("--from-file brings the descriptions itself; leave --source and --prompts out")

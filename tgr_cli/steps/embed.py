@@ -24,7 +24,6 @@ from tgr_cli.text.initialise import class_embeddings, random_embeddings, spread
 from tgr_cli.text.matrices import class_rows, read_matrix
 
 ENCODERS = ("openclip", "tfidf")
-PRECISIONS = ("fp32", "fp16", "bf16")
 SAME = 1 - 1e-6
 
 
@@ -55,13 +54,9 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        for option, value, known in (
-            ("--init", self.init, INITS),
-            ("--encoder", self.encoder, ENCODERS),
-            ("--precision", self.precision, PRECISIONS),
-        ):
-            if value is not None:
-                one_of(option, value, known)
+        one_of("--init", self.init, INITS)
+        one_of("--encoder", self.encoder, ENCODERS)
+        one_of("--precision", self.precision, clip_weights.PRECISIONS)
         if self.embedding_dim is not None and self.embedding_dim < 1:
             raise TgrError(f"--embedding-dim is {self.embedding_dim}, where 1 or more is expected")
         unread = "--from-file" if self.from_file else "--init random" if self.init == "random" else ""

@@ -63,8 +63,7 @@ class Config:
         if not 0 < self.target_coverage <= 1:
             raise TgrError(f"--target-coverage is {self.target_coverage:g}; give a share of the SDCs up to 1, as 0.9")
         refuse_confidence(self.confidence)
-        if self.gate_on is not None:
-            one_of("--gate-on", self.gate_on, rerunning.CRITERIA)
+        one_of("--gate-on", self.gate_on, rerunning.CRITERIA)
         if self.gate_on is not None and self.max_overhead is None:
             raise TgrError(f"--gate-on {self.gate_on} names a criterion without a gate; set one with --max-overhead")
         if self.max_overhead is not None and not 0 <= self.max_overhead <= 1:

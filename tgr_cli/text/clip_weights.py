@@ -10,6 +10,7 @@ from typing import Any
 from tgr_cli.errors import TgrError, did_you_mean
 
 FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes: folder or repository of configuration and weights
+PRECISIONS = ("fp32", "fp16", "bf16")
 QUICK, GELU = "-quickgelu", {True: "QuickGELU", False: "GELU"}
 SETTINGS = "open_clip_config.json"
 PROBE_SECONDS = 2.0

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from tgr_cli import defaults
@@ -15,10 +15,9 @@ OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4o-mini"
 OWN_KEY, OPENAI_KEY = "TGR_LLM_API_KEY", "OPENAI_API_KEY"
 KEY = re.compile(r"[!-~]+")
-LIMIT_NAMES = (
-    "max_tokens",
-    "max_completion_tokens",
-)  # request parameter for the maximum answer length: old and new name
+# Request parameter for the maximum answer length: old and new name.
+LimitName = Literal["max_tokens", "max_completion_tokens"]
+LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName)
 # Paths that clients append to a base URL; an address with one of them is that of a single operation.
 OPERATIONS = re.compile(
     r"/(?:chat/completions|completions|responses|models|embeddings|messages|api/(?:chat|generate|tags))/*\Z"
@@ -38,7 +37,7 @@ class Endpoint:
     llm: str | None = None
     temperature: float | None = defaults.TEMPERATURE
     max_tokens: int = defaults.MAX_TOKENS
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    max_tokens_name: LimitName | None = None
     samples_per_question: int = defaults.SAMPLES_PER_QUESTION
     concurrency: int = defaults.CONCURRENCY
     requests_per_minute: int | None = None
@@ -61,8 +60,7 @@ class Endpoint:
         for name, lowest in (("max_tokens", 1), ("samples_per_question", 1), ("concurrency", 1)):
             if getattr(self, name) < lowest:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is meant")
-        if self.max_tokens_name is not None:
-            one_of("--max-tokens-name", self.max_tokens_name, LIMIT_NAMES)
+        one_of("--max-tokens-name", self.max_tokens_name, LIMIT_NAMES)
         if self.requests_per_minute is not None and self.requests_per_minute < 1:
             raise TgrError(f"--requests-per-minute is {self.requests_per_minute}, where 1 or more is meant")
         for name, highest in (("temperature", 2.0), ("timeout", 86400.0), ("price_in", 1e6), ("price_out", 1e6)):

@@ -18,7 +18,6 @@ from tgr_cli.text import clip_weights
 from tgr_cli.text.encoders import Encoder
 from tgr_cli.text.initialise import unit_rows
 
-PRECISIONS = ("fp32", "fp16", "bf16")
 BATCH = 64
 
 
@@ -26,8 +25,8 @@ BATCH = 64
 class OpenClip(Encoder):
     """A CLIP text encoder: an open_clip model with a pretrained tag or local checkpoint, hf-hub:… or local-dir:….
 
-    `precision` is one of PRECISIONS, with open_clip's meaning: layer norms stay in fp32. Raises TgrError if model, tag,
-    file or tokenizer is unknown, unsuitable or unavailable.
+    `precision` is one of PRECISIONS in `clip_weights`, with open_clip's meaning: layer norms stay in fp32. Raises
+    TgrError if model, tag, file or tokenizer is unknown, unsuitable or unavailable.
     """
 
     def __init__(

@@ -58,8 +58,7 @@ class Recipe:
         one_of("--decay", self.decay, DECAYED)
         one_of("--augment", self.augment, AUGMENTATIONS)
         one_of("--amp", self.amp, PRECISIONS)
-        if self.interpolation is not None:
-            one_of("--interpolation", self.interpolation, INTERPOLATIONS)
+        one_of("--interpolation", self.interpolation, INTERPOLATIONS)
         # NaN fails every condition. Torch's float32 Beta distribution, for mixing, fails outside 1e-6 to 1e6.
         checks = {
             "--epochs": (self.epochs, self.epochs >= 1, "1 or more"),

@@ -1,5 +1,7 @@
 """Sites: names of repeated calls, and published counts."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -62,3 +64,17 @@ def test_calls_on_a_shared_weight_are_named_after_the_layers_that_run_them() -> 
     assert sorted(names[4:6]) == ["last", "same"]
     assert names[6] == "decode#2"  # no layer runs the functional call: the weight's name in the graph
     assert [site.name for site in network.sites_of("weight")] == ["first.weight", "encode.weight", "last.weight"]
+
+
+def test_models_of_one_channel_are_named_by_mean_and_std(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("gray.py").write_text(
+        "from torch import nn\n"
+        "def build():\n    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 10))\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    result = step.run(step.Config(model="gray:build", num_classes=10, crop=8, mean="0.5", std="0.25"))
+    assert (result.input_shape, [site.shape for site in result.sites]) == ((1, 8, 8), [(2, 6, 6), (10,)])
+    with pytest.raises(TgrError, match="for one channel, give --mean and --std of one value each"):
+        step.run(step.Config(model="gray:build", num_classes=10, crop=8))
+    with pytest.raises(TgrError, match="--mean has 1 values for 3 channels; give one a channel"):
+        step.run(step.Config(model="resnet20", mean="0.5", std="0.25"))

@@ -18,6 +18,8 @@ def sites(
         int, typer.Option(min=1, max=o.MANY, help="Classes that the model is built for.")
     ] = defaults.NUM_CLASSES,
     crop: Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
     target: Target = defaults.TARGET,
     targets: Targets = defaults.TARGETS,
     margin: Annotated[

@@ -6,6 +6,7 @@ import torch
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import facts
+from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import hooked
 from tgr_cli.faults.bits import width as bits
@@ -13,6 +14,7 @@ from tgr_cli.faults.sampling.leveugle import sample_size
 from tgr_cli.faults.sites import TARGETS, Site
 from tgr_cli.faults.unseen_work import unseen_work
 from tgr_cli.models import zoo
+from tgr_cli.models.loading import override
 from tgr_cli.models.trial import keep_input, refuse_no_tensor, refuse_scripted
 from tgr_cli.models.weights import dtype
 from tgr_cli.reporting import SILENT, Reporter
@@ -24,6 +26,8 @@ IMAGES = 2  # the batch axis is ambiguous at size 1
 class Config:
     """The model, its number of classes, the crop (pixels; None: the model's own); `targets` is comma-separated.
 
+    `mean` and `std`: of one value each for a function's model of one-channel images.
+
     `target` selects neurons (of these operations) or tensors of one kind. `margin` asks for the number of faults that
     estimate a site's failure rate to within ± `margin`.
     """
@@ -31,6 +35,8 @@ class Config:
     model: str
     num_classes: int = defaults.NUM_CLASSES
     crop: int | None = None
+    mean: str | None = None
+    std: str | None = None
     target: str = defaults.TARGET
     targets: str = defaults.TARGETS
     margin: float | None = None
@@ -63,7 +69,8 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Return the sites of a model with random weights; sites do not depend on the weights."""
     model = zoo.build(config.model, config.num_classes).eval()
-    channels, height, width = zoo.default_preprocessing(config.model).input_shape
+    options = PreprocessingOptions(mean=config.mean, std=config.std)
+    channels, height, width = override(config.model, zoo.default_preprocessing(config.model), options).input_shape
     shape = (channels, config.crop or height, config.crop or width)
     targets = tuple(part.strip() for part in config.targets.split(","))
     refuse_scripted(model, config.model)
@@ -74,7 +81,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise TgrError(
             f"--model {config.model} fails on an input of {'×'.join(map(str, shape))} ({why}); set its size with "
-            '--crop, or, for other channels, plan faults with "tgr inject --plan-only", which has --mean and --std'
+            "--crop, or, for one channel, give --mean and --std of one value each"
         ) from error
     refuse_no_tensor(config.model, output)
     network = hooked.capture(model, shape, batch_size=IMAGES, targets=targets, reporter=reporter)

@@ -62,12 +62,11 @@ def read(path: Path) -> tuple[Rows, Mapping[str, Any]]:
     table = pq.read_table(path)
     settings = json.loads(table.schema.metadata[b"tgr"])["config"]
     column = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names if name != "index"}
-    in_tensors = settings["target"] != "neuron"
     fault = np.array([f"{site} {number}" for site, number in zip(column["site"], column["fault"], strict=True)])
     non_finite = column["outcome"] == "non_finite"
     rows = Rows(
         site=column["site"],
-        cluster=fault if in_tensors else column["image_id"],
+        cluster=fault if settings["lasting"] else column["image_id"],
         stratum=column["bit"] if settings["sampling"] == "stratified" else np.zeros(len(fault), np.int64),
         weight=column["weight"],
         sdc=(column["outcome"] == "sdc").astype(float),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tgr_cli.faults.engines import rules
+from tgr_cli.faults.engines.batch import Batch
 from tgr_cli.faults.engines.windows import Window, stacked, united
 
 aten = torch.ops.aten
@@ -45,7 +46,7 @@ def followed(window: Window, golden_KCHW: Tensor, operation: Any, *arguments: An
     node.meta["val"] = golden
     source = nodes[0]
     kept = SimpleNamespace(fixed=fixed, kept={source}, maps=lambda _: golden_KCHW.permute(0, 2, 3, 1).contiguous())
-    batch = rules.Batch(kept, torch.arange(3), {source: window})  # type: ignore[arg-type]
+    batch = Batch(kept, torch.arange(3), {source: window})  # type: ignore[arg-type]
     with patch.object(rules, "LARGEST_SHARE", 100.0):
         found = rules.rule_of(node)(batch, node)  # type: ignore[misc]
     return found, operation(golden_KCHW + window.dense(), *arguments) - golden

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
@@ -30,7 +31,8 @@ def planned(setup: Setup, parts: Parts) -> Planned:
     """
     config, ours = setup.config, _identity(setup)
     about = parts.about() or {"campaign": ours, "plans": {}}
-    if differing := identity.differences(about["campaign"], ours):
+    begun = {"lasting": lasting(about["campaign"]), **about["campaign"]}
+    if differing := identity.differences(begun, ours):
         raise TgrError(
             f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
             "or discard it with --restart"

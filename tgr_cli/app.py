@@ -18,9 +18,8 @@ from tgr_cli.errors import TgrError, printable
 
 DEFAULTS_FILE = Path("tgr.toml")
 INTERRUPTED = 130
-ALLOCATIONS_A_COLLECTION = (
-    50_000  # with Python's 700 a sixth of the start goes by: torch makes a million objects that stay
-)
+# Python's 700 takes a sixth of the start: torch makes a million objects that stay.
+ALLOCATIONS_A_COLLECTION = 50_000
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # torch's messages on GPU and CPU
 UsageError: Any = typer.BadParameter.__base__  # not exported by typer
 

@@ -104,7 +104,7 @@ def test_what_does_not_suit_is_told_before_any_range_is_profiled(
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        ("toys_choosing:build", "", "importance sampling needs the model as a graph, .*; use --sampling uniform"),
+        ("toys_choosing:build", "", "importance sampling needs the model's graph, .*; use --sampling uniform"),
         (
             "toys_choosing:build",
             "--engine replay",

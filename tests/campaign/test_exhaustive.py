@@ -38,5 +38,7 @@ def test_the_exact_figures_are_those_that_a_campaign_estimates(tmp_path: Path) -
     assert shown.startswith("toys-build_toy-baseline, fc: 2,880 faults, all on 30 images: 0 non_finite, ")
     with pytest.raises(TgrError, match=r'--exhaustive is "first"; only "last", the last site'):
         invoke("inject", *MODEL.split(), "--exhaustive", "first")
-    with pytest.raises(TgrError, match="--exhaustive strikes everything at once; leave out what draws"):
+    with pytest.raises(
+        TgrError, match=r"--exhaustive runs every fault of the last site; leave out --faults, .* --shard"
+    ):
         invoke("inject", *MODEL.split(), "--exhaustive", "last", "--shard", "1/2")

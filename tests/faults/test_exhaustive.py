@@ -73,5 +73,5 @@ def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> Non
 )
 def test_a_site_that_does_not_give_the_logits_is_refused(function: object) -> None:
     network = Network.capture(Scaled(function).eval(), (1, 8, 8), batch_size=2, targets=("conv", "linear"))
-    with pytest.raises(TgrError, match=r"the last site \S+ does not give the logits, or the logits but for a factor"):
+    with pytest.raises(TgrError, match=r"the output of the last site \S+ is not proportional to the logits; leave"):
         LastSite(network, Corruption(RangeLimit("none", {}))).strike(X_NCHW[:2], LABELS_N[:2])

@@ -212,7 +212,7 @@ def test_a_model_without_gradients_is_refused_with_what_to_use_instead() -> None
         source.of(X_NCHW, LABELS_N)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
-    with pytest.raises(TgrError, match=r"needs the model as a graph, .*; use --sampling uniform$"):
+    with pytest.raises(TgrError, match=r"needs the model's graph, .*; use --sampling uniform$"):
         Gradients.capture(Stepped(), object(), memory=1)  # type: ignore[arg-type]
 
 

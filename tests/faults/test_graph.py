@@ -224,7 +224,7 @@ class Counting(nn.Module):
         (
             BatchMean,
             ("linear",),
-            r"the other images of its batch \(the first to mix them is mean\), so no fault",
+            r"the other images of its batch \(the first to mix them is mean\), so faults of one",
         ),
         (
             BatchNormed,
@@ -234,7 +234,7 @@ class Counting(nn.Module):
         (
             Rolled,
             ("linear",),
-            r'mix them is roll in "shift"\), so no fault can be told from its neighbours; use a',
+            r'mix them is roll in "shift"\), so faults of one batch would affect one another; use a',
         ),
         (Branching, ("linear",), r"torch.export cannot trace the model \(GuardOnDataDependentSymNode: "),
         (Features, ("conv",), r"the model returns \[\(2, 2, 8, 8\)\], where one tensor of logits"),

@@ -233,7 +233,7 @@ def test_what_hooks_cannot_do_either_is_refused(model: type[nn.Module], targets:
 def test_an_output_of_another_shape_is_refused() -> None:
     network = HookedNetwork(Growing().eval(), (1, 8, 8))
     network.forward(LIGHT[None])
-    with pytest.raises(TgrError, match=r'output of site "mix" has 36 elements for one image and 18 for another; they '):
+    with pytest.raises(TgrError, match=r'output of site "mix" has 36 elements for one image and 18 for another, so '):
         network.forward(DARK[None])
 
 

@@ -41,7 +41,7 @@ def test_a_network_without_convolutions_counts_all_its_sites():
     [
         (("neuron",), '--count-by is "neuron"; use one of sites, neurons, macs. Did you mean "neurons"?'),
         (("sites", "convs"), '--targets is "convs"; use one of conv, linear, matmul. Did you mean "conv"?'),
-        (("sites", "matmul"), "struck sites of conv, linear alone, and --targets is matmul; count these, or run"),
+        (("sites", "matmul"), "faults at sites of conv, linear only, and --targets is matmul; choose among these, or"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(arguments, words):

@@ -56,7 +56,11 @@ def row(low: float | None, high: float | None, *, reliable: bool = True) -> dict
         (row(1.1, 1.4999), "failed", "below the gate of 1.5"),
         (row(1.5, 3, reliable=False), "undecided", "within the gate of 1.5 but resting on too few contributions"),
         (row(1.1, 1.4, reliable=False), "failed", "below the gate of 1.5"),
-        (row(None, None), "undecided", "net-text's improvement (overall) has no interval to hold against 1.5"),
+        (
+            row(None, None),
+            "undecided",
+            "net-text's improvement (overall) has no interval, so the gate of 1.5 is undecided",
+        ),
     ],
 )
 def test_a_gate_judges_the_whole_interval(factor, verdict, sentence):

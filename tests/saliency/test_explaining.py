@@ -163,5 +163,5 @@ def test_a_model_without_maps_is_told() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return functional.relu(self.fc(x.flatten(1)))
 
-    with pytest.raises(TgrError, match="no layer with maps over the image"):
+    with pytest.raises(TgrError, match="no layer with feature maps"):
         find(Network.capture(made(Flat), SHAPE, batch_size=2))

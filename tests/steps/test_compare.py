@@ -144,7 +144,7 @@ def test_a_run_that_did_not_strike_all_layers_has_no_last_layer():
     write_injections(TEXT / "injections.parquet", struck, model="text", extra={"last_sites": []})
     own, _, notes = compared()
     assert notes == [
-        "net-text-descriptions has no fault at its last layer (see --targets), so no figure of its last layer"
+        "net-text-descriptions has no fault at its last layer (see --targets), so no estimate of its last layer"
     ]
     assert own["last_layer"] is own["last_layer_by_macs"] is own["sdc_last_layer"] is own["median_last_layer"] is None
     assert own["overall"] == pytest.approx(7 / 2)
@@ -156,7 +156,7 @@ def test_a_site_that_no_common_image_struck_leaves_out_the_common_row_and_says_s
     notes = Notes()
     result = run(CONFIG, notes)
     assert [row["images"] for row in result.rows] == ["own"]
-    assert "some site was struck on none of the 2 images" in notes.said[0]
+    assert "some site has no fault on any of the 2 images" in notes.said[0]
 
 
 def test_without_an_image_that_both_get_right_there_is_no_common_row_and_that_is_said():
@@ -166,7 +166,7 @@ def test_without_an_image_that_both_get_right_there_is_no_common_row_and_that_is
     notes = Notes()
     result = run(CONFIG, notes)
     assert [(row["images"], row["correct_candidate"]) for row in result.rows] == [("own", 0)]
-    assert any("on none of the 0 images that it and net-baseline both get right" in said for said in notes.said)
+    assert any("no fault on any of the 0 images that it and net-baseline both get right" in said for said in notes.said)
 
 
 def test_choices_that_differ_are_told():
@@ -174,7 +174,7 @@ def test_choices_that_differ_are_told():
     text(limit="zero", struck=[(B_FC, "bb", "bc", [1, 1])], label="golden")
     own, _, notes = compared(replace(CONFIG, allow_different=["limit", "label"]))
     assert notes == [
-        "net-text-descriptions has no fault at head, so no figure of its last layer",
+        "net-text-descriptions has no fault at head, so no estimate of its last layer",
         "net-text-descriptions was injected with --limit zero, net-baseline with clamp",
         "net-text-descriptions was injected with --label golden, net-baseline with true",
     ]
@@ -227,8 +227,9 @@ def test_what_changes_the_faults_or_their_judgement_is_refused_unless_allowed(na
     with pytest.raises(TgrError) as refused:
         invoke(*arguments)
     assert told in str(refused.value)
-    assert f'Run "tgr inject" on both alike, or compare them all the same with --allow-different {name}' in str(
-        refused.value
+    assert (
+        f'Run "tgr inject" on both with the same settings, or compare them nevertheless with --allow-different {name}'
+        in str(refused.value)
     )
     assert not (FOLDER / "comparison.parquet").exists()
     shown = invoke(*arguments, "--allow-different", name)
@@ -278,7 +279,7 @@ def test_two_differences_are_refused_in_one_sentence_and_names_are_checked():
     pair(config={"limit": "zero", "label": "golden"})
     with pytest.raises(TgrError, match=r"zero, .*clamp; .* golden, .*true: .* --allow-different limit --allow-diff"):
         run(CONFIG)
-    with pytest.raises(TgrError, match="golden, net-baseline with true: a factor would tell of that, too"):
+    with pytest.raises(TgrError, match="golden, net-baseline with true: a factor would measure that, too"):
         run(replace(CONFIG, allow_different=["limit"]))
     with pytest.raises(TgrError, match=r'--allow-different is "limits"; use one of .* Did you mean "limit"\?'):
         replace(CONFIG, allow_different=["limits"])

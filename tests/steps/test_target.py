@@ -146,7 +146,7 @@ def test_a_csv_of_weight_faults(toy: list[str], tmp_path: Path) -> None:
         ),
         (
             ("--target", "bias", "--ranges", "r"),
-            r"--ranges are those of neurons, and a bias is held to its own; leave",
+            r"--ranges limit neurons, and a bias is limited to the range of its own values; leave",
         ),
         (("--target", "bias", "--exhaustive", "last"), r"--exhaustive strikes neurons, not a bias; leave out one of"),
         (("--images-per-fault", 0), r"Invalid value for '--images-per-fault'"),
@@ -217,7 +217,7 @@ def test_a_model_that_cannot_be_traced_is_hooked_and_the_artifact_says_so(toy: l
         inject(toy, "--engine", "replay", model=model)
     with pytest.raises(TgrError, match=r"--exhaustive needs the model's graph, and torch.export cannot trace"):
         inject(toy, "--exhaustive", "last", model=model)
-    with pytest.raises(TgrError, match=r"importance sampling needs the model as a graph, .*; use --sampling uniform"):
+    with pytest.raises(TgrError, match=r"importance sampling needs the model's graph, .*; use --sampling uniform"):
         inject(toy, "--injections", 2, model=model)
 
 

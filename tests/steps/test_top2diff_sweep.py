@@ -176,7 +176,7 @@ def test_every_figure_of_a_real_campaign_is_that_of_a_plain_recomputation(tmp_pa
 
 def test_what_re_running_lacks_or_speaks_of_is_said():
     for options, words in (
-        ({"target": "weight"}, "--target weight: such a fault stays, so that running again catches it only on another"),
+        ({"target": "weight"}, "--target weight: such a fault persists, so re-running detects it only on another"),
         ({"sampling": "list"}, "net-text was injected from a list of faults: its coverages describe that list"),
     ):
         struck(**options)
@@ -231,7 +231,7 @@ def test_a_gate_passes_where_the_interval_is_within_it_and_needs_injections():
     lacking = invoke(*arguments, 0.5)
     assert lacking.exit_code == 3
     assert (
-        "net: the overhead at 0.9 of the SDCs by Top2Diff is not known, so nothing is held against 0.5"
+        "net: the overhead at 0.9 of the SDCs by Top2Diff is not known, so the gate of 0.5 is undecided"
         in lacking.stderr
     )
 
@@ -343,7 +343,7 @@ def twice() -> Config:
             r"--gate-on top1conf names a criterion without a gate; set one with --max",
         ),
         (lambda: Config(gate_on="top1", max_overhead=1), r"--gate-on is \"top1\"; use one of top2diff, top1conf"),
-        (unstruck, r"struck sites of conv, linear alone, and --targets is matmul; count these, or run"),
+        (unstruck, r"faults at sites of conv, linear only, and --targets is matmul; choose among these, or"),
         (lambda: Config(step=0.0), r"--step is 0; give a distance"),
         (lambda: Config(golden=[Path("x.parquet")]), r"x.parquet does not exist; run \"tgr evaluate\" first"),
         (lambda: Config(dataset="digit"), r"there is no data set \"digit\".*Did you mean \"digits\"\?"),

@@ -112,4 +112,4 @@ def check(config: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
     for values, checks in ((config, CONFIG), (extra, EXTRA)):
         for name, holds in checks.items():
             if name in values and values[name] is not None and not holds(values[name]):
-                raise TgrError(f"its tgr metadata has {name} {str(values[name])[:40]}, which that fact cannot be")
+                raise TgrError(f"its tgr metadata has {name} {str(values[name])[:40]}, which is not a valid value")

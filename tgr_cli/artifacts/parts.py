@@ -72,7 +72,7 @@ class Parts:
         then = f"discard what {self.folder} keeps with --restart"
         about = documents.read_json(self._about, then)
         if not isinstance(about, dict) or not all(isinstance(about.get(name), dict) for name in ("campaign", "plans")):
-            raise TgrError(f"{self._about} describes no campaign, as it did when tgr wrote it; {then}")
+            raise TgrError(f"{self._about} is damaged: it does not describe a campaign; {then}")
         return about
 
     def describe(self, about: Mapping[str, Any]) -> None:

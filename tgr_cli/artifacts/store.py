@@ -44,7 +44,7 @@ class Artifact:
         """Return the metadata entry `name`; raises TgrError if it is missing."""
         if name not in self.provenance.extra:
             made_by = KINDS[self.provenance.kind].command
-            raise TgrError(f'{self.path} does not say its {name}; make it again with "{made_by}"')
+            raise TgrError(f'{self.path} has no "{name}" in its metadata; make it again with "{made_by}"')
         return self.provenance.extra[name]
 
     def column(self, name: str) -> Any:
@@ -122,11 +122,12 @@ def describe(path: Path, made_by: str = "") -> tuple[Schema, Provenance, int]:
     if METADATA_KEY not in metadata:
         raise TgrError(f"{path} is a Parquet file that tgr did not write; {_again(made_by)}")
     if SEAL_KEY not in metadata:
-        log.warning("%s has no checksum over its metadata, as an earlier tgr wrote it: damage there is not found", path)
+        log.warning(
+            "%s has no checksum over its metadata (an earlier tgr wrote it): damage there is not detected", path
+        )
     elif metadata[SEAL_KEY] != _seal(metadata[METADATA_KEY], columns):
         raise TgrError(
-            f"{path} says of itself what it did not when tgr wrote it (its metadata or columns were damaged or edited: "
-            f"the checksum differs); {_again(made_by)}"
+            f"{path} has damaged or edited metadata or column names (the checksum differs); {_again(made_by)}"
         )
     try:
         provenance = Provenance.from_json(metadata[METADATA_KEY])
@@ -171,7 +172,7 @@ def read(path: Path, schema: Schema, made_by: str = "", columns: Sequence[str] |
     if not table.schema.equals(expected):
         raise TgrError(f"{path} differs from {schema.kind} in {_differing(table.schema, expected)}; {_again(made_by)}")
     if impossible := first_impossible(table, schema):
-        raise TgrError(f"{path} holds what no {schema.kind} does: {impossible}; {_again(made_by)}")
+        raise TgrError(f"{path} has rows that {schema.kind} cannot have: {impossible}; {_again(made_by)}")
     return Artifact(path, table, provenance)
 
 

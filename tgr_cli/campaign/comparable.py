@@ -75,8 +75,8 @@ def refuse(found: Sequence[Difference]) -> None:
     if refused := [each for each in found if each.refused]:
         options = " ".join(f"--allow-different {each.name}" for each in refused)
         raise TgrError(
-            f'{"; ".join(each.sentence for each in refused)}: a factor would tell of that, too. Run "tgr inject" on '
-            f"both alike, or compare them all the same with {options}"
+            f"{'; '.join(each.sentence for each in refused)}: a factor would measure that, too. Run "
+            f'"tgr inject" on both with the same settings, or compare them nevertheless with {options}'
         )
 
 

@@ -60,7 +60,7 @@ def rows(baseline: Measured, candidate: Measured, reporter: Reporter) -> list[di
         before, after = _figures(baseline, ids), _figures(candidate, ids)
         if before is None or after is None:
             reporter.note(
-                f"{candidate.name} is not compared on common images: some site was struck on none of the "
+                f"{candidate.name} is not compared on common images: some site has no fault on any of the "
                 f"{len(common)} images that it and {baseline.name} both get right"
             )
             continue

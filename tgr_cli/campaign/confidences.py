@@ -42,8 +42,8 @@ def note(
     campaign, operations = artifact.provenance.config, faults.population.operations
     if lasting(campaign):
         reporter.note(
-            f"{name} was injected with --target {campaign.get('target')}: such a fault stays, so that running again "
-            "catches it only on another copy of the model"
+            f"{name} was injected with --target {campaign.get('target')}: such a fault persists, so re-running "
+            "detects it only on another copy of the model"
         )
     elif targets is None and "conv" not in operations:
         reporter.note(f"{name} has no fault at a convolution, so all its sites count: {', '.join(operations)}")

@@ -84,7 +84,10 @@ class Config:
         if self.target != "neuron" and self.engine == "pytorchfi":
             raise TgrError("the engine pytorchfi strikes neurons only; use --engine auto, replay or full")
         if self.target != "neuron" and self.ranges is not None:
-            raise TgrError(f"--ranges are those of neurons, and a {self.target} is held to its own; leave --ranges out")
+            raise TgrError(
+                f"--ranges limit neurons, and a {self.target} is limited to the range of its own values; "
+                "leave --ranges out"
+            )
         on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
         if self.limit == "none" and any(on_dloss):
             given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
@@ -104,7 +107,10 @@ class Config:
                 f"--exhaustive strikes neurons, not a {self.target}; leave out one of --exhaustive, --target"
             )
         if self.exhaustive and (draws or self.shard or self.target_ci or self.verify):
-            raise TgrError("--exhaustive strikes everything at once; leave out what draws, divides or verifies one")
+            raise TgrError(
+                "--exhaustive runs every fault of the last site; leave out --faults, --plan, --plan-only, --shard, "
+                "--target-ci and --verify"
+            )
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
         part = self.part  # evaluated here to report an invalid shard before anything is opened

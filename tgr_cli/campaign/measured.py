@@ -108,7 +108,7 @@ def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str])
     if candidate.target != baseline.target:
         raise TgrError(
             f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
-            f'{baseline.target}, which no factor compares; run "tgr inject" on both with one --target'
+            f'{baseline.target}, which cannot be compared; run "tgr inject" on both with the same --target'
         )
     return comparable.differences(baseline.name, baseline.campaign, candidate.name, candidate.campaign, allowed)
 
@@ -117,13 +117,13 @@ def note_figures(run: Measured, reporter: Reporter) -> None:
     """Note which estimates a run lacks, and restrictions on their interpretation."""
     if run.limit == "none":
         reporter.note(
-            f"{run.name} was injected without a range limit, where a few faults carry the mean dLoss: its factors "
-            "rest on medians and SDC rates only"
+            f"{run.name} was injected without a range limit, so a few faults dominate its mean dLoss: factors "
+            "are given for medians and SDC rates only"
         )
     missing = set(run.last) - {row["site"] for row in run.rows}
     if missing or not run.last:
         where = ", ".join(sorted(missing)) or "its last layer (see --targets)"
-        reporter.note(f"{run.name} has no fault at {where}, so no figure of its last layer")
+        reporter.note(f"{run.name} has no fault at {where}, so no estimate of its last layer")
     if run.injections.provenance.config.get("sampling") == "list":
         reporter.note(f"{run.name} was injected from a list of faults: its figures describe that list, not the model")
 

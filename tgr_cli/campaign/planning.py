@@ -151,7 +151,7 @@ def _seen_by_engine(setup: Setup, listed: Plan) -> Plan:
     for number, place in zip(listed.number_F, listed.site_F, strict=True):
         if (site := listed.sites[place].name) in unseen:
             raise TgrError(
-                f"fault {number} strikes {site}, which the {engine.name} engine cannot see; "
+                f"fault {number} strikes {site}, which the engine {engine.name} does not support; "
                 "leave it out or use --engine full"
             )
     return listed
@@ -161,7 +161,7 @@ def _seen(setup: Setup) -> list[Site]:
     unseen, name = set(setup.engine.unseen()), setup.engine.name
     if unseen:
         setup.subject.reporter.note(
-            f"the {name} engine cannot see {len(unseen)} sites, left out: {', '.join(sorted(unseen))}"
+            f"the engine {name} does not support {len(unseen)} sites, which get no faults: {', '.join(sorted(unseen))}"
         )
     return [site for site in setup.sites if site.name not in unseen]
 

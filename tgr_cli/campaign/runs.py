@@ -83,7 +83,7 @@ def refuse_other_sites(injections: Artifact, vulnerability: Artifact) -> None:
     if struck != found:
         raise TgrError(
             f"{vulnerability.path} has rows of {len(found)} sites, {injections.path} faults at {len(struck)} "
-            f'({min(struck ^ found)} is in one alone); run "tgr inject" again'
+            f'({min(struck ^ found)} is in only one of them); run "tgr inject" again'
         )
 
 

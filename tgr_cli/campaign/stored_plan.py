@@ -78,7 +78,7 @@ def read(path: Path, setup: Setup) -> Planned:
     sites = []
     for name in ("sites", "pilot"):
         if name not in artifact.provenance.extra:
-            raise TgrError(f'{path} does not say its {name}; draw it again with "{PLAN.command}"')
+            raise TgrError(f'{path} has no "{name}" in its metadata; draw it again with "{PLAN.command}"')
     for facts in artifact.provenance.extra["sites"]:
         site = own.get(facts["site"])
         if site is None or site_facts(site) != facts:

@@ -38,8 +38,7 @@ class LastSite:
 
     def _other(self) -> TgrError:
         return TgrError(
-            f"the last site {self.site.name} does not give the logits, or the logits but for a factor; leave "
-            "--exhaustive out"
+            f"the output of the last site {self.site.name} is not proportional to the logits; leave --exhaustive out"
         )
 
     def strike(self, x_KCHW: Tensor, labels_K: np.ndarray) -> dict[str, np.ndarray]:

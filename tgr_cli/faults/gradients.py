@@ -56,7 +56,7 @@ def graph_of(network: AnyNetwork) -> Network:
     """Return the network as a graph, on which gradients can be taken; raises TgrError for a hooked network."""
     if not isinstance(network, Network):
         raise TgrError(
-            "importance sampling needs the model as a graph, which torch.export cannot make of it; "
+            "importance sampling needs the model's graph, and torch.export cannot trace the model; "
             "use --sampling uniform"
         )
     return network

@@ -170,7 +170,7 @@ def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size
     if output not in shares.outers:
         raise TgrError(
             f"the logits of one image depend on the other images of its batch{_where_mixed(program, output, shares)}, "
-            "so no fault can be told from its neighbours; use a model that treats each image on its own"
+            "so faults of one batch would affect one another; use a model that treats each image on its own"
         )
     for call in calls:
         value, site = call.node.meta["val"], call.site

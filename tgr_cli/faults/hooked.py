@@ -146,7 +146,7 @@ class HookedNetwork(AnyNetwork):
             if value.numel() != site.neurons:
                 raise TgrError(
                     f'the output of site "{site.name}" has {value.numel()} elements for one image and {site.neurons} '
-                    "for another; they cannot be numbered"
+                    f'for another, so faults there cannot be numbered; leave "{site.op}" out of the targets'
                 )
             if site.name in strike:
                 new = strike[site.name](value.reshape(1, -1)).reshape(value.shape)
@@ -285,7 +285,8 @@ def _advice(model: nn.Module) -> str:
     quantised = [path for path, part in model.named_modules() if type(part).__module__.startswith(QUANTISED)]
     if not quantised:
         return "choose others"
+    shown = f"{', '.join(quantised[:SHOWN])}{', …' if quantised[SHOWN:] else ''}"
     return (
-        f"no fault strikes its quantised modules ({', '.join(quantised[:SHOWN])}{', …' if quantised[SHOWN:] else ''}): "
-        'strike the network from before it was quantised, "tgr evaluate" measures this one'
+        f"faults cannot be injected into its quantised modules ({shown}): "
+        'inject into the network before quantisation; "tgr evaluate" takes the quantised one'
     )

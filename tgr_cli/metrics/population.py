@@ -59,8 +59,8 @@ def of(rows: Sequence[Row], count_by: str = defaults.COUNT_BY, targets: str | No
     kept = [row for row in rows if row["op"] in wanted]
     if not kept:
         raise TgrError(
-            f"the campaign struck sites of {', '.join(struck)} alone, and --targets is {targets}; count these, or run "
-            '"tgr inject" with other --targets'
+            f"the campaign has faults at sites of {', '.join(struck)} only, and --targets is {targets}; choose among "
+            'these, or run "tgr inject" with other --targets'
         )
     size_K = np.ones(len(kept)) if count_by == "sites" else np.array([row[count_by] for row in kept], np.float64)
     if not size_K.sum() > 0:

@@ -192,7 +192,7 @@ def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss
         elif estimate.low > gate:
             gates.append(Gate("failed", f"{interval}, above the gate of {gate:g}"))
         elif math.isnan(estimate.high):
-            sentence = f"the network's {what} has no interval to hold against the gate of {gate:g}"
+            sentence = f"the network's {what} has no interval, so the gate of {gate:g} is undecided"
             gates.append(Gate("undecided", sentence))
         else:
             gates.append(Gate("undecided", f"{interval}, an interval that straddles the gate of {gate:g}"))

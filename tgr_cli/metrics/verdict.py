@@ -48,7 +48,7 @@ def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Ga
     is undecided in between, if the overhead is None or NaN, and if it rests on too few SDCs to pass.
     """
     if overhead is None or math.isnan(overhead.mean):
-        return Gate("undecided", f"{what} is not known, so nothing is held against {maximum:g}")
+        return Gate("undecided", f"{what} is not known, so the gate of {maximum:g} is undecided")
     interval = f"{what} is {overhead.mean:.4g} ({overhead.low:.4g} to {overhead.high:.4g})"
     if overhead.low > maximum:
         return Gate("failed", f"{interval}, above the gate of {maximum:g}")
@@ -67,7 +67,10 @@ def gate_on_improvement(row: Row, figure: str, minimum: float) -> Gate:
     """
     candidate, factor, low, high = (row[name] for name in ("candidate", figure, f"{figure}_low", f"{figure}_high"))
     if low is None:
-        return Gate("undecided", f"{candidate}'s improvement ({figure}) has no interval to hold against {minimum:g}")
+        return Gate(
+            "undecided",
+            f"{candidate}'s improvement ({figure}) has no interval, so the gate of {minimum:g} is undecided",
+        )
     interval = f"{candidate}'s improvement ({figure}) is {factor:.4g} ({low:.4g} to {high:.4g})"
     if high < minimum:
         return Gate("failed", f"{interval}, below the gate of {minimum:g}")

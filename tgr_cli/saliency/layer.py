@@ -64,7 +64,7 @@ def find(network: Network, name: str | None = None) -> Layer:
         layer = _layer(network, named, node)
         if layer is not None and _is_passed_by_all(network, node):
             return layer
-    raise TgrError("the model has no layer with maps over the image that its logits rest on; name one with --layer")
+    raise TgrError("the model has no layer with feature maps that all its logits depend on; name one with --layer")
 
 
 def work_after(network: Network, layer: Layer) -> float:

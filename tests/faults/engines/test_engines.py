@@ -133,7 +133,9 @@ def test_pytorchfi_says_what_it_cannot_strike() -> None:
     with pytest.raises(TgrError, match=r'the engine pytorchfi cannot strike site "functional"; use --engine full'):
         engine.inject(faults(site, 1))
     half = toy_net().half()
-    with pytest.raises(TgrError, match=r"pytorchfi flips bits of float32 only, the model is torch.float16; use full"):
+    with pytest.raises(
+        TgrError, match=r"pytorchfi flips bits of float32 only, the model is torch.float16; use --engine full"
+    ):
         PyTorchFI(half, Network.capture(half, (1, 8, 8), batch_size=2), NONE)
 
 

@@ -190,7 +190,7 @@ def test_auto_chooses_by_what_can_be_followed() -> None:
     full.prepare(torch.rand(2, 1, 8, 8))
     assert struck.logits_FC.dtype == torch.float16
     with pytest.raises(
-        TgrError, match=r"the engine delta is for float32 networks, the model is torch\.float16; use replay"
+        TgrError, match=r"the engine delta is for float32 networks, the model is torch\.float16; use --engine replay"
     ):
         Delta(half, network, NONE)
 

@@ -61,7 +61,9 @@ class Delta(Replay):
     def check(cls, network: AnyNetwork) -> None:
         super().check(network)
         if network.dtype != torch.float32:
-            raise TgrError(f"the engine delta is for float32 networks, the model is {network.dtype}; use replay")
+            raise TgrError(
+                f"the engine delta is for float32 networks, the model is {network.dtype}; use --engine replay"
+            )
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)

@@ -51,9 +51,13 @@ class PyTorchFI(Engine):
     def check(cls, network: AnyNetwork) -> None:
         super().check(network)
         if network.dtype != torch.float32:
-            raise TgrError(f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use full")
+            raise TgrError(
+                f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use --engine full"
+            )
         if network.device.type not in ("cpu", "cuda"):
-            raise TgrError(f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use full")
+            raise TgrError(
+                f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use --engine full"
+            )
 
     def _numbers(self, paths: list[str]) -> dict[str, int]:
         """Return PyTorchFI's layer number of each supported site: the position of its only hook call."""

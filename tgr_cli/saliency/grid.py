@@ -6,6 +6,7 @@ Suffixes: C channels, H W height and width.
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,28 @@ STRONGEST = 0.85  # opacity of the map's maximum
 WIDEST = 30  # characters of a name
 
 
+@dataclass(frozen=True)
+class _Sheet:
+    """A figure of `width` by `height` inches, with its pictures in rows and columns."""
+
+    figure: Figure
+    width: float
+    height: float
+
+    def cell(self, row: int, column: int) -> Axes:
+        left, top = GAP + column * (CELL + GAP), HEAD + row * (CELL + TEXT)
+        axes = self.figure.add_axes(
+            (left / self.width, 1 - (top + CELL) / self.height, CELL / self.width, CELL / self.height)
+        )
+        axes.set_axis_off()
+        return axes
+
+    def write(self, x: float, y: float, words: str, **style: Any) -> None:
+        """Write words at a position in inches from the upper left corner."""
+        place = (x / self.width, 1 - y / self.height)
+        self.figure.text(*place, printable(words), parse_math=False, **{"color": INK, "ha": "center", **style})
+
+
 def draw(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
@@ -46,54 +69,58 @@ def draw(
     lines = textwrap.wrap(caption, int(width * 16))
     foot = LEGEND + LINE * len(lines) + GAP
     height = HEAD + count * (CELL + TEXT) + foot
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-
-    def cell(row: int, column: int) -> Axes:
-        left, top = GAP + column * (CELL + GAP), HEAD + row * (CELL + TEXT)
-        axes = figure.add_axes((left / width, 1 - (top + CELL) / height, CELL / width, CELL / height))
-        axes.set_axis_off()
-        return axes
-
-    def write(x: float, y: float, words: str, **style: Any) -> None:
-        """Write words at a position in inches from the upper left corner."""
-        figure.text(
-            x / width, 1 - y / height, printable(words), parse_math=False, **{"color": INK, "ha": "center", **style}
-        )
-
+    sheet = _Sheet(Figure(figsize=(width, height), facecolor="white"), width, height)
+    FigureCanvasAgg(sheet.figure)
     for model in range(len(pictures)):
-        first = 1 + 2 * model
-        middle = GAP + (first + 1) * (CELL + GAP) - GAP / 2
-        row = rows[model * count]
-        write(middle, 0.24, _short(f"{row['model']}", 2 * WIDEST), size=12, weight="bold")
-        write(middle - CELL / 2, 0.5, f"before, at {_short(row['layer'])}", size=9, color=FAINT)
-        write(middle + CELL / 2, 0.5, "after the faults", size=9, color=FAINT)
+        _write_head(sheet, model, rows[model * count])
     for image in range(count):
-        shown = rows[image]
-        below, middle = HEAD + image * (CELL + TEXT) + CELL + 0.15, GAP + CELL / 2
-        cell(image, 0).imshow(_enlarged(pictures[0][image]), cmap="gray", vmin=0, vmax=255)
-        write(middle, below, _short(classes[shown["label"]]), size=9, weight="bold")
-        write(middle, below + 0.16, _short(shown["image_id"]), size=7.5, color=FAINT)
-        for model in range(len(pictures)):
-            row, picture = rows[model * count + image], pictures[model][image]
-            for side, when in enumerate(("before", "after")):
-                column = 1 + 2 * model + side
-                middle = GAP + column * (CELL + GAP) + CELL / 2
-                axes = cell(image, column)
-                _show(axes, picture, row, when)
-                words, colour = _prediction(row, when, classes)
-                write(middle, below, words, size=9, color=colour, weight="bold" if colour == CHANGED else "normal")
-                if when == "after" and row["map_after"] is not None:
-                    write(middle, below + 0.16, _moved(row), size=7.5, color=FAINT)
-    ramp = figure.add_axes((GAP / width, (foot - 0.2) / height, CELL / 2 / width, 0.1 / height))
-    ramp.imshow(HEAT(np.linspace(0, 1, SIDE))[None], aspect="auto")
-    ramp.set_axis_off()
-    write(CELL / 2 + 3 * GAP, height - foot + 0.18, "0 to 1: share of a map's highest value", size=8, ha="left")
-    for number, line in enumerate(lines):
-        write(GAP, height - foot + LEGEND + number * LINE, line, size=8, color=FAINT, ha="left", va="top")
+        of_image = [(rows[model * count + image], each[image]) for model, each in enumerate(pictures)]
+        _draw_image(sheet, image, of_image, classes)
+    _draw_foot(sheet, foot, lines)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # glyphs missing in the font are drawn as boxes
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": "tgr"})
+        sheet.figure.savefig(path, format="png", dpi=150, metadata={"Software": "tgr"})
+
+
+def _write_head(sheet: _Sheet, model: int, row: Mapping[str, Any]) -> None:
+    """Write the model's name and layer over its two columns."""
+    middle = GAP + (2 + 2 * model) * (CELL + GAP) - GAP / 2
+    sheet.write(middle, 0.24, _short(f"{row['model']}", 2 * WIDEST), size=12, weight="bold")
+    sheet.write(middle - CELL / 2, 0.5, f"before, at {_short(row['layer'])}", size=9, color=FAINT)
+    sheet.write(middle + CELL / 2, 0.5, "after the faults", size=9, color=FAINT)
+
+
+def _draw_image(
+    sheet: _Sheet, image: int, of_models: Sequence[tuple[Mapping[str, Any], np.ndarray]], classes: Sequence[str]
+) -> None:
+    """Draw one row of the grid: the picture, and each model's maps from its row of `saliency` and its own picture."""
+    shown, picture = of_models[0]
+    below, middle = HEAD + image * (CELL + TEXT) + CELL + 0.15, GAP + CELL / 2
+    sheet.cell(image, 0).imshow(_enlarged(picture), cmap="gray", vmin=0, vmax=255)
+    sheet.write(middle, below, _short(classes[shown["label"]]), size=9, weight="bold")
+    sheet.write(middle, below + 0.16, _short(shown["image_id"]), size=7.5, color=FAINT)
+    for model, (row, seen) in enumerate(of_models):
+        for side, when in enumerate(("before", "after")):
+            column = 1 + 2 * model + side
+            middle = GAP + column * (CELL + GAP) + CELL / 2
+            _show(sheet.cell(image, column), seen, row, when)
+            words, colour = _prediction(row, when, classes)
+            sheet.write(middle, below, words, size=9, color=colour, weight="bold" if colour == CHANGED else "normal")
+            if when == "after" and row["map_after"] is not None:
+                sheet.write(middle, below + 0.16, _moved(row), size=7.5, color=FAINT)
+
+
+def _draw_foot(sheet: _Sheet, foot: float, lines: Sequence[str]) -> None:
+    """Draw the legend of the colours and write the caption's lines, in the lowest `foot` inches."""
+    ramp = sheet.figure.add_axes(
+        (GAP / sheet.width, (foot - 0.2) / sheet.height, CELL / 2 / sheet.width, 0.1 / sheet.height)
+    )
+    ramp.imshow(HEAT(np.linspace(0, 1, SIDE))[None], aspect="auto")
+    ramp.set_axis_off()
+    top = sheet.height - foot
+    sheet.write(CELL / 2 + 3 * GAP, top + 0.18, "0 to 1: share of a map's highest value", size=8, ha="left")
+    for number, line in enumerate(lines):
+        sheet.write(GAP, top + LEGEND + number * LINE, line, size=8, color=FAINT, ha="left", va="top")
 
 
 def _show(axes: Axes, picture_CHW: np.ndarray, row: Mapping[str, Any], when: str) -> None:

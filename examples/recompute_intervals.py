@@ -1,9 +1,9 @@
-"""Read a campaign as any program may, and work its intervals out again.
+"""Read a campaign without tgr, and compute its intervals again.
 
-    python examples/recompute_intervals.py runs/digits/digits_cnn-baseline
+    python examples/recompute_intervals.py runs/digits/digits_cnn-baseline [runs/digits/ANOTHER]
 
 An artifact is a Parquet file; what it says of itself is JSON under the metadata key `tgr`. The formulas are those of
-docs/faults.md, section "Working an interval out", step by step. Nothing of tgr is imported: pyarrow reads the file,
+docs/faults.md, section "Computing an interval", step by step. Nothing of tgr is imported: pyarrow reads the file,
 numpy and scipy do the rest.
 
 Suffixes: N rows of faults, C clusters.
@@ -88,9 +88,9 @@ def site_means(rows: Rows, x_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return mean_N, wx_N / rows_of_site_N, error_N / rows_of_site_N
 
 
-def by_cluster(rows: Rows, values_N: np.ndarray) -> np.ndarray:
+def by_cluster(cluster_N: np.ndarray, values_N: np.ndarray) -> np.ndarray:
     """Return the values added up over the rows of each cluster, [C]."""
-    return np.bincount(rows.per(rows.cluster)[0], values_N)
+    return np.bincount(np.unique(cluster_N, return_inverse=True)[1], values_N)
 
 
 def effective(parts: np.ndarray) -> float:
@@ -98,21 +98,23 @@ def effective(parts: np.ndarray) -> float:
     return float(np.abs(parts).sum() ** 2 / (parts**2).sum()) if parts.any() else 0.0
 
 
-def mean_dloss(rows: Rows, coefficient: Mapping[str, float], confidence: float) -> Interval:
-    """Return Σ coefficient × mean dLoss over sites, by steps 3 and 4."""
-    rows = rows.of(coefficient)
+def dloss_parts(rows: Rows, coefficient: Mapping[str, float]) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return Σ coefficient × mean dLoss over sites, and each row's part of it and of its error, by step 3."""
     a_N = np.array([coefficient[name] for name in rows.site])
     over_N, part_N, error_N = site_means(rows, rows.dloss)
     lost_N, _, lost_error_N = site_means(rows, rows.non_finite)
     mean_N = over_N / (1 - lost_N)
-    error_C = by_cluster(rows, a_N * (error_N + mean_N * lost_error_N) / (1 - lost_N))
     value = sum(a * float(mean_N[rows.site == site][0]) for site, a in coefficient.items() if a)
-    contributions = effective(by_cluster(rows, a_N * part_N / (1 - lost_N)))
+    return value, a_N * part_N / (1 - lost_N), a_N * (error_N + mean_N * lost_error_N) / (1 - lost_N)
+
+
+def skewed_limits(value: float, error_C: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the limits of step 4; NaN where there is one cluster."""
     clusters, squares = len(error_C), float((error_C**2).sum())
     if clusters < 2:
-        return Interval(value, math.nan, math.nan, contributions)
+        return math.nan, math.nan
     if squares == 0:
-        return Interval(value, value, value, contributions)
+        return value, value
     h = math.sqrt(clusters / (clusters - 1) * squares)
     skewness = float((error_C**3).sum()) / squares**1.5
     q = float(stats.t.ppf((1 + confidence) / 2, clusters - 1))
@@ -121,8 +123,30 @@ def mean_dloss(rows: Rows, coefficient: Mapping[str, float], confidence: float) 
     def g(x: float) -> float:
         return 3 / skewness * (float(np.cbrt(1 + skewness * (x - skewness / 6))) - 1) if abs(skewness) >= 1e-6 else x
 
-    low, high = value - h * min(g(q), furthest), value - h * max(g(-q), -furthest)
-    return Interval(value, max(low, 0.0), high, contributions)
+    return value - h * min(g(q), furthest), value - h * max(g(-q), -furthest)
+
+
+def mean_dloss(rows: Rows, coefficient: Mapping[str, float], confidence: float) -> Interval:
+    """Return Σ coefficient × mean dLoss over sites, by steps 3 and 4."""
+    rows = rows.of(coefficient)
+    value, part_N, error_N = dloss_parts(rows, coefficient)
+    low, high = skewed_limits(value, by_cluster(rows.cluster, error_N), confidence)
+    return Interval(value, max(low, 0.0), high, effective(by_cluster(rows.cluster, part_N)))
+
+
+def improvement(baseline: Rows, candidate: Rows, confidence: float) -> Interval:
+    """Return the mean dLoss over the baseline's sites, over that of the candidate's, by step 7; both are above 0."""
+    values, errors, contributions = [], [], []
+    for rows, sign in ((baseline, 1), (candidate, -1)):
+        names = np.unique(rows.site).tolist()
+        value, part_N, error_N = dloss_parts(rows, dict.fromkeys(names, 1 / len(names)))
+        values.append(value)
+        errors.append(sign * error_N / value)
+        contributions.append(effective(by_cluster(rows.cluster, part_N)))
+    clusters = np.concatenate([baseline.cluster, candidate.cluster])
+    error_C = by_cluster(clusters, np.concatenate(errors))
+    low, high = skewed_limits(math.log(values[0] / values[1]), error_C, confidence)
+    return Interval(values[0] / values[1], math.exp(low), math.exp(high), min(contributions))
 
 
 def sdc_rate(rows: Rows, coefficient: Mapping[str, float], confidence: float) -> Interval:
@@ -131,7 +155,7 @@ def sdc_rate(rows: Rows, coefficient: Mapping[str, float], confidence: float) ->
     a_N = np.array([coefficient[name] for name in rows.site])
     _, part_N, error_N = site_means(rows, rows.sdc)
     hit_N, size_N = a_N * part_N, a_N * rows.weight / rows.per(rows.site)[1]
-    error_C = by_cluster(rows, a_N * error_N)
+    error_C = by_cluster(rows.cluster, a_N * error_N)
     p = min(float(hit_N.sum()), 1.0)
     clusters, typical = len(error_C), float((size_N**2).sum() / size_N.sum())
     one_fault = typical
@@ -146,11 +170,11 @@ def sdc_rate(rows: Rows, coefficient: Mapping[str, float], confidence: float) ->
     z = float(stats.norm.ppf((1 + confidence) / 2))
     centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (max(0.0, min(1.0, (centre + side * half) / (1 + z**2 / n))) for side in (-1, 1))
-    return Interval(p, low, high, effective(by_cluster(rows, hit_N)))
+    return Interval(p, low, high, effective(by_cluster(rows.cluster, hit_N)))
 
 
-def main(folder: Path) -> None:
-    """Print each site's intervals, and the network's, beside those that tgr wrote."""
+def main(folder: Path, candidate: Path | None = None) -> None:
+    """Print each site's intervals beside those that tgr wrote, the network's, and the improvement of a candidate."""
     rows, settings = read(folder / "injections.parquet")
     sites = pq.read_table(folder / "vulnerability.parquet").to_pylist()
     for row in sites:
@@ -163,7 +187,10 @@ def main(folder: Path) -> None:
     for name, found in (("sdc_rate", sdc_rate), ("mean_dloss", mean_dloss)):
         value, low, high, carried = found(rows, alike, settings["confidence"])
         print(f"{'network':12} {name:10}  {value:.6g} ({low:.6g} to {high:.6g})  {carried:.0f} effective contributions")
+    if candidate:
+        value, low, high, _ = improvement(rows, read(candidate / "injections.parquet")[0], settings["confidence"])
+        print(f"improvement, mean over sites (overall in comparison.parquet)  {value:.6g} ({low:.6g} to {high:.6g})")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:3]))

@@ -21,8 +21,9 @@ from tgr_cli.report.measured import Run
 ROOT = Path(__file__).resolve().parents[1]
 ADDING = sorted((ROOT / "docs" / "adding").glob("*.md"))
 PAGES = [
+    ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    ROOT / "docs" / "architecture.md",
+    *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "tgr_cli" / "faults" / "engines" / "README.md",
     ROOT / "examples" / "README.md",
     *ADDING,

@@ -12,6 +12,7 @@ import pytest
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
+from tgr_cli.metrics.improvement import figures, improvement
 from tgr_cli.metrics.summary import Faults, network
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "recompute_intervals.py"
@@ -62,28 +63,40 @@ def test_the_written_intervals_follow_from_the_rows(options: str, stem: str) -> 
         assert found == pytest.approx([stored[part] for part in ("mean", "low", "high", "effective")], rel=1e-9)
 
 
-@pytest.mark.parametrize("hits", ["none", "all", "some"])
-@pytest.mark.parametrize("images", [1, 2, 40])
-def test_the_ends_of_the_scale_and_single_images_are_told_by_the_page_too(hits: str, images: int) -> None:
-    random = np.random.default_rng(images)
-    count = 90
+def drawn(seed: int, images: int, hits: str = "some", count: int = 90) -> tuple[Faults, object]:
+    """Return random rows as tgr's own code takes them, and as the script does."""
+    random = np.random.default_rng(seed)
     sdc = {"none": np.zeros(count), "all": np.ones(count), "some": random.random(count) < 0.1}[hits].astype(bool)
+    gone = ~sdc & (random.random(count) < 0.1)
     columns = {
         "site": np.repeat(np.array(["a", "b", "c"], object), count // 3),
         "weight": random.uniform(0.2, 4.0, count),
-        "dloss": random.exponential(size=count) ** 4,
         "cluster": np.array([f"image {number}" for number in random.integers(images, size=count)], object),
         "stratum": random.integers(3, size=count),
     }
-    gone = ~sdc & (random.random(count) < 0.1)
+    dloss = random.exponential(size=count) ** 4
     outcome = np.select([gone, sdc], np.array(["non_finite", "sdc"], object), "benign")
-    dloss = {"dloss": np.where(gone, np.nan, columns["dloss"])}
-    theirs = Faults(image_id=columns["cluster"], outcome=outcome, **columns | dloss)
-    facts = [{"site": name, "macs": 1, "per_image": True} for name in "abc"]
-    columns["dloss"][gone] = 0.0
-    rows = OURS["Rows"](sdc=sdc.astype(float), non_finite=gone.astype(float), **columns)
-    figures = network(facts, theirs, 0.9)
+    theirs = Faults(image_id=columns["cluster"], outcome=outcome, dloss=np.where(gone, np.nan, dloss), **columns)
+    rows = OURS["Rows"](sdc=sdc.astype(float), non_finite=gone.astype(float), dloss=np.where(gone, 0, dloss), **columns)
+    return theirs, rows
+
+
+FACTS = [{"site": name, "neurons": 1, "macs": 1, "per_image": True} for name in "abc"]
+
+
+@pytest.mark.parametrize("hits", ["none", "all", "some"])
+@pytest.mark.parametrize("images", [1, 2, 40])
+def test_the_ends_of_the_scale_and_single_images_are_told_by_the_page_too(hits: str, images: int) -> None:
+    theirs, rows = drawn(images, images, hits)
+    written = network(FACTS, theirs, 0.9)
     for name in ("sdc_rate", "mean_dloss"):
         found = OURS[name](rows, dict.fromkeys("abc", 1 / 3), 0.9)
-        assert found == pytest.approx(getattr(figures, name), rel=1e-9, nan_ok=True)
+        assert found == pytest.approx(getattr(written, name), rel=1e-9, nan_ok=True)
         assert math.isnan(found.low) == (images == 1 and name == "mean_dloss")
+
+
+@pytest.mark.parametrize("images", [2, 40])
+def test_an_improvement_factor_follows_from_the_rows_of_both_runs(images: int) -> None:
+    (baseline, ours), (candidate, others) = drawn(5, images), drawn(6, images + 1)  # most images are struck in both
+    written = improvement(figures(FACTS, baseline, []), figures(FACTS, candidate, []), 0.95)["overall"]
+    assert OURS["improvement"](ours, others, 0.95) == pytest.approx(written, rel=1e-9)

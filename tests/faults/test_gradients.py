@@ -68,24 +68,24 @@ def joined() -> Joined:
 @pytest.mark.parametrize("site", ["conv1", "conv2", "fc"])
 def test_of_a_small_change_the_estimate_is_what_the_network_does(site: str) -> None:
     source = gradients(toy_net())
-    leaning = source.of(X_NCHW, LABELS_N)[site]
-    neurons = leaning.values_KN.shape[1]
-    estimate_KM = leaning.loss_change(places(neurons), torch.full((5, neurons, 1), 0.01))[..., 0]
+    sensitivity = source.of(X_NCHW, LABELS_N)[site]
+    neurons = sensitivity.values_KN.shape[1]
+    estimate_KM = sensitivity.loss_change(places(neurons), torch.full((5, neurons, 1), 0.01))[..., 0]
     true_KM = torch.stack([true_change(source.network, site, m, 0.01) for m in range(neurons)], dim=1).abs()
     # each row has an arbitrary unit
     scale_K1 = true_KM.amax(dim=1, keepdim=True) / estimate_KM.amax(dim=1, keepdim=True)
     close_KM = torch.isclose(estimate_KM * scale_K1, true_KM, rtol=0.05, atol=2e-6)
     assert close_KM.float().mean() > 0.98  # for a few neurons, the change makes others the maximum of their pool
-    torch.testing.assert_close(leaning.at(places(neurons)[:, :2]), leaning.values_KN[:, :2])
+    torch.testing.assert_close(sensitivity.at(places(neurons)[:, :2]), sensitivity.values_KN[:, :2])
 
 
 def test_a_shut_relu_that_a_fault_opens_is_no_zero() -> None:
     model = toy_net()
     model.conv2.bias.data[:] = -5.0  # all later ReLUs are inactive
     source = gradients(model)
-    leaning = source.of(X_NCHW, LABELS_N)["conv2"]
+    sensitivity = source.of(X_NCHW, LABELS_N)["conv2"]
     changes_KMQ = torch.tensor([1.0, 40.0]).expand(5, 96, 2)
-    estimate_KMQ = leaning.loss_change(places(96), changes_KMQ)
+    estimate_KMQ = sensitivity.loss_change(places(96), changes_KMQ)
     assert (estimate_KMQ[..., 0] == 0).all()
     assert (estimate_KMQ[..., 1] > 0).all()  # although of four tied values in a pool only one has a gradient
     assert true_change(source.network, "conv2", 0, 40.0).abs().min() > 0
@@ -139,7 +139,7 @@ def test_a_neuron_that_becomes_the_maximum_of_its_pools_leans_as_they_do() -> No
 def test_batch_norm_sums_and_clipped_activations_are_followed_exactly() -> None:
     model = joined()
     source = gradients(model)
-    leaning = source.of(X_NCHW, LABELS_N)["conv"]
+    sensitivity = source.of(X_NCHW, LABELS_N)["conv"]
     changes_Q = torch.tensor([-30.0, -3.0, -0.5, 0.5, 3.0, 30.0])
     with torch.no_grad():
         inner_KM = (model.norm(model.conv(X_NCHW)) + X_NCHW[:, :, :1, :1]).flatten(1)
@@ -151,16 +151,16 @@ def test_batch_norm_sums_and_clipped_activations_are_followed_exactly() -> None:
     logits_KC = model.head(z_KE / z_KE.norm(dim=1, keepdim=True)) * 10
     (gradient_KM,) = torch.autograd.grad(losses(source.network, logits_KC).sum(), act_KM)
     expected_KMQ = (gradient_KM / gradient_KM.abs().amax(1, keepdim=True))[..., None] * moved_KMQ
-    found_KMQ = leaning.loss_change(places(2), changes_Q.expand(5, 2, -1))
+    found_KMQ = sensitivity.loss_change(places(2), changes_Q.expand(5, 2, -1))
     torch.testing.assert_close(found_KMQ, expected_KMQ.abs(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("model", "site", "neurons"), [(toy_net(), "fc", 3), (joined(), "head", 3)])
 def test_at_the_logits_the_estimate_is_exact_for_any_change(model: nn.Module, site: str, neurons: int) -> None:
     source = gradients(model)
-    leaning = source.of(X_NCHW, LABELS_N)[site]
+    sensitivity = source.of(X_NCHW, LABELS_N)[site]
     for change in (-100.0, -1.0, 1e-3, 5.0, 100.0):
-        found_KMQ = leaning.loss_change(places(neurons), torch.full((5, neurons, 1), change))
+        found_KMQ = sensitivity.loss_change(places(neurons), torch.full((5, neurons, 1), change))
         for element in range(neurons):
             true_K = true_change(source.network, site, element, change).abs()
             torch.testing.assert_close(found_KMQ[:, element, 0], true_K, rtol=1e-4, atol=2e-5)
@@ -175,11 +175,11 @@ def test_fewer_images_than_a_batch_and_a_smaller_memory_do_not_move_an_estimate(
     small = Gradients.capture(model, network, memory=2 * (CAPTURING + 3 * bytes_per_image(network)))
     assert small.images_at_once == 3
     whole = Gradients(network).of(X_NCHW, LABELS_N)
-    for name, leaning in small.of(X_NCHW[:2], LABELS_N[:2]).items():
+    for name, sensitivity in small.of(X_NCHW[:2], LABELS_N[:2]).items():
         place_KM = places(3, 2)
-        torch.testing.assert_close(leaning.values_KN, whole[name].values_KN[:2])
+        torch.testing.assert_close(sensitivity.values_KN, whole[name].values_KN[:2])
         change_KMQ = torch.ones(2, 3, 1)
-        found_KMQ = leaning.loss_change(place_KM, change_KMQ)
+        found_KMQ = sensitivity.loss_change(place_KM, change_KMQ)
         torch.testing.assert_close(found_KMQ, whole[name].loss_change(places(3), torch.ones(5, 3, 1))[:2])
 
 
@@ -232,9 +232,9 @@ class Shared(nn.Module):
 
 def test_a_site_that_all_images_share_has_the_same_estimate_for_each() -> None:
     torch.manual_seed(0)
-    leaning = gradients(Shared()).of(X_NCHW[:3], LABELS_N[:3])["table"]
-    assert leaning.values_KN.shape == (1, 2)
-    found_KMQ = leaning.loss_change(places(2, 3), torch.full((3, 2, 1), 5.0))
+    sensitivity = gradients(Shared()).of(X_NCHW[:3], LABELS_N[:3])["table"]
+    assert sensitivity.values_KN.shape == (1, 2)
+    found_KMQ = sensitivity.loss_change(places(2, 3), torch.full((3, 2, 1), 5.0))
     assert found_KMQ.shape == (3, 2, 1)
     assert (found_KMQ == found_KMQ[:1]).all()
     assert found_KMQ.max() > 0
@@ -243,11 +243,11 @@ def test_a_site_that_all_images_share_has_the_same_estimate_for_each() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_leans_as_full_does(dtype: torch.dtype) -> None:
     half, full = (gradients(model).of(X_NCHW, LABELS_N) for model in (toy_net().to(dtype), toy_net()))
-    for name, leaning in half.items():
-        place_KM = places(leaning.values_KN.shape[1])
+    for name, sensitivity in half.items():
+        place_KM = places(sensitivity.values_KN.shape[1])
         change_KMQ = torch.ones(*place_KM.shape, 1)
         found_KMQ, expected_KMQ = (side[name].loss_change(place_KM, change_KMQ) for side in (half, full))
-        assert leaning.values_KN.dtype == dtype
+        assert sensitivity.values_KN.dtype == dtype
         assert found_KMQ.dtype == torch.float32
         close_KMQ = (found_KMQ - expected_KMQ).abs() < 0.05
         assert close_KMQ.float().mean() > 0.9  # rounding may change which neuron is the maximum

@@ -22,7 +22,7 @@ from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.program import evaluate
-from tgr_cli.faults.sensitivity import Bent, Leaning, Logits, Pool
+from tgr_cli.faults.sensitivity import ActivationSensitivity, LogitSensitivity, Pool, Sensitivity
 
 AFFINE = (
     *(BATCH_NORM, "getitem", *ARITHMETIC, "dropout", "clone", "alias", "_to_copy"),
@@ -94,7 +94,7 @@ class Gradients:
     def images_at_once(self) -> int:
         return self.network.batch_size
 
-    def of(self, x_KCHW: Tensor, labels_K: Tensor) -> dict[str, Leaning]:
+    def of(self, x_KCHW: Tensor, labels_K: Tensor) -> dict[str, Sensitivity]:
         """Return the sensitivity of each site by name, for at most `images_at_once` images.
 
         Raises TgrError for a model that is not differentiable.
@@ -114,12 +114,12 @@ class Gradients:
         def rows(call: Call, value: Tensor) -> Tensor:
             return self.network.shares(call, value.detach())[:count]
 
-        leanings: dict[str, Leaning] = {}
+        sensitivities: dict[str, Sensitivity] = {}
         pools: dict[Node, tuple[Tensor, Tensor]] = {}
         for call, route in self._routes.items():
             values_KN, inner_KN = rows(call, seen[call.node]), rows(call, seen[route.inner])
             if route.inner is self.network.output:
-                leanings[call.site.name] = Logits(values_KN, inner_KN, self._slopes[call], labels_K)
+                sensitivities[call.site.name] = LogitSensitivity(values_KN, inner_KN, self._slopes[call], labels_K)
                 continue
             pool = None
             if route.pool is not None:
@@ -127,8 +127,10 @@ class Gradients:
                     pools[route.pool] = _competition(route, seen, gradients[route.pool])
                 pool = Pool(*(rows(call, _own(route, value)) for value in pools[route.pool]))
             gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
-            leanings[call.site.name] = Bent(values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool)
-        return leanings
+            sensitivities[call.site.name] = ActivationSensitivity(
+                values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool
+            )
+        return sensitivities
 
     def _forward(self, x_KCHW: Tensor, labels_K: Tensor) -> tuple[dict[Node, Tensor], Tensor]:
         """Return the values of the sites and of their routes' nodes, and the loss summed over the images."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Leaning(ABC):
+class Sensitivity(ABC):
     """Base class; `values_KN` are the site's golden values in the model's dtype, [1, N] if all images share them."""
 
     values_KN: Tensor
@@ -44,7 +44,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Bent(Leaning):
+class ActivationSensitivity(Sensitivity):
     """A site followed by an activation function; the gradient of the loss is taken after that function.
 
     The function's argument is `inner_KN`, whose derivative by the neuron is `slope_1N`. If a max pool follows, `pool`
@@ -76,7 +76,7 @@ class Bent(Leaning):
 
 
 @dataclass(frozen=True)
-class Logits(Leaning):
+class LogitSensitivity(Sensitivity):
     """A site whose values × `slope_1N` are the logits; the change of the loss is exact."""
 
     logits_KC: Tensor

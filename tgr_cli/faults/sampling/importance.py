@@ -29,7 +29,7 @@ from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted
-from tgr_cli.faults.sensitivity import Leaning
+from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -63,18 +63,18 @@ def draw(
     struck = min(len(order), max(counts))
     for start in range(0, struck, gradients.images_at_once):
         image_K = order[start : min(start + gradients.images_at_once, struck)]
-        leanings = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
+        sensitivities = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
         for site, count, done in zip(sites, counts, parts, strict=True):
             number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
             if (number_KR < count).any():
-                done.append(_at_images(site, leanings[site.name], image_K, number_KR, count, corruption, seed))
+                done.append(_at_images(site, sensitivities[site.name], image_K, number_KR, count, corruption, seed))
         reporter.progress("drawing faults", start + len(image_K), struck)
     return Plan.joined(sites, [_in_order(done) for done in parts])
 
 
 def _at_images(
     site: Site,
-    leaning: Leaning,
+    sensitivity: Sensitivity,
     image_K: np.ndarray,
     number_KR: np.ndarray,
     count: int,
@@ -83,10 +83,10 @@ def _at_images(
 ) -> Drawn:
     """Return the faults numbered `number_KR`, row k in image k; numbers >= `count` are left out."""
     element_KM = elements(site, image_K, number_KR.shape[1], seed)
-    place_KM = torch.from_numpy(element_KM).to(leaning.values_KN.device)
-    values_KM = leaning.at(place_KM)
+    place_KM = torch.from_numpy(element_KM).to(sensitivity.values_KN.device)
+    values_KM = sensitivity.at(place_KM)
     change_KMB = changes(values_KM, corruption, site.name)
-    q_KMB = relative(change_KMB, leaning.loss_change(place_KM, change_KMB)).cpu()
+    q_KMB = relative(change_KMB, sensitivity.loss_change(place_KM, change_KMB)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
     chosen_KR, bit_KR, weight_KR = pick(q_KMB, torch.from_numpy(seeding.unit(words_KR[..., :2])))
     wanted_KR = number_KR < count

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx.node import Node
 
 from tgr_cli.faults.engines.golden import Part
-from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables
+from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables
 from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import Program
 
@@ -85,14 +85,14 @@ def _run(tables: Tables, region: Region, x_BGE: Tensor) -> Tensor:
     return result.reshape(images, region.groups, -1)
 
 
-def through(tables: Tables, region: Region, rows: Rows, image_K: Tensor) -> Rows | None:
+def through(tables: Tables, region: Region, rows: ChangedRows, image_K: Tensor) -> ChangedRows | None:
     """Return the changed rows of the region's exit, or None if more than `LARGEST_SHARE` of the groups changed."""
     count, groups = len(image_K), region.groups
     in_rows, in_columns = tables.size(region.entry)
     out_rows, out_columns = tables.size(region.exit)
     in_size, out_size = in_rows // groups, out_rows // groups
     if not len(rows.row_M):
-        return Rows(region.exit, rows.fault_M, rows.row_M, rows.values_MC.new_empty((0, out_columns)))
+        return ChangedRows(region.exit, rows.fault_M, rows.row_M, rows.values_MC.new_empty((0, out_columns)))
     pair_P = (rows.fault_M * groups + rows.row_M // in_size).unique()
     if len(pair_P) > LARGEST_SHARE * count * groups:
         return None
@@ -112,7 +112,7 @@ def through(tables: Tables, region: Region, rows: Rows, image_K: Tensor) -> Rows
     x_BGE[nth_P, group_P] = values.view(len(pair_P), -1)
     out_PE = _run(tables, region, x_BGE)[nth_P, group_P]
     steps = torch.arange(out_size, device=pair_P.device)
-    return Rows(
+    return ChangedRows(
         region.exit,
         fault_P.repeat_interleave(out_size),
         (group_P[:, None] * out_size + steps).reshape(-1),

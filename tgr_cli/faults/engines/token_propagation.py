@@ -11,7 +11,7 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.attention import Region, find_region, through
 from tgr_cli.faults.engines.golden import Golden
-from tgr_cli.faults.engines.tokens import LAYOUT, Rows, Tables, is_map
+from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables, is_map
 from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import Program
 
@@ -42,7 +42,7 @@ class FollowedRows:
 
     def follow(
         self, source: Node, path: Program, image_K: Tensor, elements_K: Tensor, after_K: Tensor
-    ) -> dict[Node, Rows]:
+    ) -> dict[Node, ChangedRows]:
         """Return the changes, by node, where propagation ends, for faults that set elements of `source`."""
         rows = self._struck(source, image_K, elements_K, after_K)
         changes, skipped = {source: rows}, set[Node]()
@@ -75,7 +75,7 @@ class FollowedRows:
                 return {}
         return {rows.base: rows for rows in changes.values() if len(rows.row_M)}
 
-    def laid(self, changes: Sequence[Rows], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
+    def laid(self, changes: Sequence[ChangedRows], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
         """Return the golden values with the changed rows written into them."""
         laid = {}
         for rows in changes:
@@ -91,7 +91,7 @@ class FollowedRows:
             laid[rows.base] = new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
         return laid
 
-    def _struck(self, source: Node, image_K: Tensor, elements_K: Tensor, after_K: Tensor) -> Rows:
+    def _struck(self, source: Node, image_K: Tensor, elements_K: Tensor, after_K: Tensor) -> ChangedRows:
         count, columns = self.tables.size(source)
         mapped = is_map(source)
         row_K, column_K = (
@@ -101,9 +101,11 @@ class FollowedRows:
         assert values_KC is not None
         fault_K = torch.arange(len(image_K), device=image_K.device)
         values_KC[fault_K, column_K] = after_K
-        return Rows(source, fault_K, row_K, values_KC)
+        return ChangedRows(source, fault_K, row_K, values_KC)
 
-    def _step(self, node: Node, changes: Mapping[Node, Rows], path: Program, image_K: Tensor) -> Rows | Region | None:
+    def _step(
+        self, node: Node, changes: Mapping[Node, ChangedRows], path: Program, image_K: Tensor
+    ) -> ChangedRows | Region | None:
         """Return the change of `node`, or the region that starts there; None if it cannot be propagated."""
         tables = self.tables
         moved = {source: changes[source] for source in node.all_input_nodes if source in changes}
@@ -129,7 +131,7 @@ class FollowedRows:
             if values is None:
                 return None
             values_of[source] = values
-        return Rows(node, fault_M, row_M, tables.compute(node, values_of, row_M))
+        return ChangedRows(node, fault_M, row_M, tables.compute(node, values_of, row_M))
 
     def _region(self, entry: Node, path: Program) -> Region | None:
         if entry not in self._regions:

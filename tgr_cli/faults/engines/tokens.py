@@ -23,7 +23,7 @@ ROW_BY_ROW = ("linear", "layer_norm", *ARITHMETIC, *POINTWISE)
 
 
 @dataclass(frozen=True)
-class Rows:
+class ChangedRows:
     """Changed rows of the table of `base`, for K faults: row `row_M` of fault `fault_M` becomes `values_MC`.
 
     Pairs of fault and row are unique and in ascending order.
@@ -34,13 +34,13 @@ class Rows:
     row_M: Tensor
     values_MC: Tensor
 
-    def take(self, faults: Tensor, count: int) -> "Rows":
+    def take(self, faults: Tensor, count: int) -> "ChangedRows":
         """Return the rows of selected faults of `count`, renumbered in the order given, which must be ascending."""
         number_K = torch.full((count,), -1, device=faults.device)
         number_K[faults] = torch.arange(len(faults), device=faults.device)
         fault_M = number_K[self.fault_M]
         chosen = (fault_M >= 0).nonzero().flatten()
-        return Rows(self.base, fault_M[chosen], self.row_M[chosen], self.values_MC[chosen])
+        return ChangedRows(self.base, fault_M[chosen], self.row_M[chosen], self.values_MC[chosen])
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Tables:
         result: Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
         return result
 
-    def read(self, rows: Rows, node: Node, image_K: Tensor, fault_M: Tensor, row_M: Tensor) -> Tensor | None:
+    def read(self, rows: ChangedRows, node: Node, image_K: Tensor, fault_M: Tensor, row_M: Tensor) -> Tensor | None:
         """Return rows of `node`, a layout of `rows.base`, after the faults, [M, C]."""
         layout = self.layout(node)
         assert layout is not None
@@ -214,7 +214,7 @@ class Tables:
             values[missing] = golden
         return values.view(len(row_M), layout.source_Rm.shape[1] * columns)
 
-    def moved(self, rows: Rows, node: Node) -> Tensor:
+    def moved(self, rows: ChangedRows, node: Node) -> Tensor:
         """Return the changed rows of `node`, a layout of `rows.base`, as fault · R + row, ascending."""
         layout = self.layout(node)
         assert layout is not None

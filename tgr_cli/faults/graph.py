@@ -14,7 +14,7 @@ from torch.fx.node import Node
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import export, inputs_of
 from tgr_cli.faults.graph_sites import Call, divided, find_calls, module_of
-from tgr_cli.faults.network import AnyNetwork, Strikes
+from tgr_cli.faults.network import AnyNetwork, Replacements
 from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
@@ -103,7 +103,7 @@ class Network(AnyNetwork):
         self,
         x_BCHW: Tensor,
         *,
-        strike: Strikes | None = None,
+        strike: Replacements | None = None,
         observe: Callable[[Site, Tensor], None] | None = None,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Tensor:

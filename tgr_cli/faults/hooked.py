@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import ExportError, without_fast_path
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.network import AnyNetwork, Strikes, changing, no_logits
+from tgr_cli.faults.network import AnyNetwork, Replacements, changing, no_logits
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.tensor_sites import kind_of
 from tgr_cli.reporting import SILENT, Reporter
@@ -27,7 +27,7 @@ LAYERS = (_ConvNd, nn.Linear)
 QUANTISED = "torch.ao.nn."  # modules of eager quantisation, static and dynamic
 EXAMPLES = 2
 SHOWN = 3
-Seen = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # module path, call number, module, input, output
+Touch = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # module path, call number, module, input, output
 
 
 def capture(
@@ -131,7 +131,7 @@ class HookedNetwork(AnyNetwork):
         self,
         x_BCHW: Tensor,
         *,
-        strike: Strikes | None = None,
+        strike: Replacements | None = None,
         observe: Callable[[Site, Tensor], None] | None = None,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
@@ -157,13 +157,13 @@ class HookedNetwork(AnyNetwork):
 
         return self._run(x_BCHW, touch, parameters or {})
 
-    def _run(self, x_BCHW: Tensor, touch: Seen, parameters: Mapping[str, Tensor]) -> Any:
+    def _run(self, x_BCHW: Tensor, touch: Touch, parameters: Mapping[str, Tensor]) -> Any:
         x_BCHW = x_BCHW.to(self.device, self.dtype)
         with self._hooks(touch), without_fast_path(), torch.inference_mode():
             return functional_call(self.model, dict(parameters), (x_BCHW,)) if parameters else self.model(x_BCHW)
 
     @contextmanager
-    def _hooks(self, touch: Seen) -> Iterator[None]:
+    def _hooks(self, touch: Touch) -> Iterator[None]:
         numbers, handles = Counter[str](), []
 
         def hook(path: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.sites import Site
 
-Strikes = Mapping[str, Callable[[Tensor], Tensor]]
+Replacements = Mapping[str, Callable[[Tensor], Tensor]]
 
 
 class AnyNetwork(ABC):
@@ -39,7 +39,7 @@ class AnyNetwork(ABC):
         self,
         x_BCHW: Tensor,
         *,
-        strike: Strikes | None = None,
+        strike: Replacements | None = None,
         observe: Callable[[Site, Tensor], None] | None = None,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> Tensor:

@@ -26,7 +26,7 @@ from tgr_cli.saliency.layer import Layer
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inference:
     """One inference on one image: its logits [C], and the values that an explanation needs."""
 
     logits_C: Tensor
@@ -45,16 +45,16 @@ class Explainer:
         self._whole = with_deaths(nodes, {network.output, *self._needed})
         self._rest = with_deaths(rest, {network.output})
 
-    def see(self, x_CHW: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Seen:
+    def see(self, x_CHW: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Inference:
         """Return one inference, in which `parameters` override the model's own tensors."""
         network = self.network
         x_BCHW = x_CHW.to(network.device, network.dtype).expand(network.batch_size, *x_CHW.shape).contiguous()
         constants = {**network.constants, **network.standing(parameters or {})}
         values = evaluate(self._whole, {**constants, network.input: x_BCHW})
         held = {node: value for node, value in ({**constants, **values}).items() if node in self._needed}
-        return Seen(values[network.output][0], held)
+        return Inference(values[network.output][0], held)
 
-    def explain(self, seen: Seen, class_index: int) -> np.ndarray:
+    def explain(self, seen: Inference, class_index: int) -> np.ndarray:
         """Return the map of a class, float32 [H, W], scaled to minimum 0 and maximum 1.
 
         A constant map gives all 0; a map with non-finite values is returned with them.

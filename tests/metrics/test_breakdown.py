@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from tgr_cli.metrics.breakdown import COLUMNS, Struck, by_bit, by_image, spearman
+from tgr_cli.metrics.breakdown import COLUMNS, FaultRows, by_bit, by_image, spearman
 from tgr_cli.metrics.summary import Faults, vulnerability_row
 
 LETTERS = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
@@ -32,7 +32,7 @@ def rows(sites: str, bits: list[int], images: str, outcomes: str, weights: list[
 def test_a_bit_weighs_faults_by_their_weight_and_sites_alike() -> None:
     """Site p has four rows, q two: a row of bit 7 at p counts 0.5 / 4, those at q 1 / 2 and 3 / 2."""
     table = rows("ppppqq", [7, 0, 0, 0, 7, 7], "abcdab", "smmmsb", [0.5, 1, 1, 1, 1, 3])
-    low, high = by_bit(Struck.read(table))
+    low, high = by_bit(FaultRows.read(table))
     assert (low["bit"], low["rows"], low["masked"]) == (0, 3, 1.0)
     assert (high["bit"], high["rows"]) == (7, 3)
     assert high["sdc"] == pytest.approx((0.125 + 0.5) / (0.125 + 0.5 + 1.5))
@@ -41,7 +41,7 @@ def test_a_bit_weighs_faults_by_their_weight_and_sites_alike() -> None:
 
 
 def test_a_failure_is_sdc_or_non_finite_and_the_shares_add_up() -> None:
-    (row,) = by_bit(Struck.read(rows("pppp", [3] * 4, "abcd", "snmb", [1] * 4)))
+    (row,) = by_bit(FaultRows.read(rows("pppp", [3] * 4, "abcd", "snmb", [1] * 4)))
     assert [row[name] for name in ("sdc", "non_finite", "masked", "benign", "failure")] == [0.25] * 4 + [0.5]
 
 
@@ -50,7 +50,7 @@ def test_the_interval_of_one_site_and_bit_is_that_of_the_site() -> None:
     images = "".join("abcdefghij"[i] for i in random.integers(0, 10, 200))
     outcomes = "".join("sm"[int(i)] for i in random.random(200) > 0.2)
     table = rows("p" * 200, [5] * 200, images, outcomes, [1.0] * 200)
-    (row,) = by_bit(Struck.read(table), 0.95)
+    (row,) = by_bit(FaultRows.read(table), 0.95)
     facts = {"site": "p", "op": "conv", "per_image": True, "neurons": 1, "macs": 1}
     site = vulnerability_row(facts, Faults.read(table.append_column("dloss", pa.array([0.1] * 200))), 0.95)
     assert [row["sdc"], row["sdc_low"], row["sdc_high"]] == pytest.approx(
@@ -60,7 +60,7 @@ def test_the_interval_of_one_site_and_bit_is_that_of_the_site() -> None:
 
 def test_an_image_is_weighted_as_its_draws_were() -> None:
     """Image a: an SDC of weight 0.5 among p's two rows (1 / 2 each) and a benign row, q's only one; b: no SDC."""
-    found = by_image(Struck.read(rows("ppq", [1, 2, 3], "aba", "smb", [0.5, 1, 1])))
+    found = by_image(FaultRows.read(rows("ppq", [1, 2, 3], "aba", "smb", [0.5, 1, 1])))
     assert found.image_id == ["a", "b"]
     assert found.rows.tolist() == [2, 1]
     assert found.top2diff.tolist() == [97 / 200, 98 / 200]
@@ -69,7 +69,7 @@ def test_an_image_is_weighted_as_its_draws_were() -> None:
 
 def test_faults_in_tensors_are_clusters_of_their_own() -> None:
     table = rows("ppqq", [0] * 4, "abab", "smsm", [1] * 4).set_column(0, "fault", pa.array([0, 0, 0, 0]))
-    cluster_N = Struck.read(table, "fault").cluster
+    cluster_N = FaultRows.read(table, "fault").cluster
     assert cluster_N[0] == cluster_N[1] != cluster_N[2] == cluster_N[3]
 
 

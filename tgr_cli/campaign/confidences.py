@@ -23,7 +23,7 @@ def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> I
     if artifact is None or artifact.table.num_rows == 0:
         return None
     campaign = artifact.provenance.config
-    struck = breakdown.Struck.read(artifact.table, results.clusters(campaign), results.strata(campaign))
+    struck = breakdown.FaultRows.read(artifact.table, results.clusters(campaign), results.strata(campaign))
     seen = set(struck.sites)
     rows = [row for row in artifact.fact("sites") if row["site"] in seen]
     try:

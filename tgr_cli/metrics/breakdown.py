@@ -27,7 +27,7 @@ FAILURES = ("sdc", "non_finite")
 
 
 @dataclass(frozen=True)
-class Struck:
+class FaultRows:
     """Rows of `injections` as numeric arrays [N], the input of breakdowns by bit and by image.
 
     `site`, `image` and `outcome` are indices into `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
@@ -54,7 +54,7 @@ class Struck:
         injections: pa.Table,
         clusters: Literal["image", "fault"] = "image",
         strata: Literal["none", "bit"] = "none",
-    ) -> "Struck":
+    ) -> "FaultRows":
         """Return the rows of a table with COLUMNS; `clusters` and `strata` choose what forms one of them."""
         site_N, sites = _numbered(injections["site"])
         image_N, images = _numbered(injections["image_id"])
@@ -100,7 +100,7 @@ class Correlation(NamedTuple):
     images: int
 
 
-def by_bit(struck: Struck, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
+def by_bit(struck: FaultRows, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
     """Return, for each flipped bit, its rows, the share of every outcome, and failures with their interval.
 
     The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite) have a score interval with the same
@@ -123,7 +123,7 @@ def by_bit(struck: Struck, confidence: float = CONFIDENCE) -> list[dict[str, Any
     return rows
 
 
-def by_image(struck: Struck) -> ByImage:
+def by_image(struck: FaultRows) -> ByImage:
     """Return every image's SDC rate, Σ weight × alike × sdc / Σ alike: Hansen-Hurwitz within each site.
 
     The estimate is unbiased; for an image with few weighted faults it may exceed 1 by chance.

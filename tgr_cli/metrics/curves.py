@@ -11,7 +11,7 @@ import numpy as np
 
 from tgr_cli.defaults import CONFIDENCE, TARGET_COVERAGE
 from tgr_cli.metrics import rerunning, top2diff
-from tgr_cli.metrics.breakdown import Struck
+from tgr_cli.metrics.breakdown import FaultRows
 from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, among
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.outcomes import OUTCOMES
@@ -38,7 +38,7 @@ class Golden(NamedTuple):
 class Injected:
     """The faults of one campaign, and the population over which re-running is estimated."""
 
-    struck: Struck
+    struck: FaultRows
     population: Population
 
     def counted(self, golden: Golden) -> Counted:

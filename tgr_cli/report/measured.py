@@ -10,7 +10,7 @@ import numpy as np
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
-from tgr_cli.metrics.breakdown import ByImage, Correlation, Struck, by_bit, by_image, spearman
+from tgr_cli.metrics.breakdown import ByImage, Correlation, FaultRows, by_bit, by_image, spearman
 from tgr_cli.metrics.curves import Curve, Golden, Injected
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.population import Population
@@ -56,7 +56,7 @@ class Faults:
     correlation: Correlation
 
     @classmethod
-    def of(cls, struck: Struck, confidence: float) -> "Faults":
+    def of(cls, struck: FaultRows, confidence: float) -> "Faults":
         images = by_image(struck)
         return cls(
             rows=len(struck),

@@ -7,7 +7,7 @@ import pytest
 
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.console import Console
-from tgr_cli.metrics.summary import Faults, Network, network, vulnerability_row
+from tgr_cli.metrics.summary import Faults, NetworkEstimates, network, vulnerability_row
 
 SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 10, "macs": 500}
 
@@ -38,7 +38,7 @@ def campaign(images: int) -> SimpleNamespace:
 def test_json_gives_every_figure_of_the_network_with_its_interval(capsys):
     print_campaign(Console(quiet=True, as_json=True), campaign(100))
     printed = json.loads(capsys.readouterr().out)["network"]
-    assert set(printed) == set(Network.__dataclass_fields__)
+    assert set(printed) == set(NetworkEstimates.__dataclass_fields__)
     for figure in printed.values():
         assert set(figure) == {"mean", "low", "high", "effective"}
         assert figure["low"] < figure["mean"] < figure["high"]

@@ -7,7 +7,7 @@ import pytest
 
 from tgr_cli.artifacts.schemas import VULNERABILITY
 from tgr_cli.metrics.intervals import Estimate, skewed_interval, wilson
-from tgr_cli.metrics.summary import Faults, Network, judge_gate, network, vulnerability_row
+from tgr_cli.metrics.summary import Faults, NetworkEstimates, judge_gate, network, vulnerability_row
 
 NAN = math.nan
 SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 100, "macs": 900}
@@ -147,9 +147,9 @@ def test_images_shared_by_all_sites_do_not_make_the_network_look_surer_than_they
     assert found.sdc_rate.high == pytest.approx(alone["sdc_rate_high"], rel=0.1)
 
 
-def gated(failure: tuple[float, float, float], dloss: tuple[float, float, float] = (0, 0, 0)) -> Network:
+def gated(failure: tuple[float, float, float], dloss: tuple[float, float, float] = (0, 0, 0)) -> NetworkEstimates:
     rate = Estimate(*failure, 100.0)
-    return Network(Estimate(0, 0, 0, 0), rate, Estimate(*dloss, 100.0), *[Estimate(0, 0, 0, 0)] * 3)
+    return NetworkEstimates(Estimate(0, 0, 0, 0), rate, Estimate(*dloss, 100.0), *[Estimate(0, 0, 0, 0)] * 3)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import results, runs
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population
-from tgr_cli.metrics.curves import COLUMNS, Golden, Injected
+from tgr_cli.metrics.curves import COLUMNS, GoldenConfidences, Injected
 from tgr_cli.reporting import Reporter
 
 
-def golden(artifact: Artifact) -> Golden:
+def golden(artifact: Artifact) -> GoldenConfidences:
     """Return the images of a `golden` artifact with their confidences."""
     confidence = {criterion: artifact.column(name) for criterion, name in COLUMNS.items()}
-    return Golden(artifact.column("image_id"), runs.correct(artifact), confidence)
+    return GoldenConfidences(artifact.column("image_id"), runs.correct(artifact), confidence)
 
 
 def injected(artifact: Artifact | None, count_by: str, targets: str | None) -> Injected | None:

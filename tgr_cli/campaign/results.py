@@ -33,7 +33,7 @@ class Written:
     injections: Path
     vulnerability: Path
     sites: list[dict[str, Any]]
-    network: summary.Network
+    network: summary.NetworkEstimates
     limited: bool
 
 

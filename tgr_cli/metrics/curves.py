@@ -26,7 +26,7 @@ SEEN: tuple[Seen, ...] = ("faulty", "golden")
 ESTIMATED = ("overhead", "coverage", "coverage_golden")  # fields of a curve with one estimate per threshold
 
 
-class Golden(NamedTuple):
+class GoldenConfidences(NamedTuple):
     """Images of the golden run: names, whether classified correctly, and softmax confidences by criterion; [N]."""
 
     image_id: np.ndarray
@@ -41,7 +41,7 @@ class Injected:
     struck: FaultRows
     population: Population
 
-    def counted(self, golden: Golden) -> Counted:
+    def counted(self, golden: GoldenConfidences) -> Counted:
         """Return the faults on which re-running is judged: only SDCs in correctly classified images count."""
         struck = self.struck
         right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
@@ -49,7 +49,7 @@ class Injected:
         draws = Draws(len(struck.sites), struck.site, struck.stratum, struck.cluster, struck.weight)
         return Counted(draws, self.population.coefficients(struck.sites), sdc_N)
 
-    def doubtful(self, golden: Golden, confidence: float = CONFIDENCE) -> tuple[int, Estimate]:
+    def doubtful(self, golden: GoldenConfidences, confidence: float = CONFIDENCE) -> tuple[int, Estimate]:
         """Return the number of correct images with Top2Diff below DOUBTFUL that have faults, and their SDC rate."""
         struck = self.struck
         right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
@@ -76,7 +76,7 @@ class Curve:
     def of(
         cls,
         criterion: Criterion,
-        golden: Golden,
+        golden: GoldenConfidences,
         injected: Injected | None,
         threshold_D: np.ndarray = rerunning.THRESHOLDS,
         confidence: float = CONFIDENCE,

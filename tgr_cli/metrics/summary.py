@@ -87,7 +87,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkEstimates:
     """Estimates for one network; faults in the same image are one cluster across all sites.
 
     `sdc_rate`, `failure_rate` (sdc or non_finite) and `mean_dloss` are means over sites; `mean_dloss_per_image`
@@ -144,7 +144,7 @@ def vulnerability_row(
     }
 
 
-def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE) -> Network:
+def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE) -> NetworkEstimates:
     """Return the network's estimates from its sites' facts and all their faults."""
     sites = [row["site"] for row in rows]
     macs_S = np.array([row["macs"] for row in rows], np.float64)
@@ -155,7 +155,7 @@ def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE)
     def mean_dloss(coefficient_S: np.ndarray) -> Estimate:
         return _at_least_0(dlosses.combined(coefficient_S).estimate(confidence))
 
-    return Network(
+    return NetworkEstimates(
         sdc_rate=share(faults.sdc_rates(sites), alike_S, confidence),
         failure_rate=share(faults.failure_rates(sites), alike_S, confidence),
         mean_dloss=mean_dloss(alike_S),
@@ -165,7 +165,9 @@ def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE)
     )
 
 
-def judge_gate(figures: Network, *, max_sdc_rate: float | None = None, max_dloss: float | None = None) -> Gate | None:
+def judge_gate(
+    figures: NetworkEstimates, *, max_sdc_rate: float | None = None, max_dloss: float | None = None
+) -> Gate | None:
     """Return the verdict on the network's sdc + non_finite rate and mean dLoss, both means over sites.
 
     None if neither has a gate.

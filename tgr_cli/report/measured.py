@@ -11,11 +11,11 @@ from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
 from tgr_cli.metrics.breakdown import ByImage, Correlation, FaultRows, by_bit, by_image, spearman
-from tgr_cli.metrics.curves import Curve, Golden, Injected
+from tgr_cli.metrics.curves import Curve, GoldenConfidences, Injected
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.population import Population
 from tgr_cli.metrics.rerunning import AtTarget
-from tgr_cli.metrics.summary import Network
+from tgr_cli.metrics.summary import NetworkEstimates
 from tgr_cli.report.words import SPACE, listed
 
 SAMPLINGS = {"list": "a list of faults"}
@@ -38,7 +38,7 @@ class Rerun:
     doubtful: Estimate
 
     @classmethod
-    def of(cls, golden: Golden, injected: Injected, confidence: float) -> "Rerun":
+    def of(cls, golden: GoldenConfidences, injected: Injected, confidence: float) -> "Rerun":
         curves, costs = dict[str, Curve](), dict[str, AtTarget]()
         for name in rerunning.CRITERIA:
             curves[name] = Curve.of(name, golden, injected, THRESHOLDS, confidence)
@@ -79,7 +79,7 @@ class Run:
     training: Artifact | None = None
     vulnerability: Artifact | None = None
     faults: Faults | None = None
-    network: Network | None = None
+    network: NetworkEstimates | None = None
     rerun: Rerun | None = None
 
     @property

@@ -42,7 +42,7 @@ CAM_IMAGES = 5
 
 # tgr top2diff-sweep
 TARGET_COVERAGE = 0.9  # share of SDCs for which the overhead is quoted: ISSRE 2021, figure 8
-START, STOP, STEP = 0.0, 1.0, 0.01
+START, STOP, STEP = 0.0, 1.0, 0.01  # thresholds: the sweep of ISSRE 2021
 CRITERION = "top2diff"
 
 # tgr compare

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from tgr_cli.defaults import CONFIDENCE, TARGET_COVERAGE
+from tgr_cli.defaults import CONFIDENCE, START, STEP, STOP, TARGET_COVERAGE
 from tgr_cli.metrics import top2diff
 from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, codes, means
 from tgr_cli.metrics.intervals import Estimate, Interval, effective, score_interval, wilson
@@ -32,7 +32,7 @@ from tgr_cli.metrics.intervals import Estimate, Interval, effective, score_inter
 Criterion = Literal["top2diff", "top1conf"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 NAMES = {"top2diff": "Top2Diff", "top1conf": "Top1Conf"}
-THRESHOLDS = top2diff.thresholds(0.0, 1.0, 0.01)  # the sweep of ISSRE 2021
+THRESHOLDS = top2diff.thresholds(START, STOP, STEP)  # the sweep of ISSRE 2021
 DOUBTFUL = 0.01  # Top2Diff below which ISSRE reports the SDC rate separately
 
 

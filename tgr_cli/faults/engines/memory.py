@@ -3,11 +3,12 @@
 import torch
 from torch.fx.node import Node
 
+from tgr_cli import defaults
 from tgr_cli.faults.choices import UNITS as UNITS
 from tgr_cli.faults.choices import parsed as parsed
 from tgr_cli.faults.program import Program
 
-MEMORY = 2 * UNITS["GiB"]
+MEMORY = parsed(defaults.MEMORY)
 CAPTURING = 384 * UNITS["MiB"]  # approximate memory of torch.export and a captured graph; 340 MiB for vgg16_bn
 
 

@@ -1,4 +1,4 @@
-"""What a terminal shows while a campaign runs."""
+"""Terminal output while a campaign runs."""
 
 import io
 
@@ -16,7 +16,7 @@ def test_progress_shows_how_far_it_is_and_how_it_looks_so_far() -> None:
         assert console._bars is not None
         (task,) = console._bars.tasks
         assert task.completed == 70
-        assert sum(sample.completed for sample in task._progress) == 30  # what was done before is no speed
+        assert sum(sample.completed for sample in task._progress) == 30  # the initial count does not affect the speed
         console._bars.refresh()
     assert "70/100" in seen.getvalue()
     assert "SDC rate 0.0123 [x]" in seen.getvalue()

@@ -1,4 +1,4 @@
-"""Every default has one home, and --help tells the default and the choices that the step really has."""
+"""Every default has one home, and --help shows the step's actual defaults and choices."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""`tgr describe` with a language model, as it is typed: the offer, the consent, the account; the key in none of it."""
+"""`tgr describe` with a language model: estimate, consent, totals; the key appears in none of them."""
 
 import io
 import json
@@ -98,7 +98,7 @@ def test_from_the_offer_to_the_account(typed, monkeypatch: pytest.MonkeyPatch) -
             in out
         )
         assert "24 answers took 720 tokens in and 240 out, cost 0.96\n18 were cleaned" in out
-        # Everything is answered: no consent is needed, no key, and no server.
+        # Everything is answered: no consent, key or server is needed.
         monkeypatch.delenv("TGR_LLM_API_KEY")
         first = OUT.read_bytes()
         told = json.loads(typed(f"{command} --json")[1])

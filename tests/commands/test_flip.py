@@ -12,7 +12,7 @@ from tgr_cli.app import main
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
+    """Return a function that runs the command line in this process and returns exit code, stdout, stderr."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tgr", *map(str, arguments)])

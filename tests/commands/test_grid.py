@@ -1,4 +1,4 @@
-"""How tables are laid out: what fits, what is folded, what is split, and that no number is ever cut."""
+"""Table layout: fitting, wrapping, splitting, and never cutting a number."""
 
 import io
 import sys
@@ -57,7 +57,7 @@ def test_no_line_is_wider_than_the_terminal_and_every_number_is_whole(width: int
         for cell in row[1:3]:
             assert cell in text
     for part in parts:
-        assert [line[0] for line in part[-3:] if line[0] != " "][-1] == "層"  # each part says which row is which
+        assert [line[0] for line in part[-3:] if line[0] != " "][-1] == "層"  # each part identifies the rows
         assert "backbone.layer1." in "".join(part)
 
 

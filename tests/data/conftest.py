@@ -1,4 +1,4 @@
-"""Small copies of the named data sets, in the format each of torchvision's readers wants."""
+"""Small copies of the named data sets in the formats of torchvision's readers."""
 
 import csv
 import io
@@ -89,7 +89,7 @@ def _stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def named_root(_stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a root that holds a small copy of each data set torchvision reads; only its checksums are let pass."""
+    """Return a root with a small copy of each data set of torchvision; only its checksum tests are disabled."""
     for module in (cifar, stl10):
         monkeypatch.setattr(module, "check_integrity", lambda path, md5=None: Path(path).is_file())
     return _stand_ins

@@ -1,4 +1,4 @@
-"""Data sets given by a path, replaced splits, renamed classes, and every way in which they can be wrong."""
+"""Data sets given by path, replaced splits, renamed classes, and their errors."""
 
 import io
 import os
@@ -92,7 +92,7 @@ def test_pictures_of_every_kind_become_grey_or_rgb(tmp_path: Path, kind: str, mo
         image = images.image(number)
         assert image.size == (6, 5)
         assert image.mode in ("L", "RGB")
-        assert np.asarray(image).min() >= 253  # JPEG may lose a step or two
+        assert np.asarray(image).min() >= 253  # JPEG is lossy by a grey level or two
 
 
 def test_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders of pictures as people have them: splits in any spelling, numbered classes, parts of a data set, odd files."""
+"""Real-world image folders: splits in any spelling, numbered classes, subsets of a data set, stray files."""
 
 import os
 import re
@@ -26,7 +26,7 @@ class Heard(Reporter):
 
 
 def write(folder: Path, *files: str) -> Path:
-    """Write a small picture at each of these paths; a path that ends in / is an empty folder."""
+    """Write a small image at each of these paths; a path that ends in / is an empty folder."""
     for file in files:
         path = folder / file
         (path if file.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ def test_numbers_from_one(tmp_path: Path) -> None:
     with pytest.raises(
         TgrError, match="every: the folder 1000 is beyond the labels 0 to 999, and nothing says whether"
     ):
-        open_split(DataSource(eval_data=every), "eval")  # ILSVRC's own numbers follow another order
+        open_split(DataSource(eval_data=every), "eval")  # ILSVRC's own class numbers are in another order
 
 
 def test_some_of_the_known_classes_keep_their_labels(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_names_taken_by_place_only_where_they_agree(tmp_path: Path) -> None:
     ]
     folder = write(tmp_path / "b", *(f"{'automobile' if name == 'car' else name}/1.png" for name in ours))
     with pytest.raises(TgrError, match='b holds the folder "automobile", which is no class of stl10; name each folder'):
-        open_split(DataSource(dataset="stl10", eval_data=folder), "eval")  # sorted, it would stand before "bird"
+        open_split(DataSource(dataset="stl10", eval_data=folder), "eval")  # in sorted order it would come before "bird"
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_class_names_give_order_and_keep_labels(tmp_path: Path) -> None:
 
 
 def test_official_names_of_imagenet_rename_it(tmp_path: Path) -> None:
-    """torchvision calls the classes 264 and 474 Cardigan and cardigan; here 474 alone is a cardigan."""
+    """torchvision has the names Cardigan and cardigan for classes 264 and 474; here only 474 is a cardigan."""
     (tmp_path / "names.txt").write_text("\n".join(_IMAGENET_CATEGORIES), encoding="utf-8")
     source = DataSource(class_names=tmp_path / "names.txt", eval_data=write(tmp_path / "val", "n02113186/1.png"))
     images = open_split(source, "eval")

@@ -1,4 +1,4 @@
-"""Batches: the same picture whatever the order, batch size, workers and repetition."""
+"""Batches are the same for every order, batch size, number of workers and repetition."""
 
 import random
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tgr_cli.errors import TgrError
 
 PRE = Preprocessing(resize=None, crop=8, mean=(0.4,), std=(0.3,), channels=1)
 
-# Python 3.12 warns of what DataLoader does on Linux.
+# Python 3.12 warns about DataLoader's use of fork on Linux.
 FORKING = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 
 
@@ -105,7 +105,7 @@ def test_small_pictures_are_decoded_once(images: ImageSet, monkeypatch: pytest.M
     assert torch.equal(
         collected(watched, evaluation(other))[0], collected(replace(images, kept={}), evaluation(other))[0]
     )
-    assert len(decoded) == 60  # another preprocessing is not mistaken for it
+    assert len(decoded) == 60  # the cache distinguishes preprocessings
     assert not watched.sample(5).kept
     monkeypatch.setattr(loading, "KEPT_BYTES", 30 * 64 - 1)
     large = replace(watched, kept={})

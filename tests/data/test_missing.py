@@ -1,4 +1,4 @@
-"""What of a data set is missing, told without opening it."""
+"""Missing parts of a data set are found without opening it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The eight named data sets and the digits, through small copies in torchvision's own formats."""
+"""The eight named data sets and the digits, on small copies in torchvision's formats."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Parquet files as other tools write them: the hub's structures, pandas, Polars, DuckDB, Spark; and damaged ones."""
+"""Parquet files of other tools (Hugging Face hub, pandas, Polars, DuckDB, Spark), and damaged files."""
 
 import io
 import json
@@ -38,7 +38,7 @@ OWN = {"classes": "\n".join(NAMES)}
 
 
 def hub(feature: Any, label: str = "label") -> dict[str, str]:
-    """Return the metadata that the hub's library writes: the features of all columns."""
+    """Return the metadata written by the hub's library: the features of all columns."""
     return {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, label: feature}}})}
 
 
@@ -54,7 +54,7 @@ def opened(path: Path, split: Any = "eval", **options: Path) -> tuple[ImageSet, 
 
 
 def values(images: ImageSet) -> list[int]:
-    """Return the top left value of every picture."""
+    """Return the top left value of every image."""
     return [images.image(n).convert("L").getpixel((0, 0)) for n in range(len(images))]
 
 

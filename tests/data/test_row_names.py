@@ -1,4 +1,4 @@
-"""Rows of a stored matrix by number and by name."""
+"""Matching rows of a stored matrix by number and by name."""
 
 import re
 from pathlib import Path

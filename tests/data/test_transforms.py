@@ -1,4 +1,4 @@
-"""Preprocessing as data, and the transforms beside torchvision's own."""
+"""Preprocessing settings, and the transforms compared with torchvision's."""
 
 import json
 

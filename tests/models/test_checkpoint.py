@@ -1,4 +1,4 @@
-"""Checkpoints as training scripts, wrappers and libraries leave them."""
+"""Checkpoints in the forms left by training scripts, wrapper modules and libraries."""
 
 import argparse
 import pathlib
@@ -195,7 +195,7 @@ def test_what_authors_published_is_renamed_as_timm_does() -> None:
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_flipped_bytes_are_read_or_refused(kind: str) -> None:
-    """Any byte of a small checkpoint may be wrong: it loads, or one sentence says that it does not."""
+    """With any one byte of a small checkpoint wrong, it loads or is refused in one sentence."""
     if kind == "safetensors":
         save_file(toy_net(3).state_dict(), PATH)
     else:

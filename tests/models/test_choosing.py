@@ -1,4 +1,4 @@
-"""Which weights are taken where a checkpoint holds several sets of them, or none that is surely the model's."""
+"""Choosing weights from a checkpoint with several sets, or with none that clearly belongs to the model."""
 
 import warnings
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def test_state_that_no_checkpoint_fills_is_told() -> None:
             raise AssertionError
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says that eager quantisation will go
+        warnings.simplefilter("ignore")  # torch announces the removal of eager quantisation
         packed = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
         for model, name in ((packed, "0._packed_params"), (Counting(4, 2), "_extra_state")):
             words = refused(model.state_dict(), model)

@@ -37,6 +37,6 @@ def test_macs_of_attention_count_its_linear_layers_and_not_its_products() -> Non
 
 def test_the_widest_layer_counts_what_goes_in_and_what_comes_out() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))
-    assert widest_bytes(model, (3, 8, 8)) == 4 * (4 * 8 * 8 + 4 * 8 * 8)  # Flatten's, which computes nothing
+    assert widest_bytes(model, (3, 8, 8)) == 4 * (4 * 8 * 8 + 4 * 8 * 8)  # the widest is Flatten, without MACs
     assert widest_bytes(model.half(), (3, 8, 8)) == 2 * (4 * 8 * 8 + 4 * 8 * 8)
     assert not any(part._forward_hooks for part in model.modules())

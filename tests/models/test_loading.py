@@ -49,7 +49,7 @@ def loaded(
 
 
 def trained(head: str = "baseline", init: str | None = None, seed: int = 0, variant: str | None = None) -> RunFolder:
-    """Put a model into the workspace as `tgr train` does."""
+    """Write a model into the workspace in the form of `tgr train`."""
     run = SHOPS.run("digits_cnn", head, init, seed, variant)
     if head == "baseline":
         model = zoo.build("digits_cnn", 3, seed=seed)
@@ -300,7 +300,7 @@ def test_a_user_s_model_with_another_number_of_outputs_is_refused(tmp_path: Path
 def test_other_weights_are_measured_in_a_folder_of_their_own() -> None:
     run = trained()
     notes = Notes()
-    random = loaded(weights="none", reporter=notes)  # has the weights of seed 0, as the trained one
+    random = loaded(weights="none", reporter=notes)  # equal weights: both are seed 0
     assert random.run == run
     torch.save(zoo.build("digits_cnn", 3, seed=1).state_dict(), "other.pt")
     other = loaded(checkpoint=Path("other.pt"), reporter=notes)

@@ -1,4 +1,4 @@
-"""Checkpoints of the shape that the text-guided paper's authors released load, and their logits are the formula's."""
+"""Checkpoints in the format of the text-guided paper's authors load, and their logits follow the formula."""
 
 import argparse
 import math
@@ -18,7 +18,7 @@ CLASSES = tuple(f"class {number}" for number in range(7))
 
 
 def released(model: nn.Module, path: Path) -> Path:
-    """Write what a training script in the manner of torchvision's references writes after an epoch."""
+    """Write a training checkpoint in the format of torchvision's reference scripts."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     torch.save(
         {
@@ -44,7 +44,7 @@ def loaded(path: Path) -> LoadedModel:
 
 
 class TheirClassifier(nn.Module):
-    """A backbone, a head without bias, and a scale, written independently."""
+    """An independent implementation: a backbone, a head without bias, and a scale."""
 
     def __init__(self) -> None:
         super().__init__()

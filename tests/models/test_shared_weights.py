@@ -1,4 +1,4 @@
-"""Real published weights load strictly; what they classify is tested with `tgr evaluate`."""
+"""Real published weights load strictly; their accuracy is tested with `tgr evaluate`."""
 
 from pathlib import Path
 

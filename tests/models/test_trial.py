@@ -1,4 +1,4 @@
-"""A user's own network is tried before any work: what it does to its input, and what it answers."""
+"""The trial run of a user's network before any work: changed inputs, and the form of the output."""
 
 import sys
 from collections import namedtuple
@@ -17,7 +17,7 @@ Output = namedtuple("Output", ("logits", "hidden"))
 
 
 class Net(nn.Module):
-    """Answers with what `after` makes of 3 logits."""
+    """Returns `after` of 3 logits."""
 
     def __init__(self, after: object = lambda y: y) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def test_answers_that_are_no_logits(after: object, words: str, monkeypatch: pyte
 @pytest.mark.parametrize(
     "after",
     [
-        lambda y: y.log_softmax(1),  # a softmax of it gives the same probabilities
+        lambda y: y.log_softmax(1),  # its softmax gives the same probabilities
         lambda y: y.sigmoid(),
         lambda y: y.softmax(1) * 2,
         lambda y: y - y.mean(1, keepdim=True) + 1 / 3,  # sums to 1, with values below 0

@@ -1,4 +1,4 @@
-"""What is read of the libraries' published weights without loading the libraries is what they say themselves."""
+"""The published weights parsed from the libraries' sources are those that the libraries report when imported."""
 
 from pathlib import Path
 

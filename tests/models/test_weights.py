@@ -13,7 +13,7 @@ from tgr_cli.models import weights
 
 
 class Foreign:
-    """An object that only pickle can bring back."""
+    """An object that needs unpickling."""
 
 
 def same(state: dict[str, Tensor], model: nn.Module) -> bool:
@@ -41,7 +41,7 @@ def test_weights_that_share_their_memory_are_saved_under_both_names(tmp_path: Pa
 
 
 def damaged(tmp_path: Path) -> dict[str, Path]:
-    """Write a file for each way in which a checkpoint can be none."""
+    """Write one file for each kind of invalid checkpoint."""
     folder = tmp_path / "bad"
     folder.mkdir()
     torch.save(toy_net().state_dict(), folder / "whole.pth")

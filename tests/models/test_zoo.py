@@ -50,7 +50,7 @@ def test_cifar_resnets_have_the_published_size_and_depth(depth: int, millions: f
 def test_the_shortcut_of_a_cifar_resnet_takes_every_second_pixel_and_pads_maps_on_both_sides() -> None:
     block = zoo.build("resnet20", 10).eval().layer2[0]  # type: ignore[index,union-attr]
     with torch.no_grad():
-        block.bn2.weight.zero_()  # leaves the shortcut alone
+        block.bn2.weight.zero_()  # leaves only the shortcut
         x_BCHW = torch.rand(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
         y_BCHW = block(x_BCHW)
     assert torch.equal(y_BCHW[:, 8:24], x_BCHW[:, :, ::2, ::2])
@@ -276,7 +276,7 @@ def test_features_without_a_classifier_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["googlenet", "torchvision:inception_v3"])
 def test_published_files_are_told_by_their_digest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision shifts the input of these two for its own files alone."""
+    """torchvision sets transform_input of these two only for its own files."""
     file = Path("any-name.pth")
     file.write_bytes(b"published")
     entry = zoo.entry(name)

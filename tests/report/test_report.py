@@ -24,7 +24,7 @@ IMAGES = {"a": 0.5, "b": 0.6, "c": 0.1, "d": 0.2, "e": 0.9}
 
 
 class Page(html.parser.HTMLParser):
-    """What a page holds: text, identifiers, attributes that name something, and its CSV files by name."""
+    """The content of a page: text, ids, attributes that refer to ids, and its CSV files by name."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Page(html.parser.HTMLParser):
 
 
 def make(name: str, *, model: str, wrong: str = "", head: str = "fc", shift: float = 0.0, limit: str = "clamp") -> None:
-    """Write every artifact of a run: two sites, eight faults each, on the images it gets right."""
+    """Write every artifact of a run: two sites, eight faults each, on the correctly classified images."""
     folder, prefix = FOLDER / name, "backbone." if head == "head" else ""
     top2diff = {image: min(value + shift, 1.0) for image, value in IMAGES.items()}
     write_golden(folder / "golden.parquet", top2diff, wrong, run=name, model=model)
@@ -166,7 +166,7 @@ def test_runs_that_no_factor_compares_are_left_out_of_the_comparison_and_that_is
     assert len(allowed.csv["improvement.csv"]) == 2
     assert "was injected with --limit zero, net-baseline with clamp." in allowed.text
     compare.run(compare.Config(baseline=BASELINE, candidates=[TEXT], dataset="digits", allow_different=["limit"]))
-    assert "improvement.csv" in page(config).csv  # as the user allowed it then
+    assert "improvement.csv" in page(config).csv  # as allowed when it was made
 
 
 def test_bits_and_images_add_up_to_the_rows_of_injections() -> None:
@@ -175,7 +175,7 @@ def test_bits_and_images_add_up_to_the_rows_of_injections() -> None:
         sites, golden = stored(name, VULNERABILITY), stored(name, GOLDEN)
         (bit,) = (row for row in shown["sdc-by-bit.csv"] if row["model"] == name)
         assert (bit["bit"], int(bit["rows"])) == ("0", sum(sites["faults"]))
-        # Uniform sampling and sites of one size: the share of a bit is the mean over sites.
+        # With uniform sampling and sites of equal size, the share of a bit is the mean over sites.
         assert float(bit["sdc"]) == pytest.approx(np.mean(sites["sdc_rate"]))
         assert float(bit["failure"]) == pytest.approx(np.mean(sites["failure_rate"]))
         images = [row for row in shown["sdc-by-image.csv"] if row["model"] == name]
@@ -315,10 +315,10 @@ def test_outcomes_that_no_factor_counts_are_counted_in_words() -> None:
 
 def test_models_with_other_sites_have_a_column_each() -> None:
     make(BASELINE, model="base")
-    make("other", model="other", head="head")  # conv and head, of backbone.conv
+    make("other", model="other", head="head")  # sites backbone.conv and head
     result = run(Config(runs=[BASELINE, "other"], dataset="digits"))
     across = 'style="--across: 2"'
-    # Their sites correspond: only re-running has two panels beside each other, one a criterion.
+    # Their sites correspond, so only re-running has two panels side by side, one per criterion.
     assert result.path.read_text(encoding="utf-8").count(across) == 1
 
     names = ("one", "two")

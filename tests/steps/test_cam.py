@@ -1,4 +1,4 @@
-"""`tgr cam`: maps before and after faults, the grid and the artifact, and models that stay as they were."""
+"""`tgr cam`: maps before and after faults, the grid, the artifact, and unchanged models."""
 
 import json
 import shlex
@@ -43,7 +43,7 @@ def _toy() -> None:
 
 @pytest.fixture(scope="module")
 def captured() -> dict[tuple, Network]:
-    """Return the networks by what they are captured from: to trace a model takes longer than to explain it."""
+    """Return the networks with cached traces: tracing a model takes longer than explaining it."""
     return {}
 
 
@@ -66,7 +66,7 @@ def explain(*arguments: object) -> dict:
 
 
 def trained(name: str, model: nn.Module, head: str, init: str | None) -> Path:
-    """Write a run folder as `tgr train` would, and return it."""
+    """Write a run folder in the form of `tgr train`, and return it."""
     run = RunFolder(Path("runs/toy") / name)
     weights.save(model, run.weights)
     ModelCard(
@@ -116,7 +116,7 @@ def test_the_artifact_says_what_the_network_does_before_and_after() -> None:
     assert artifact.provenance.model == weights.fingerprint(toy_net(4))
     with Image.open(RUN / "saliency.png") as grid:
         assert grid.format == "PNG"
-        assert grid.width < grid.height  # three columns, three rows with words below
+        assert grid.width < grid.height  # three columns, three rows with captions
 
 
 def test_one_seed_gives_the_same_bytes_and_another_other_faults() -> None:
@@ -178,7 +178,7 @@ def test_a_checkpoint_against_another() -> None:
 
 @pytest.fixture
 def loaded(captured: dict[tuple, Network], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LoadedModel]]:
-    """Return the models as the command loads them, each captured anew."""
+    """Return the models as loaded by the command, each traced anew."""
     captured.clear()
     found: list[LoadedModel] = []
     load = models.load
@@ -191,7 +191,7 @@ def loaded(captured: dict[tuple, Network], monkeypatch: pytest.MonkeyPatch) -> I
     return found
 
 
-@pytest.mark.parametrize("fails", [None, 1, 4])  # at none, the first map, the last one after faults
+@pytest.mark.parametrize("fails", [None, 1, 4])  # never, at the first map, at the last one after faults
 def test_the_weights_are_bitwise_as_before_also_after_an_exception(
     fails: int | None, loaded: list[LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,7 +280,7 @@ def test_the_missing_package_is_told_with_the_command_that_installs_it(monkeypat
 
 @pytest.mark.shared
 def test_real_images_are_looked_at_where_their_object_is(shared_data: Path) -> None:
-    """A tench lies across the picture's middle rows: the map's centre is there, and 2,000 clamped faults leave it."""
+    """A tench lies across the middle rows: the map's centre is there, also after 2,000 clamped faults."""
     invoke(
         *("cam", "--model", "squeezenet1_1", "--checkpoint", shared_data / "weights/squeezenet1_1_imagenet.pth"),
         *(

@@ -40,7 +40,7 @@ class Notes(Reporter):
 
 
 def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **facts: object) -> None:
-    """Right on a, b, c. Mean dLoss conv 4 (common images b, c: 3), fc 10 (common: 12); SDCs 1 and 2 of 3."""
+    """Correct on a, b, c. Mean dLoss: conv 4 (common images b, c: 3), fc 10 (common: 12); SDCs: 1 and 2 of 3."""
     images = top2diff or {"a": 0.5, "b": 0.6, "c": 0.1, "d": 0.2}
     write_golden(BASELINE / "golden.parquet", images, "d", run=BASELINE.name, model="base", **facts)
     struck = [(CONV, "sbb", "abc", [6, 4, 2]), (FC, "sbs", "abc", [6, 10, 14])]
@@ -48,7 +48,7 @@ def baseline(*, limit: str = "clamp", model: str = "base", top2diff=None, **fact
 
 
 def text(*, limit: str = "clamp", head: str = "bsn", struck=None, label: str = "true") -> None:
-    """Right on b, c, d. Mean dLoss backbone.conv 2 (common: 2), backbone.fc 1 (1), head 5 (5); one is non-finite."""
+    """Correct on b, c, d. Mean dLoss: backbone.conv 2 (common: 2), backbone.fc 1 (1), head 5 (5); one is non-finite."""
     images = {"a": 0.1, "b": 0.8, "c": 0.7, "d": 0.3}
     write_golden(TEXT / "golden.parquet", images, "a", run=TEXT.name, model="text")
     struck = struck or [
@@ -111,14 +111,14 @@ def test_every_number_of_a_row_by_hand():
         "sdc_overall": pytest.approx(((1 / 3 + 2 / 3) / 2) / ((0 + 0 + 1 / 3) / 3)),
     }
     assert not any(own[f"{name}_reliable"] for name in FACTORS)
-    # The last layers: a 6, b 10, c 14 of the baseline, b 5, d 5 of the candidate, whose c is not finite.
+    # Last layers: baseline a 6, b 10, c 14; candidate b 5, d 5, c non-finite.
     low, high = skewed_interval(math.log(2), np.array([6 - 10, 10 - 10, 14 - 10, 0]) / 3 / 10)
     assert (own["last_layer_low"], own["last_layer_high"]) == pytest.approx((math.exp(low), math.exp(high)))
     assert common["last_layer"] == pytest.approx(12 / 5)
     assert common["overall"] == pytest.approx(((3 + 12) / 2) / ((2 + 1 + 5) / 3))
     assert (
         common["sdc_last_layer"] is common["sdc_last_layer_low"] is None
-    )  # no SDC at the candidate's head on the common images b and c
+    )  # the candidate's head has no SDC on the common images b and c
     assert (common["faults_baseline"], common["faults_candidate"], common["non_finite_candidate"]) == (4, 6, 1)
     assert common["top2diff_baseline"] == pytest.approx(0.35)
     assert common["top2diff_candidate"] == pytest.approx(0.75)
@@ -186,7 +186,7 @@ RANGES = {"dataset": "toys", "used": "train", "images": 60, "pool": "0" * 64}
 
 
 def pair(*, config: dict | None = None, extra: dict | None = None) -> None:
-    """Two runs alike but for what the candidate's campaign says of itself."""
+    """Two identical runs except for a recorded setting of the candidate's campaign."""
     baseline()
     text()
     extra = {"last_sites": ["head", "backbone.fc"]} | (extra or {})
@@ -215,7 +215,7 @@ def pair(*, config: dict | None = None, extra: dict | None = None) -> None:
             "limited to ranges of 60 images of test, net-baseline to 60 images of train",
         ),
         (
-            "ranges",  # as many of the same split, but others
+            "ranges",  # as many images of the same split, but different ones
             {"extra": {"ranges": RANGES | {"pool": "1" * 64}}},
             "60 images of train (digest 111111111111), net-baseline to 60 images of train (digest 000000000000)",
         ),
@@ -441,7 +441,7 @@ def test_a_gate_that_nothing_could_pass_or_fail_is_refused():
 
 
 def measured(folder: Path, model: str, size: float, *, images_differ: bool = False) -> None:
-    """A run of one site, 40 images each struck twice: dLoss half of `size` and one and a half, every fault an SDC."""
+    """A run with one site and 40 images with two faults each: dLoss 0.5 and 1.5 times `size`, every fault an SDC."""
     names = [f"{number:02d}" for number in range(40)]
     write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), run=folder.name, model=model)
     struck = names + (names if images_differ else names[::-1])
@@ -450,7 +450,7 @@ def measured(folder: Path, model: str, size: float, *, images_differ: bool = Fal
 
 
 def test_figures_that_differ_by_rounding_alone_fit_the_artifact() -> None:
-    """Seven sites of 40 faults with 88 SDCs on each side, elsewhere: the sums of the rates differ in their last bit."""
+    """Seven sites of 40 faults with 88 SDCs per side at different places: the sums of rates differ in the last bit."""
     names = [f"{number:02d}" for number in range(40)]
     for folder, model, hits in (
         (BASELINE, "base", (24, 20, 16, 8, 12, 4, 4)),
@@ -458,7 +458,7 @@ def test_figures_that_differ_by_rounding_alone_fit_the_artifact() -> None:
     ):
         write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), run=folder.name, model=model)
         struck, first = [], 20 * (model == "text")
-        for place, number in enumerate(hits):  # on other images each, so that many carry the rate
+        for place, number in enumerate(hits):  # on different images, so that many clusters contribute
             order = names[first:] + names[:first]
             struck.append((site(f"s{place}"), "s" * number + "b" * (40 - number), order, [1.0] * 40))
             first = (first + number) % 40
@@ -470,7 +470,7 @@ def test_figures_that_differ_by_rounding_alone_fit_the_artifact() -> None:
 
 
 def test_on_common_images_how_many_faults_struck_a_bit_is_left_to_chance() -> None:
-    """Bit 0 always costs 1 and bit 1 always 3: as many of each were drawn, so on all images nothing is uncertain."""
+    """Bit 0 always has dLoss 1 and bit 1 always 3, drawn equally often: over all images there is no uncertainty."""
     names = [f"{number:02d}" for number in range(80)]
     for folder, model, wrong in ((BASELINE, "base", ()), (TEXT, "text", names[60:])):
         write_golden(folder / "golden.parquet", dict.fromkeys(names, 0.5), wrong, run=folder.name, model=model)
@@ -559,7 +559,7 @@ def test_one_format_at_once(formats):
 
 
 def test_two_campaigns_of_one_model_with_other_seeds_are_not_distinguishable(tmp_path):
-    """The toy on 120 images: weights, images and sites are the same, the faults are others."""
+    """The toy on 120 images: the same weights, images and sites, but other faults."""
     write_toy_parquet(tmp_path / "toy.parquet", 120)
     model = ("--model", "toys:build_toy", "--weights", "none", "--crop", 8, "--mean", "0.5", "--std", "0.5")
     data = ("--dataset", f"parquet:{tmp_path / 'toy.parquet'}", "--name", "toy")

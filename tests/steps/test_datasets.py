@@ -1,4 +1,4 @@
-"""`tgr datasets`: what is listed, and what is found."""
+"""`tgr datasets`: the list, and which data sets are found."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The demo: the whole method end to end, as a newcomer runs it."""
+"""The demo: the whole method end to end, as a new user runs it."""
 
 import json
 from pathlib import Path
@@ -32,14 +32,14 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits"]
     files = sorted((tmp_path / "runs" / "digits").rglob("*.parquet"))
     kinds = [store.describe(path)[1].kind for path in files]
-    # The rest takes an option, another package, or several machines.
+    # The other commands need an option, another package, or several machines.
     assert set(kinds) == set(KINDS) - {"plan", "shard", "exhaustive", "text_embeddings", "saliency"}
     for path in files:
         rows = store.describe(path)[2]
         assert len(pd.read_parquet(path)) == len(pl.read_parquet(path)) == rows
         assert duckdb.execute(f"select count(*) from '{path}'").fetchall() == [(rows,)]
         record = json.loads(store.run_record(path).read_text())
-        assert record["command"] in done.stdout  # each file names the command of the demo that made it
+        assert record["command"] in done.stdout  # each file records the demo's command that made it
     without_model = {kind for kind, schema in KINDS.items() if not schema.formats}
     assert without_model == {"descriptions", "embeddings", "text_embeddings"}
     for path, kind in zip(files, kinds, strict=True):

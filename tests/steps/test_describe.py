@@ -1,4 +1,4 @@
-"""`tgr describe`: what is written from which source, and what is refused."""
+"""`tgr describe`: the output for each source, and errors."""
 
 from pathlib import Path
 

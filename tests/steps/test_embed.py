@@ -1,4 +1,4 @@
-"""`tgr embed`: every kind of rows, and what is refused."""
+"""`tgr embed`: every source of embeddings, and errors."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_random_rows_depend_on_the_seed_alone() -> None:
 
 
 def test_open_clip_rows_equal_its_own_zero_shot_head(tmp_path: Path) -> None:
-    """The head is open_clip's, built from the same five descriptions of each class; rows of every text are kept."""
+    """The embeddings equal open_clip's zero-shot head for the same five descriptions per class."""
     described = store.read(_describe("cifar10"), DESCRIPTIONS).table
     texts: dict[str, list[str]] = {}
     for name, text in zip(described["class_name"].to_pylist(), described["description"].to_pylist(), strict=True):
@@ -226,7 +226,7 @@ def test_offline_the_command_line_names_the_alternatives(
 
 @pytest.mark.shared
 def test_real_clip_embeddings(shared_data: Path) -> None:
-    """Detic's ViT-B/32 rows: cat and dog, automobile and truck are near, as CLIP has them."""
+    """Detic's ViT-B/32 rows: cat and dog, automobile and truck are similar, as in CLIP."""
     result = embed.run(_config("cifar10", from_file=shared_data / "text" / "cifar10_vitb32_a_cname.npy"))
     assert result.digest.dim == 512
     assert {("automobile", "truck"), ("cat", "dog")} & {pair[:2] for pair in result.digest.closest}
@@ -240,7 +240,7 @@ def test_the_papers_imagenet_rows_picked_for_tiny_imagenet(shared_data: Path, tm
     with pytest.raises(TgrError, match="has 1000 rows for 200 classes; pick rows by class with --row-names"):
         embed.run(_config(data, from_file=matrix))
     result = embed.run(_config(data, from_file=matrix, row_names="imagenet"))
-    # The file's rows have unit norm in float16 precision.
+    # The rows in the file have unit norm up to float16 rounding.
     np.testing.assert_allclose(_rows(result.path), np.load(matrix)[rows], atol=1e-3)
     (tmp_path / "rows.txt").write_text("\n".join(map(str, rows)), encoding="utf-8")
     by_number = embed.run(_config(data, from_file=matrix, rows=tmp_path / "rows.txt", out=tmp_path / "n.parquet"))

@@ -1,4 +1,4 @@
-"""`tgr evaluate`: the figures and rows of images classified without a fault."""
+"""`tgr evaluate`: figures and rows for fault-free images."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def tgr(*arguments: object) -> Result:
 
 
 def test_rows_and_figures_of_known_logits() -> None:
-    """Probabilities 1/2, 1/4, 1/8, 1/8 by hand; the second image's label ties with the highest, at a higher index."""
+    """Probabilities 1/2, 1/4, 1/8, 1/8 by hand; the second image's label ties with the maximum, at a higher index."""
     quarters_C = torch.tensor([8.0, 4.0, 2.0, 2.0]).log()
     golden = Golden(torch.stack([quarters_C, torch.tensor([1.0, 1.0, 0.0, 0.0])]), torch.tensor([0, 1]))
     found = rows(golden, ["a", "b"])
@@ -91,9 +91,9 @@ def test_logits_that_are_not_finite_name_the_image_and_the_mode_is_put_back() ->
 @pytest.mark.parametrize(
     ("model", "checkpoint", "dataset", "images", "top1", "top5"),
     [
-        # Of all 10,000 images 91.73 % (akamaster/pytorch_resnet_cifar10); of this sample as measured, torch 2.15.
+        # On all 10,000 images 91.73 % (akamaster/pytorch_resnet_cifar10); this sample's value is measured, torch 2.15.
         ("resnet20", "cifar10_resnet20.pth", "cifar10", 500, 0.904, 0.998),
-        # Of all 1,000 images 61.0 % and 83.0 % (README of the shared data).
+        # On all 1,000 images 61.0 % and 83.0 % (README of the shared data).
         ("squeezenet1_1", "squeezenet1_1_imagenet.pth", "imagenet_sample/images.parquet", 50, 0.64, 0.86),
     ],
 )
@@ -125,7 +125,7 @@ def png(path: str) -> None:
 
 
 def test_folders_as_people_have_them_through_the_command() -> None:
-    """Numbers are labels, whatever their order as text; split folders are no classes; all of it is said."""
+    """Numeric folder names are labels, regardless of text order; split folders are no classes; both are reported."""
     for number in range(12):
         png(f"set/set/Testing/{number}/x.png")
         png(f"set/set/Training/{number}/x.png")

@@ -23,7 +23,7 @@ RUN = Path("runs/toy/toys-build_toy-baseline")
 
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
-    """Return the options of a campaign on the toy network, three sites of which are struck."""
+    """Return the options of a campaign on three sites of the toy network."""
     folder = write_toy_dataset(tmp_path / "toy")
     grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
     return ["--model", "toys:build_toy", "--dataset", f"parquet:{folder}", "--weights", "none", *grey]
@@ -41,7 +41,7 @@ def test_a_forward_pass_takes_as_many_images_as_suit_the_memory(toy: list[str], 
     least = "is less than the graph, a forward pass and one image take, about 385 MiB: images are taken one by one"
     assert (f"--memory {memory} {least}" in told) is (memory != "1GiB")
     config = store.read(RUN / "injections.parquet", INJECTIONS).provenance.config
-    # The toy's widest layer is the ReLU behind conv1: 256 values in, 256 out.
+    # The toy's widest layer is the ReLU after conv1: 256 values in, 256 out.
     assert config["batch_size"] == taken
 
 
@@ -151,7 +151,7 @@ def test_the_faults_of_a_campaign_can_be_run_again_as_a_list(toy: list[str], tmp
         assert f"the figures describe the faults that {RUN / 'injections.parquet'} lists, not the model" in told.stderr
         first, second = (pq.read_table(path).to_pylist() for path in (RUN / "injections.parquet", again))
         for name in ("site", "index", "bit", "image_id", "value_before", "value_flipped", "value_after", "outcome"):
-            assert [str(row[name]) for row in second] == [str(row[name]) for row in first], name  # NaN is NaN
+            assert [str(row[name]) for row in second] == [str(row[name]) for row in first], name  # NaN equals NaN
 
 
 def test_without_linear_targets_no_convolution_passes_for_the_last_layer(toy: list[str]) -> None:
@@ -206,7 +206,7 @@ def test_a_user_sees_a_table_and_where_the_artifacts_are(toy: list[str], tmp_pat
     assert (seen.code, seen.err.count("Traceback")) == (0, 0), seen.err
     assert "conv1" in seen.out
     assert "network, mean over sites: SDC rate " in seen.out
-    assert "the same over sites whose output depends on the image" not in seen.out  # all of the toy's do
+    assert "the same over sites whose output depends on the image" not in seen.out  # in the toy, all outputs do
     assert "wrote runs/toy/toys-build_toy-baseline/injections.parquet" in seen.err
     assert "no ranges of toys-build_toy-baseline yet: profiling it" in seen.err
 

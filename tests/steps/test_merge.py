@@ -1,4 +1,4 @@
-"""Campaigns in parts: shards that merge to the bytes of an undisturbed run, plans that are stored and run elsewhere."""
+"""Campaigns in shards: merging gives the bytes of an uninterrupted run; stored plans run elsewhere."""
 
 import json
 import re
@@ -20,8 +20,8 @@ RUN = Path("runs/toy/toys-build_toy-baseline")
 def toy(tmp_path: Path) -> list[str]:
     write_toy_dataset(tmp_path / "toy")
     data = ["--dataset", "parquet:toy", "--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    # 384 MiB are for the graph, and 8 KiB for a forward pass. Golden values of 9 images fit into the other 20 KiB:
-    # 30 images make 4 chunks, and with three sites 12 units.
+    # 384 MiB for the graph and 8 KiB for a forward pass; the golden values of 9 images fit into the other 20 KiB. So 30
+    # images are 4 chunks, and three sites 12 units.
     return [
         "--model",
         "toys:build_toy",
@@ -115,7 +115,7 @@ def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
     inject(toy, "--sampling", "uniform")
     drawn = (RUN / "injections.parquet").read_bytes()
     inject(toy, "--sampling", "uniform", "--plan-only", "--out", "plan.parquet")
-    here = invoke("inject", *toy, "--plan", "plan.parquet")  # how it was drawn is the plan's own matter
+    here = invoke("inject", *toy, "--plan", "plan.parquet")  # the plan records the sampling options
     assert here.exit_code == 0
     assert (RUN / "injections.parquet").read_bytes() == drawn
     inject(toy, "--plan", "plan.parquet", "--engine", "full", "--batch-size", 8, "--out", "full.parquet")

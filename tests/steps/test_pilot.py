@@ -1,4 +1,4 @@
-"""Campaigns in two stages: a pilot shares the faults out, and no figure rests on it."""
+"""Two-stage campaigns: a pilot allocates the faults, and counts in no figure."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ KEYS = ("fault", "site", "index", "bit", "image_id")
 
 
 def run(*options: object) -> tuple[Artifact, set[tuple[object, ...]], str]:
-    """Return the artifact of a campaign, the faults of its pilot, and what was told."""
+    """Return the artifact of a campaign, the pilot's faults, and the notes."""
     pilot: set[tuple[object, ...]] = set()
     write = Parts.write
 
@@ -47,12 +47,12 @@ def test_stratified_sampling_draws_anew_after_its_pilot() -> None:
     artifact, pilot, _ = run("--sampling", "stratified", "--pilot", 640, "--injections", 3000)
     assert len(pilot) == 3 * 640
     assert artifact.table.num_rows == 3 * 3000
-    assert len(keys(artifact) & pilot) < 200  # by chance alone
+    assert len(keys(artifact) & pilot) < 200  # equal by chance only
     assert artifact.provenance.extra["pilot"] == 1920
     assert artifact.provenance.config["pilot"] == 640
     bits = artifact.column("bit")
     assert np.bincount(bits, minlength=32).min() >= 3 * 64
-    # The exponent's high bit changes most, the last of the mantissa nothing.
+    # The highest exponent bit has the largest effect, the lowest mantissa bit none.
     assert (bits == 30).sum() > 1.5 * (bits == 0).sum()
     np.testing.assert_allclose(artifact.column("weight").mean(), 1)
 

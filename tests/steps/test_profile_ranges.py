@@ -36,10 +36,10 @@ def profile(*options: object) -> Result:
 
 
 def watched(images: ImageSet) -> dict[str, torch.Tensor]:
-    """Return every site's values over all images, by plain forward hooks."""
+    """Return every site's values over all images, from plain forward hooks."""
     model, seen = toy_net(4), {}
     for name in ("conv1", "conv2", "fc"):
-        # A copy, for the ReLU that follows works in place.
+        # A copy, because the following ReLU works in place.
         getattr(model, name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.clone()}))
     ((x_NCHW, _),) = batches(images, evaluation(PRE), batch_size=len(images))
     with torch.no_grad():

@@ -1,5 +1,7 @@
-"""Campaigns that are cut off: what is finished is kept, what is damaged done again, and the end is the same, byte for
-byte; never two processes on one output."""
+"""Interrupted campaigns: finished units are kept, damaged ones run again, and the result is the same byte for byte; two
+
+processes never share an output.
+"""
 
 import errno
 import os
@@ -26,8 +28,8 @@ from tgr_cli.errors import TgrError
 RUN = Path("runs/toy/toys-build_toy-baseline")
 PARTS = RUN / "injections.parts"
 MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
-# 384 MiB are for the graph, and 8 KiB for a forward pass. Golden values of 9 images fit into the other 20 KiB:
-# 30 images make 4 chunks, and with three sites 12 units of some 15 faults.
+# 384 MiB for the graph and 8 KiB for a forward pass; the golden values of 9 images fit into the other 20 KiB. So 30
+# images are 4 chunks, and three sites 12 units of about 15 faults.
 TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", f"{384 * 1024 + 8 + 20}KiB", "--injections", "60"]]
 KILLER = """
 import os, signal, sys, torch
@@ -47,7 +49,7 @@ app.main()
 
 
 class Killed(BaseException):
-    """Stands for a process that is no more: nothing that catches errors catches it."""
+    """Simulates a killed process: no error handler catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +93,7 @@ def main(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
 def test_a_killed_process_leaves_its_parts_and_nothing_in_the_way() -> None:
     expected = undisturbed()
     environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"}
-    for replacements in (7, 8):  # in the middle of writing a part, and then of writing vulnerability
+    for replacements in (7, 8):  # while writing a part, and while writing vulnerability
         command = [sys.executable, "-c", KILLER, str(replacements), "inject", *TOY]
         done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -110,7 +112,7 @@ def test_units_that_are_finished_are_kept_and_damaged_ones_run_again(
 ) -> None:
     more = ("--sampling", sampling, "--injections", "64", *(("--pilot", "64") if sampling == "stratified" else ()))
     expected = undisturbed(*more)
-    for units in (3, 5, 4):  # a stratified campaign's pilot has 12 of its own
+    for units in (3, 5, 4):  # a stratified campaign's pilot has 12 units of its own
         with monkeypatch.context() as patch:
             failing_after(units, Killed(), patch)
             with pytest.raises(Killed):

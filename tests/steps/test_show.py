@@ -1,4 +1,4 @@
-"""`tgr show`: what stands out in descriptions and embeddings; other kinds show their first rows."""
+"""`tgr show`: summaries of descriptions and embeddings; first rows of other kinds."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def _show(*arguments: object, columns: int = 80) -> Any:
 
 
 def _gaps(path: Path) -> Path:
-    """Write descriptions of digits with gaps: one has no text, three has lost a question, seven no row at all."""
+    """Write descriptions of digits with gaps: "one" has a null, "three" lacks a question, "seven" has no row."""
     artifact = store.read(describe.run(describe.Config(data=DIGITS)).path, DESCRIPTIONS)
     rows = []
     for row in artifact.table.to_pylist():

@@ -22,7 +22,7 @@ WEIGHTS = ("--target", "weight", "--sampling", "uniform", "--injections", 20, "-
 
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
-    """Return the options of a campaign on the toys, but for the model."""
+    """Return the options of a campaign on the toys, except for the model."""
     folder = write_toy_dataset(tmp_path / "toy")
     grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
     return ["--dataset", f"parquet:{folder}", "--weights", "none", "--label", "golden", "--batch-size", "8", *grey]
@@ -60,7 +60,7 @@ def test_a_weight_fault_is_one_fault_with_a_row_an_image(toy: list[str]) -> None
     artifact = store.read(RUN / "injections-weight.parquet", INJECTIONS)
     assert (artifact.provenance.config["target"], artifact.provenance.config["images_per_fault"]) == ("weight", 5)
     assert artifact.provenance.extra["last_sites"] == []
-    assert not (RUN / "ranges.parquet").exists()  # a tensor's range is its own
+    assert not (RUN / "ranges.parquet").exists()  # a tensor's range needs no profiling
 
 
 def test_a_campaign_leaves_that_of_another_target_alone(toy: list[str]) -> None:
@@ -184,7 +184,7 @@ def test_the_tensors_of_a_model_are_listed() -> None:
     arguments = ("sites", "--model", "lenet5", "--num-classes", 3, "--target")
     listed = json.loads(invoke(*arguments, "bias", "--json").stdout)
     facts = [(row["site"], row["op"], row["shape"], row["macs"], row["per_image"]) for row in listed]
-    assert facts == [  # LeNet-5: outputs x inputs of each layer
+    assert facts == [  # LeNet-5: outputs × inputs of each layer
         ("conv1.bias", "bias", [6], 6 * 28 * 28 * 25, False),
         ("conv2.bias", "bias", [16], 16 * 10 * 10 * 6 * 25, False),
         ("fc1.bias", "bias", [120], 120 * 400, False),

@@ -34,12 +34,12 @@ def golden(name: str, top2diff: dict[str, float], wrong: str = "", model: str = 
 
 
 def two_runs() -> None:
-    golden("net-baseline", FIRST, wrong="d")  # 0.75 right
-    golden("net-text", SECOND, wrong="cd")  # 0.5 right
+    golden("net-baseline", FIRST, wrong="d")  # accuracy 0.75
+    golden("net-text", SECOND, wrong="cd")  # accuracy 0.5
 
 
 def test_every_evaluated_run_is_swept_and_the_crossover_is_where_the_curves_say():
-    """Baseline: 0.75 up to 0.05, 0.5 up to 0.12, then 0.25. Text: 0.5 up to 0.30. So text is ahead from 0.13 on."""
+    """Baseline: 0.75 up to 0.05, 0.5 up to 0.12, then 0.25. Text: 0.5 up to 0.30. So text is ahead from 0.13."""
     two_runs()
     notes = Notes()
     result = run(Config(dataset="digits"), notes)
@@ -69,7 +69,7 @@ CONV, FC = site("conv", "conv", neurons=300, macs=50), site("fc", neurons=100, m
 
 
 def struck(**options: Any) -> Path:
-    """Five faults at each of three sites; image d is classified wrongly. SDCs at conv: a, b; conv2: c; fc: a."""
+    """Five faults at each of three sites; image d is misclassified. SDCs at conv: a, b; conv2: c; fc: a."""
     golden("net-text", SECOND, model="m", wrong="d")
     return write_injections(
         FOLDER / "net-text/injections.parquet",
@@ -131,7 +131,7 @@ def test_both_criteria_and_both_inferences_are_judged():
 
 
 def test_every_figure_of_a_real_campaign_is_that_of_a_plain_recomputation(tmp_path):
-    """The toy by importance, wrong images struck too: coverages, overheads and the rate of doubtful images again."""
+    """The toy with importance sampling and all images: coverages, overheads and doubtful images recomputed."""
     write_toy_parquet(tmp_path / "toy.parquet", 120)
     model = ("--model", "toys:build_toy", "--weights", "none", "--crop", 8, "--mean", "0.5", "--std", "0.5")
     where = (*model, "--dataset", f"parquet:{tmp_path / 'toy.parquet'}", "--name", "toy", "-q")

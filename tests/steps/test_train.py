@@ -1,4 +1,4 @@
-"""`tgr train`: it learns, writes a whole run, goes on where it stopped, and refuses in a sentence."""
+"""`tgr train`: learning, complete run folders, resuming, and errors."""
 
 import json
 import re

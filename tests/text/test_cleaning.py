@@ -1,4 +1,4 @@
-"""Foreign text made fit for a terminal and an artifact."""
+"""Sanitising text from other sources for terminals and artifacts."""
 
 from unicodedata import category
 

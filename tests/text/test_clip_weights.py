@@ -1,4 +1,4 @@
-"""Where CLIP's weights come from, and how fast their absence is told."""
+"""Sources of CLIP's weights, and fast errors where there are none."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ def _empty_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """A server that takes connections and never answers, as behind a firewall that drops packets."""
+    """A server that accepts connections and never answers, like a firewall that drops packets."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -58,7 +58,7 @@ def test_offline_by_choice_is_told_at_once() -> None:
 
 
 def test_nothing_cached_and_no_server_is_told_before_open_clip_is_imported(tmp_path: Path) -> None:
-    """In a process of its own, as the command line does it: open_clip and torch take seconds to import."""
+    """Run in a separate process, like the command line: importing open_clip and torch takes seconds."""
     code = (
         "import sys; from tgr_cli.errors import TgrError; from tgr_cli.steps import embed\n"
         "from tgr_cli.data.source import DataSource\n"
@@ -116,4 +116,4 @@ def test_quickgelu_mismatch_is_an_error() -> None:
 def test_a_proxy_of_an_unknown_kind_is_no_way_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    assert not clip_weights._reachable("https://hub.invalid")  # and no traceback of the thread that asks
+    assert not clip_weights._reachable("https://hub.invalid")  # and without a traceback of the probing thread

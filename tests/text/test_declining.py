@@ -1,4 +1,4 @@
-"""Answers that decline, in other languages than English, and sentences of theirs that describe."""
+"""Refusals in languages other than English, and descriptions in these languages that are no refusals."""
 
 import tomllib
 import unicodedata

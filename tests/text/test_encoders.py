@@ -1,4 +1,4 @@
-"""TF-IDF against its definition."""
+"""TF-IDF compared with its definition."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ DIGITS = [text for texts in prompts.load("digits").descriptions.values() for tex
 
 
 def test_tfidf_at_full_rank_keeps_the_cosines_of_tfidf() -> None:
-    """With as many dimensions as texts the SVD is a rotation: cosines are those of scikit-learn's TF-IDF rows."""
+    """With as many dimensions as texts the SVD is a rotation, so cosines equal those of scikit-learn's TF-IDF rows."""
     heard = Heard()
     found = Tfidf().encode(DIGITS, heard)
     weights = TfidfVectorizer(sublinear_tf=True, stop_words=FUNCTION_WORDS.split(), token_pattern=r"(?u)\b\w+\b")

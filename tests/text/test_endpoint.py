@@ -1,4 +1,4 @@
-"""Which server, which key: and which key goes to no server."""
+"""The choice of server and key, and keys that must not be sent."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Descriptions from other tools' files: what matches which class, and what does not."""
+"""Descriptions from other tools' files: matching classes by name."""
 
 import gzip
 import json
@@ -157,7 +157,7 @@ def test_cupl_s_own_files(dataset: str, file: str, left_out: int, notes: list[st
     heard = Heard()
     data = DataSource(dataset=dataset)
     result = describe.run(describe.Config(data=data, from_file=shared_data / "descriptions" / file), heard)
-    # 30 sentences a class (data/README.md: CuPL)
+    # 30 sentences per class (data/README.md: CuPL)
     assert (result.source, len(result.descriptions)) == ("imported", 30 * len(result.classes))
     assert (len(result.missing), result.undescribed) == (left_out, ())
     assert len(heard.notes) == len(notes)

@@ -1,4 +1,4 @@
-"""Class embeddings as the head starts from them."""
+"""The initial class embeddings of a head."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The client against a real server on loopback that answers well, badly, late, too much, or not at all."""
+"""The client against a real server on loopback whose answers are good, malformed, late, too large, or missing."""
 
 import logging
 import os
@@ -102,7 +102,7 @@ def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: 
         assert {n for prompt, n in server.asked.items() if "bar" in prompt} == {asked}
         before = server.asked.total()
         again = described(server.url)
-    # What was recorded is not asked again; what got no answer at all is, on the next run.
+    # Recorded questions are not asked again; unanswered ones are, in the next run.
     assert again == found
     assert server.asked.total() - before == (5 * asked if status == "failed" else 0)
     told = [note for note in heard.notes if "5 questions got no answer, as that about bar (" in note]
@@ -161,7 +161,7 @@ def test_the_server_counts_no_more_requests_a_minute_than_allowed() -> None:
     with serving() as server:
         described(server.url, concurrency=15, requests_per_minute=1200)
     arrived = [moment for moment, _ in server.arrivals]
-    # 15 requests are 14 steps of 1/20 s; a fifth less, for what the first one may be late.
+    # 15 requests are 14 intervals of 1/20 s; a tolerance of 1/5 allows for a late first one.
     assert arrived[-1] - arrived[0] > 0.8 * 14 / 20
     assert server.most_at_once < 15
 
@@ -178,7 +178,7 @@ def test_retry_after_is_honoured(form: str) -> None:
         assert all(map(good, described(server.url, concurrency=15)))
     for bar in {prompt for prompt in server.asked if "bar" in prompt}:
         first, second = (moment for moment, prompt in server.arrivals if prompt == bar)
-        assert second - first >= 0.99  # a date has whole seconds: of two seconds one is left at least
+        assert second - first >= 0.99  # dates have a resolution of a second: of two seconds at least one is left
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_no_answer_is_paid_twice() -> None:
         found = described(server.url, samples_per_question=2)
         assert described(server.url, samples_per_question=2) == found
         assert server.asked.total() == 30
-        # One line torn, one damaged: these two are asked again, and it is said.
+        # One torn and one damaged line: both questions are asked again, with a note.
         lines = KEPT.read_bytes().splitlines(keepends=True)
         lines[3] = lines[3].replace(b"mark", b"bark")
         KEPT.write_bytes(b"".join(lines)[:-20])
@@ -212,7 +212,7 @@ def test_no_answer_is_paid_twice() -> None:
         assert heard.notes[0].startswith("2 torn or damaged lines of kept.jsonl are left out")
         assert described(server.url, samples_per_question=2) == found
         assert server.asked.total() == 32
-        # Other settings make other questions.
+        # Other settings have other question keys.
         described(server.url, temperature=0.5)
         assert server.asked.total() == 47
     assert len({d.text for d in found}) == 15
@@ -264,10 +264,10 @@ def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog:
 def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving() as other, serving("redirect") as server:
-        server.port, port = other.port, server.port  # the redirect leads to the other server
+        server.port, port = other.port, server.port  # the redirect points to the other server
         with pytest.raises(TgrError, match=r"HTTP 307, a redirect to http://127.*, which is not followed"):
             described(f"http://127.0.0.1:{port}/v1", concurrency=1)
-    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (9, 0, 0)  # three questions, three times
+    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (9, 0, 0)  # 3 questions, 3 attempts each
     assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
 
 
@@ -291,7 +291,7 @@ def test_a_proxy_reads_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
     with serving() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        with pytest.raises(TgrError, match=r"nothing answers at http://0\.0\.0\.0:1/v1"):  # no loopback address
+        with pytest.raises(TgrError, match=r"nothing answers at http://0\.0\.0\.0:1/v1"):  # not a loopback address
             described("http://0.0.0.0:1/v1")
     assert (proxy.asked.total(), proxy.elsewhere) == (0, 0)
 
@@ -322,7 +322,7 @@ def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
     heard = Impatient()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs are started without
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with SIGINT ignored
     with serving(delay=0.02) as server:
         try:
             with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""A thousand classes, a server that does everything wrong, five kills: the artifact of an undisturbed run."""
+"""A thousand classes, a misbehaving server, five kills: the artifact equals that of an uninterrupted run."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tgr_cli.text.prompts import load
 
 CONCURRENCY = 32
 KILLS = 5
-# Of a thousand questions, the first try of so many ends so; the rest are answered well.
+# Number of questions, of a thousand, whose first attempt ends in this way; the rest are answered well.
 SHARES = {
     "slow": 20,
     "429 0": 20,
@@ -40,7 +40,7 @@ FATES = [fate for fate, share in SHARES.items() for _ in range(share)]
 def misbehaving(prompt: str, times: int) -> str:
     number = zlib.crc32(prompt.encode())
     if number % 5000 == 7:
-        return "empty"  # always
+        return "empty"  # on every attempt
     fate = number // 5000 % 1000
     return FATES[fate] if not times and fate < len(FATES) else "well"
 
@@ -65,7 +65,7 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
     asked = LanguageModel(load("imagenet"), Endpoint(base_url="http://x", llm="toy"), out).questions(
         describe.class_names(DataSource())
     )
-    # Each kill may lose what was under way, and nothing else: every other try was needed.
+    # A kill may only lose requests in progress: every other request was necessary.
     needed = {q.prompt: 3 if _always_empty(q.prompt) else 1 + _asked_twice(q.prompt) for q in asked}
     assert set(server.asked) == set(needed)
     assert sum(needed.values()) <= server.asked.total() <= sum(needed.values()) + KILLS * CONCURRENCY
@@ -76,7 +76,7 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
         else (q.class_index, q.class_name, q.question, answer_to(q.prompt), "ok")
         for q in asked
     ]
-    # The bytes are those of a run for which all answers arrived in order.
+    # The bytes equal those of a run in which all answers arrived in order.
     undisturbed = Path("undisturbed.parquet")
     with Answers.open(answers_file(undisturbed)) as answers:
         for q in asked:

@@ -1,4 +1,4 @@
-"""Stored matrices: what is read, and what is refused in a sentence."""
+"""Reading stored matrices, and the errors for unsuitable ones."""
 
 import contextlib
 import re

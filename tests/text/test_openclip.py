@@ -1,4 +1,4 @@
-"""open_clip's text encoders against its own zero-shot heads; what is cut, cached, missing or broken."""
+"""open_clip's text encoders compared with its zero-shot heads; truncated texts; cached, missing and broken weights."""
 
 import json
 import re
@@ -90,7 +90,7 @@ TOWERS = {
 
 
 def _folder(path: Path, **changes: object) -> Path:
-    """Save a tiny model with random weights as open_clip's push_to_hf_hub does, and return its folder."""
+    """Save a tiny random model in the format of open_clip's push_to_hf_hub, and return its folder."""
     path.mkdir()
     config = {"model_cfg": CONFIG | changes}
     (path / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -124,7 +124,7 @@ def test_half_precision_is_near_and_differs(checkpoint: Path, precision: str, to
 def test_a_tower_that_cannot_compute_in_half_precision_is_one_sentence(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As CoCa's cannot in open_clip 3.3, in these words."""
+    """The error of CoCa in open_clip 3.3, with its words."""
 
     def fail(tokens: object) -> None:
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: float != c10::Half")
@@ -157,7 +157,7 @@ def test_a_cached_repository_is_used_without_a_network(tmp_path: Path, monkeypat
 
 
 class Words:
-    """A stand-in for a tokenizer of transformers: a token a word; like SigLIP's it pads with the token that ends."""
+    """A stand-in for a transformers tokenizer: one token per word; like SigLIP's it pads with the end-of-text token."""
 
     pad_token_id, bos_token_id, eos_token_id, cls_token_id = 1, 2, 1, 3
 
@@ -174,7 +174,7 @@ class Words:
 def test_texts_cut_by_a_tokenizer_of_transformers_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None, special: int
 ) -> None:
-    """24 tokens: as many words fit as the tokenizer's own tokens leave room for."""
+    """24 tokens, minus the tokenizer's special tokens, limit the number of words."""
     stand_in = ModuleType("transformers")
     stand_in.AutoTokenizer = SimpleNamespace(from_pretrained=lambda *_, **__: Words())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "transformers", stand_in)
@@ -235,7 +235,7 @@ def test_checkpoints_that_do_not_load_are_refused(checkpoint: Path, damage: str)
     elif damage == "safetensors":
         checkpoint = checkpoint.rename(checkpoint.with_suffix(".safetensors"))
     elif damage == "script":
-        with zipfile.ZipFile(checkpoint, "w") as archive:  # as far as torch looks to tell one
+        with zipfile.ZipFile(checkpoint, "w") as archive:  # a zip with the parts by which torch recognises TorchScript
             archive.writestr("archive/version", "3")
             archive.writestr("archive/constants.pkl", "")
             archive.writestr("archive/data.pkl", "")

@@ -1,4 +1,4 @@
-"""The prompt files that come with tgr, and the checks on the user's own."""
+"""The prompt files in the package, and the validation of a user's own."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from tgr_cli.text.generators import Stored, Template
 from tgr_cli.text.initialise import class_embeddings, closest
 
 DESCRIBED = ("cifar10", "digits", "fashion_mnist", "stl10")
-# "a" before a vowel letter, or "an" before a consonant: the exceptions are spelt out.
+# Exceptions, which need a phrase: "a" before a vowel letter, "an" before a consonant.
 WRONG_ARTICLE = re.compile(r"\b(?:a(?= [aeio])(?! (?:one|Eu|eu))|an(?= [^aeiou8h]))\b", re.IGNORECASE)
 SOUNDS = ("a unicycle", "a one", "a European", "an hour", "an 80", "an iPod")
 
@@ -53,7 +53,7 @@ def test_every_question_and_template_renders_for_every_class(dataset: str) -> No
         - set(classes)
         - {f"{n}:{name}" for n, name in enumerate(classes)}
         - {
-            "Trouser",  # torchvision's own spelling of two Fashion-MNIST classes, for data sets of the user
+            "Trouser",  # torchvision's spelling of two Fashion-MNIST classes, used in data sets of users
             "T-shirt/top",
         }
     )
@@ -69,7 +69,7 @@ def test_articles_in_rendered_prompts() -> None:
     assert said["broccoli"] == "broccoli"
     assert said["iPod"] == "an iPod"
     assert len({found.phrase(n, name) for n, name in enumerate(classes)}) == 1000
-    # Names of two things are told apart, and none is left with what belongs into no sentence.
+    # Ambiguous names are distinguished, and no name contains text that does not belong into a sentence.
     assert (said["crane bird"], said["construction crane"]) == (
         "a crane, the tall bird",
         "a construction crane, the lifting machine",
@@ -185,7 +185,7 @@ def test_placeholders_are_the_documented_ones() -> None:
 
 
 def test_installed_package_brings_its_prompts(tmp_path: Path) -> None:
-    """A folder laid out as the wheel is: tgr_cli/ with prompts/ in it and no checkout around it."""
+    """A folder with the layout of the wheel: tgr_cli/ with prompts/ inside, without a checkout around it."""
     installed = tmp_path / "site" / "tgr_cli"
     package = Path(prompts.__file__).parents[1]
     with zipfile.ZipFile(tmp_path / "wheel.zip", "w") as wheel:

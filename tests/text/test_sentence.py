@@ -1,4 +1,4 @@
-"""What becomes a description and what does not: thoughts, special tokens, markup, phrases, refusals in words."""
+"""Extracting descriptions from answers: reasoning, special tokens, markup, phrases, refusals in words."""
 
 import time
 
@@ -10,10 +10,10 @@ from tgr_cli.text.sentence import Sentence, sentence
 
 GOOD = "A small object with clear edges and a plain colour."
 
-# Marks as chat templates and servers have them, by the models they were seen with.
+# Reasoning tags of chat templates and servers, with the models that use them.
 THOUGHTS = [
-    f"Okay, the user wants a sentence.\n</think>\n\n{GOOD}",  # the template opens <think> itself: DeepSeek-R1, QwQ
-    f"<think>\n\n</think>\n\n{GOOD}",  # Qwen3 without thinking
+    f"Okay, the user wants a sentence.\n</think>\n\n{GOOD}",  # the template itself emits <think>: DeepSeek-R1, QwQ
+    f"<think>\n\n</think>\n\n{GOOD}",  # Qwen3 with reasoning off
     f"<think>I may use <think> tags.</think> No.</think>{GOOD}",
     f"[THINK]Hm.[/THINK]{GOOD}",  # Magistral
     f"Hm.[/THINK]{GOOD}",
@@ -55,7 +55,7 @@ MARKUP = [
     f'```json\n{{"description": "{GOOD}"}}\n```',
     f"```\n{GOOD}\n```",
     f'Here is the JSON:\n```json\n{{"description": "{GOOD}"}}\n```\nLet me know if you need more!',
-    f'```json {{"description": "{GOOD}"}} ```',  # on one line, as earlier versions kept it
+    f'```json {{"description": "{GOOD}"}} ```',  # on one line, as stored by earlier versions
     f'{{"zero": {{"description": "{GOOD}"}}}}',
     f"{{'text': \"{GOOD}\"}}",
     f'{{"thought": "It is round and so on.", "answer": "{GOOD}"}}',

@@ -1,4 +1,4 @@
-"""Servers as people have them, on loopback: other names and forms, errors told anywhere, busy ones, wrong addresses."""
+"""Real-world servers, on loopback: other parameter names and formats, errors in any place, busy ones, wrong URLs."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def delta(finish: str | None = None, **more: object) -> dict:
 
 
 def refusing(server: Server, *names: str, status: int = 400, form: str = "openai") -> Behaviour:
-    """Return a server that takes none of these parameters, and says so as OpenAI's or FastAPI's do."""
+    """Return a server that rejects these parameters with the messages of OpenAI or FastAPI."""
 
     def behave(prompt: str, times: int) -> str | Said:
         sent = server.requests[-1][1]

@@ -1,12 +1,12 @@
-"""Kill trainings with SIGKILL, resume each, and compare what it leaves with an undisturbed training.
+"""Kill trainings with SIGKILL, resume each, and compare the result with an uninterrupted training.
 
     python kills.py [--over-older] EVERY RANDOM TRAIN_OPTIONS…
 
-A training is killed at every EVERY-th moment at which it changes a name in a folder (the rename, removal or creation
-of a file or folder), and at RANDOM random moments. Each begins in an empty folder, and its `--resume` must end in the
-undisturbed bytes. With `--over-older` each begins in a folder that holds a finished run of other options, which must
-be whole until the new one replaces it; killed before its first checkpoint, the training is begun anew. Run records and
-`last.pt`, which holds times, may differ. Processes are forked so that the libraries are imported once.
+A training is killed at every EVERY-th file system change (rename, removal or creation of a file or folder), and at
+RANDOM random times. Each one starts in an empty folder, and its `--resume` must give the bytes of the uninterrupted
+training. With `--over-older` each one starts in a folder with a finished run of other options, which must stay complete
+until the new run replaces it; a training killed before its first checkpoint starts anew. Run records may differ, and so
+may `last.pt`, which contains times. Processes are forked, so that the libraries are imported only once.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
 
 def fork(run: Callable[[], object], kill_after: float = 0.0) -> int:
-    """Return the exit status of `run` in a process of its own, as `os.waitpid` gives it; SIGKILL it after seconds."""
+    """Return the exit status of `run` in a forked process, as in `os.waitpid`; SIGKILL after `kill_after` seconds."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -48,7 +48,7 @@ def fork(run: Callable[[], object], kill_after: float = 0.0) -> int:
     killer = threading.Timer(kill_after, os.kill, (child, signal.SIGKILL))
     if kill_after:
         killer.start()
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # the process keeps its number until the timer is stopped
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # keep the pid reserved until the timer is stopped
     if kill_after:
         killer.cancel()
         killer.join()
@@ -56,7 +56,7 @@ def fork(run: Callable[[], object], kill_after: float = 0.0) -> int:
 
 
 def tgr(folder: Path, *options: str, kill_at: int = 0, kill_after: float = 0.0) -> int:
-    """Run `tgr train` in `folder`; SIGKILL it at the N-th change of a name, or after so many seconds."""
+    """Run `tgr train` in `folder`; SIGKILL it at the N-th file system change, or after a time in seconds."""
 
     def run() -> int:
         os.chdir(folder)
@@ -84,7 +84,7 @@ def tgr(folder: Path, *options: str, kill_at: int = 0, kill_after: float = 0.0) 
 
 
 def content(run: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a run that equal trainings have alike, and the names of the others."""
+    """Return the SHA-256 of each file of a run that must be equal in equal trainings, and the other files' names."""
     apart = ("last.pt", "training.run.json", "model.run.json")
     return {
         path.name: "" if path.name in apart or path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
@@ -100,7 +100,7 @@ def whole(run: Path, name: str) -> bool:
 
 
 def main(every: int, at_random: int, *options: str, over_older: bool) -> int:
-    """Return how many killed trainings did not end in the undisturbed bytes."""
+    """Return how many killed trainings did not give the bytes of the uninterrupted one."""
     name = options[options.index("--model") + 1]
     relative = Path("runs/digits") / f"{name}-baseline"
     started = time.perf_counter()
@@ -125,7 +125,7 @@ def main(every: int, at_random: int, *options: str, over_older: bool) -> int:
             folder = shutil.copytree(beginning, base / f"at{number}")
             killed += os.WIFSIGNALED(tgr(folder, *options, **kill))
             resumed = tgr(folder, *options, "--resume")
-            if resumed and before:  # the older run is what could be resumed: it is refused, and must be as it was
+            if resumed and before:  # --resume finds only the older run: it must be refused and leave that unchanged
                 found = content(folder / relative)
                 assert all(found.get(file) == before[file] for file in before), kill
                 assert whole(folder / relative, name), kill

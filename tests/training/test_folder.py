@@ -1,4 +1,4 @@
-"""The folder of a training: one process at a time, resumable after any kill, nothing of anyone else's touched."""
+"""The run folder of a training: one process at a time, resumable after any kill, foreign files untouched."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_second_training_in_one_folder_is_refused_before_it_reads_anything(mon
         raise train("--epochs", 1).exception  # type: ignore[misc]
     with FileLock(RUN / ".lock"):
         monkeypatch.setenv("WORLD_SIZE", "2")
-        monkeypatch.setenv("RANK", "1")  # the first of the processes that train together holds it for all
+        monkeypatch.setenv("RANK", "1")  # with torchrun the first process holds the lock for all
         with step.held(config()):
             pass
 
@@ -72,7 +72,7 @@ def config() -> step.Config:
 
 def test_a_folder_is_held_once_and_empty_ones_go() -> None:
     with exclusive(Path("a/b"), "busy"):
-        with exclusive(Path("a/../a/b"), "busy"):  # by the same process, as a step within its command
+        with exclusive(Path("a/../a/b"), "busy"):  # by the same process, like a step within its command
             assert Path("a/b/.lock").exists()
         with pytest.raises(Timeout):
             FileLock("a/b/.lock").acquire(timeout=0)
@@ -119,13 +119,13 @@ def test_what_a_killed_training_left_is_removed_and_nothing_else() -> None:
 
 
 def test_a_run_that_was_not_yet_moved_into_place_is_completed_by_the_next_training() -> None:
-    """Even by one that is refused or interrupted: the older run's files never stand beside the newer one's."""
+    """Also by a refused or interrupted command: files of the older and the newer run are never mixed."""
     assert train("--epochs", 1, "--seed", 0).exit_code == 0
     assert train("--epochs", 2, "--out", "new").exit_code == 0
     whole = RUN / together.WHOLE
     whole.mkdir()
     (RUN / "last.pt").unlink()
-    for name in ("model.safetensors", "training.parquet", "model.json"):  # best.safetensors was moved already
+    for name in ("model.safetensors", "training.parquet", "model.json"):  # best.safetensors has already been moved
         (Path("new") / name).rename(whole / name)
     (Path("new") / "last.pt").rename(RUN / "checkpoint.pt")
     (Path("new") / "best.safetensors").replace(RUN / "best.safetensors")
@@ -180,7 +180,7 @@ def test_places_that_are_no_folder_for_a_run_are_refused() -> None:
 
 @pytest.mark.parametrize("over", [[], ["--over-older"]])
 def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over: list[str]) -> None:
-    """A few of the moments; `python tests/training/kills.py 1 10 OPTIONS` tries all of them."""
+    """A few kill points; `python tests/training/kills.py 1 10 OPTIONS` tries all of them."""
     script = Path(__file__).with_name("kills.py")
     options = "--model digits_cnn --dataset digits --images 32 --epochs 1 --batch-size 32"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Processes that are killed, and processes that train together: the weights are those of one undisturbed process."""
+"""Killed and data-parallel trainings: the weights equal those of one uninterrupted process."""
 
 import json
 import os
@@ -25,7 +25,7 @@ RUN = Path("runs/toy/killing-build-baseline")
 @pytest.fixture(autouse=True)
 def _data() -> None:
     write_toy_dataset(Path("toy"))
-    write_toy_parquet(Path("toy/test.parquet"), 31, seed=2)  # two processes cannot share them evenly
+    write_toy_parquet(Path("toy/test.parquet"), 31, seed=2)  # an odd number, so the two processes' shares differ
 
 
 def here(*options: object) -> list[dict[str, float]]:
@@ -47,7 +47,7 @@ def elsewhere(*command: object, kill_at: str) -> subprocess.CompletedProcess[str
 
 
 def test_killed_in_mid_epoch_and_resumed_the_weights_are_those_of_never_stopping() -> None:
-    """Six steps an epoch, killed in the third step of the second, a step after a checkpoint."""
+    """Six steps per epoch; killed in the third step of the second epoch, one step after a checkpoint."""
     rows = here("--batch-size", 10, "--out", "whole")
     killed = elsewhere("tgr_cli", *OPTIONS, "--batch-size", 10, "--checkpoint-every", 2, kill_at="0:9")
     assert killed.returncode == -signal.SIGKILL
@@ -60,13 +60,13 @@ def test_killed_in_mid_epoch_and_resumed_the_weights_are_those_of_never_stopping
 
 
 def test_two_processes_train_as_one_of_twice_the_batch_and_go_on_when_one_is_killed() -> None:
-    """Steps of 16 images and a last one of 12, 31 images to validate on; one process is killed in the second epoch."""
+    """Steps of 16 images and a last one of 12, 31 images for validation; one process is killed in the second epoch."""
     expected = here("--batch-size", 16, "--out", "whole")
     torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1)
     done = elsewhere(*torchrun, "-m", "tgr_cli", *OPTIONS, "--batch-size", 8, "--checkpoint-every", 2, kill_at="1:7")
     assert done.returncode == 0, done.stderr
     assert "torchrun started the training again; going on from its checkpoint" in done.stderr
-    found = json.loads(done.stdout)["training"]  # one process answers
+    found = json.loads(done.stdout)["training"]  # only one process prints
     assert [row["epoch"] for row in found] == [1, 2, 3]
     for row, wanted in zip(found, expected, strict=True):
         assert row == pytest.approx(wanted, abs=1e-5)

@@ -1,4 +1,4 @@
-"""What other launchers than torchrun leave in the environment: told in a sentence, or of no meaning to one process."""
+"""Environment variables of launchers other than torchrun: reported, or ignored in a single process."""
 
 from pathlib import Path
 

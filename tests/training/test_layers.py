@@ -1,4 +1,4 @@
-"""What is frozen stays as it began: weights, gradients and batch norm's statistics."""
+"""Frozen parts stay unchanged: weights, gradients and batch norm's statistics."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from tgr_cli.training.recipe import Recipe
 
 
 def step(model: nn.Module, frozen: tuple[str, ...]) -> set[str]:
-    """Take one training step on random images and return the names of what moved, parameters and buffers."""
+    """Take one training step on random images and return the names of the changed parameters and buffers."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train()
     for name in frozen:
@@ -45,7 +45,7 @@ def test_a_frozen_head_stays(build: object, head: set[str]) -> None:
 def test_a_frozen_backbone_stays_with_its_statistics(build: object, learnt: set[str]) -> None:
     model = guided() if build else zoo.build("resnet20", 4)
     frozen = freeze(model, head=False, backbone=True)
-    assert step(model, frozen) == learnt  # no running mean and no counter of batches either
+    assert step(model, frozen) == learnt  # running means and batch counters are unchanged too
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learnt
 
 

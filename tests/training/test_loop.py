@@ -1,4 +1,4 @@
-"""The loop: a resumed training ends in the weights of one that never stopped, and leaves no generator moved."""
+"""The training loop: resumed trainings give the weights of uninterrupted ones; global generators are restored."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -52,7 +52,7 @@ def recipe(**values: Any) -> Recipe:
 
 
 def network() -> nn.Module:
-    """The toy with what has a state or draws numbers while it is trained: batch norm and dropout."""
+    """The toy with stateful and random layers: batch norm and dropout."""
     toy = toy_net(3)
     toy.relu = nn.Dropout(0.2)
     toy.conv2 = nn.Sequential(toy.conv2, nn.BatchNorm2d(6))
@@ -76,7 +76,7 @@ RECIPES = {
 
 
 class Stopping(Reporter):
-    """Interrupts the training after so many steps; hears notes."""
+    """Interrupts the training after a number of steps; collects notes."""
 
     def __init__(self, steps: int) -> None:
         self.left, self.notes = steps, list[str]()
@@ -92,7 +92,7 @@ class Stopping(Reporter):
 
 @pytest.mark.parametrize("of", RECIPES.values(), ids=RECIPES)
 def test_resuming_gives_the_weights_of_never_stopping(images: ImageSet, tmp_path: Path, of: Recipe) -> None:
-    """Four steps an epoch: interrupted in the third's third step, two steps after the last checkpoint."""
+    """Four steps per epoch; interrupted in step three of epoch three, two steps after the last checkpoint."""
     whole = network()
     state = loop(images, of).run(whole, Checkpoint(tmp_path / "whole.pt", {}), start=None, reporter=SILENT)
     part, reporter = Checkpoint(tmp_path / "part.pt", {"lr": of.lr}), Stopping(10)
@@ -125,7 +125,7 @@ def test_each_part_of_a_recipe_changes_the_weights(images: ImageSet, tmp_path: P
 
 
 def test_the_average_is_what_is_validated_and_kept(images: ImageSet, tmp_path: Path) -> None:
-    """An average that keeps nothing of the past, updated each step, is the last step's weights."""
+    """An average with decay 0, updated at each step, equals the last step's weights."""
     validated: list[torch.Tensor] = []
 
     def looking(model: nn.Module) -> Validation:
@@ -140,7 +140,7 @@ def test_the_average_is_what_is_validated_and_kept(images: ImageSet, tmp_path: P
     )
     assert state.average is not None
     assert torch.equal(averaged.conv1.weight, validated[-1])
-    # (1 - 0.9) · 16 images / 4 epochs = 0.4: each step moves the average by 0.4 of the way.
+    # (1 - 0.9) · 16 images / 4 epochs = 0.4: each step moves the average by 0.4 of the difference.
     assert state.average.n_averaged == 16
     assert not equal(plain, averaged)
 
@@ -176,7 +176,7 @@ def test_global_generators_do_not_matter(images: ImageSet, tmp_path: Path) -> No
 
 
 def test_a_last_batch_of_one_image_is_left_out(images: ImageSet, tmp_path: Path) -> None:
-    """60 images in batches of 59: batch norm has no variance over the last one at 1×1."""
+    """60 images in batches of 59: batch norm at 1×1 has no variance for the last one."""
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 3))
     reporter = Stopping(99)
     state = loop(images, recipe(batch_size=59)).run(
@@ -212,7 +212,7 @@ def test_a_damaged_checkpoint_is_refused(images: ImageSet, tmp_path: Path, conte
 
 @pytest.mark.parametrize("where", [0.1, 0.5, 0.999])
 def test_one_flipped_bit_in_a_checkpoint_is_found(images: ImageSet, tmp_path: Path, where: float) -> None:
-    """torch.load alone reads it as another weight."""
+    """torch.load alone would read another weight."""
     saved = Checkpoint(tmp_path / "c.pt", {})
     loop(images, recipe(epochs=1)).run(network(), saved, start=None, reporter=SILENT)
     damaged = bytearray(saved.path.read_bytes())
@@ -254,7 +254,7 @@ LEGS = {
 def test_more_epochs_are_those_of_a_longer_training_where_the_rates_allow(
     images: ImageSet, tmp_path: Path, name: str, stop: int | None
 ) -> None:
-    """After the two epochs that were planned, or in the second's fourth step: an epoch has four."""
+    """Resumed after the two planned epochs, or in the fourth step of the second; an epoch has four."""
     of, same = LEGS[name]
     planned, longer = replace(of, epochs=2), replace(of, epochs=4)
     whole, part = network(), Checkpoint(tmp_path / "c.pt", {})

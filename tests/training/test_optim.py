@@ -1,4 +1,4 @@
-"""Optimisers and schedules: which rate, which decay, which values are refused."""
+"""Optimisers and learning-rate schedules: rates, weight decay, invalid values."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which image comes when: permutations, repeated augmentation, and the processes' shares."""
+"""The order of images: permutations, repeated augmentation, and the processes' shares."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_an_epoch_is_a_permutation_of_its_own() -> None:
 def test_repeats_show_each_image_in_as_many_copies_and_fewer_images(count: int, repeats: int, total: int) -> None:
     found = order(count, repeats=repeats, total=total)
     assert len(found) == count
-    assert len(set(found)) == count  # no copy of an image comes twice
+    assert len(set(found)) == count  # no copy of an image occurs twice
     images, copies = np.unique(found % count, return_counts=True)
     assert len(images) <= -(-count // repeats)
     assert (copies == repeats).sum() >= count // repeats - max(1, total // repeats)

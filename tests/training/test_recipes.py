@@ -1,4 +1,4 @@
-"""Recipes: the published ones field by field, which one a training takes, and what options and the batch make of it."""
+"""Recipes: published values field by field, automatic choice, overrides and scaling with the batch size."""
 
 import tomllib
 from dataclasses import fields

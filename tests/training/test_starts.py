@@ -1,4 +1,4 @@
-"""Baseline and text-guided models of one seed differ in the head alone."""
+"""Baseline and text-guided models with the same seed differ only in the head."""
 
 import pytest
 import torch

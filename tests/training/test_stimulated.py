@@ -1,4 +1,4 @@
-"""Training against faults: which bits of which neurons are flipped, how often, and what the gradient makes of it."""
+"""Stimulated training: which bits are flipped, how often, and the gradient."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def test_one_bit_of_one_neuron_in_five_is_flipped_each_bit_as_often_but_never_th
     assert (torch.log2(bits.double()) % 1 == 0).all()  # one bit each
     hit = (changed != 0).double().mean().item()
     assert hit == pytest.approx(0.2001, abs=4 * (0.2 * 0.8 / 200_000) ** 0.5)
-    low = torch.bincount(torch.log2(bits.double()).long(), minlength=31)[:24]  # no flip of these goes over the limit
+    low = torch.bincount(torch.log2(bits.double()).long(), minlength=31)[:24]  # flips of these never exceed the limit
     expected = 200_000 * 423 / 65_536
     assert (((low - expected) ** 2) / expected).sum() < 53  # chi-square, 24 degrees of freedom, 99.9 %
     assert (torch.signbit(after) == torch.signbit(before))[after != 0].all()
@@ -51,12 +51,12 @@ def test_one_bit_of_one_neuron_in_five_is_flipped_each_bit_as_often_but_never_th
 def test_values_beyond_the_range_of_the_batch_are_set_to_zero() -> None:
     before = values(100_000)
     after = struck(before, bits="30")
-    # Bit 30 makes about 1e38 of a number below 1 and a NaN of one from 1 to 2.
+    # Bit 30 turns a number below 1 into about 1e38, and one from 1 to 2 into NaN or infinity.
     small, middle = ((after != before) & (before.abs() >= low) & (before.abs() < low + 1) for low in (0, 1))
     assert small.sum() > 10_000
     assert middle.sum() > 4_000
     assert (after[small | middle] == 0).all()
-    edge = torch.tensor([1.5, 3.0]).repeat(1000)  # bit 22 makes 1 of 1.5 and 2 of 3, bit 23 a half and 6
+    edge = torch.tensor([1.5, 3.0]).repeat(1000)  # bit 22 turns 1.5 into 1 and 3 into 2, bit 23 into 0.75 and 6
     assert set(struck(edge, bits="22", probability=0.5).tolist()) == {1.5, 1.0, 3.0, 2.0}
     assert set(struck(edge, bits="23", probability=0.5).tolist()) == {1.5, 3.0, 0.75, 0.0}
     nan = torch.full((1000,), 1.5)
@@ -94,7 +94,7 @@ def test_neighbours_share_a_draw_and_nothing_else(dtype: torch.dtype, together: 
     hit = (table != 0).double()
     share = hit.mean().item()
     for one in range(together):
-        for other in range(one):  # both are hit as often as independent ones: 4 standard deviations
+        for other in range(one):  # both are flipped as often as independent ones: within 4 standard deviations
             assert (hit[:, one] * hit[:, other]).mean().item() == pytest.approx(share**2, abs=4 * share / 2**8)
 
 
@@ -108,7 +108,7 @@ def test_where_it_strikes_does_not_depend_on_the_layout_but_on_the_generator() -
 
 
 class Watched(nn.Module):
-    """Two linear layers, and the first one's output, as the second one saw it."""
+    """Two linear layers; `seen` is the first one's output as received by the second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ def test_values_without_meaning_are_refused(options: dict, message: str) -> None
 
 
 class Functional(nn.Module):
-    """A net that calls `first` and hands the weights of `second` to a function."""
+    """Calls `first`, and passes the weights of `second` to a function."""
 
     def __init__(self) -> None:
         super().__init__()

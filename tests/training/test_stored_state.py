@@ -1,4 +1,4 @@
-"""A training's state that was edited and sealed again: it fits, or the training is not resumed with it."""
+"""A training checkpoint that was edited and given a valid checksum: it still fits, or resuming is refused."""
 
 import io
 from collections.abc import Callable

@@ -2,7 +2,9 @@
 
 At three sites (the first, middle and last) every bit of some elements, chosen at random for each image, is flipped. All
 faults are run in the same images under two range limits: `clamp` is the population of the campaigns, `zero` the other
-side of improvement factors. Suffixes: N images, Q faults of an image.
+side of improvement factors.
+
+Suffixes: N images, Q faults of an image.
 """
 
 from dataclasses import dataclass

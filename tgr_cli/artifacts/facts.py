@@ -40,9 +40,9 @@ def refuse_confidence(confidence: float) -> None:
 
 
 def lasting(config: Mapping[str, Any]) -> bool:
-    """Return whether a fault of the campaign with these settings lasts for several inferences, one image each.
+    """Return whether the faults of a campaign with these settings persist over several inferences, one per image.
 
-    Campaigns that did not record it had lasting faults where they struck tensors.
+    Older campaigns do not record it; their faults are lasting if they are in tensors.
     """
     return bool(config.get("lasting", config.get("target", "neuron") != "neuron"))
 

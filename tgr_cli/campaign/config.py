@@ -122,7 +122,7 @@ class Config:
 
     @property
     def lasting(self) -> bool:
-        """Return whether a fault lasts for several inferences, as one in a tensor does, or strikes a single one."""
+        """Return whether a fault persists over several inferences, as in a tensor, or affects a single one."""
         return self.target != "neuron"
 
     @property

@@ -192,5 +192,5 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
 
 
 def _images_per_fault(config: Config) -> int | None:
-    """Return on how many images a lasting fault is tried, None where faults strike one inference."""
+    """Return the number of images that a lasting fault is tried on; None for faults in a single inference."""
     return config.images_per_fault if config.lasting else None

@@ -92,7 +92,7 @@ def width(dtype: torch.dtype) -> int:
 
 
 def masks(bits_F: Tensor, form: Format) -> Tensor:
-    """Return a code word for each bit number, with that bit set alone: shape [F], the format's integer type.
+    """Return code words with a single bit set, one per bit number: shape [F], the format's integer dtype.
 
     Raises TgrError for a bit that the format does not have.
     """

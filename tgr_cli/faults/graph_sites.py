@@ -92,12 +92,12 @@ def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
 
 
 def tensor_key(value: Tensor) -> tuple[Any, ...]:
-    """Return what is equal for two names of one and the same tensor."""
+    """Return a key that is equal for all names of the same tensor."""
     return value.data_ptr(), tuple(value.shape), tuple(value.stride()), value.dtype
 
 
 def _names(program: ExportedProgram) -> dict[str, tuple[str, ...]]:
-    """Return, for each name of a parameter, all names of the same tensor: modules may share one weight."""
+    """Return, for each parameter name, all names of the same tensor, which several modules may share."""
     by_tensor: dict[Any, list[str]] = {}
     for name, value in program.state_dict.items():
         if isinstance(value, Tensor):
@@ -106,10 +106,10 @@ def _names(program: ExportedProgram) -> dict[str, tuple[str, ...]]:
 
 
 def _path(node: Node, weight: Sequence[str], op: str) -> str:
-    """Return the module path of a call, for a weight with these names (none: a call without a weight).
+    """Return the module path of a call; `weight` holds all names of its weight, empty for a call without one.
 
-    That is the owner of the weight: of several, the one that runs the call, else the first. A call without a weight
-    belongs to the module that runs it.
+    It is the owner of the weight: if several own it, the one that runs the call, or else the first. A call without a
+    weight belongs to the module that runs it.
     """
     owners, runs = [name.rpartition(".")[0] or name for name in weight], module_of(node)
     if owners:

@@ -1,8 +1,8 @@
-"""Makes `run_decompositions` of torch.export about twice as fast, without another result.
+"""Makes `run_decompositions` of torch.export about twice as fast, with the same result.
 
-For every capture torch lists its operators once for each of its thirty namespaces, and registers 11,000 functions
-through a decorator that evaluates type hints each time. Here it lists them once and registers plainly. Both places are
-internal to torch: in a version that has them elsewhere, everything runs as torch wrote it.
+In every capture torch lists its operators once for each of its thirty namespaces, and registers 11,000 functions
+through a decorator that evaluates type hints each time. Here they are listed once and registered directly. Both
+functions are internal to torch; if a version lacks them, torch's own code is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def quick() -> Iterator[None]:
     """Speed up `ExportedProgram.run_decompositions` within the block."""
     with ExitStack() as stack:
         listing = getattr(utils, "_materialize_cpp_cia_ops", None)
-        if listing is not None:  # nothing is defined between two namespaces of one capture
+        if listing is not None:  # no operator is defined between two listings of one capture
             stack.enter_context(patch.object(utils, "_materialize_cpp_cia_ops", cache(listing)))
         operator = getattr(_ops, "OperatorBase", None)
         registering = getattr(operator, "py_impl", None)
@@ -33,7 +33,7 @@ def quick() -> Iterator[None]:
 
 
 def _plain(registering: Registering) -> Registering:
-    """Return `py_impl` for the usual case, a function for a new dispatch key; torch's own sees to every other."""
+    """Return `py_impl` with a fast path for functions registered for a new dispatch key; others use torch's own."""
 
     def py_impl(operator: Any, key: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         if type(key) is not DispatchKey or key == DispatchKey.Python or key in operator.py_kernels:

@@ -1,4 +1,4 @@
-"""What a fault does to the code word of a struck value.
+"""The change that a fault makes to the code word of a value.
 
 Suffixes: F faults, B bits.
 """
@@ -14,7 +14,7 @@ from tgr_cli.faults.bits import Format, format_of, masks
 
 @dataclass(frozen=True)
 class Upset:
-    """Bits that flip: those set in `mask`, integers of the number format's width, broadcast against the values."""
+    """The bits to flip, as set bits of `mask`: integers of the format's width, broadcast against the values."""
 
     mask: Tensor
 
@@ -25,18 +25,18 @@ class Upset:
 
     @classmethod
     def together(cls, bits: Sequence[int], form: Format) -> "Upset":
-        """Return the upset that flips these different bits of one value at once."""
+        """Return the upset that flips several distinct bits of one value at once."""
         return cls(masks(torch.tensor(bits, dtype=torch.int64), form).sum(dtype=form.integer))
 
     @classmethod
     def every_bit(cls, form: Format) -> "Upset":
-        """Return the upsets that flip one bit each, the mask's shape [B]: all that can befall a value."""
+        """Return all single-bit upsets; the mask has shape [B]."""
         return cls.of_bits(torch.arange(form.width), form)
 
     def applied(self, values: Tensor) -> Tensor:
-        """Return the values with their bits flipped, of their dtype and device.
+        """Return the values with these bits flipped; same dtype and device.
 
-        The flip is an exclusive or on integers, so NaN payloads and signs of zero survive.
+        The flip is an exclusive or on integers, so NaN payloads and the sign of zero are preserved.
         """
         integer = format_of(values.dtype).integer
         return (values.view(integer) ^ self.mask.to(values.device)).view(values.dtype)

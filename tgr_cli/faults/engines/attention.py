@@ -2,8 +2,9 @@
 
 A region between two tables that mixes rows only within groups can be run on any number of groups. A mask may depend on
 the group's position, so a changed group is run at its own position in the batch; the faults of all images are packed
-together. Suffixes: P pairs of fault and group, B images run, G groups of an image, S rows of a group, C columns, M
-rows.
+together.
+
+Suffixes: P pairs of fault and group, B images run, G groups of an image, S rows of a group, C columns, M rows.
 """
 
 import math

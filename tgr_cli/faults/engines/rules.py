@@ -1,8 +1,9 @@
 """Propagation rules: from the change of an ATen operation's input to the change of its output.
 
 Linear operations map the change itself; others use f(g + δ) − f(g), with the golden value g. A rule returns None where
-it does not apply or the change would fill most of the map; the rest of the network is then run normally. Suffixes: K
-faults, C channels, O output channels, H W height and width of the map, h w of the window.
+it does not apply or the change would fill most of the map; the rest of the network is then run normally.
+
+Suffixes: K faults, C channels, O output channels, H W height and width of the map, h w of the window.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,10 @@
 """Changes as rows: the tokens of a value that a fault has changed, and their new values.
 
 A value whose last axis holds the channels of tokens is a table of rows × columns for each image; a feature map is a
-table of positions × channels. Suffixes: K faults, M changed rows of all faults, R rows of an image's table, B batch, C
-columns, m rows of another table that form one row.
+table of positions × channels.
+
+Suffixes: K faults, M changed rows of all faults, R rows of an image's table, B batch, C columns, m rows of another
+table that form one row.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,8 @@
 """Changes as windows: the region of a feature map that a fault has changed, and by how much.
 
-A vector is a 1 × 1 map. Suffixes: K faults, C channels, H W height and width of the map, h w of the window.
+A vector is a 1 × 1 map.
+
+Suffixes: K faults, C channels, H W height and width of the map, h w of the window.
 """
 
 from collections.abc import Sequence

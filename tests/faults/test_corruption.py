@@ -1,4 +1,4 @@
-"""Every struck value passes one seam, and every outcome one judge."""
+"""All faulty values are computed by one module, and all outcomes judged by one function."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The quicker capture gives the graph that torch alone gives, and leaves torch as it was."""
+"""The faster capture gives the same graph as torch alone, and leaves torch unchanged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -38,8 +38,8 @@ class Parts:
         """Provide the parts of `output` under an exclusive lock; `restart` discards existing ones.
 
         Temporary files of a killed process are removed, for the parts, `output`, and `others` written with it. A folder
-        without a description is cleared at the start, and removed at the end. Raises TgrError if another process holds
-        the lock.
+        without a description (see `describe`) is cleared at the start; if it has none at the end, it is removed. Raises
+        TgrError if another process holds the lock.
         """
         parts = cls(output.with_name(f"{output.stem}.parts"))
         parts._refuse_strangers()

@@ -49,7 +49,7 @@ REQUIRED = {"kind": str, "version": int, "tgr": str, "config": dict, "inputs": d
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """The metadata of an artifact, without paths, times and keys, so that equal work gives equal bytes.
+    """The metadata of an artifact, without paths, times and API keys, so that equal work gives equal bytes.
 
     `model` is the model's fingerprint, `classes` the SHA-256 of the class names, and `inputs` maps the role of each
     input file to its SHA-256; `extra` has further entries of the kind.

@@ -14,9 +14,7 @@ from tgr_cli.faults.upset import Upset
 
 
 class Corrupted(NamedTuple):
-    """Values after the upset (`raw`) and after the range limit (`seen` by the rest of the network), in the model's
-    dtype.
-    """
+    """Values after the upset (`raw`) and after the range limit (`seen` by later operations), in the model's dtype."""
 
     raw: Tensor
     seen: Tensor

@@ -99,9 +99,10 @@ def possible_outers(shape: Sequence[int], batch_size: int, axis: int | None = No
 
 
 def names_batch(node: Node, batch_size: int) -> bool:
-    """Return whether an argument of an operation (a number, or a list's length) may be a multiple of the batch size.
+    """Return whether an argument of an operation, or a list's length, is a multiple of the batch size.
 
-    The same applies to the axes of constants that the model's code creates while it is traced.
+    It may then be derived from the batch size. The same applies to the axes of constants that the model's code creates
+    while it is traced.
     """
     if node.op == "placeholder" and node.name.startswith("c_"):
         return any(size % batch_size == 0 for shape in shapes_of(node) for size in shape)

@@ -44,7 +44,7 @@ class Draws:
         """Return the values minus the mean of their stratum and site.
 
         With several strata, which may be small, the n deviations of a stratum are multiplied by √(n / (n - 1)):
-        deviations from the sample mean underestimate the variance by (n - 1) / n.
+        deviations from the sample mean underestimate the variance by a factor (n - 1) / n.
         """
         strata = int(self.stratum.max()) + 1
         code_N = self.site * strata + self.stratum

@@ -74,7 +74,7 @@ class Delta(Replay):
         return golden_NC
 
     def _measure_rounding(self, golden_NC: Tensor) -> float:
-        """Return an upper bound of the effect of rounding on logits, relative to the image's largest logit.
+        """Return an estimated bound of the effect of rounding on logits, relative to the image's largest logit.
 
         Large changes at sites all over the network are propagated, and also run by `replay`; the difference is due to
         rounding only. The bound is `MARGIN` × the largest difference.

@@ -107,7 +107,7 @@ def read(maps_NHWC: Tensor, rows_K: Tensor, y_Kh: Tensor, x_Kw: Tensor, channel_
 def read_window(
     maps_NHWC: Tensor, rows_K: Tensor, window: Window, top_K: Tensor, left_K: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Return the maps' values in a window at this position; outside the map, values of its edge (no meaning)."""
+    """Return the maps' values in a window at this position; positions outside the map get some value of its edge."""
     _, height, width, _ = maps_NHWC.shape
     _, y_Kh = _within(top_K[:, None] + torch.arange(size[0], device=top_K.device), height)
     _, x_Kw = _within(left_K[:, None] + torch.arange(size[1], device=top_K.device), width)

@@ -30,7 +30,7 @@ from tgr_cli.faults.sampling.stratified import FLOOR as BIT_FLOOR
 from tgr_cli.faults.sampling.stratified import sizes, variances
 
 FLOOR = 256  # minimum number of faults per site, whatever the pilot shows
-ERRORS = 4.0  # standard errors added to the variance; more than 2 or 3 because the squares are skewed too
+ERRORS = 4.0  # standard errors added to the variance; generous, as its distribution is skewed
 NEAR = 1.05  # if the target is out of reach: stop within this factor of the best half-width
 
 

@@ -64,7 +64,7 @@ class Part:
     reshaping: tuple[Node, ...] | None
 
 
-class Golden:
+class GoldenValues:
     """Golden values of one set of images at a time; `fill` replaces them.
 
     With `channels_last`, feature maps (four axes, batch first) are stored as NHWC, so that windows are contiguous runs.

@@ -9,7 +9,7 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.engine import Engine, Struck, padded
-from tgr_cli.faults.engines.golden import Golden, Part
+from tgr_cli.faults.engines.golden import GoldenValues, Part
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
@@ -28,7 +28,7 @@ class Replay(Engine):
 
     def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, corruption, memory=memory)
-        self.golden = Golden(network, channels_last=self.channels_last)
+        self.golden = GoldenValues(network, channels_last=self.channels_last)
         self.golden_NC = torch.empty(0)
         self._calls = {call.site.name: call for call in network.calls.values()}
         self._parts: dict[frozenset[Node], tuple[Part, Part]] = {}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx.node import Node
 
 from tgr_cli.faults.engines.attention import Region, find_region, through
-from tgr_cli.faults.engines.golden import Golden
+from tgr_cli.faults.engines.golden import GoldenValues
 from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables, is_map
 from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import Program
@@ -21,7 +21,7 @@ LARGEST_SHARE = 0.5
 class FollowedRows:
     """Propagates changed tokens along a path of operations while that is cheaper than running it."""
 
-    def __init__(self, golden: Golden) -> None:
+    def __init__(self, golden: GoldenValues) -> None:
         self.golden = golden
         self.tables = Tables(golden)
         self._regions: dict[Node, Region | None] = {}

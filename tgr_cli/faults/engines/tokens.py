@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node, map_arg
 
-from tgr_cli.faults.engines.golden import Golden
+from tgr_cli.faults.engines.golden import GoldenValues
 from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
 
 LAYOUT = (
@@ -60,7 +60,7 @@ class Layout:
 class Tables:
     """The tables of a network's values, and the golden rows of the images in `golden`."""
 
-    def __init__(self, golden: Golden) -> None:
+    def __init__(self, golden: GoldenValues) -> None:
         self.golden = golden
         self._layouts: dict[Node, Layout | None] = {}
 

@@ -28,7 +28,7 @@ from scipy import stats
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import SCHEMES, importance, stratified
 from tgr_cli.faults.sites import Site
-from tgr_cli.metrics.estimates import Draws, SiteFigures, means, means_where, share
+from tgr_cli.metrics.estimates import Draws, SiteEstimates, means, means_where, share
 from tgr_cli.metrics.intervals import Estimate
 
 PILOT = 256
@@ -145,7 +145,7 @@ def drawing(of: Population, scheme: str) -> Drawing:
 
 def struck(
     sites: list[Population], image_G: np.ndarray, drawn: list[tuple[np.ndarray, ...]]
-) -> tuple[SiteFigures, SiteFigures]:
+) -> tuple[SiteEstimates, SiteEstimates]:
     """Return the estimates of SDC rates and mean dLoss of all sites from the drawn faults."""
     place_F, fault_F, weight_F, bit_F = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     count = len(place_F) // len(sites)
@@ -163,8 +163,8 @@ def struck(
 
 def estimates(
     populations: dict[str, list[Population]],
-    before: tuple[SiteFigures, SiteFigures],
-    after: tuple[SiteFigures, SiteFigures],
+    before: tuple[SiteEstimates, SiteEstimates],
+    after: tuple[SiteEstimates, SiteEstimates],
 ) -> dict[str, Estimate]:
     """Return all estimates of a campaign with the first limit, and the factors over one with the second."""
     sites = next(iter(populations.values()))

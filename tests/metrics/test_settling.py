@@ -5,22 +5,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tgr_cli.metrics.estimates import Draws, Figure, means
+from tgr_cli.metrics.estimates import Draws, LinearisedEstimate, means
 from tgr_cli.metrics.settling import Settling, settling, variance_parts
 
 NAN = math.nan
 IMAGES = 40
-CERTAIN = Figure(1.0, np.ones(IMAGES), np.zeros(IMAGES), np.arange(IMAGES))  # a candidate without error
+CERTAIN = LinearisedEstimate(1.0, np.ones(IMAGES), np.zeros(IMAGES), np.arange(IMAGES))  # a candidate without error
 
 
-def undecided(errors: list[list[float]], share: float) -> Figure:
+def undecided(errors: list[list[float]], share: float) -> LinearisedEstimate:
     """Return a baseline with these errors of each image's draws, above 1 by √share × its distance to the limit."""
     error = np.array(errors)
     total = float((error.sum(axis=1) ** 2).sum())
     reach = stats.t.ppf(0.995, IMAGES - 1) * math.sqrt(total * IMAGES / (IMAGES - 1))
     value = math.exp(math.sqrt(share) * reach)
     images = np.repeat(np.arange(IMAGES), error.shape[1])
-    return Figure(value, np.ones(error.size), value * error.ravel(), images)
+    return LinearisedEstimate(value, np.ones(error.size), value * error.ravel(), images)
 
 
 def both_signs(*errors: float) -> list[list[float]]:
@@ -49,7 +49,7 @@ def test_what_would_settle_a_factor_by_hand(errors, share, expected):
     assert found.more == expected.more
     assert found.times == pytest.approx(expected.times)
     below = undecided(both_signs(*errors), share)
-    below = Figure(1 / below.value, below.contribution, below.error / below.value**2, below.cluster)
+    below = LinearisedEstimate(1 / below.value, below.contribution, below.error / below.value**2, below.cluster)
     assert settling(below, CERTAIN).times == pytest.approx(expected.times)
 
 

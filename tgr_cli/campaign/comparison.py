@@ -11,7 +11,7 @@ from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.campaign import runs
 from tgr_cli.campaign.measured import Measured, differences, note_figures, open_run
 from tgr_cli.metrics import improvement, summary, verdict
-from tgr_cli.metrics.estimates import NO_ESTIMATE, Figure, among
+from tgr_cli.metrics.estimates import NO_ESTIMATE, LinearisedEstimate, among
 from tgr_cli.metrics.mcnemar import mcnemar
 from tgr_cli.metrics.settling import settling
 from tgr_cli.reporting import SILENT, Reporter
@@ -119,7 +119,9 @@ def _row(baseline: Measured, candidate: Measured, images: str, before: _Figures,
     return row
 
 
-def _settled(name: str, divided: Figure, by: Figure, measured: tuple[Measured, Measured]) -> dict[str, int]:
+def _settled(
+    name: str, divided: LinearisedEstimate, by: LinearisedEstimate, measured: tuple[Measured, Measured]
+) -> dict[str, int]:
     """Return the column with the number of faults per site, or of images, that would resolve a factor, if any."""
     found = settling(divided, by, faults_are_clusters=measured[0].lasting)
     if found is None:

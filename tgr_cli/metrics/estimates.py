@@ -59,7 +59,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Figure:
+class LinearisedEstimate:
     """An estimate, with each draw's contribution to its value and to its linearised error [N], and the clusters."""
 
     value: float
@@ -83,7 +83,7 @@ class Figure:
         low, high = skewed_interval(self.value, error_C, confidence)
         return Estimate(self.value, low, high, effective(contribution_C))
 
-    def over(self, other: "Figure", confidence: float = CONFIDENCE) -> Estimate:
+    def over(self, other: "LinearisedEstimate", confidence: float = CONFIDENCE) -> Estimate:
         """Return this / other, with an interval formed on the log scale; clusters of the same name are paired.
 
         The effective size is the smaller of the two. The ratio is NaN if `other` is 0 or either is undefined; the
@@ -99,23 +99,23 @@ class Figure:
         size = min(effective(figure.totals()[0]) for figure in (self, other))
         return Estimate(self.value / other.value, math.exp(low), math.exp(high), size)
 
-    def logarithm_over(self, other: "Figure") -> "Figure":
+    def logarithm_over(self, other: "LinearisedEstimate") -> "LinearisedEstimate":
         """Return log(this / other); both must be positive."""
-        return Figure(
+        return LinearisedEstimate(
             self._logarithm_over(other),
             np.concatenate([self.contribution, other.contribution]),
             np.concatenate([self.error / self.value, -other.error / other.value]),
             np.concatenate([self.cluster, other.cluster]),
         )
 
-    def _logarithm_over(self, other: "Figure") -> float:
+    def _logarithm_over(self, other: "LinearisedEstimate") -> float:
         ratio = self.value / other.value
         held = 0 < ratio < math.inf  # the ratio may over- or underflow although its logarithm does not
         return math.log(ratio) if held else math.log(self.value) - math.log(other.value)
 
 
 @dataclass(frozen=True)
-class SiteFigures:
+class SiteEstimates:
     """An estimate per site, [S], with each draw's contribution to its own site's value and error, [N]."""
 
     draws: Draws
@@ -123,12 +123,12 @@ class SiteFigures:
     contribution: np.ndarray
     error: np.ndarray
 
-    def combined(self, coefficient_S: np.ndarray) -> Figure:
+    def combined(self, coefficient_S: np.ndarray) -> LinearisedEstimate:
         """Return Σ coefficient × estimate over sites; where the coefficient is 0 the estimate may be undefined."""
         used_S = coefficient_S != 0
         used_N = used_S[self.draws.site]
         by_N = coefficient_S[self.draws.site[used_N]]
-        return Figure(
+        return LinearisedEstimate(
             float((coefficient_S[used_S] * self.value[used_S]).sum()) if used_S.any() else math.nan,
             by_N * self.contribution[used_N],
             by_N * self.error[used_N],
@@ -136,16 +136,16 @@ class SiteFigures:
         )
 
 
-def means(draws: Draws, values_N: np.ndarray) -> SiteFigures:
+def means(draws: Draws, values_N: np.ndarray) -> SiteEstimates:
     """Return each site's mean(weight × value); NaN for a site without draws."""
     weighted_N = draws.weight * values_N
     per_site_S, per_site_N = draws.per_site, draws.per_site[draws.site]
     value_S = np.bincount(draws.site, weighted_N, minlength=draws.sites) / per_site_S
     value_S[np.bincount(draws.site, minlength=draws.sites) == 0] = math.nan
-    return SiteFigures(draws, value_S, weighted_N / per_site_N, draws.centred(weighted_N) / per_site_N)
+    return SiteEstimates(draws, value_S, weighted_N / per_site_N, draws.centred(weighted_N) / per_site_N)
 
 
-def means_where(draws: Draws, values_N: np.ndarray, kept_N: np.ndarray) -> SiteFigures:
+def means_where(draws: Draws, values_N: np.ndarray, kept_N: np.ndarray) -> SiteEstimates:
     """Return each site's mean over the kept draws, mean(weight × value × kept) / (1 - mean(weight × not kept)).
 
     If all are kept it equals `means`; with unit weights it is the plain mean of the kept values. NaN if a site keeps
@@ -158,10 +158,10 @@ def means_where(draws: Draws, values_N: np.ndarray, kept_N: np.ndarray) -> SiteF
     value_S = over.value / left_S
     left_N = left_S[draws.site]
     error_N = (over.error + value_S[draws.site] * lost.error) / left_N
-    return SiteFigures(draws, value_S, over.contribution / left_N, error_N)
+    return SiteEstimates(draws, value_S, over.contribution / left_N, error_N)
 
 
-def medians(draws: Draws, values_N: np.ndarray) -> SiteFigures:
+def medians(draws: Draws, values_N: np.ndarray) -> SiteEstimates:
     """Return each site's weighted median; NaN if it is infinite or the site has no draws.
 
     The error is that of the share of values up to the median, divided by the density at the median. The density is
@@ -180,7 +180,7 @@ def medians(draws: Draws, values_N: np.ndarray) -> SiteFigures:
         error = math.sqrt(float((np.bincount(cluster_N[place_K], error_N[place_K]) ** 2).sum()))
         low, high = (_quantile(values_N[place_K], draws.weight[place_K], 0.5 + side * error) for side in (-1, 1))
         error_N[place_K] *= (high - low) / (2 * error) if error and math.isfinite(high) else math.nan
-    return SiteFigures(draws, value_S, value_S[draws.site] / draws.per_site[draws.site], error_N)
+    return SiteEstimates(draws, value_S, value_S[draws.site] / draws.per_site[draws.site], error_N)
 
 
 def _quantile(sorted_K: np.ndarray, weights_K: np.ndarray, share: float) -> float:
@@ -190,7 +190,7 @@ def _quantile(sorted_K: np.ndarray, weights_K: np.ndarray, share: float) -> floa
     return float(sorted_K[min(place, len(sorted_K) - 1)])
 
 
-def share(rates: SiteFigures, coefficient_S: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
+def share(rates: SiteEstimates, coefficient_S: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
     """Return Σ coefficient × rate over sites, with a score interval; coefficients are positive and add up to 1."""
     figure = rates.combined(coefficient_S)
     draws = rates.draws

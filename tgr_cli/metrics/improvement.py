@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tgr_cli.defaults import CONFIDENCE
-from tgr_cli.metrics.estimates import Estimate, Figure, SiteFigures, medians
+from tgr_cli.metrics.estimates import Estimate, LinearisedEstimate, SiteEstimates, medians
 from tgr_cli.metrics.summary import Faults, Row
 
 MEANS = (
@@ -26,7 +26,7 @@ MEDIANS = ("median_last_layer", "median_overall")
 FACTORS = MEANS + MEDIANS + RATES
 
 
-def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> dict[str, Figure]:
+def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> dict[str, LinearisedEstimate]:
     """Return the estimates of one model that each of `FACTORS` compares, from its sites' facts and their faults.
 
     `last_sites` form the last layer, the logits' own first: the projection `head` and the backbone's last layer for a
@@ -58,7 +58,9 @@ def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> d
 
 
 def improvement(
-    baseline: Mapping[str, Figure], candidate: Mapping[str, Figure], confidence: float = CONFIDENCE
+    baseline: Mapping[str, LinearisedEstimate],
+    candidate: Mapping[str, LinearisedEstimate],
+    confidence: float = CONFIDENCE,
 ) -> dict[str, Estimate]:
     """Return the factors baseline / candidate by name; images that both campaigns use are paired.
 
@@ -67,6 +69,6 @@ def improvement(
     return {name: baseline[name].over(candidate[name], confidence) for name in FACTORS}
 
 
-def _mean(of: SiteFigures, weight_S: np.ndarray) -> Figure:
+def _mean(of: SiteEstimates, weight_S: np.ndarray) -> LinearisedEstimate:
     """Return the weighted mean over sites; NaN if all weights are 0."""
     return of.combined(weight_S / max(weight_S.sum(), 1))

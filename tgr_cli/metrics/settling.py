@@ -14,7 +14,7 @@ each site, since a draw has only n - 1 others in its image.
 from typing import Literal, NamedTuple
 
 from tgr_cli.defaults import CONFIDENCE
-from tgr_cli.metrics.estimates import Figure
+from tgr_cli.metrics.estimates import LinearisedEstimate
 
 MOST_TIMES = 100  # largest factor on the number of faults; beyond it more images are cheaper
 # relative to the distance to the limit closer to 1; a smaller difference from 1 is rounding, or out of reach
@@ -29,7 +29,11 @@ class Settling(NamedTuple):
 
 
 def settling(
-    baseline: Figure, candidate: Figure, *, faults_are_clusters: bool = False, confidence: float = CONFIDENCE
+    baseline: LinearisedEstimate,
+    candidate: LinearisedEstimate,
+    *,
+    faults_are_clusters: bool = False,
+    confidence: float = CONFIDENCE,
 ) -> Settling | None:
     """Return the growth that would exclude 1 from the interval of baseline / candidate, if the estimate is true.
 
@@ -55,7 +59,7 @@ def settling(
     return Settling(1 / wanted, "images")
 
 
-def variance_parts(figure: Figure) -> tuple[float, float]:
+def variance_parts(figure: LinearisedEstimate) -> tuple[float, float]:
     """Return the variance from single draws, and that from covariances within clusters, which is at least 0.
 
     If the covariances are negative, all of the variance is attributed to single draws.

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.defaults import CONFIDENCE
-from tgr_cli.metrics.estimates import Draws, SiteFigures, codes, means, means_where, share
+from tgr_cli.metrics.estimates import Draws, SiteEstimates, codes, means, means_where, share
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.outcomes import OUTCOMES
 
@@ -70,15 +70,15 @@ class Faults:
         site_N = np.array([number[name] for name in names.dictionary.to_pylist()], np.int64)[names.indices.to_numpy()]
         return Draws(len(sites), site_N, self.stratum, self.cluster, self.weight)
 
-    def sdc_rates(self, sites: Sequence[str]) -> SiteFigures:
+    def sdc_rates(self, sites: Sequence[str]) -> SiteEstimates:
         """Return each site's rate of outcome sdc."""
         return means(self.draws(sites), (self.outcome == "sdc").astype(np.float64))
 
-    def failure_rates(self, sites: Sequence[str]) -> SiteFigures:
+    def failure_rates(self, sites: Sequence[str]) -> SiteEstimates:
         """Return each site's rate of outcomes sdc and non_finite."""
         return means(self.draws(sites), ((self.outcome == "sdc") | (self.outcome == "non_finite")).astype(np.float64))
 
-    def mean_dlosses(self, sites: Sequence[str]) -> SiteFigures:
+    def mean_dlosses(self, sites: Sequence[str]) -> SiteEstimates:
         """Return each site's mean dLoss of finite outcomes."""
         return means_where(self.draws(sites), self.dloss, self.outcome != "non_finite")
 

@@ -195,7 +195,10 @@ def _config(**values: object) -> step.Config:
             'runs/toy/embeddings-descriptions.parquet does not exist; run "tgr describe --dataset parquet:toy" and '
             'then "tgr embed --dataset parquet:toy --init descriptions" first',
         ),
-        (("--lr", 1000, "--weight-decay", 1000, "--batch-size", 2, "--epochs", 3), "no finite number any more in epoch 1; lower --lr"),
+        (
+            ("--lr", 1000, "--weight-decay", 1000, "--batch-size", 2, "--epochs", 3),
+            "no finite number any more in epoch 1; lower --lr",
+        ),
         (
             ("--lr", 1000, "--weight-decay", 1000),
             r"logits for image toy/0.png are not finite; lower --lr \(now 1000\) or add --warmup-epochs",

@@ -18,7 +18,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.network import changing, no_logits
-from tgr_cli.faults.quick_export import quick
 
 aten = torch.ops.aten
 
@@ -64,8 +63,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     try:
         with without_fast_path(), torch.no_grad(), _quiet(), sdpa_kernel(SDPBackend.MATH):
             program = torch.export.export(model, (example,))
-            with quick():
-                program = program.run_decompositions(table)
+            program = program.run_decompositions(table)
     except Exception as error:  # the model's own code and every pass of export may raise anything
         words = " ".join(str(error).split())[:200]
         raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error

@@ -76,7 +76,7 @@ def trained(head: str = "baseline", init: str | None = None, seed: int = 0, vari
 def test_random_weights_are_taken_only_when_asked_for_and_said() -> None:
     notes = Notes()
     found = loaded(weights="none", reporter=notes)
-    assert notes.said == ["digits_cnn has random weights (--weights none); take no accuracy from it"]
+    assert notes.said == ["digits_cnn has random weights (--weights none); its accuracy means nothing"]
     assert found.fingerprint == weights.fingerprint(zoo.build("digits_cnn", 3))
     assert (found.head, found.init, found.num_classes, found.preprocessing) == ("baseline", None, 3, zoo.DIGITS)
     assert found.params == weights.parameters(found.model)
@@ -189,7 +189,7 @@ def test_preprocessing_that_nobody_gave_for_a_user_s_model_is_said(tmp_path: Pat
     (tmp_path / "any_size.py").write_text(code)
     notes = Notes()
     assert loaded(model="any_size:build", weights="none", reporter=notes).preprocessing.crop == 224
-    assert notes.said[1].startswith("nothing says how images are prepared for any_size:build: taking resize 256")
+    assert notes.said[1].startswith("the preprocessing of any_size:build is unknown: using resize 256")
 
 
 def write(name: str, state: dict[str, torch.Tensor]) -> Path:

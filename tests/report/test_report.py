@@ -412,7 +412,7 @@ def other_injections() -> Config:
     [
         (lambda: Config(runs=[], dataset="digits"), "there is no run to report on; name at least one"),
         (lambda: Config(runs=["net"], dataset="digits"), 'there is no run "net" in runs/digits'),
-        (empty, r'net-empty holds nothing that a report shows; run "tgr evaluate" or "tgr inject"'),
+        (empty, r'net-empty has no artifacts for a report; run "tgr evaluate" or "tgr inject"'),
         (other_model, r"ranges.parquet was made with the model text|injections.parquet was made with the model text"),
         (other_images, r"holds 5 images, .*golden.parquet 1"),
         (other_injections, r'vulnerability.parquet was not made from .*injections.parquet; run "tgr inject" again'),

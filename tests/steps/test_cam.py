@@ -161,7 +161,7 @@ def test_two_runs_side_by_side_get_the_same_faults() -> None:
     assert set(artifact.provenance.extra["struck"]) == {"conv1.weight", "conv2.weight"}
     assert formats_of(artifact.path) == {"first": "float32", "second": "float32"}
     assert (
-        "50 faults in 2 weight tensors of 252 elements, all there at once and the same in both models" in shown.stderr
+        "50 faults in 2 weight tensors of 252 elements, all present at once and the same in both models" in shown.stderr
     )
     assert "1 of first (72 elements) and 3 of second (136 elements)" in shown.stderr  # fc; fc, head and the scale
     with Image.open("runs/toy/saliency.png") as grid:

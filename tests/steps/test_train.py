@@ -128,7 +128,7 @@ def test_interrupted_and_resumed_ends_where_the_undisturbed_one_does(monkeypatch
 
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
     again = train(*QUICK, "--resume", "--json")
-    assert "is finished, nothing is left to resume; a larger --epochs goes on" in again.stderr
+    assert "is finished, there is nothing to resume; continue it with a larger --epochs" in again.stderr
     assert json.loads(again.stdout) == json.loads(resumed.stdout)
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
     run.last.unlink()

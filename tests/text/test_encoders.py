@@ -30,7 +30,7 @@ def test_tfidf_at_full_rank_keeps_the_cosines_of_tfidf() -> None:
     assert found.shape == (50, 50)
     np.testing.assert_allclose(found @ found.T, (expected @ expected.T).toarray(), atol=2e-6)
     np.testing.assert_array_equal(found, Tfidf().encode(DIGITS))
-    assert "stand-in for CLIP" in heard.notes[0]
+    assert "substitute for CLIP" in heard.notes[0]
 
 
 def test_tfidf_dimensions_are_capped_and_told() -> None:
@@ -48,5 +48,5 @@ def test_tfidf_tells_single_characters_apart_and_refuses_texts_without_words() -
         Tfidf().encode(["a dog", "!!!"])
     with pytest.raises(TgrError, match="hold no word"):
         Tfidf().encode(["!!!", "the"])
-    with pytest.raises(TgrError, match='1 dimensions have no room for the text "blue sky"; give more with'):
+    with pytest.raises(TgrError, match='1 dimensions are too few to represent the text "blue sky"; give more with'):
         Tfidf(1).encode(["red apple", "red apple", "blue sky"])

@@ -59,7 +59,7 @@ def test_what_is_no_key_is_refused_and_not_quoted(key: str) -> None:
         ({"requests_per_minute": 0}, "--requests-per-minute is 0"),
         ({"temperature": float("nan")}, "--temperature is nan, where 0 to 2"),
         ({"timeout": 0.0}, "--timeout is 0"),
-        ({"price_in": 1.0}, "--price-in and --price-out go together"),
+        ({"price_in": 1.0}, "only one of --price-in and --price-out is given"),
         ({"price_in": -1.0, "price_out": 0.0}, "--price-in is -1.0"),
     ],
 )

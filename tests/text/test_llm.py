@@ -116,7 +116,7 @@ def test_what_goes_wrong_always_is_recorded_as_such_and_told(what: str, status: 
         (401, "wants a key (HTTP 401: no way"),
         (403, "does not allow this (HTTP 403: no way way way way way"),
         (404, 'has no model "toy" or no such address (HTTP 404'),
-        (402, "has no more answers for this key (HTTP 402: no way way"),
+        (402, "is used up (HTTP 402: no way way"),
         (422, "check --llm, --temperature and --max-tokens"),
     ],
 )
@@ -299,9 +299,14 @@ def test_a_proxy_reads_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "url", "words"),
     [
-        ("ALL_PROXY", "socks5://me:secret@x", "https://x.invalid/v1", "the proxy that HTTPS_PROXY or ALL_PROXY names"),
-        ("HTTPS_PROXY", "soap://me:secret@x", "https://x.invalid/v1", "set NO_PROXY=x.invalid to go without"),
-        ("HTTPS_PROXY", "http://me:secret@:x/", "https://x.invalid/v1", "is of no kind that is known here"),
+        ("ALL_PROXY", "socks5://me:secret@x", "https://x.invalid/v1", "the proxy in HTTPS_PROXY or ALL_PROXY"),
+        (
+            "HTTPS_PROXY",
+            "soap://me:secret@x",
+            "https://x.invalid/v1",
+            "set NO_PROXY=x.invalid to connect without a proxy",
+        ),
+        ("HTTPS_PROXY", "http://me:secret@:x/", "https://x.invalid/v1", "has an address that cannot be used"),
         ("SSL_CERT_FILE", "missing.pem", "https://x.invalid/v1", "SSL_CERT_DIR names cannot be read"),
         ("HOME", "/", "http://xn--/v1", "--base-url http://xn--/v1 is no address of a server"),
     ],

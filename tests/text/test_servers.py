@@ -221,7 +221,7 @@ def test_an_error_told_in_any_usual_place_is_passed_on_while_it_is_waited_for(sa
 def test_what_waiting_does_not_mend_is_not_waited_for(said: Said) -> None:
     with (
         serving(said) as server,
-        pytest.raises(TgrError, match=r"has no more answers for this key .*see to its account"),
+        pytest.raises(TgrError, match=r"the account or quota of this key at .* is used up .*check the account"),
     ):
         described(server.url)
     assert server.asked.total() == 1
@@ -306,7 +306,7 @@ def test_a_name_that_no_machine_has_is_told() -> None:
             "h:1 does not speak https (told)",
         ),
         (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), "the certificate of h is not trusted on"),
-        (httpx.ProxyError("403 Forbidden"), "the proxy on the way to https://h:1/v1 does not let this through (told)"),
+        (httpx.ProxyError("403 Forbidden"), "the proxy for https://h:1/v1 refuses the connection (told)"),
         (httpx.ConnectTimeout(""), "nothing answers at https://h:1/v1 (told); start the server, or name another"),
     ],
 )

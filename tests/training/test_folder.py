@@ -95,7 +95,7 @@ def test_more_epochs_after_a_finished_training() -> None:
     ]
     with pytest.raises(TgrError, match=r"last.pt was begun with recipe.epochs 3, where 30 is asked for"):
         raise train("--schedule", "constant", "--resume").exception  # type: ignore[misc]
-    with pytest.raises(TgrError, match=r"last.pt has 3 epochs behind it; give --epochs 4 or more"):
+    with pytest.raises(TgrError, match=r"last.pt has finished 3 epochs; give --epochs 4 or more"):
         raise train("--schedule", "constant", "--resume", "--epochs", 2).exception  # type: ignore[misc]
     assert files() == found
 

@@ -284,7 +284,7 @@ def test_more_epochs_are_those_of_a_longer_training_where_the_rates_allow(
 def test_fewer_epochs_than_are_behind_it_are_refused(images: ImageSet, tmp_path: Path) -> None:
     saved = Checkpoint(tmp_path / "c.pt", {})
     loop(images, recipe(epochs=2)).run(network(), saved, start=None, reporter=SILENT)
-    with pytest.raises(TgrError, match=r"c.pt has 2 epochs behind it; give --epochs 3 or more"):
+    with pytest.raises(TgrError, match=r"c.pt has finished 2 epochs; give --epochs 3 or more"):
         loop(images, recipe(epochs=1)).run(network(), saved, start=saved.path, reporter=SILENT)
 
 

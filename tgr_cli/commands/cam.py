@@ -43,7 +43,7 @@ def cam(
         ),
     ] = None,
     faults: Annotated[
-        int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all there at once.")
+        int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all present at once.")
     ] = defaults.CAM_FAULTS,
     limit: Annotated[
         str,

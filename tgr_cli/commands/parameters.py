@@ -53,7 +53,7 @@ def named(ctx: Any, name: str) -> str:
     if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
         return ""
     if source.name == "DEFAULT_MAP":
-        return "stands in tgr.toml"
+        return "is set in tgr.toml"
     parameter = next(parameter for parameter in ctx.command.params if parameter.name == name)
     known = [parameter.envvar] if isinstance(parameter.envvar, str) else list(parameter.envvar or ())
     variables = [*known, f"{ctx.auto_envvar_prefix}_{name.upper()}"]
@@ -80,9 +80,9 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
         for number in converted if isinstance(converted, list | tuple) else [converted]:
             if isinstance(number, float) and not math.isfinite(number):
                 option = f"--{parameter.name.replace('_', '-')}"
-                raise TgrError(f"{option} is {number}, which is no number to work with; give a finite one")
+                raise TgrError(f"{option} is {number}, where a finite number is expected; give one")
             if isinstance(number, int) and not -LARGEST <= number <= LARGEST:
-                raise typer.BadParameter("a number of so many digits fits no machine word.", ctx=ctx, param=parameter)
+                raise typer.BadParameter("the number does not fit into 64 bits.", ctx=ctx, param=parameter)
         return converted
 
     return checked
@@ -100,4 +100,4 @@ def _wrong_text(text: str) -> str:
         return "it is empty; give a value, or leave the option out."
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         return f"{text!a} is no UTF-8; rename the file, or give another name."
-    return "a NUL character stands in it." if "\0" in text else ""
+    return "it contains a NUL character." if "\0" in text else ""

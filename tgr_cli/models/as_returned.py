@@ -22,7 +22,7 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
     """
     name = source.model
     if not isinstance(zoo.entry(name), zoo.UserFunction):
-        reporter.note(f"{name} has random weights (--weights none); take no accuracy from it")
+        reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")
         return zoo.build(name, num_classes), RANDOM
     # Build twice with different seeds: only randomly initialised tensors differ.
     (model, left), (other, left_by_other) = (_built(name, num_classes, seed) for seed in (0, 1))
@@ -37,10 +37,10 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
                 'trained one is known; run "tgr train" first, let the function load its weights, or give --checkpoint '
                 "FILE or --weights none"
             )
-        reporter.note(f"{name} has random weights (--weights none); take no accuracy from it")
+        reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")
         return model, RANDOM
     if drawn:
-        reporter.note(f"{name} returns a network in which {names} are random; take no accuracy from it")
+        reporter.note(f"{name} returns a network in which {names} are random; its accuracy means nothing")
     elif model is not other and torch.equal(left, left_by_other):
         reporter.note(
             f"{name} is taken with the weights that its function returns; it seeds torch itself, so whether they are "

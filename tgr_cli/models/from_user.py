@@ -49,7 +49,9 @@ class UserFunction(WithoutPretrained):
         model = _uncompiled(model)
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if is_lazy(tensor) or (tensor.is_meta and not torch.get_default_device().type == "meta"):
-                raise TgrError(f"--model {self.path} returned a model without values in {name}; make it whole")
+                raise TgrError(
+                    f"--model {self.path} returned a model without values in {name}; initialise all of its tensors"
+                )
         return model
 
     def preprocessing(self) -> Preprocessing:

@@ -77,8 +77,8 @@ def load(
     prepared = override(source.model, found.preprocessing, preprocessing)
     if isinstance(zoo.entry(source.model), zoo.UserFunction) and prepared == zoo.default_preprocessing(source.model):
         reporter.note(
-            f"nothing says how images are prepared for {source.model}: taking resize 256, crop 224 and ImageNet's "
-            "mean and deviation; change them with --resize, --crop, --mean and --std"
+            f"the preprocessing of {source.model} is unknown: using resize 256, crop 224 and ImageNet's mean and "
+            "standard deviation; set others with --resize, --crop, --mean and --std"
         )
     model = found.model.to(where).eval()
     for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own

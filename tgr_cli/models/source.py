@@ -83,7 +83,7 @@ def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolde
     if owner in (None, fingerprint):
         return run
     apart = run.apart(fingerprint)
-    reporter.note(f"{run.path} is that of {run.name} with other weights: what is measured here is kept in {apart.path}")
+    reporter.note(f"{run.path} belongs to other weights of {run.name}: the results for these are kept in {apart.path}")
     return apart
 
 

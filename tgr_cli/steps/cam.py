@@ -156,14 +156,14 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes, reporter: Reporter) -> None:
     struck = f"{len(faults):,} faults in {len(sizes)} weight tensors of {sum(sizes.values()):,} elements"
     if len(models) == 1:
-        reporter.note(f"{struck}, all there at once")
+        reporter.note(f"{struck}, all present at once")
         return
     left = [
         f"{len(missing)} of {model.name} ({sum(site.neurons for site in missing):,} elements)"
         for model in models
         if (missing := [site for name, site in strikes.weights(model.network).items() if name not in sizes])
     ]
-    reporter.note(f"{struck}, all there at once and the same in both models")
+    reporter.note(f"{struck}, all present at once and the same in both models")
     if left:
         reporter.note(f"no fault is in tensors that only one model has, or has in another shape: {' and '.join(left)}")
 

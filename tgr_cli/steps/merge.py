@@ -110,7 +110,9 @@ def _facts(shards: Sequence[Artifact], reporter: Reporter) -> dict[str, Any]:
     }
     for name, found in versions.items():
         if len(found) > 1:
-            reporter.note(f"the shards were run with {name} {' and '.join(found)}, and the whole says so")
+            reporter.note(
+                f"the shards were run with {name} {' and '.join(found)}; the merged artifacts record all of them"
+            )
     return {
         "config": of_first.config,
         "seed": of_first.seed,

@@ -90,7 +90,7 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
     name = real(folder.path).name
     if not any(getattr(folder, what).exists() for what in SHOWN):
         raise TgrError(
-            f'{folder.path} holds nothing that a report shows; run "tgr evaluate" or "tgr inject" on the model first'
+            f'{folder.path} has no artifacts for a report; run "tgr evaluate" or "tgr inject" on the model first'
         )
     golden = runs.read_golden(folder.golden)[1] if folder.golden.exists() else None
     profiled, trained = _read(folder.ranges, RANGES), _read(folder.training, TRAINING)
@@ -270,9 +270,9 @@ def _made(path: Path, workspace: Workspace) -> lineage.Made:
     record, command = store.run_record(path), None
     if record.exists():
         try:
-            command = str(documents.read_json(record, "remove it, the artifact stands without it")["command"])
+            command = str(documents.read_json(record, "delete it, the artifact does not need it")["command"])
         except (KeyError, TypeError) as error:
-            raise TgrError(f"{record} is no run record of tgr; remove it, the artifact stands without it") from error
+            raise TgrError(f"{record} is no run record of tgr; delete it, the artifact does not need it") from error
     inside = path.is_relative_to(workspace.path)
     name = path.relative_to(workspace.path) if inside else Path(real(path.parent).name) / path.name
     return lineage.Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)

@@ -62,11 +62,11 @@ def _record(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        record = documents.read_json(path, "remove it, the artifact stands without it")
+        record = documents.read_json(path, "delete it, the artifact does not need it")
         whole = {"command", "host", "started", "seconds", "options"} <= record.keys()
         whole = whole and all({"value", "from"} <= option.keys() for option in record["options"].values())
     except AttributeError:  # a JSON value that is no object
         whole = False
     if not whole:
-        raise TgrError(f"{path} is no run record of tgr; remove it, the artifact stands without it")
+        raise TgrError(f"{path} is no run record of tgr; delete it, the artifact does not need it")
     return dict(record)

@@ -108,7 +108,7 @@ def _run(config: Config, group: Group, reporter: Reporter) -> Result:
     card = results.card_of(config, facts, state)
     trained = start != target.last or len(state.epochs) > state.resumed
     if not trained:
-        reporter.note(f"{target.path} is finished, nothing is left to resume; a larger --epochs goes on")
+        reporter.note(f"{target.path} is finished, there is nothing to resume; continue it with a larger --epochs")
     elif group.first:
         results.write(target, card, facts, state, reporter)
     return Result(target, card, state.epochs, state.costs, group.first, trained)

@@ -144,7 +144,7 @@ class Answers:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
             raise TgrError(
-                f"{self.path} cannot be written ({error.strerror}); free the place and run the same command again: "
+                f"{self.path} cannot be written ({error.strerror}); free disk space and run the same command again: "
                 "the answers before are kept"
             ) from error
 

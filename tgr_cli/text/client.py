@@ -79,8 +79,8 @@ class Client:
             )
         except (httpx.InvalidURL, ImportError, ValueError) as error:  # not quoted: it may contain a password
             raise TgrError(
-                "the proxy that HTTPS_PROXY or ALL_PROXY names is of no kind that is known here; name one as "
-                f"http://HOST:PORT, or set NO_PROXY={host} to go without"
+                "the proxy in HTTPS_PROXY or ALL_PROXY has an address that cannot be used; give one such as "
+                f"http://HOST:PORT, or set NO_PROXY={host} to connect without a proxy"
             ) from error
         except OSError as error:
             raise TgrError(
@@ -166,7 +166,7 @@ class Client:
         status, headers, body, reason = await self._send(sent)
         if status == 200:
             if headers.get("content-encoding", "identity") != "identity":
-                raise NoAnswerError("a compressed answer, which was not asked for", UNUSABLE_TRIES)
+                raise NoAnswerError("a compressed answer, which was not requested", UNUSABLE_TRIES)
             try:
                 return completion.read(body, headers)
             except completion.NoCompletionError as error:

@@ -51,9 +51,7 @@ class Tfidf(Encoder):
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        reporter.note(
-            "tfidf is a stand-in for CLIP: it knows classes by the words of their texts alone, not by their looks"
-        )
+        reporter.note("tfidf is a substitute for CLIP: it compares the words of the texts, not their meaning")
         # Single characters count as words, for digit classes.
         vectoriser = TfidfVectorizer(sublinear_tf=True, stop_words=FUNCTION_WORDS.split(), token_pattern=r"(?u)\b\w+\b")
         try:
@@ -71,6 +69,6 @@ class Tfidf(Encoder):
         lost = np.flatnonzero(np.linalg.norm(rows_NE, axis=1) < NEGLIGIBLE)
         if len(lost):
             raise TgrError(
-                f'{dim} dimensions have no room for the text "{texts[lost[0]]}"; give more with --embedding-dim'
+                f'{dim} dimensions are too few to represent the text "{texts[lost[0]]}"; give more with --embedding-dim'
             )
         return unit_rows(rows_NE)

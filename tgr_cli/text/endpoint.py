@@ -59,18 +59,22 @@ class Endpoint:
             raise TgrError("--llm holds characters that cannot be printed; name the model as its server does")
         for name, lowest in (("max_tokens", 1), ("samples_per_question", 1), ("concurrency", 1)):
             if getattr(self, name) < lowest:
-                raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is meant")
+                raise TgrError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}, where {lowest} or more is expected"
+                )
         one_of("--max-tokens-name", self.max_tokens_name, LIMIT_NAMES)
         if self.requests_per_minute is not None and self.requests_per_minute < 1:
-            raise TgrError(f"--requests-per-minute is {self.requests_per_minute}, where 1 or more is meant")
+            raise TgrError(f"--requests-per-minute is {self.requests_per_minute}, where 1 or more is expected")
         for name, highest in (("temperature", 2.0), ("timeout", 86400.0), ("price_in", 1e6), ("price_out", 1e6)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= highest:
-                raise TgrError(f"--{name.replace('_', '-')} is {value}, where 0 to {highest:g} is meant")
+                raise TgrError(f"--{name.replace('_', '-')} is {value}, where 0 to {highest:g} is expected")
         if self.timeout == 0:
-            raise TgrError("--timeout is 0, and no answer comes in no time; give seconds, as 120")
+            raise TgrError("--timeout is 0; give a number of seconds above 0, such as 120")
         if (self.price_in is None) != (self.price_out is None):
-            raise TgrError("--price-in and --price-out go together: the cost is that of both; give the other one too")
+            raise TgrError(
+                "only one of --price-in and --price-out is given, and the cost needs both; give the other one too"
+            )
 
     @property
     def url(self) -> str:

@@ -51,15 +51,15 @@ def failure(
     """
     if no_more(told, status, wait):
         return TgrError(
-            f"{endpoint.host} has no more answers for this key ({said}); see to its account, or run the same command "
-            "again later, and it goes on where it is: waiting some minutes does not help"
+            f"the account or quota of this key at {endpoint.host} is used up ({said}); check the account, or run the "
+            "same command again later, it continues from the stored answers: retrying within minutes does not help"
         )
     if status in BUSY or status >= 500:
         if wait is not None and wait > LONGEST_RETRY_AFTER:
-            return NoAnswerError(f"{said}, and to be asked again in {wait:,.0f} s", tries=1)
+            return NoAnswerError(f"{said}; the server asks to wait {wait:,.0f} s", tries=1)
         return NoAnswerError(f"busy: {said}" if status in TOO_MUCH_TO_DO else said, BUSY_TRIES, wait)
     if status < 300:
-        return NoAnswerError(f"{said}, where 200 is an answer", UNUSABLE_TRIES)
+        return NoAnswerError(f"{said}, where 200 is expected", UNUSABLE_TRIES)
     if status < 400:
         leads = f" to {to}" if to else ""
         return NoAnswerError(
@@ -124,8 +124,8 @@ def unreached(endpoint: Endpoint, error: httpx.TransportError, told: str) -> Tgr
     host, words = httpx.URL(endpoint.url).host, str(error)
     if isinstance(error, httpx.ProxyError):
         return TgrError(
-            f"the proxy on the way to {endpoint.url} does not let this through ({told}); see to HTTPS_PROXY, or set "
-            f"NO_PROXY={host} to go without"
+            f"the proxy for {endpoint.url} refuses the connection ({told}); check HTTPS_PROXY, or set "
+            f"NO_PROXY={host} to connect without a proxy"
         )
     if "CERTIFICATE_VERIFY_FAILED" in words:
         return TgrError(

@@ -90,5 +90,7 @@ def class_rows(path: Path, matrix_NE: np.ndarray, classes: int, picked: Sequence
         )
     bad = np.flatnonzero(~np.isfinite(matrix_NE).all(axis=1) | ~matrix_NE.any(axis=1))
     if len(bad):
-        raise TgrError(f"{path}: the row of class {bad[0]} is zero or not finite; give every class a direction")
+        raise TgrError(
+            f"{path}: the row of class {bad[0]} is zero or not finite; give every class a finite, nonzero row"
+        )
     return unit_rows(matrix_NE)

@@ -89,7 +89,7 @@ class Checkpoint:
         planned, behind = state.legs[-1].epochs, len(state.epochs)
         if behind + (state.step > 0) > planned:
             raise TgrError(
-                f"{path} has {behind} epochs{' and a part of the next' * (state.step > 0)} behind it; give --epochs "
+                f"{path} has finished {behind} epochs{' and a part of the next' * (state.step > 0)}; give --epochs "
                 f"{behind + 1} or more, or train from the start by leaving out --resume"
             )
 

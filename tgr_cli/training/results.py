@@ -76,7 +76,7 @@ def write(run: RunFolder, card: ModelCard, facts: Facts, state: State, reporter:
             weights.load(state.model, state.best)
             weights.save(state.model, folder / run.best.name)
     except BaseException:
-        reporter.note(f"the training is whole in {run.checkpoint}; --resume writes what is left to write")
+        reporter.note(f"the training is finished in {run.checkpoint}; --resume writes the remaining files")
         raise
     finish(run)
 

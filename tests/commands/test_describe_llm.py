@@ -87,7 +87,7 @@ def test_from_the_offer_to_the_account(typed, monkeypatch: pytest.MonkeyPatch) -
         code, out, err = typed(command, answer="n\n")
         assert (code, out) == (1, "")
         assert f"This puts 20 questions to toy at 127.0.0.1:{server.port}, about " in err
-        assert err.endswith("tgr: nothing was asked and nothing written, as you wished\n")
+        assert err.endswith("tgr: cancelled: nothing was asked and nothing written\n")
         assert server.asked.total() == 0
         code, out, err = typed(command, answer="y\n")
         assert code == 0

@@ -212,7 +212,7 @@ def test_a_user_sees_a_table_and_where_the_artifacts_are(toy: list[str], tmp_pat
 
 
 def test_without_a_range_limit_the_mean_dloss_is_said_to_be_no_figure(toy: list[str]) -> None:
-    told = "without a range limit a handful of faults carry every mean dLoss"
+    told = "without a range limit a few faults dominate every mean dLoss"
     some = [*toy, "--label", "golden", "--injections", 4, "--sampling", "uniform"]
     assert told in " ".join(invoke("inject", *some, "--limit", "none").stderr.split())
     assert told not in " ".join(invoke("inject", *some).stderr.split())

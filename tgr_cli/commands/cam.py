@@ -137,7 +137,7 @@ def cam(
         )
     cells = [_means(summary) for summary in result.summaries]
     console.table(
-        f"Over {result.summaries[0].images} images, which illustrate and measure nothing",
+        f"Over {result.summaries[0].images} images: an illustration, not a measurement",
         ("figure", *(summary.model for summary in result.summaries)),
         [(meaning, *(column[meaning] for column in cells)) for meaning in cells[0]],
     )

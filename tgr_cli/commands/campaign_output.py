@@ -61,8 +61,8 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         console.line(f"verified: {verified:,} random faults came out the same through full")
     if not result.limited:
         console.note(
-            "without a range limit a handful of faults carry every mean dLoss, which is then no usable figure: read "
-            "the rates, or use --limit clamp"
+            "without a range limit a few faults dominate every mean dLoss, so it is no usable figure: use the rates, "
+            "or --limit clamp"
         )
     if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
         console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")

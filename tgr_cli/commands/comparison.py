@@ -128,11 +128,11 @@ def _settled(row: Row) -> list[str]:
     """Return, for each factor not distinguishable from 1, the number of faults or images that would settle it."""
     sentences = []
     for name, meaning in FACTORS.items():
-        for unit, what in (("faults", "faults a site"), ("images", "images, as more faults on these would not,")):
+        for unit, what in (("faults", "faults per site"), ("images", "images (more faults on these images would not)")):
             wanted = row[f"{name}_settled_by_{unit}"]
             if wanted is not None:
                 amount = f"more than {count(MOST)}" if wanted > MOST else f"about {count(wanted)}"
-                sentences.append(f"If it stays as it is, {amount} {what} would settle the {meaning}.")
+                sentences.append(f"If its value stays the same, {amount} {what} would settle the {meaning}.")
     return sentences
 
 

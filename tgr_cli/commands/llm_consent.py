@@ -28,7 +28,7 @@ def agree(offer: str) -> None:
     sys.stderr.write(printable(f"This puts {offer}. Go on? [y/N] "))  # typer.confirm also writes to stdout
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise TgrError("nothing was asked and nothing written, as you wished")
+        raise TgrError("cancelled: nothing was asked and nothing written")
 
 
 def show(console: Console, config: "Config", estimate: "Estimate | None") -> None:

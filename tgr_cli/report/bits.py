@@ -24,13 +24,13 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
         return
     table = Table(COLUMNS, [[run.name, *(row[c] for c in COLUMNS[1:])] for run in struck for row in _of(run).bits])
     how = (
-        "Each site counts alike, and each fault by its sampling weight, so that the shares are those of faults drawn "
-        "uniformly, not of the rows."
+        "Sites have equal weights and faults their sampling weights, so the shares are those of uniformly drawn "
+        "faults, not of the rows."
     )
     yield Figure(
         "outcomes-by-bit",
         "Outcome by bit",
-        f"What became of flips of each bit, the highest bit to the left (of float32: sign, exponent, fraction). {how} "
+        f"Outcomes of flips by bit, the highest bit on the left (float32: sign, exponent, fraction). {how} "
         f"{basis(struck)} The intervals of SDCs are in the next figure, those of failures in the data.",
         table,
         [Panel(key("outcomes_by_bit", run.name), partial(_stacked, run=run), run.name, 250) for run in struck],
@@ -40,8 +40,8 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     yield Figure(
         "sdc-by-bit",
         "SDC rate by bit",
-        "Share of flips of each bit that change the prediction, with intervals. Hollow: none was seen to, of the "
-        f"flips drawn there, which may be few; how high the rate can be is in the data. {how} {basis(struck)}",
+        "Share of flips of each bit that change the prediction, with intervals. Hollow: no SDC among the flips "
+        f"drawn for the bit, which may be few; the upper limit of the rate is in the data. {how} {basis(struck)}",
         table,
         [
             Panel(key("sdc_by_bit", chart[-1].name), partial(_rates, runs=chart, top=top), alone(chart))

@@ -61,8 +61,8 @@ def table(rows: Sequence[Row]) -> Block:
         ("model", "accuracy", "parameters added", "MACs added", *(FIGURES[n] for n in _main(rows)), "Top2Diff"),
         cells,
         "Against the baseline. Factors are baseline / model, above 1 where the model is better, with intervals over "
-        "faults and images: trainings with other seeds differ more. ▲ better, ▼ worse, = not distinguishable, ~ rests "
-        f"on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly."
+        "faults and images, without the variation between training seeds. ▲ better, ▼ worse, = not distinguishable, "
+        f"~ rests on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly."
         f"{_left_out(rows)}",
     )
 
@@ -81,9 +81,9 @@ def figure(rows: Sequence[Row]) -> Figure:
         "improvement",
         "Improvement over the baseline",
         f"{own[0]['baseline']} divided by each model, on the images of each one's own campaign, with intervals on a "
-        "logarithmic axis; right of 1 the model is better. Full marks: the interval leaves 1 out. Hollow: it holds 1, "
-        "or rests on too little. Medians serve where a run had no range limit. The data has "
-        "the factors on common images too, and what would settle an undecided one.",
+        "logarithmic axis; right of 1 the model is better. Filled: the interval excludes 1. Hollow: it contains 1, "
+        "or rests on too little. Medians are shown if a run had no range limit. The data also has "
+        "the factors on common images, and the number of faults that would settle an undecided one.",
         Table(columns, [[row[name] for name in columns] for row in rows]),
         [
             Panel(key("improvement", name), partial(_draw, rows=own, name=name), FIGURES[name], 74 + 26 * len(own))

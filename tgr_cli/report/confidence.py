@@ -115,15 +115,15 @@ def _by_image(runs: Sequence[Run]) -> Figure:
     columns = ("image_id", "top2diff", "rows", "sdc_rate") if few else ("images", "top2diff", "rows", "sdc_rate")
     said = "; ".join(f"{run.name} {_coefficient(run)} over {_faults(run).correlation.images:,} images" for run in runs)
     points = "Dots are images, the line" if few else "The line shows"
-    stretched = "The axis of sure models is stretched towards 1. " if any(map(_is_sure, runs)) else ""
+    stretched = "The axis of very confident models is stretched towards 1. " if any(map(_is_sure, runs)) else ""
     return Figure(
         "sdc-by-image",
         "SDC rate of an image against its Top2Diff",
-        f"{points} means of {BINS} lots of images, equal in number and sorted by Top2Diff without a fault. An image's "
-        "SDC rate is over all faults that struck it, each by its sampling weight, sites alike; where weights differ it "
-        f"can pass 100 % by chance. {basis(runs)} {stretched}"
-        f"Spearman's ρ with its interval over images (Bonett and Wright 2000): {said}. Where an image has few faults "
-        "its rate is uncertain, which pulls ρ towards 0.",
+        f"{points} means of {BINS} equal groups of images, sorted by fault-free Top2Diff. An image's SDC rate is over "
+        "all of its faults, by sampling weight, with equal weights for sites; if weights differ it can exceed 100 % by "
+        f"chance. {basis(runs)} {stretched}"
+        f"Spearman's ρ with its interval over images (Bonett and Wright 2000): {said}. The fewer faults an image has, "
+        "the noisier its rate, which pulls ρ towards 0.",
         Table(("model", *columns), rows),
         [
             Panel(key("sdc_by_image", run.name), partial(_draw_images, run=run, place=min(n, 3), points=few), run.name)

@@ -37,8 +37,8 @@ def table(artifacts: Sequence[Made]) -> Block:
     return Block(
         ("file", "made by", "from", "seed", "model", "SHA-256", "tgr"),
         rows,
-        "Inputs are told by their SHA-256, which each artifact keeps: a name stands where the file was found, else the "
-        f"first {SHORT} digits. The model is the fingerprint of its weights. tgr show FILE says more.",
+        "Inputs are identified by the SHA-256 recorded in each artifact: by name if the file was found, else by the "
+        f"first {SHORT} digits. The model is the fingerprint of its weights. tgr show FILE prints more.",
         code="made by",
     )
 

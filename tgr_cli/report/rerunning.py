@@ -34,8 +34,8 @@ def figure(runs: Sequence[Run]) -> Figure:
         "coverage-against-overhead",
         "SDCs caught against inferences run again",
         "Inference-level re-running (ILR): an inference whose confidence is below a threshold is run a second time. "
-        "Across: share of all images below it without a fault, the overhead. Up: share of SDCs on correct images below "
-        "it with the fault, as a check on every output sees it, with its interval; "
+        "Horizontal: share of all images whose fault-free confidence is below it, the overhead. Vertical: share of "
+        "SDCs on correct images whose faulty confidence is below it, as in a check of every output, with its interval; "
         f"{_counting(runs)}, faults by their sampling weight. Marks: thresholds "
         f"{listed([f'{threshold:g}' for threshold in MARKED])}. Dotted: what re-running at random would catch. "
         f"{basis(runs)} {' '.join(_said(run) for run in runs)}",

@@ -26,7 +26,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
         "Loss and accuracy by epoch",
         "Loss and top-1 accuracy by epoch, of the evaluation images (solid) and of the training images while they were "
         "trained on (dashed), as training.parquet has them. Losses of models trained with other augmentation or label "
-        "smoothing do not compare.",
+        "smoothing are not comparable.",
         Table(("model", *TRAINING.arrow.names), [[run.name, *row] for run in trained for row in _epochs(run)]),
         [
             Panel(key("training", what, chart[-1].name), partial(_draw, runs=chart, what=what), alone(chart))

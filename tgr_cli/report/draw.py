@@ -78,7 +78,7 @@ def _drawn(panel: Panel, colours: Palette, salt: str, kind: str) -> bytes:
                 loc="outside upper left",
                 ncols=len(labels) if short else 1,
                 columnspacing=1.2,
-                borderaxespad=0.4,  # 0.4: below that the edge of the image cuts off accents
+                borderaxespad=0.4,  # with less the image's edge cuts off the tops of letters
             )
         if kind == "svg":
             FigureCanvasSVG(canvas).print_svg(written, metadata=NO_METADATA)  # savefig would draw twice

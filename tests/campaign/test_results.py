@@ -15,6 +15,8 @@ ROWS = pa.table(
         ({"sampling": "importance"}, [0, 1, 0], [0, 0, 0]),
         ({"sampling": "stratified", "target": "neuron"}, [0, 1, 0], [3, 3, 4]),
         ({"sampling": "uniform", "target": "weight"}, [0, 0, 1], [0, 0, 0]),
+        ({"sampling": "uniform", "target": "neuron", "lasting": True}, [0, 0, 1], [0, 0, 0]),
+        ({"sampling": "uniform", "target": "weight", "lasting": False}, [0, 1, 0], [0, 0, 0]),
     ],
 )
 def test_a_campaigns_settings_say_which_faults_are_alike(config, clusters, strata):

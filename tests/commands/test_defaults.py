@@ -210,6 +210,12 @@ def test_the_help_tells_which_model_of_which_server_is_asked() -> None:
     assert f"(default, at OpenAI: {OPENAI_MODEL})" in texts["--llm"]
 
 
+def test_every_default_is_used() -> None:
+    names = {name for name in vars(defaults) if name.isupper()}
+    used = "".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "defaults.py")
+    assert {name for name in names if not re.search(rf"\bdefaults\.{name}\b", used)} == set()
+
+
 def test_words_of_the_terminal_are_those_of_the_library() -> None:
     assert set(comparison.FACTORS) == set(improvement.FACTORS)
     assert importlib.import_module("tgr_cli.commands.top2diff_sweep").NAMES == rerunning.NAMES

@@ -1,6 +1,7 @@
 """All faulty values are computed by one module, and all outcomes judged by one function."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,25 @@ CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
     ("what", "homes"),
     [
         (r"limit\.apply\(", {"faults/corruption.py"}),
-        (r"\bUpset\.", {"faults/corruption.py", "saliency/strikes.py"}),
+        (r"\bUpset[.(]", {"faults/corruption.py", "saliency/strikes.py"}),
         (r"\bbits\.flip\(|faults\.bits import .*\bflip\b", {"steps/flip.py"}),
+        (
+            r"bitwise_xor|\^ (self\.)?masks?\b|\.view\([^)]*\b(integer|mask\.dtype)\)",
+            {"faults/upset.py", "faults/bits.py", "steps/flip.py", "training/stimulated.py"},
+        ),
         (r"\* MASKED_BOUND\b|MASKED_BOUND \*|OUTCOMES\[", {"metrics/outcomes.py"}),
     ],
 )
 def test_it_is_done_in_one_place(what: str, homes: set[str]) -> None:
-    found = {name for name, source in SOURCES.items() if re.search(what, source, re.MULTILINE)}
-    assert found
-    assert found <= homes
+    assert places(what, SOURCES) == homes
+
+
+def places(what: str, sources: Mapping[str, str]) -> set[str]:
+    return {name for name, source in sources.items() if re.search(what, source, re.MULTILINE)}
+
+
+def test_the_check_of_places_can_fail() -> None:
+    assert places(r"\bUpset[.(]", {"a.py": "seen = Upset(mask).applied(x)", "b.py": "Upset"}) == {"a.py"}
 
 
 def test_a_flip_comes_before_the_range_limit() -> None:

@@ -69,7 +69,7 @@ class Provenance:
     @property
     def number_format(self) -> str:
         """Return the number format of the values that the artifact's one model computes."""
-        return str(self.extra.get("format") or self.config.get("format") or UNRECORDED_FORMAT)
+        return str(self.extra.get("format") or UNRECORDED_FORMAT)
 
     def to_json(self) -> str:
         """Return the metadata as JSON with sorted keys."""

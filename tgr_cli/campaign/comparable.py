@@ -13,6 +13,7 @@ from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
 UNKNOWN = "images that are not recorded"
+UNKNOWN_FORMAT = "a number format that is not recorded"
 PROFILED_ON = ("dataset", "used", "images", "pool")  # metadata of ranges that identifies the images
 
 
@@ -65,7 +66,8 @@ def differences(
         if values is None or values[0] == values[1]:
             continue
         sentence = f"{candidate} {aspect.verb} {values[1]}, {baseline} {_rest(aspect.verb)} {values[0]}"
-        refused = aspect.refused and UNKNOWN not in values and name not in allowed
+        known = not {UNKNOWN, UNKNOWN_FORMAT} & set(values)
+        refused = aspect.refused and known and name not in allowed
         found.append(Difference(name, baseline, candidate, values[0], values[1], sentence, refused))
     return found
 
@@ -91,7 +93,8 @@ def _setting(name: str) -> Callable[[Provenance, Provenance], tuple[str, str] | 
 
 
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
-    return theirs.number_format, ours.number_format
+    first, second = (str(each.extra.get("format") or UNKNOWN_FORMAT) for each in (theirs, ours))
+    return first, second
 
 
 def _profiled(theirs: Provenance, ours: Provenance) -> tuple[str, str] | None:

@@ -27,7 +27,7 @@ SITES_TRIED, FAULTS_TRIED = 8, 64  # times of other sites are interpolated
 class Forecast:
     """A stored plan with the expected time of its campaign in seconds and disk space in bytes.
 
-    A fault in a tensor has one row per image that it is tried on.
+    A lasting fault has one row per image that it is tried on.
     """
 
     run: str

@@ -62,7 +62,7 @@ class Measured:
 
     @property
     def clusters(self) -> int:
-        """Return the number of clusters of the intervals: images or, for faults in tensors, faults."""
+        """Return the number of clusters of the intervals: images or, if faults are lasting, faults."""
         return len(np.unique(codes(self.faults.cluster)))
 
     @property

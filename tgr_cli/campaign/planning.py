@@ -177,7 +177,7 @@ def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) 
             "seed": seed,
             "reporter": subject.reporter,
         }
-        if not config.lasting:
+        if config.target == "neuron":
             return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
         each = config.images_per_fault
         return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)

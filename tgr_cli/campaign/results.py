@@ -23,7 +23,7 @@ COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")
 class Written:
     """The artifacts of a campaign, its sites' rows and the network's estimates.
 
-    A fault in a tensor has several `rows` of injections, one per image that it was tried on. If not `limited` to the
+    A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
     value ranges, a few faults dominate mean dLoss, which is then not reported.
     """
 

@@ -69,7 +69,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
 
 
 def faults_of(faults: int, rows: int) -> str:
-    """Return the number of faults in words, and of their rows if faults in tensors have several."""
+    """Return the number of faults in words, and of their rows if lasting faults have several."""
     tried = f", each with a row for every image that it is tried on ({rows:,} in all, by outcome)"
     return f"{faults:,} faults{tried if rows != faults else ''}"
 

@@ -85,9 +85,11 @@ def train(
 
     from tgr_cli.data.source import DataSource
     from tgr_cli.preflight import before
+    from tgr_cli.training.head_options import refuse_meaningless
+    from tgr_cli.training.recipe import Overrides
 
-    before.refuse_meaningless(head, init, embeddings, embedding_dim)
-    before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(before.Overrides, locals()))
+    refuse_meaningless(head, init, embeddings, embedding_dim)
+    before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(Overrides, locals()))
     if not print_recipe:
         starts = None if head != "text" else init or defaults.INIT
         data = o.configure(DataSource, locals())

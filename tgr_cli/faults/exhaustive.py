@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import outcomes
@@ -52,8 +53,7 @@ class LastSite:
             values.append(output_BC)
             return output_BC
 
-        count, missing = len(x_KCHW), self.network.batch_size - len(x_KCHW)
-        x_BCHW = torch.cat([x_KCHW, x_KCHW[-1:].expand(missing, *x_KCHW.shape[1:])])
+        count, x_BCHW = len(x_KCHW), padded(x_KCHW, self.network.batch_size)
         golden_KC = self.network.forward(x_BCHW, strike={self.site.name: seen})[:count]
         before_KC = values[0][:count]
         if not torch.equal(before_KC * self.factor_C, golden_KC):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.bits import Format, format_of, masks
+from tgr_cli.faults.bits import Format, masks
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Upset:
     @classmethod
     def together(cls, bits: Sequence[int], form: Format) -> "Upset":
         """Return the upset that flips several distinct bits of one value at once."""
+        assert len(set(bits)) == len(bits), "bits that flip twice"
         return cls(masks(torch.tensor(bits, dtype=torch.int64), form).sum(dtype=form.integer))
 
     @classmethod
@@ -38,5 +39,4 @@ class Upset:
 
         The flip is an exclusive or on integers, so NaN payloads and the sign of zero are preserved.
         """
-        integer = format_of(values.dtype).integer
-        return (values.view(integer) ^ self.mask.to(values.device)).view(values.dtype)
+        return (values.view(self.mask.dtype) ^ self.mask.to(values.device)).view(values.dtype)

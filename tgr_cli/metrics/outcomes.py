@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from tgr_cli.artifacts.schemas import OUTCOMES as OUTCOMES  # in the order of decision
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.top2diff import top2
 
 if TYPE_CHECKING:
     import torch  # slow to load; commands that read what was measured do without it
 
-OUTCOMES = ("non_finite", "sdc", "masked", "benign")
 MASKED_BOUND = 1e-5
 DLOSS_TOLERANCE = 1e-4
 

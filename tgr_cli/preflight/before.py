@@ -14,8 +14,7 @@ from tgr_cli.preflight import needs
 from tgr_cli.preflight.needs import Missing
 from tgr_cli.reporting import Reporter
 from tgr_cli.training import recipes
-from tgr_cli.training.head_options import refuse_meaningless as refuse_meaningless
-from tgr_cli.training.recipe import Overrides as Overrides
+from tgr_cli.training.recipe import Overrides
 
 MEASURED = ("golden", "injections", "vulnerability")
 

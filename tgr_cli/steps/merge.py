@@ -60,7 +60,8 @@ def _campaign(shard: Artifact) -> dict[str, Any]:
     """Return the facts, by dotted names, that must be equal for shards of one campaign."""
     facts = shard.provenance
     extra = {name: value for name, value in facts.extra.items() if name != "shard"}
-    return identity.flat({**facts.config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
+    config = {**facts.config, "lasting": lasting(facts.config)}
+    return identity.flat({**config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
 
 
 def _refuse_overlap(shards: Sequence[Artifact]) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from tgr_cli import defaults
 from tgr_cli.errors import TgrError, one_of
 
-OPENAI = "https://api.openai.com/v1"
-OPENAI_MODEL = "gpt-4o-mini"
+OPENAI, OPENAI_MODEL = defaults.BASE_URL, defaults.LLM
 OWN_KEY, OPENAI_KEY = "TGR_LLM_API_KEY", "OPENAI_API_KEY"
 KEY = re.compile(r"[!-~]+")
 # Request parameter for the maximum answer length: old and new name.

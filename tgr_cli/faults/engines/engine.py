@@ -27,7 +27,7 @@ class Strike:
     """Faults at one site; every array is int64 [F].
 
     `rows_F` are images (positions among the prepared ones), `elements_F` flat indices within one image's share of the
-    site's output or within the tensor, `bits_F` the bits to flip. A fault in a tensor has one adjacent row per image
+    site's output or within the tensor, `bits_F` the bits to flip. A lasting fault has one adjacent row per image
     that it is tried on.
     """
 

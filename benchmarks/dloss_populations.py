@@ -20,7 +20,7 @@ from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Strike
+from tgr_cli.faults.engines import Auto, FaultBatch
 from tgr_cli.faults.limits import LimitMode, RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import judge
@@ -91,7 +91,7 @@ def make(
     for number, site in enumerate(sites):
         count = min(elements, site.neurons)
         element_NE = np.stack([random.permutation(site.neurons)[:count] for _ in range(len(chosen_N))])
-        struck = Strike(
+        struck = FaultBatch(
             site=site,
             rows_F=torch.arange(len(chosen_N)).repeat_interleave(count * bits),
             elements_F=torch.from_numpy(element_NE).reshape(-1).repeat_interleave(bits),
@@ -106,7 +106,7 @@ def make(
             else:
                 moved_F = np.arange(len(struck.rows_F))
             places = torch.from_numpy(moved_F)
-            some = Strike(site, struck.rows_F[places], struck.elements_F[places], struck.bits_F[places])
+            some = FaultBatch(site, struck.rows_F[places], struck.elements_F[places], struck.bits_F[places])
             found = engine.inject(some)
             judged = judge(golden_NC[some.rows_F], found.logits_FC, labels[some.rows_F])
             change_F = (found.after_F.double() - found.before_F.double()).abs()

@@ -23,7 +23,7 @@ from tgr_cli.campaign import profiling
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.engines import Auto
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.limits import RangeLimit
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
         seed=options.seed,
     )
     planned = time.process_time()
-    found = campaign.run(Auto(subject.loaded.model, network, limit, memory=MEMORY), plan, subject.load, labels_N)
+    found = units.run(Auto(subject.loaded.model, network, limit, memory=MEMORY), plan, subject.load, labels_N)
     return plan, np.nan_to_num(found["dloss"]), (planned - start, time.process_time() - planned)
 
 

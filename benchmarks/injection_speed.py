@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Engine, Full, PyTorchFI, Replay, Strike
+from tgr_cli.faults.engines import Auto, Engine, FaultBatch, Full, PyTorchFI, Replay
 from tgr_cli.faults.engines.memory import parsed
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -114,7 +114,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
         bounds = (len(x_NCHW), site.neurons, 32)
         drawn = [torch.randint(0, bound, (options.faults,), generator=generator) for bound in bounds]
         for kind in spent:
-            strike = Strike(site, *(values[: counts[kind]] for values in drawn))
+            strike = FaultBatch(site, *(values[: counts[kind]] for values in drawn))
             if kind == "mrfi":
                 spent[kind] += mrfi.seconds(strike, x_NCHW)
                 continue
@@ -125,7 +125,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
             with uncopied() if kind == "reused" else nullcontext():
                 spent[kind] += timed(partial(ready[kind].inject, strike))
         with FlopCounterMode(display=False) as counter:
-            auto.inject(Strike(site, *drawn))
+            auto.inject(FaultBatch(site, *drawn))
         macs += counter.get_total_flops() / 2 / options.faults / len(chosen)
     report(
         Measured(name, network, len(seen), len(chosen), len(x_NCHW), spent, counts, golden, macs, mrfi.failure), options
@@ -184,7 +184,7 @@ class Mrfi:
         }
         self._tool = mrfi.MRFI(own, mrfi.EasyConfig({"faultinject": [config]}))
 
-    def seconds(self, strike: Strike, x_NCHW: Tensor) -> float:
+    def seconds(self, strike: FaultBatch, x_NCHW: Tensor) -> float:
         """Return the seconds for one batch with a fault per row; 0 if MRFI fails, with the reason in `failure`."""
         if self.failure:
             return 0.0
@@ -211,7 +211,7 @@ def best_batch_size(model: nn.Module, shape_CHW: tuple[int, ...], sizes: list[in
         peer.prepare(torch.randn(size, *shape_CHW, generator=torch.Generator().manual_seed(0)))
         zeros = torch.zeros(size, dtype=torch.int64)
         with uncopied():
-            rates[size] = size / timed(partial(peer.inject, Strike(seen[len(seen) // 2], zeros, zeros, zeros)))
+            rates[size] = size / timed(partial(peer.inject, FaultBatch(seen[len(seen) // 2], zeros, zeros, zeros)))
     return max(rates, key=lambda size: rates[size])
 
 

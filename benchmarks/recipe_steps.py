@@ -21,7 +21,7 @@ from tgr_cli.models import zoo
 from tgr_cli.models.classifier import text_guided
 from tgr_cli.reporting import SILENT
 from tgr_cli.training import recipes
-from tgr_cli.training.checkpoint import Checkpoint, State
+from tgr_cli.training.checkpoint import ResumeFile, State
 from tgr_cli.training.distributed import Group
 from tgr_cli.training.loop import Loop, Validation
 
@@ -88,7 +88,7 @@ def step(name: str, head: str, model: nn.Module) -> None:
         raise SystemExit(f"{name} {head}: these did not move: {', '.join(still)}")
 
 
-class Nowhere(Checkpoint):
+class Nowhere(ResumeFile):
     """A checkpoint that is not written."""
 
     def save(self, state: State, processes: object) -> None:

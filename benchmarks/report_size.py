@@ -19,7 +19,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import GOLDEN, INJECTIONS, RANGES, TRAINING, VULNERABILITY
-from tgr_cli.metrics.summary import Faults, vulnerability_row
+from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
 from tgr_cli.steps import report
 
 CLASSES = "0" * 64
@@ -84,7 +84,7 @@ def _write(run: RunFolder, number: int, sites: int, faults: int, images: int) ->
     campaign = {"limit": "clamp", "label": "true", "sampling": "importance", "target": "neuron", "confidence": 0.99}
     common |= {"config": campaign, "seed": 0}
     store.write(run.injections, INJECTIONS, injections, store.provenance_for(INJECTIONS, **common))
-    struck = Faults.read(store.read(run.injections, INJECTIONS).table)
+    struck = FaultColumns.read(store.read(run.injections, INJECTIONS).table)
     table = pa.Table.from_pylist([vulnerability_row(f, struck.at(f["site"])) for f in facts], VULNERABILITY.arrow)
     made_from = {"injections": sha256_file(run.injections)}
     store.write(

@@ -15,7 +15,7 @@ import torch
 from injection_speed import NONE, calibrate, ranges
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Delta, Full, Strike
+from tgr_cli.faults.engines import Delta, FaultBatch, Full
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -52,11 +52,11 @@ def measured(name: str, size: int, faults: int) -> tuple[float, int, float]:
         if not delta.follows(site):
             continue
         drawn = [torch.randint(0, bound, (faults,), generator=generator) for bound in (8, site.neurons, 32)]
-        right_FC = full.inject(Strike(site, *drawn)).logits_FC
+        right_FC = full.inject(FaultBatch(site, *drawn)).logits_FC
         with patch.object(
             delta_module, "doubtful", lambda golden_FC, *_: torch.zeros(len(golden_FC), dtype=torch.bool)
         ):
-            found_FC = delta.inject(Strike(site, *drawn)).logits_FC
+            found_FC = delta.inject(FaultBatch(site, *drawn)).logits_FC
         size_F = torch.maximum(right_FC.abs().amax(dim=1), golden_NC[drawn[0]].abs().amax(dim=1))
         difference_F = (found_FC - right_FC).abs().amax(dim=1) / size_F
         largest, count = max(largest, float(difference_F.nan_to_num(0.0).max())), count + faults

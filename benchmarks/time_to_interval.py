@@ -38,10 +38,10 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import PyTorchFI, Strike
+from tgr_cli.faults.engines import FaultBatch, PyTorchFI
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
-from tgr_cli.metrics.summary import Faults
+from tgr_cli.metrics.summary import FaultColumns
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
 from tgr_cli.steps import inject
@@ -63,7 +63,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     artifact = store.read(options.injections, INJECTIONS)
-    found = variances(Faults.read(artifact.table))
+    found = variances(FaultColumns.read(artifact.table))
     needed = {kind: int(np.ceil((Z99 / WIDTH) ** 2 * found[kind] / found["mean"] ** 2)) for kind in KINDS}
     print(f"{options.model}: mean dLoss of the network {found['mean']:.4g} nats over {found['sites']} sites")
     floor = Z99 * found["images"] ** 0.5 / found["mean"]
@@ -78,7 +78,7 @@ def main() -> None:
     print(f"  PyTorchFI, re-used: {rate:.1f} faults/s, {peer:,.0f} s ({peer / 3600:.1f} h)")
     chosen = options.campaign or f"--injections {needed['importance']}"
     seconds, campaign = own_campaign(options, chosen)
-    faults = Faults.read(store.read(campaign, INJECTIONS).table)
+    faults = FaultColumns.read(store.read(campaign, INJECTIONS).table)
     reached = variances(faults)
     width = Z99 * reached["reached"] ** 0.5 / reached["mean"]
     print(f"  tgr inject {chosen}: {seconds:.0f} s, {len(faults):,} faults, came to ±{width:.1%} over faults")
@@ -88,7 +88,7 @@ def main() -> None:
 KINDS = ("uniform", "importance")
 
 
-def variances(faults: Faults) -> dict[str, Any]:
+def variances(faults: FaultColumns) -> dict[str, Any]:
     """Return the network's mean dLoss, its variances per fault and site for each sampling, and that between images."""
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
@@ -144,7 +144,7 @@ def pytorchfi_rate(options: argparse.Namespace) -> float:
     for site in chosen:
         drawn = [torch.randint(0, bound, (size,), generator=generator) for bound in (len(x_NCHW), site.neurons, 32)]
         with uncopied():
-            spent += timed(partial(peer.inject, Strike(site, *drawn)))
+            spent += timed(partial(peer.inject, FaultBatch(site, *drawn)))
     return size * len(chosen) / spent
 
 

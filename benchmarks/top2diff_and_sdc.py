@@ -23,7 +23,7 @@ from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import ENGINES, Engine, Strike
+from tgr_cli.faults.engines import ENGINES, Engine, FaultBatch
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.metrics.outcomes import judge, predictions
 from tgr_cli.metrics.top2diff import top2
@@ -93,7 +93,7 @@ def sdc_rates(engine: Engine, subject: Subject, images: np.ndarray, faults: int,
         element_F = neuron_KF[place_F, fault_F] - (ends_S[number] - site.neurons)
         rows_F = torch.from_numpy(place_F)
         bits_F = torch.from_numpy(bit_KF[place_F, fault_F])
-        struck = engine.inject(Strike(site, rows_F, torch.from_numpy(element_F), bits_F))
+        struck = engine.inject(FaultBatch(site, rows_F, torch.from_numpy(element_F), bits_F))
         labels_F = torch.from_numpy(subject.images.labels[images[place_F]])
         sdc_KF[place_F, fault_F] = judge(golden_KC[rows_F], struck.logits_FC, labels_F).columns()["outcome"] == "sdc"
     return sdc_KF.mean(axis=1)

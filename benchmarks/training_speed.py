@@ -24,7 +24,7 @@ from tgr_cli.data.datasets import ImageSet, batches
 from tgr_cli.data.transforms import Preprocessing, training
 from tgr_cli.models import zoo
 from tgr_cli.reporting import SILENT
-from tgr_cli.training.checkpoint import Checkpoint, State
+from tgr_cli.training.checkpoint import ResumeFile, State
 from tgr_cli.training.distributed import Group
 from tgr_cli.training.loop import Loop, Validation
 from tgr_cli.training.optim import optimiser
@@ -89,7 +89,7 @@ def timed(epoch: Callable[[], int]) -> Times:
     return Times(clock, processor, images / clock)
 
 
-class Nowhere(Checkpoint):
+class Nowhere(ResumeFile):
     """A checkpoint that is not written."""
 
     def save(self, state: State, processes: object) -> None:

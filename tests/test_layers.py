@@ -17,8 +17,7 @@ BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seed
 PURE = {"data", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
-    "commands": BASE
-    | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
+    "commands": BASE | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
     "steps": BASE | PURE | {"campaign", "report", "saliency", "training"},
     "preflight": BASE | {"preflight", "campaign", "training", "models", "data", "text"},
     "campaign": BASE | {"campaign", "models", "data", "faults", "metrics"},

@@ -13,7 +13,7 @@ from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 from tgr_cli.metrics.improvement import figures, improvement
-from tgr_cli.metrics.summary import Faults, network
+from tgr_cli.metrics.summary import FaultColumns, network
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "recompute_intervals.py"
 OURS = run_path(str(SCRIPT))
@@ -63,7 +63,7 @@ def test_the_written_intervals_follow_from_the_rows(options: str, stem: str) -> 
         assert found == pytest.approx([stored[part] for part in ("mean", "low", "high", "effective")], rel=1e-9)
 
 
-def drawn(seed: int, images: int, hits: str = "some", count: int = 90) -> tuple[Faults, object]:
+def drawn(seed: int, images: int, hits: str = "some", count: int = 90) -> tuple[FaultColumns, object]:
     """Return random rows as tgr's own code takes them, and as the script does."""
     random = np.random.default_rng(seed)
     sdc = {"none": np.zeros(count), "all": np.ones(count), "some": random.random(count) < 0.1}[hits].astype(bool)
@@ -76,7 +76,7 @@ def drawn(seed: int, images: int, hits: str = "some", count: int = 90) -> tuple[
     }
     dloss = random.exponential(size=count) ** 4
     outcome = np.select([gone, sdc], np.array(["non_finite", "sdc"], object), "benign")
-    theirs = Faults(image_id=columns["cluster"], outcome=outcome, dloss=np.where(gone, np.nan, dloss), **columns)
+    theirs = FaultColumns(image_id=columns["cluster"], outcome=outcome, dloss=np.where(gone, np.nan, dloss), **columns)
     rows = OURS["Rows"](sdc=sdc.astype(float), non_finite=gone.astype(float), dloss=np.where(gone, 0, dloss), **columns)
     return theirs, rows
 

@@ -13,7 +13,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN, INJECTIONS, VULNERABILITY
-from tgr_cli.metrics.summary import Faults, vulnerability_row
+from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
 
 CLASSES = sha256_names(["dot", "bar", "ring"])
 OUTCOMES = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
@@ -117,7 +117,7 @@ def write_injections(
         | dict(extra or {}),
     }
     store.write(path, INJECTIONS, columns, store.provenance_for(INJECTIONS, **facts))
-    faults = Faults.read(store.read(path, INJECTIONS).table)
+    faults = FaultColumns.read(store.read(path, INJECTIONS).table)
     rows = [vulnerability_row(site, faults.at(site["site"])) for site, *_ in sites]
     facts["inputs"] = {"injections": sha256_file(path)}
     table = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)

@@ -9,7 +9,7 @@ from toys import toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
-from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.from_state import restore
 from tgr_cli.reporting import Reporter
 
@@ -29,7 +29,7 @@ def restored(content: object, model: nn.Module | None = None, key: str | None = 
     """Save the content as torch does and load it into a model with other weights; return that and what was said."""
     torch.save(content, PATH)
     notes = Notes()
-    found = restore(model or toy_net(9), Checkpoint.read(PATH), key=key, reporter=notes)
+    found = restore(model or toy_net(9), CheckpointTensors.read(PATH), key=key, reporter=notes)
     return found.model, notes.said
 
 

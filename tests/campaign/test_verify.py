@@ -11,7 +11,7 @@ from toys import toy_net
 
 from tgr_cli.campaign.verify import verify
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto
 from tgr_cli.faults.graph import Network
@@ -38,7 +38,7 @@ def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:
         reporter=SILENT,
     )
     faults = uniform.draw(network.sites, np.ones(6, bool), np.full(3, 30), bits=32, seed=0)
-    columns = campaign.run(Auto(model, network, NONE), faults, subject.load, LABELS_N)
+    columns = units.run(Auto(model, network, NONE), faults, subject.load, LABELS_N)
     return subject, network, faults, with_nulls(columns)
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.console import Console
-from tgr_cli.metrics.summary import Faults, NetworkEstimates, network, vulnerability_row
+from tgr_cli.metrics.summary import FaultColumns, NetworkEstimates, network, vulnerability_row
 
 SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 10, "macs": 500}
 
 
 def campaign(images: int) -> SimpleNamespace:
     ids = np.arange(images)
-    faults = Faults(
+    faults = FaultColumns(
         site=np.full(images, "conv", object),
         image_id=ids,
         cluster=ids,

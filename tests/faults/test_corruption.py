@@ -25,7 +25,7 @@ CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
     ("what", "homes"),
     [
         (r"limit\.apply\(", {"faults/corruption.py"}),
-        (r"\bUpset[.(]", {"faults/corruption.py", "saliency/strikes.py"}),
+        (r"\bUpset[.(]", {"faults/corruption.py", "saliency/weight_faults.py"}),
         (r"\bbits\.flip\(|faults\.bits import .*\bflip\b", {"steps/flip.py"}),
         (
             r"bitwise_xor|\^ (self\.)?masks?\b|\.view\([^)]*\b(integer|mask\.dtype)\)",

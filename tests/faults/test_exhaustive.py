@@ -7,7 +7,7 @@ from torch import nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Full
 from tgr_cli.faults.exhaustive import LastSite
@@ -59,7 +59,7 @@ def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> Non
     image_F, element_F, bit_F = (index.ravel() for index in np.indices(found["dloss"].shape))
     zeros_F, ones_F = np.zeros(len(bit_F), np.int64), np.ones(len(bit_F))
     plan = Plan((site,), np.arange(len(bit_F)), zeros_F, image_F, element_F, bit_F, ones_F)
-    full = campaign.run(Full(model, network, corruption), plan, lambda k: x_NCHW[torch.from_numpy(k)], LABELS_N)
+    full = units.run(Full(model, network, corruption), plan, lambda k: x_NCHW[torch.from_numpy(k)], LABELS_N)
     for name, values in found.items():
         if name == "dloss":
             np.testing.assert_allclose(values.ravel(), full[name], rtol=1e-9, atol=1e-12)

@@ -11,7 +11,7 @@ from toys_choosing import build as choosing
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import hooked
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Delta, Full, PyTorchFI, Replay, Strike
+from tgr_cli.faults.engines import Auto, Delta, FaultBatch, Full, PyTorchFI, Replay
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.hooked import HookedNetwork
 from tgr_cli.faults.limits import RangeLimit
@@ -104,7 +104,7 @@ def test_each_image_goes_its_own_way_and_a_call_it_leaves_out_cannot_fail(kind: 
     golden_NC = engine.prepare(IMAGES)
     with torch.inference_mode():
         assert torch.equal(golden_NC, torch.cat([model(image[None]) for image in IMAGES]))
-    struck = engine.inject(Strike(SITES[4], *torch.tensor([[0, 1, 2, 3], [4, 4, 5, 5], [31, 31, 31, 31]])))
+    struck = engine.inject(FaultBatch(SITES[4], *torch.tensor([[0, 1, 2, 3], [4, 4, 5, 5], [31, 31, 31, 31]])))
     moved = (struck.logits_FC != golden_NC).any(dim=1)
     assert moved.tolist() == [True, False, False, True]
     assert struck.before_F.isnan().tolist() == struck.after_F.isnan().tolist() == [False, True, True, False]
@@ -131,7 +131,7 @@ def test_weights_are_struck_for_all_calls_of_an_image() -> None:
     engine.prepare(IMAGES)
     for name in ("mix.weight", "head.bias", "coordinates"):
         site = next(site for site in network.parameter_sites if site.name == name)
-        struck = engine.inject(Strike(site, *torch.tensor([[0, 1, 3], [2, 2, 2], [31, 31, 31]])))
+        struck = engine.inject(FaultBatch(site, *torch.tensor([[0, 1, 3], [2, 2, 2], [31, 31, 31]])))
         broken = choosing()
         tensors = {**dict(broken.named_parameters()), **dict(broken.named_buffers())}
         tensors[name].data.view(-1)[2] *= -1
@@ -162,7 +162,7 @@ def test_hooks_and_weights_are_back_also_after_an_exception_within() -> None:
     model.fails = True
     for site in (SITES[0], network.sites_of("weight")[0], network.sites_of("buffer")[0]):
         with pytest.raises(RuntimeError, match="no memory left"):
-            engine.inject(Strike(site, *torch.tensor([[0], [0], [31]])))
+            engine.inject(FaultBatch(site, *torch.tensor([[0], [0], [31]])))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert torch.backends.mha.get_fastpath_enabled() == fast
     after = dict((*model.named_parameters(), *model.named_buffers()))

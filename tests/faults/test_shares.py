@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Engine, Full, Strike
+from tgr_cli.faults.engines import Auto, Engine, FaultBatch, Full
 from tgr_cli.faults.export import ExportError
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -49,7 +49,7 @@ def outcomes(engine: Engine, seed: int = 2) -> list[Judged]:
     for site in engine.network.sites:
         bounds = (len(IMAGES), site.neurons, 32)
         row_F, element_F, bit_F = (torch.randint(0, bound, (FAULTS,), generator=generator) for bound in bounds)
-        logits_FC = engine.inject(Strike(site, row_F, element_F, bit_F)).logits_FC
+        logits_FC = engine.inject(FaultBatch(site, row_F, element_F, bit_F)).logits_FC
         judged.append(judge(golden_NC[row_F], logits_FC, golden_NC[row_F].argmax(dim=1)))
     return judged
 

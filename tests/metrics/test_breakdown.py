@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from tgr_cli.metrics.breakdown import COLUMNS, FaultRows, by_bit, by_image, spearman
-from tgr_cli.metrics.summary import Faults, vulnerability_row
+from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
 
 LETTERS = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
 
@@ -52,7 +52,7 @@ def test_the_interval_of_one_site_and_bit_is_that_of_the_site() -> None:
     table = rows("p" * 200, [5] * 200, images, outcomes, [1.0] * 200)
     (row,) = by_bit(FaultRows.read(table), 0.95)
     facts = {"site": "p", "op": "conv", "per_image": True, "neurons": 1, "macs": 1}
-    site = vulnerability_row(facts, Faults.read(table.append_column("dloss", pa.array([0.1] * 200))), 0.95)
+    site = vulnerability_row(facts, FaultColumns.read(table.append_column("dloss", pa.array([0.1] * 200))), 0.95)
     assert [row["sdc"], row["sdc_low"], row["sdc_high"]] == pytest.approx(
         [site[name] for name in ("sdc_rate", "sdc_rate_low", "sdc_rate_high")]
     )

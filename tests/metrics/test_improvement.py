@@ -8,7 +8,7 @@ from scipy import stats
 from tgr_cli.metrics.estimates import Draws, medians
 from tgr_cli.metrics.improvement import FACTORS, figures, improvement
 from tgr_cli.metrics.intervals import skewed_interval
-from tgr_cli.metrics.summary import Faults
+from tgr_cli.metrics.summary import FaultColumns
 from tgr_cli.metrics.verdict import on_factor
 
 NAN = math.nan
@@ -18,12 +18,12 @@ def row(site: str, *, macs=1, neurons=1, per_image=True) -> dict:
     return {"site": site, "op": "conv", "neurons": neurons, "macs": macs, "per_image": per_image}
 
 
-def struck(**sites: tuple[list[float], int]) -> Faults:
+def struck(**sites: tuple[list[float], int]) -> FaultColumns:
     """Return faults on images 0, 1, …, with the dLoss of each site; the first of its faults are SDCs."""
     counts = [len(dloss) for dloss, _ in sites.values()]
     total = sum(counts)
     images = np.concatenate([np.arange(count) for count in counts])
-    return Faults(
+    return FaultColumns(
         site=np.repeat(np.array([name.replace("_", ".") for name in sites], object), counts),
         image_id=images,
         cluster=images,
@@ -102,14 +102,14 @@ def test_a_factor_is_as_reliable_as_its_weaker_side():
     assert found["sdc_overall"].effective == pytest.approx(5)
 
 
-def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) -> Faults:
+def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) -> FaultColumns:
     """Return 600 faults at each of two sites; dLoss and SDC probability are proportional to the image's hardness.
 
     The mean dLoss is `scale` × the mean hardness, the SDC rate a tenth of that.
     """
     image_N = random.integers(0, len(hardness_N), 1200)
     size_N = scale * hardness_N[image_N]
-    return Faults(
+    return FaultColumns(
         site=np.repeat(np.array(["conv", "fc"], object), 600),
         image_id=image_N,
         cluster=image_N,

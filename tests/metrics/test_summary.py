@@ -7,16 +7,16 @@ import pytest
 
 from tgr_cli.artifacts.schemas import VULNERABILITY
 from tgr_cli.metrics.intervals import Estimate, skewed_interval, wilson
-from tgr_cli.metrics.summary import Faults, NetworkEstimates, judge_gate, network, vulnerability_row
+from tgr_cli.metrics.summary import FaultColumns, NetworkEstimates, judge_gate, network, vulnerability_row
 
 NAN = math.nan
 SITE = {"site": "conv", "op": "conv", "per_image": True, "neurons": 100, "macs": 900}
 
 
-def faults(outcomes: str, dloss: list[float], images: str, site: str = "conv", weight: float = 1.0) -> Faults:
+def faults(outcomes: str, dloss: list[float], images: str, site: str = "conv", weight: float = 1.0) -> FaultColumns:
     words = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
     ids = np.array(images if isinstance(images, list) else list(images), dtype=object)
-    return Faults(
+    return FaultColumns(
         site=np.full(len(outcomes), site, dtype=object),
         image_id=ids,
         cluster=ids,
@@ -27,8 +27,8 @@ def faults(outcomes: str, dloss: list[float], images: str, site: str = "conv", w
     )
 
 
-def joined(*parts: Faults) -> Faults:
-    return Faults(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+def joined(*parts: FaultColumns) -> FaultColumns:
+    return FaultColumns(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
 def row(site: str, *, macs=1, per_image=True):
@@ -91,10 +91,10 @@ def test_faults_are_read_with_the_clusters_and_strata_of_their_campaign():
         {"site": ["a", "a", "b"], "fault": [0, 0, 0], "image_id": ["x", "y", "x"], "bit": [3, 3, 4]}
         | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "dloss": [1.0, None, 2.0]}
     )
-    plain = Faults.read(table)
+    plain = FaultColumns.read(table)
     assert (plain.cluster.tolist(), plain.stratum.tolist()) == (["x", "y", "x"], [0, 0, 0])
     assert np.isnan(plain.dloss[1])
-    weights = Faults.read(table, clusters="fault", strata="bit")
+    weights = FaultColumns.read(table, clusters="fault", strata="bit")
     assert weights.cluster[0] == weights.cluster[1] != weights.cluster[2]
     assert weights.stratum.tolist() == [3, 3, 4]
 
@@ -139,7 +139,7 @@ def test_images_shared_by_all_sites_do_not_make_the_network_look_surer_than_they
     """One hard image fails at every site: ten sites say no more about how common such images are than one."""
     one = faults("s" * 5 + "b" * 45, [1.0] * 5 + [0.0] * 45, "".join(letter * 5 for letter in "abcdefghij"))
     sites = [f"s{n}" for n in range(10)]
-    whole = joined(*(Faults(**(vars(one) | {"site": np.full(50, name, dtype=object)})) for name in sites))
+    whole = joined(*(FaultColumns(**(vars(one) | {"site": np.full(50, name, dtype=object)})) for name in sites))
     alone = vulnerability_row(SITE, one)
     found = network([row(name) for name in sites], whole)
     expected = [alone[f"mean_dloss{end}"] for end in ("", "_low", "_high")]

@@ -16,7 +16,7 @@ from toys_checkpoints import PATH, State, before, fits_toy, refused, restored
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
-from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.from_state import restore
 
 WRAPPED: dict[str, Callable[[State], object]] = {
@@ -125,7 +125,7 @@ def test_versions_of_modules_are_todays_where_names_and_shapes_are(name: str) ->
     assert weights.fingerprint(model) == weights.fingerprint(other)
     save_file(model.state_dict(), PATH)  # without any
     third = torchvision.models.get_model(name, weights=None, num_classes=3)
-    restore(third, Checkpoint.read(PATH))
+    restore(third, CheckpointTensors.read(PATH))
     assert weights.fingerprint(model) == weights.fingerprint(third)
 
 
@@ -207,7 +207,7 @@ def test_flipped_bytes_are_read_or_refused(kind: str) -> None:
         damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
         PATH.write_bytes(damaged[: rng.integers(1, len(whole))] if rng.random() < 0.2 else damaged)
         try:
-            restore(toy_net(9), Checkpoint.read(PATH))
+            restore(toy_net(9), CheckpointTensors.read(PATH))
         except TgrError as error:
             refusals.append(str(error))
     assert len(refusals) > 20

@@ -21,7 +21,7 @@ from tgr_cli.data.datasets import DataSource, open_split
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights
-from tgr_cli.models.golden import Golden, classify, figures, rows
+from tgr_cli.models.golden import GoldenRun, classify, figures, rows
 
 TOY = ("--model", "toys:build_toy", "--resize", 8, "--crop", 8, "--mean", "0.5", "--std", "0.25")
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.25,), channels=1)
@@ -37,7 +37,7 @@ def tgr(*arguments: object) -> Result:
 def test_rows_and_figures_of_known_logits() -> None:
     """Probabilities 1/2, 1/4, 1/8, 1/8 by hand; the second image's label ties with the maximum, at a higher index."""
     quarters_C = torch.tensor([8.0, 4.0, 2.0, 2.0]).log()
-    golden = Golden(torch.stack([quarters_C, torch.tensor([1.0, 1.0, 0.0, 0.0])]), torch.tensor([0, 1]))
+    golden = GoldenRun(torch.stack([quarters_C, torch.tensor([1.0, 1.0, 0.0, 0.0])]), torch.tensor([0, 1]))
     found = rows(golden, ["a", "b"])
     assert found["prediction"].tolist() == [0, 0]
     assert found["rank_of_label"].tolist() == [0, 1]

@@ -60,17 +60,17 @@ def test_offline_by_choice_is_told_at_once() -> None:
 def test_nothing_cached_and_no_server_is_told_before_open_clip_is_imported(tmp_path: Path) -> None:
     """Run in a separate process, like the command line: importing open_clip and torch takes seconds."""
     code = (
-        "import sys; from tgr_cli.errors import TgrError; from tgr_cli.steps import embed\n"
-        "from tgr_cli.data.source import DataSource\n"
-        "try: embed.run(embed.Config(data=DataSource(dataset='imagenet'), init='template'))\n"
-        "except TgrError as error: print(error)\n"
+        "import sys; sys.argv = 'tgr embed --dataset imagenet --init template'.split()\n"
+        "from tgr_cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: print(ended.code)\n"
         "print(sorted({'torch', 'open_clip', 'sklearn', 'torchvision'} & sys.modules.keys()))"
     )
     environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    told, imported = done.stdout.splitlines()
-    assert told.startswith("the weights openai of ViT-B-32-quickgelu are not in the cache, and their server cannot be")
-    assert imported == "[]"
+    told = "tgr: the weights openai of ViT-B-32-quickgelu are not in the cache, and their server cannot be"
+    assert " ".join(done.stderr.split()).startswith(told)
+    assert done.stdout.splitlines() == ["1", "[]"]
     assert not Path("runs").exists()
 
 

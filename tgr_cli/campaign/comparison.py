@@ -22,7 +22,7 @@ class _Figures:
     """A run restricted to some images: its sites' facts, their faults, and Top2Diff of correctly classified images."""
 
     rows: list[dict[str, Any]]
-    faults: summary.Faults
+    faults: summary.FaultColumns
     top2diff_N: np.ndarray
 
     def outcomes(self, outcome: str) -> int:

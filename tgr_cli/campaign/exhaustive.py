@@ -9,7 +9,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.identity import DRAWING, drawn_with
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults.exhaustive import LastSite
 from tgr_cli.faults.graph import Network
@@ -39,7 +39,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     """Return the exact rates of the last site; the artifact is written batch by batch."""
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or subject.loaded.run.exhaustive, EXHAUSTIVE.kind, config)
-    setup = Setup.of(config, subject)
+    setup = PreparedCampaign.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
     last = LastSite(setup.network, setup.corruption)

@@ -14,10 +14,10 @@ from tgr_cli.artifacts.parts import Parts, content
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign import planning
 from tgr_cli.campaign.config import Config
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.reporting import SILENT, Reporter
 
 SITES_TRIED, FAULTS_TRIED = 8, 64  # times of other sites are interpolated
@@ -47,7 +47,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     subject = Subject.open(config, reporter)
     output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target), PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
-        setup = Setup.of(config, subject)
+        setup = PreparedCampaign.of(config, subject)
         planned = planning.planned(setup, parts)
         seconds, disk = _tried(setup, planned)
         with store.replacing(output) as temporary:
@@ -67,7 +67,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     )
 
 
-def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
+def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, int]:
     """Return the expected seconds and bytes, measured on faults of some sites in the first batch of images."""
     faults, subject = planned.faults, setup.subject
     image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
@@ -83,9 +83,9 @@ def _tried(setup: Setup, planned: Planned) -> tuple[float, int]:
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
         # warm-up: keep one-time costs out of the timing
-        campaign.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)
+        units.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)
         began = time.perf_counter()
-        columns = campaign.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
+        columns = units.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
         a_fault.append((time.perf_counter() - began) / len(some))
         tables.append(setup.rows(some, columns))
         subject.reporter.progress("trying", number + 1, len(tried))

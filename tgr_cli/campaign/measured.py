@@ -33,7 +33,7 @@ class Measured:
     vulnerability: Artifact
     campaign: Provenance
     rows: list[dict[str, Any]]
-    faults: summary.Faults
+    faults: summary.FaultColumns
 
     @property
     def correct_ids(self) -> np.ndarray:

@@ -14,7 +14,7 @@ from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
 from tgr_cli.campaign import identity, running, stored_plan
 from tgr_cli.campaign.config import PRECISIONS, Config
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import width
@@ -24,7 +24,7 @@ from tgr_cli.faults.sampling import allocation, importance, stratified, tensors,
 from tgr_cli.faults.sites import Site
 
 
-def planned(setup: Setup, parts: Parts) -> Planned:
+def planned(setup: PreparedCampaign, parts: Parts) -> Planned:
     """Return the campaign's plan, stored among `parts`; runs the pilot first if the plan needs one.
 
     Raises TgrError if `parts` belong to another campaign, or the plan given with `--plan` does not fit this one.
@@ -60,7 +60,7 @@ def planned(setup: Setup, parts: Parts) -> Planned:
     return _write(setup, parts, about, "plan", faults)
 
 
-def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
+def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:
     config = setup.config
     counts_S, seed = np.full(len(sites), config.pilot), allocation.pilot_seed(config.seed)
     if config.sampling == "stratified":
@@ -75,7 +75,7 @@ def _pilot(setup: Setup, sites: Sequence[Site]) -> Plan:
     return _draw(setup, sites, counts_S, seed)
 
 
-def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
+def _after(setup: PreparedCampaign, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
     """Return the plan of the main stage, given the results of the pilot (SHARD rows)."""
     config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
     x_F = found["dloss"].to_numpy()
@@ -115,7 +115,7 @@ def _after(setup: Setup, sites: Sequence[Site], pilot: Plan, found: pa.Table) ->
     return _draw(setup, sites, counts_S, config.seed)
 
 
-def _identity(setup: Setup) -> dict[str, Any]:
+def _identity(setup: PreparedCampaign) -> dict[str, Any]:
     """Return the identity that existing parts must match for the campaign to resume, with dotted names."""
     config = setup.config
     ours = identity.identity({"config": identity.drawn_with(config), **setup.facts})
@@ -127,7 +127,7 @@ def _identity(setup: Setup) -> dict[str, Any]:
     return {**ours, **identity.run_with(config), **how, **library_versions()}
 
 
-def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:
+def _stored(setup: PreparedCampaign, parts: Parts, about: dict[str, Any], name: str) -> Planned | None:
     path = parts.folder / f"{name}.parquet"
     if name not in about["plans"]:
         return None
@@ -136,7 +136,9 @@ def _stored(setup: Setup, parts: Parts, about: dict[str, Any], name: str) -> Pla
     return stored_plan.read(path, setup)
 
 
-def _write(setup: Setup, parts: Parts, about: dict[str, Any], name: str, faults: Plan, pilot: int = 0) -> Planned:
+def _write(
+    setup: PreparedCampaign, parts: Parts, about: dict[str, Any], name: str, faults: Plan, pilot: int = 0
+) -> Planned:
     return _sealed(parts, about, name, stored_plan.write(parts.folder / f"{name}.parquet", setup, faults, pilot=pilot))
 
 
@@ -146,7 +148,7 @@ def _sealed(parts: Parts, about: dict[str, Any], name: str, planned: Planned) ->
     return planned
 
 
-def _seen_by_engine(setup: Setup, listed: Plan) -> Plan:
+def _seen_by_engine(setup: PreparedCampaign, listed: Plan) -> Plan:
     unseen, engine = set(setup.engine.unseen()), setup.engine
     for number, place in zip(listed.number_F, listed.site_F, strict=True):
         if (site := listed.sites[place].name) in unseen:
@@ -157,7 +159,7 @@ def _seen_by_engine(setup: Setup, listed: Plan) -> Plan:
     return listed
 
 
-def _seen(setup: Setup) -> list[Site]:
+def _seen(setup: PreparedCampaign) -> list[Site]:
     unseen, name = set(setup.engine.unseen()), setup.engine.name
     if unseen:
         setup.subject.reporter.note(
@@ -166,7 +168,7 @@ def _seen(setup: Setup) -> list[Site]:
     return [site for site in setup.sites if site.name not in unseen]
 
 
-def _draw(setup: Setup, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
+def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
     config, subject = setup.config, setup.subject
     if config.sampling == "importance":
         knowing: dict[str, Any] = {

@@ -31,7 +31,7 @@ LARGEST_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class PreparedCampaign:
     """Everything needed to sample a plan and run it; `listed` holds explicit faults, if given.
 
     `inputs` maps the role of each input file to its SHA-256; `profiled_on` describes the images behind the range limit.
@@ -49,7 +49,7 @@ class Setup:
     profiled_on: Mapping[str, Any]
 
     @classmethod
-    def of(cls, config: Config, subject: Subject) -> "Setup":
+    def of(cls, config: Config, subject: Subject) -> "PreparedCampaign":
         """Return the campaign prepared on `subject`; missing ranges are profiled."""
         rows = fault_list.read(config.faults) if config.faults else None
         refuse_scripted(subject.loaded.model, subject.loaded.name)
@@ -101,7 +101,7 @@ class Setup:
         return {**facts, "inputs": dict(self.inputs), "extra": extra}
 
     def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
-        """Return INJECTIONS rows from faults and their results (the columns of `campaign.run`), in the same order."""
+        """Return INJECTIONS rows from faults and their results (the columns of `units.run`), in the same order."""
         whole: dict[str, Any] = with_nulls(
             {
                 "fault": faults.number_F,

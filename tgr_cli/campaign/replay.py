@@ -10,10 +10,10 @@ from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import runs
 from tgr_cli.campaign.config import Config
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign, fault_list
+from tgr_cli.faults import fault_list, units
 from tgr_cli.faults.bits import width
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
@@ -22,7 +22,7 @@ OF_THE_CAMPAIGN = ("limit", "label", "target", "targets")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
+class ReplayedRow:
     """A fault as stored and as replayed, both with the INJECTIONS columns."""
 
     row: int
@@ -36,7 +36,7 @@ class Replay:
         return agree(self.again["outcome"], losses[0], self.stored["outcome"], losses[1])
 
 
-def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
+def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
     """Return row `row` of the run's injections (or of the artifact `config.faults`) and its replay.
 
     Range limit, labels, target and targets are taken from the stored campaign. Raises TgrError if the row does not
@@ -68,15 +68,15 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> Replay:
         )
     subject = subject.only(stored["image_id"])
     # Nothing is sampled; "uniform" avoids the checks of the other schemes.
-    setup = Setup.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
+    setup = PreparedCampaign.of(replace(config, faults=None, all_images=True, sampling="uniform"), subject)
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     faults = fault_list.plan(
         [stored], setup.sites, subject.images.ids, bits=width(subject.dtype), lasting=config.lasting
     )
-    columns = campaign.run(setup.engine, faults, setup.subject.load, setup.labels_N)
+    columns = units.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
-    return Replay(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})
+    return ReplayedRow(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})
 
 
 def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:

@@ -68,16 +68,16 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     )
 
 
-def read(table: pa.Table, config: Mapping[str, Any]) -> summary.Faults:
+def read(table: pa.Table, config: Mapping[str, Any]) -> summary.FaultColumns:
     """Return the faults in INJECTIONS rows, with the clusters and strata of a campaign with these settings."""
-    return summary.Faults.read(table, clusters=clusters(config), strata=strata(config))
+    return summary.FaultColumns.read(table, clusters=clusters(config), strata=strata(config))
 
 
 def clusters(config: Mapping[str, Any]) -> Literal["image", "fault"]:
-    """Return what forms a cluster in a campaign with these settings, see `summary.Faults`."""
+    """Return what forms a cluster in a campaign with these settings, see `summary.FaultColumns`."""
     return "fault" if lasting(config) else "image"
 
 
 def strata(config: Mapping[str, Any]) -> Literal["none", "bit"]:
-    """Return what forms a stratum in a campaign with these settings, see `summary.Faults`."""
+    """Return what forms a stratum in a campaign with these settings, see `summary.FaultColumns`."""
     return "bit" if config.get("sampling") == "stratified" else "none"

@@ -10,23 +10,25 @@ from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.campaign.config import rows_are
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.plan import Plan
 
 OF_A_UNIT = pa.schema([SHARD.arrow.field("row"), *INJECTIONS.arrow])
 
 
-def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, stage: str = "unit") -> pa.Table:
+def run(
+    setup: PreparedCampaign, parts: Parts, planned: Planned, wanted: Sequence[int], *, stage: str = "unit"
+) -> pa.Table:
     """Return the SHARD rows of the `wanted` units in plan order; each unit is stored in `parts` when finished.
 
     `stage` is part of the units' file names, which separates pilot and main stage. On interruption a note says what was
     kept.
     """
     reporter, faults = setup.subject.reporter, planned.faults
-    rows = campaign.rows_of(planned.unit_F)
+    rows = units.rows_of(planned.unit_F)
     noun = rows_are(faults.lasting)
     total = sum(len(rows[unit]) for unit in wanted)
     finished = _finished(setup, parts, stage, faults, {unit: rows[unit] for unit in wanted})
@@ -38,7 +40,7 @@ def run(setup: Setup, parts: Parts, planned: Planned, wanted: Sequence[int], *, 
     load, labels_N = setup.subject.load, setup.labels_N
     left = [unit for unit in wanted if unit not in finished]
     try:
-        for unit, columns in campaign.each(setup.engine, faults, planned.unit_F, left, load, labels_N):
+        for unit, columns in units.each(setup.engine, faults, planned.unit_F, left, load, labels_N):
             table = setup.rows(faults.take(rows[unit]), columns)
             finished[unit] = table.add_column(0, SHARD.arrow.field("row"), pa.array(rows[unit]))
             parts.write(stage, unit, finished[unit])
@@ -67,7 +69,9 @@ def injections(table: pa.Table) -> pa.Table:
     return table.select(INJECTIONS.arrow.names)
 
 
-def _finished(setup: Setup, parts: Parts, stage: str, faults: Plan, rows: dict[int, np.ndarray]) -> dict[int, pa.Table]:
+def _finished(
+    setup: PreparedCampaign, parts: Parts, stage: str, faults: Plan, rows: dict[int, np.ndarray]
+) -> dict[int, pa.Table]:
     tables, damaged = parts.finished(stage)
     kept = {}
     for unit, table in tables.items():

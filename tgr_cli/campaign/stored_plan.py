@@ -12,9 +12,9 @@ from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign.identity import drawn_with
-from tgr_cli.campaign.prepared import Setup, site_facts
+from tgr_cli.campaign.prepared import PreparedCampaign, site_facts
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.bits import width
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
@@ -43,10 +43,10 @@ class Planned:
         return int(self.provenance.extra["pilot"])
 
 
-def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
+def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) -> Planned:
     """Store a plan and return it, divided into units that fit the memory of the setup's engine."""
     images = min(IMAGES_PER_UNIT, setup.engine.images_at_once)
-    unit_F = campaign.units(faults, images)
+    unit_F = units.units(faults, images)
     facts = setup.facts
     provenance = store.provenance_for(
         PLAN,
@@ -71,7 +71,7 @@ def write(path: Path, setup: Setup, faults: Plan, *, pilot: int = 0) -> Planned:
     return Planned(faults, unit_F, provenance, sha256_file(path))
 
 
-def read(path: Path, setup: Setup) -> Planned:
+def read(path: Path, setup: PreparedCampaign) -> Planned:
     """Return a stored plan; raises TgrError if one of its sites or images does not exist."""
     artifact = store.read(path, PLAN)
     own = {site.name: site for site in setup.sites}

@@ -143,7 +143,7 @@ class Subject:
             reporter=self.reporter,
         )
 
-    def classify(self) -> golden.Golden:
+    def classify(self) -> golden.GoldenRun:
         """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite."""
         return golden.classify(
             self.loaded.model,

@@ -8,7 +8,7 @@ import numpy as np
 from tgr_cli import seeding
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Full
 from tgr_cli.faults.network import AnyNetwork
@@ -36,7 +36,7 @@ def verify(
     chosen_V = np.sort(seeding.generator(seed, "verify").choice(len(faults), count, replace=False))
     some = faults.take(chosen_V)
     engine = Full(subject.loaded.model, network, corruption)
-    again = campaign.run(engine, some, subject.load, labels_N, reporter=subject.reporter)
+    again = units.run(engine, some, subject.load, labels_N, reporter=subject.reporter)
     for place, fault in enumerate(chosen_V):
         found = (str(columns["outcome"][fault]), _number(columns["dloss"][fault]))
         oracle = (str(again["outcome"][place]), float(again["dloss"][place]))

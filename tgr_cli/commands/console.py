@@ -48,7 +48,7 @@ class Console(Reporter):
         if self.quiet or not self._err.is_terminal:
             yield self
             return
-        from tgr_cli.commands.bars import bars  # slow to import, not needed for --help
+        from tgr_cli.commands.progress_bars import bars  # slow to import, not needed for --help
 
         with bars(self._err) as self._bars:
             try:

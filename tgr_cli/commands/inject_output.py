@@ -8,7 +8,7 @@ from tgr_cli.errors import TgrError
 if TYPE_CHECKING:
     from tgr_cli.campaign.exhaustive import Exact
     from tgr_cli.campaign.forecast import Forecast
-    from tgr_cli.campaign.replay import Replay
+    from tgr_cli.campaign.replay import ReplayedRow
     from tgr_cli.steps.inject import Shard
 
 
@@ -40,7 +40,7 @@ def _rows(of: "Forecast | Shard") -> str:
     return f" ({of.rows:,} rows)" if of.rows != of.faults else ""
 
 
-def print_replay(console: Console, replay: "Replay") -> None:
+def print_replay(console: Console, replay: "ReplayedRow") -> None:
     """Print a fault's stored result beside its replayed one; raises TgrError if they differ."""
     if console.as_json:
         console.json({"row": replay.row, "agrees": replay.agrees, "stored": replay.stored, "again": replay.again})

@@ -8,10 +8,10 @@ from tgr_cli.commands.console import Console, count
 from tgr_cli.errors import TgrError, printable
 
 if TYPE_CHECKING:
-    from tgr_cli.steps.describe import Config, Estimate
+    from tgr_cli.steps.describe import Config, CostEstimate
 
 
-def said(config: "Config", estimate: "Estimate") -> str:
+def said(config: "Config", estimate: "CostEstimate") -> str:
     """Return in a phrase how many requests would be sent, where, and at what cost."""
     cost = "cost unknown without --price-in and --price-out" if estimate.cost is None else f"cost {estimate.cost:.2f}"
     kept = f" ({count(estimate.answered)} of {count(estimate.questions)} are answered)" if estimate.answered else ""
@@ -31,7 +31,7 @@ def agree(offer: str) -> None:
         raise TgrError("cancelled: nothing was asked and nothing written")
 
 
-def show(console: Console, config: "Config", estimate: "Estimate | None") -> None:
+def show(console: Console, config: "Config", estimate: "CostEstimate | None") -> None:
     """Print the requests that would be sent, with the prompts of one class; None: no language model is needed."""
     if estimate is None:
         facts: dict[str, object] = {"requests": 0}

@@ -11,7 +11,7 @@ from tgr_cli.errors import found_at
 
 
 @dataclass(frozen=True, kw_only=True)
-class Missing:
+class MissingSplit:
     """A missing split: the paths tried, what is expected at one of them, and the options that help.
 
     `source` names the data set or the option given, `state` describes what exists at its path instead, if anything, and
@@ -26,7 +26,7 @@ class Missing:
     ways: tuple[str, ...]
 
 
-def missing(source: DataSource, splits: Iterable[Split]) -> tuple[Missing, ...]:
+def missing(source: DataSource, splits: Iterable[Split]) -> tuple[MissingSplit, ...]:
     """Return those of `splits` that are missing, in their order; () if all of them can be opened.
 
     Looks at file and folder names only; `open_split` checks the content. Raises TgrError where a folder's layout is
@@ -41,13 +41,13 @@ def has_split(source: DataSource, split: Split) -> bool:
     return not missing(source, (split,))
 
 
-def _missing(source: DataSource, split: Split) -> Missing | None:
+def _missing(source: DataSource, split: Split) -> MissingSplit | None:
     replacement = source.train_data if split == "train" else source.eval_data
     instead = f"--{split}-data PATH"
     if replacement is not None:
         if replacement.is_file() or replacement.is_dir():
             return None
-        return Missing(
+        return MissingSplit(
             split=split,
             source=f"--{split}-data {replacement}",
             state=found_at(replacement),
@@ -66,7 +66,7 @@ def _missing(source: DataSource, split: Split) -> Missing | None:
     else:
         expected = "torchvision's files"
         ways.append("--download")
-    return Missing(
+    return MissingSplit(
         split=split,
         source=source.dataset,
         state="",
@@ -98,13 +98,13 @@ def _path_has(source: DataSource, path: Path, split: Split) -> bool:
     return bool(layout.folders(split)) or (split == "eval" and not layout.splits)
 
 
-def _of_path(source: DataSource, path: Path, split: Split, instead: str) -> Missing:
+def _of_path(source: DataSource, path: Path, split: Split, instead: str) -> MissingSplit:
     names = "train" if split == "train" else "val or test"
     if source.dataset.startswith(PARQUET):
         expected = f"a folder with {names}*.parquet" + (", or one Parquet file" if split == "eval" else "")
     else:
         expected = f"a folder {names} with a folder of images for each class"
-    return Missing(
+    return MissingSplit(
         split=split,
         source=source.dataset,
         state="" if path.is_file() or path.is_dir() else found_at(path),

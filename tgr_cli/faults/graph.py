@@ -19,7 +19,7 @@ from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
-from tgr_cli.faults.tensor_sites import Parameter, ancestors, find_parameters
+from tgr_cli.faults.tensor_sites import TensorSite, ancestors, find_parameters
 
 
 class Network(AnyNetwork):
@@ -34,7 +34,7 @@ class Network(AnyNetwork):
         self,
         program: ExportedProgram,
         calls: Sequence[Call],
-        parameters: Sequence[Parameter],
+        parameters: Sequence[TensorSite],
         shares: Shares,
         input_shape: tuple[int, ...],
         device: torch.device,

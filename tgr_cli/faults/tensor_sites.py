@@ -14,7 +14,7 @@ from tgr_cli.faults.sites import Site
 
 
 @dataclass(frozen=True)
-class Parameter:
+class TensorSite:
     """A tensor of the model, and the graph nodes that hold it."""
 
     site: Site
@@ -32,7 +32,7 @@ def kind_of(name: str, *, buffer: bool) -> str:
     return "buffer" if buffer else "bias" if last.startswith("bias") or last.endswith("bias") else "weight"
 
 
-def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls: Sequence[Call]) -> list[Parameter]:
+def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls: Sequence[Call]) -> list[TensorSite]:
     """Return the floating-point parameters and buffers that the logits depend on, in order of first use.
 
     `values` are the graph's inputs other than the images, `calls` every multiply-accumulate call. A shared tensor is
@@ -64,7 +64,7 @@ def find_parameters(program: ExportedProgram, values: Mapping[Node, Any], calls:
         tensor, name = values[holders[0]], first_name[identity]
         kind = kind_of(name, buffer=holders[0].name in buffers)
         site = Site(name, kind, tuple(tensor.shape), work[identity], per_image=False)
-        found.append(Parameter(site, tensor, tuple(holders)))
+        found.append(TensorSite(site, tensor, tuple(holders)))
     return found
 
 

@@ -31,7 +31,7 @@ class FaultRows:
     """Rows of `injections` as numeric arrays [N], the input of breakdowns by bit and by image.
 
     `site`, `image` and `outcome` are indices into `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
-    `summary.Faults`. Nulls of the faulty inference are NaN.
+    `summary.FaultColumns`. Nulls of the faulty inference are NaN.
     """
 
     sites: list[str]

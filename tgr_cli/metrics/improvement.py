@@ -11,7 +11,7 @@ import numpy as np
 
 from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Estimate, LinearisedEstimate, SiteEstimates, medians
-from tgr_cli.metrics.summary import Faults, Row
+from tgr_cli.metrics.summary import FaultColumns, Row
 
 MEANS = (
     "last_layer",
@@ -26,7 +26,7 @@ MEDIANS = ("median_last_layer", "median_overall")
 FACTORS = MEANS + MEDIANS + RATES
 
 
-def figures(rows: Sequence[Row], faults: Faults, last_sites: Sequence[str]) -> dict[str, LinearisedEstimate]:
+def figures(rows: Sequence[Row], faults: FaultColumns, last_sites: Sequence[str]) -> dict[str, LinearisedEstimate]:
     """Return the estimates of one model that each of `FACTORS` compares, from its sites' facts and their faults.
 
     `last_sites` form the last layer, the logits' own first: the projection `head` and the backbone's last layer for a

@@ -22,7 +22,7 @@ Row = Mapping[str, Any]  # facts of a site, or its row of `vulnerability`: colum
 
 
 @dataclass(frozen=True)
-class Faults:
+class FaultColumns:
     """The columns of `injections` that summaries need, numpy arrays of shape [N]; null dLoss is NaN.
 
     `cluster` groups correlated rows: those of one image or, where one fault was tried on several images, those of that
@@ -44,7 +44,7 @@ class Faults:
         *,
         clusters: Literal["image", "fault"] = "image",
         strata: Literal["none", "bit"] = "none",
-    ) -> "Faults":
+    ) -> "FaultColumns":
         """Return the columns of an `injections` table; `clusters` and `strata` choose what forms one of them."""
         plain = [field.name for field in fields(cls) if field.name not in ("cluster", "stratum")]
         columns = {name: injections.column(name).to_numpy() for name in plain}
@@ -55,11 +55,11 @@ class Faults:
         stratum_N = injections.column("bit").to_numpy() if strata == "bit" else np.zeros(len(cluster_N), np.int64)
         return cls(**columns, cluster=cluster_N, stratum=stratum_N)
 
-    def where(self, chosen_N: np.ndarray) -> "Faults":
+    def where(self, chosen_N: np.ndarray) -> "FaultColumns":
         """Return the faults where `chosen_N` is True."""
-        return Faults(**{name: values[chosen_N] for name, values in vars(self).items()})
+        return FaultColumns(**{name: values[chosen_N] for name, values in vars(self).items()})
 
-    def at(self, site: str) -> "Faults":
+    def at(self, site: str) -> "FaultColumns":
         """Return the faults at one site."""
         return self.where(self.site == site)
 
@@ -113,7 +113,7 @@ class Gate:
 
 
 def vulnerability_row(
-    facts: Row, faults: Faults, confidence: float = CONFIDENCE, *, count: int | None = None
+    facts: Row, faults: FaultColumns, confidence: float = CONFIDENCE, *, count: int | None = None
 ) -> dict[str, Any]:
     """Return one row of `vulnerability` from the faults of one site.
 
@@ -144,7 +144,7 @@ def vulnerability_row(
     }
 
 
-def network(rows: Sequence[Row], faults: Faults, confidence: float = CONFIDENCE) -> NetworkEstimates:
+def network(rows: Sequence[Row], faults: FaultColumns, confidence: float = CONFIDENCE) -> NetworkEstimates:
     """Return the network's estimates from its sites' facts and all their faults."""
     sites = [row["site"] for row in rows]
     macs_S = np.array([row["macs"] for row in rows], np.float64)

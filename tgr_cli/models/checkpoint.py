@@ -18,7 +18,7 @@ WRAPPERS = frozenset({"_orig_mod", "module", "_forward_module", "_fsdp_wrapped_m
 
 
 @dataclass(frozen=True)
-class Entry:
+class NamedTensor:
     """A tensor of a checkpoint: its full name in the file and the dict that holds it, both as parts of a path."""
 
     parts: tuple[str, ...]
@@ -36,15 +36,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointTensors:
     """The tensors of a checkpoint file, and the module versions stored by torch, keyed by the dict that holds them."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[NamedTensor, ...]
     versions: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> "Checkpoint":
+    def read(cls, path: Path) -> "CheckpointTensors":
         """Return the tensors of a file; raises TgrError if it is missing, damaged, empty, or needs unpickling."""
         content = checkpoint_file.read(path)
         versions: dict[tuple[str, ...], Mapping[str, Any]] = {}
@@ -59,7 +59,7 @@ class Checkpoint:
         return f"the checkpoint {self.path}"
 
 
-def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str, Any]]) -> Iterator[Entry]:
+def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str, Any]]) -> Iterator[NamedTensor]:
     """Yield every named tensor, breadth first; each container is entered once, so cycles end."""
     level: list[tuple[tuple[str, ...], Any]] = [((), content)]
     seen, looked_at = {id(content)}, 0
@@ -73,7 +73,7 @@ def _walk(path: Path, content: Any, versions: dict[tuple[str, ...], Mapping[str,
                     raise TgrError(f"the checkpoint {path} holds over {MOST:,} values; save the state dict alone")
                 own = (*parts, *key.split("."))
                 if isinstance(value, Tensor):
-                    yield Entry(own, value, parts)
+                    yield NamedTensor(own, value, parts)
                 elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
                     seen.add(id(value))
                     below.append((own, value))

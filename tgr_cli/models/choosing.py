@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.models.checkpoint import WRAPPERS, Checkpoint
+from tgr_cli.models.checkpoint import WRAPPERS, CheckpointTensors
 from tgr_cli.models.fitting import TOP, Fit
 from tgr_cli.reporting import Reporter
 
@@ -23,7 +23,7 @@ OF_OPTIMIZERS = re.compile(
 TOO_FEW = 0.5  # share of a model's tensors from which a group of names looks like a set of weights
 
 
-def choose(checkpoint: Checkpoint, found: Sequence[Fit], key: str | None, reporter: Reporter) -> Fit:
+def choose(checkpoint: CheckpointTensors, found: Sequence[Fit], key: str | None, reporter: Reporter) -> Fit:
     """Return the weights under `key`, else the only ones that fit, else the averaged of two sets of the same network.
 
     Averaged weights are preferred because timm's and torchvision's training scripts publish these. If none fits, the
@@ -76,7 +76,7 @@ def _of_optimizer(name: str) -> bool:
     return any(OF_OPTIMIZERS.fullmatch(part) for part in name.split("."))
 
 
-def _named(checkpoint: Checkpoint, found: Sequence[Fit], whole: Sequence[Fit], key: str) -> Fit:
+def _named(checkpoint: CheckpointTensors, found: Sequence[Fit], whole: Sequence[Fit], key: str) -> Fit:
     """Return the fit with this key, or the only one below it."""
     wanted = ".".join(part for part in key.split(".") if part not in WRAPPERS) or TOP
     for among in (whole, found):
@@ -99,7 +99,7 @@ def _distinct(whole: Sequence[Fit]) -> list[Fit]:
     return kept
 
 
-def _tell_of_averages(checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> None:
+def _tell_of_averages(checkpoint: CheckpointTensors, chosen: Fit, reporter: Reporter) -> None:
     """Report other tensors in the file that look like averaged weights but do not fit the model."""
     taken = {id(entry) for entry in chosen.entries.values()}
     beside = Counter(

@@ -25,7 +25,7 @@ class Pretrained:
     preprocessing: Preprocessing
 
 
-class Entry(ABC):
+class Architecture(ABC):
     """One architecture of the zoo."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Entry(ABC):
         """Return the network with the offered weights; raises TgrError if they are neither cached nor downloadable."""
 
 
-class WithoutPretrained(Entry):
+class WithoutPretrained(Architecture):
     """An architecture without published weights."""
 
     def offer(self, tag: str) -> Pretrained:
@@ -67,7 +67,7 @@ class WithoutPretrained(Entry):
 
 @final
 @dataclass(frozen=True)
-class Own(WithoutPretrained):
+class BuiltIn(WithoutPretrained):
     """An architecture defined in this package."""
 
     make: Callable[[int], nn.Module]

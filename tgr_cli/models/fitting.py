@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tgr_cli.models.checkpoint import WRAPPERS, Checkpoint, Entry
+from tgr_cli.models.checkpoint import WRAPPERS, CheckpointTensors, NamedTensor
 
 COUNTER = "num_batches_tracked"  # counter of BatchNorm layers; old checkpoints lack it
 # Tensors that profilers (thop) and weight averaging add to a state dict.
@@ -22,7 +22,7 @@ TRIED = 64  # number of prefixes tried, those that match most names of the model
 TOP = "top"
 
 Parts = tuple[str, ...]
-Named = dict[Parts, Entry]
+Named = dict[Parts, NamedTensor]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Fit:
     """
 
     prefix: Parts
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, NamedTensor]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -68,7 +68,7 @@ class Fit:
         return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-class Own:
+class ModelTensors:
     """A model's tensors by name, and by the parts of the name without wrapper modules.
 
     `others` are state dict entries that are no tensors, such as packed weights of quantised layers.
@@ -96,7 +96,7 @@ class Own:
             found.append({parts[1:]: name for parts, name in found[-1].items()})
         return found
 
-    def named(self, entries: Sequence[Entry]) -> Named:
+    def named(self, entries: Sequence[NamedTensor]) -> Named:
         """Return the tensors of a checkpoint, keyed by the parts that are compared with the model's names.
 
         Wrapper names are kept only if tensors of the model or of the checkpoint differ in nothing else.
@@ -119,7 +119,7 @@ def usable(tensor: Tensor) -> bool:
     return dense and not tensor.is_meta and type(tensor) in (Tensor, nn.Parameter)
 
 
-def fits(checkpoint: Checkpoint, own: Own) -> list[Fit]:
+def fits(checkpoint: CheckpointTensors, own: ModelTensors) -> list[Fit]:
     """Return the fit for each candidate prefix of the checkpoint, the best first; never empty."""
     named = own.named(checkpoint.entries)
     found: list[Fit] = []
@@ -133,7 +133,7 @@ def fits(checkpoint: Checkpoint, own: Own) -> list[Fit]:
     return sorted(found, key=lambda fit: (not fit.whole, -len(fit.entries), fit.distance))
 
 
-def _fit(named: Named, own: Own, spelling: Mapping[Parts, str], prefix: Parts) -> Fit:
+def _fit(named: Named, own: ModelTensors, spelling: Mapping[Parts, str], prefix: Parts) -> Fit:
     under = {parts[len(prefix) :]: entry for parts, entry in named.items() if parts[: len(prefix)] == prefix}
     taken = {spelling[parts]: entry for parts, entry in under.items() if parts in spelling}
     if prefix:  # a module outside the wrapper, such as a head beside a DataParallel backbone
@@ -167,13 +167,13 @@ def _tied(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(group) for group in groups.values() if len(group) > 1 for name in group}
 
 
-def _complete(taken: Mapping[str, Entry], bare: Mapping[str, Entry], own: Own) -> bool:
+def _complete(taken: Mapping[str, NamedTensor], bare: Mapping[str, NamedTensor], own: ModelTensors) -> bool:
     """Return whether the tensors without the prefix are exactly those missing under it."""
     missing = {name for name in own.tensors if name not in taken}
     return len(bare) < len(taken) and bare.keys() <= missing
 
 
-def _means_nothing(parts: Parts, entry: Entry, own: Own) -> bool:
+def _means_nothing(parts: Parts, entry: NamedTensor, own: ModelTensors) -> bool:
     """Return whether a tensor that the model lacks can be dropped without changing the model's output."""
     if parts[-1] in LEFTOVERS:
         return True

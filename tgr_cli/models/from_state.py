@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tgr_cli.data import named
 from tgr_cli.errors import TgrError
 from tgr_cli.models import choosing, published, weights, zoo
-from tgr_cli.models.checkpoint import Checkpoint, Entry
+from tgr_cli.models.checkpoint import CheckpointTensors, NamedTensor
 from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.models.fitting import TOP, Fit, Own, fits
+from tgr_cli.models.fitting import TOP, Fit, ModelTensors, fits
 from tgr_cli.reporting import SILENT, Reporter
 
 SHOWN = 3  # names listed of what was left out
@@ -35,7 +35,7 @@ class Restored:
 
 def network(
     name: str,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointTensors,
     classes: tuple[str, ...],
     dataset: str,
     *,
@@ -62,7 +62,7 @@ def network(
 
 
 def restore(
-    model: nn.Module, checkpoint: Checkpoint, *, key: str | None = None, reporter: Reporter = SILENT
+    model: nn.Module, checkpoint: CheckpointTensors, *, key: str | None = None, reporter: Reporter = SILENT
 ) -> Restored:
     """Return `model` with the checkpoint's weights (a copy if old weights change its layers); raises as `network`."""
     own = _own(model)
@@ -70,12 +70,12 @@ def restore(
     return _restored(model, own, checkpoint, chosen, reporter)
 
 
-def is_text_guided(checkpoint: Checkpoint) -> bool:
+def is_text_guided(checkpoint: CheckpointTensors) -> bool:
     """Return whether a checkpoint holds a text-guided classifier."""
     return _matrix(checkpoint) is not None
 
 
-def _matrix(checkpoint: Checkpoint) -> Tensor | None:
+def _matrix(checkpoint: CheckpointTensors) -> Tensor | None:
     """Return the class embeddings of a text-guided classifier under any prefix, None if the checkpoint has none."""
     by_parts = {entry.plain: entry.tensor for entry in checkpoint.entries}
     backbones = {parts[:at] for parts in by_parts for at, part in enumerate(parts) if part == "backbone"}
@@ -86,8 +86,8 @@ def _matrix(checkpoint: Checkpoint) -> Tensor | None:
     return None
 
 
-def _own(model: nn.Module) -> Own:
-    own = Own(model)
+def _own(model: nn.Module) -> ModelTensors:
+    own = ModelTensors(model)
     if own.others:
         raise TgrError(
             f"the model keeps state that is no tensor ({own.others[0]}{_more(own.others)}; quantised layers do), which "
@@ -97,7 +97,7 @@ def _own(model: nn.Module) -> Own:
 
 
 def _check(
-    checkpoint: Checkpoint, num_classes: int, classes: tuple[str, ...], dataset: str, head: tuple[str, ...] = ()
+    checkpoint: CheckpointTensors, num_classes: int, classes: tuple[str, ...], dataset: str, head: tuple[str, ...] = ()
 ) -> None:
     if num_classes != len(classes):
         where = f" (its {' and '.join(head[:SHOWN])})" if head else ""
@@ -108,7 +108,7 @@ def _check(
         )
 
 
-def _outputs(own: Own, chosen: Fit, expected: int) -> int:
+def _outputs(own: ModelTensors, chosen: Fit, expected: int) -> int:
     """Return the checkpoint's number of classes if it alone explains every difference in shape, else `expected`."""
     differing = [(own.tensors[name].shape, chosen.entries[name].tensor.shape) for name in chosen.wrong]
     found = {theirs[0] if theirs and (expected, *theirs[1:]) == tuple(mine) else None for mine, theirs in differing}
@@ -116,7 +116,9 @@ def _outputs(own: Own, chosen: Fit, expected: int) -> int:
     return number if number is not None and len(found) == 1 else expected
 
 
-def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, reporter: Reporter) -> Restored:
+def _restored(
+    model: nn.Module, own: ModelTensors, checkpoint: CheckpointTensors, chosen: Fit, reporter: Reporter
+) -> Restored:
     if chosen.whole:
         _refuse_torn(checkpoint, own, chosen)
         weights.load(model, chosen.state)
@@ -134,7 +136,7 @@ def _restored(model: nn.Module, own: Own, checkpoint: Checkpoint, chosen: Fit, r
     raise TgrError(_complaint(checkpoint, own, chosen))
 
 
-def _refuse_torn(checkpoint: Checkpoint, own: Own, chosen: Fit) -> None:
+def _refuse_torn(checkpoint: CheckpointTensors, own: ModelTensors, chosen: Fit) -> None:
     """Raise TgrError where the file has different values for the two names of a tied tensor: one would be lost."""
     for name, twins in own.tied.items():
         for twin in twins:
@@ -146,16 +148,18 @@ def _refuse_torn(checkpoint: Checkpoint, own: Own, chosen: Fit) -> None:
                 )
 
 
-def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Restored | None:
+def _older(
+    model: nn.Module, own: ModelTensors, checkpoint: CheckpointTensors, prefix: tuple[str, ...]
+) -> Restored | None:
     """Return the network with a prefix's weights, renamed by its library's rules for old files, None if none fit."""
     state = {name: entry.tensor for name, entry in _below(checkpoint, prefix).items()}
     key = ".".join(prefix) or TOP
     today = published.renamed(model, state) if state else None
     if today is not None:
         entries = tuple(
-            Entry(tuple(name.split(".")), value, ()) for name, value in today.items() if isinstance(value, Tensor)
+            NamedTensor(tuple(name.split(".")), value, ()) for name, value in today.items() if isinstance(value, Tensor)
         )
-        fit = fits(Checkpoint(checkpoint.path, entries), own)[0]
+        fit = fits(CheckpointTensors(checkpoint.path, entries), own)[0]
         if fit.whole and not fit.prefix:
             weights.load(model, fit.state)
             return Restored(model, key)
@@ -163,18 +167,18 @@ def _older(model: nn.Module, own: Own, checkpoint: Checkpoint, prefix: tuple[str
     return None if fresh is None else Restored(fresh, key)
 
 
-def _below(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> dict[str, Entry]:
+def _below(checkpoint: CheckpointTensors, prefix: tuple[str, ...]) -> dict[str, NamedTensor]:
     """Return the checkpoint's tensors under a prefix, by the rest of their names."""
     at = len(prefix)
     return {".".join(entry.plain[at:]): entry for entry in checkpoint.entries if entry.plain[:at] == prefix}
 
 
-def _unlike(checkpoint: Checkpoint, prefix: tuple[str, ...], own: Own) -> str:
+def _unlike(checkpoint: CheckpointTensors, prefix: tuple[str, ...], own: ModelTensors) -> str:
     names = [name for name in _below(checkpoint, prefix) if name not in own.tensors]
     return f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN:,} more' if len(names) > SHOWN else ''}"
 
 
-def _versions(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Mapping[str, Any] | None:
+def _versions(checkpoint: CheckpointTensors, prefix: tuple[str, ...]) -> Mapping[str, Any] | None:
     """Return the version of each module under a prefix, by its name below it; None if the file stores no versions."""
     for at in range(len(prefix), -1, -1):
         if (kept := checkpoint.versions.get(prefix[:at])) is not None:
@@ -188,7 +192,7 @@ def _versions(checkpoint: Checkpoint, prefix: tuple[str, ...]) -> Mapping[str, A
     return None
 
 
-def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
+def _complaint(checkpoint: CheckpointTensors, own: ModelTensors, nearest: Fit) -> str:
     """Return the message that says how the best-matching weights of the checkpoint differ from the model."""
     what = checkpoint.what if nearest.key == TOP else f'{checkpoint.what} (its "{nearest.key}")'
     complaints = []
@@ -208,7 +212,7 @@ def _complaint(checkpoint: Checkpoint, own: Own, nearest: Fit) -> str:
     return f"{what} does not fit the model: it {'; it '.join(complaints)}{found}; check --model"
 
 
-def _tell(checkpoint: Checkpoint, own: Own, chosen: Fit, reporter: Reporter) -> None:
+def _tell(checkpoint: CheckpointTensors, own: ModelTensors, chosen: Fit, reporter: Reporter) -> None:
     """Report which tensors were taken, renamed, converted or left out; silent if the file is a plain state dict."""
     taken = {id(entry) for entry in chosen.entries.values()}
     aside = [entry for entry in checkpoint.entries if id(entry) not in taken]

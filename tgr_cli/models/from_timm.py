@@ -9,7 +9,7 @@ from torch import nn
 
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.models.entry import Entry, Pretrained
+from tgr_cli.models.entry import Architecture, Pretrained
 from tgr_cli.models.fetching import fetching, hugging_face
 
 # timm is imported inside the functions: it takes half a second, which most commands do not need to spend.
@@ -17,7 +17,7 @@ from tgr_cli.models.fetching import fetching, hugging_face
 
 @final
 @dataclass(frozen=True)
-class Timm(Entry):
+class Timm(Architecture):
     """`timm.create_model(name)`; `name` may include a pretrained tag, such as resnet18.a1_in1k."""
 
     name: str
@@ -79,7 +79,7 @@ def named(name: str) -> Timm:
 
 @final
 @dataclass(frozen=True)
-class HuggingFace(Entry):
+class HuggingFace(Architecture):
     """A timm model in a Hugging Face hub repository, which holds both the architecture and the weights."""
 
     repository: str

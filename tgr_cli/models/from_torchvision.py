@@ -12,7 +12,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.models.entry import IMAGENET, Entry, Pretrained
+from tgr_cli.models.entry import IMAGENET, Architecture, Pretrained
 from tgr_cli.models.fetching import fetching
 from tgr_cli.reporting import Reporter
 
@@ -22,7 +22,7 @@ WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 @final
 @dataclass(frozen=True)
-class Torchvision(Entry):
+class Torchvision(Architecture):
     """`torchvision.models.<name>`, without auxiliary classifiers."""
 
     name: str

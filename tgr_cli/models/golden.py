@@ -18,7 +18,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 
 @dataclass(frozen=True)
-class Golden:
+class GoldenRun:
     """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N]."""
 
     logits_NC: torch.Tensor
@@ -33,7 +33,7 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class GoldenMetrics:
     """Accuracy (top1, top5, in [0, 1]), mean cross entropy in nats, mean Top2Diff over the correctly classified images.
 
     `top2diff` is NaN if no image is classified correctly.
@@ -56,7 +56,7 @@ def classify(
     device: str = "cpu",
     reporter: Reporter = SILENT,
     advice: str = "check its weights and the preprocessing",
-) -> Golden:
+) -> GoldenRun:
     """Return the logits of `model`, in evaluation mode, for all `images` in their order.
 
     Raises TgrError for a non-finite logit, naming the first such image, and where the output is not one row of logits
@@ -81,7 +81,7 @@ def classify(
                 reporter.progress("classifying", done, len(images))
     finally:
         model.train(was_training)
-    return Golden(torch.cat(logits), torch.cat(labels))
+    return GoldenRun(torch.cat(logits), torch.cat(labels))
 
 
 def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str) -> None:
@@ -91,7 +91,7 @@ def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str)
         raise TgrError(f"the model's logits for image {name} are not finite; {advice}")
 
 
-def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:
+def rows(golden: GoldenRun, ids: Sequence[str]) -> dict[str, Any]:
     """Return the columns of the `golden` artifact; `ids` are the images' ids."""
     top1_N, top2_N = top2(golden.logits_NC)
     return {
@@ -106,12 +106,12 @@ def rows(golden: Golden, ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def figures(golden: Golden) -> Figures:
+def figures(golden: GoldenRun) -> GoldenMetrics:
     """Return the figures of the `golden` rows over all images."""
     columns = rows(golden, ids=())
     rank_N = columns["rank_of_label"]
     right_N = rank_N == 0
-    return Figures(
+    return GoldenMetrics(
         images=len(rank_N),
         top1=float(right_N.mean()),
         top5=float((rank_N < 5).mean()),

@@ -14,7 +14,7 @@ from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.models import as_returned, weights, zoo
 from tgr_cli.models.card import ModelCard
-from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
 from tgr_cli.models.source import ModelSource, own_folder, trained_run
@@ -183,7 +183,7 @@ def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str,
 def _from_checkpoint(
     source: ModelSource, path: Path, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter
 ) -> _Found:
-    checkpoint = Checkpoint.read(path)
+    checkpoint = CheckpointTensors.read(path)
     what = checkpoint.what
     guided = is_text_guided(checkpoint)
     if guided and source.head == "baseline":
@@ -231,7 +231,7 @@ def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard 
 def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> _Found:
     card = ModelCard.read(run.card)
     _check_classes(f"the trained model {run.name}", card, classes)
-    model = network(source.model, Checkpoint.read(run.weights), classes, run.path.parent.name).model
+    model = network(source.model, CheckpointTensors.read(run.weights), classes, run.path.parent.name).model
     weights.check_finite(model, str(run.weights))
     if weights.fingerprint(model) != card.fingerprint:
         raise TgrError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
-from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.checkpoint import CheckpointTensors
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -19,7 +19,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     Raises TgrError where the file is missing, damaged, or has other content.
     """
-    checkpoint = Checkpoint.read(path)
+    checkpoint = CheckpointTensors.read(path)
     return {entry.name: entry.tensor for entry in checkpoint.entries}
 
 

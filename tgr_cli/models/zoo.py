@@ -14,7 +14,7 @@ from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.models import from_timm, names
 from tgr_cli.models.cifar_resnet import CifarResNet
 from tgr_cli.models.digits_cnn import DigitsCNN
-from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry, Own
+from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Architecture, BuiltIn
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
 from tgr_cli.models.from_user import UserFunction
@@ -26,29 +26,29 @@ MNIST = Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), chann
 # Mean and standard deviation of scikit-learn's digits, whose grey levels 0-16 are scaled to [0, 1].
 DIGITS = Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)
 
-LIBRARIES: dict[str, Callable[[str], Entry]] = {
+LIBRARIES: dict[str, Callable[[str], Architecture]] = {
     "torchvision": Torchvision,
     "timm": from_timm.named,
     "hf-hub": HuggingFace,
 }
 
 
-def _from_library(reference: str) -> Entry:
+def _from_library(reference: str) -> Architecture:
     prefix, _, name = reference.partition(":")
     # These names are known to exist, so timm is not imported to look them up.
     return Timm(name) if prefix == "timm" else Torchvision(name)
 
 
-ZOO: dict[str, Entry] = {
+ZOO: dict[str, Architecture] = {
     **{name: _from_library(reference) for name, reference in names.FROM_LIBRARIES.items()},
-    **{f"resnet{depth}": Own(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
-    "lenet5": Own(LeNet5, MNIST),
-    "lenet5_wide": Own(LeNet5Wide, MNIST),
-    "digits_cnn": Own(DigitsCNN, DIGITS),
+    **{f"resnet{depth}": BuiltIn(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
+    "lenet5": BuiltIn(LeNet5, MNIST),
+    "lenet5_wide": BuiltIn(LeNet5Wide, MNIST),
+    "digits_cnn": BuiltIn(DigitsCNN, DIGITS),
 }
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> Architecture:
     """Return the entry of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO or module:function.
 
     Raises TgrError for an unknown name.

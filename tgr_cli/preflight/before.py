@@ -11,7 +11,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import names
 from tgr_cli.models.source import ModelSource, trained_run
 from tgr_cli.preflight import needs
-from tgr_cli.preflight.needs import Missing
+from tgr_cli.preflight.needs import MissingInput
 from tgr_cli.reporting import Reporter
 from tgr_cli.training import recipes
 from tgr_cli.training.recipe import Overrides
@@ -33,7 +33,7 @@ def inject(config: Campaign, reporter: Reporter) -> None:
     needs.model(source, data, config.workdir, [*needs.images(data, "eval"), *files], along=along, reporter=reporter)
 
 
-def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | None:
+def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> MissingInput | None:
     """Return missing training images, if range limits are still to be profiled on them, else None."""
     workspace = Workspace(workdir, data.folder)
     names.refuse_unknown(source.model)
@@ -41,7 +41,7 @@ def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> Missing | N
     missing = [] if run.ranges.exists() else needs.images(data, "train")
     if not missing or missing[0] is None:
         return None
-    return Missing(
+    return MissingInput(
         missing[0].what,
         "range limits are profiled on them: name others with --train-data PATH, or use --limit none; without any, the "
         "evaluation images are used",
@@ -83,16 +83,16 @@ def embed(
     """Check the descriptions, the files named by options, and the weights of the text encoder `clip`, if any."""
     from tgr_cli.text import clip_weights  # imported here: only this command needs it
 
-    found: list[Missing | None] = []
+    found: list[MissingInput | None] = []
     if described is not None and not described.exists():
-        found.append(Missing(f"{described} does not exist", f'run "tgr describe --dataset {dataset}" first'))
+        found.append(MissingInput(f"{described} does not exist", f'run "tgr describe --dataset {dataset}" first'))
     found.append(needs.file(from_file, "--from-file", "name a .npy or .pth file with --from-file"))
     found.append(needs.file(rows, "--rows", "name a file of row numbers"))
     if clip is not None:
         try:
             clip_weights.demand_a_source(*clip)
         except TgrError as error:
-            found.append(Missing.told(error))
+            found.append(MissingInput.told(error))
     needs.refuse(found)
 
 
@@ -108,11 +108,11 @@ def report(workspace: Workspace, runs: Sequence[str]) -> None:
 
 def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Path]) -> None:
     """Check the runs, their `golden` artifacts, and the artifacts named by options."""
-    named = [Missing(f"{path} does not exist", 'run "tgr evaluate" first') for path in files if not path.exists()]
+    named = [MissingInput(f"{path} does not exist", 'run "tgr evaluate" first') for path in files if not path.exists()]
     found = [*needs.run_artifacts(workspace, runs, ("golden",)), *named]
     if not runs and not files and not any(workspace.path.glob("*/golden.parquet")):
         found.append(
-            Missing(
+            MissingInput(
                 f"no run in {workspace.path} has golden.parquet",
                 'run "tgr evaluate" first, or name artifacts with --golden',
             )
@@ -122,8 +122,8 @@ def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Pa
 
 def cam(data: DataSource, runs: Sequence[str], source: ModelSource | None, workdir: Path, reporter: Reporter) -> None:
     """Check the images, the grad-cam package, the runs, and the weights of the named model."""
-    package = Missing("tgr cam needs the grad-cam package", "run: pip install 'tgr[cam]'")
-    found: list[Missing | None] = [None if find_spec("pytorch_grad_cam") else package, *needs.images(data, "eval")]
+    package = MissingInput("tgr cam needs the grad-cam package", "run: pip install 'tgr[cam]'")
+    found: list[MissingInput | None] = [None if find_spec("pytorch_grad_cam") else package, *needs.images(data, "eval")]
     found += needs.run_artifacts(Workspace(workdir, data.folder), runs, ())
     if source is None:
         needs.refuse(found)

@@ -24,7 +24,7 @@ COUNTED = ("", "Two things are", "Three things are", "Four things are", "Five th
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingInput:
     """A missing input: what and where, and the possible next steps."""
 
     what: str
@@ -34,15 +34,15 @@ class Missing:
         return f"{self.what}; {self.ways}"
 
     @classmethod
-    def told(cls, error: TgrError) -> "Missing":
+    def told(cls, error: TgrError) -> "MissingInput":
         """Return the message of an error as `what` (before the first semicolon) and `ways` (after it)."""
         what, _, ways = str(error).partition("; ")
         return cls(what, ways.rstrip("."))
 
 
-def refuse(missing: Sequence[Missing | None]) -> None:
+def refuse(missing: Sequence[MissingInput | None]) -> None:
     """Raise TgrError that lists all missing inputs once each; None entries are not missing."""
-    first: dict[str, Missing] = {}
+    first: dict[str, MissingInput] = {}
     for each in missing:
         if each is not None:
             first.setdefault(each.what, each)
@@ -54,42 +54,42 @@ def refuse(missing: Sequence[Missing | None]) -> None:
         raise TgrError(f"{count} missing: " + ". ".join(f"({n}) {each}" for n, each in enumerate(found, 1)))
 
 
-def file(path: Path | None, option: str, ways: str) -> Missing | None:
+def file(path: Path | None, option: str, ways: str) -> MissingInput | None:
     """Return the file named by an option if it does not exist, else None."""
-    return None if path is None or path.exists() else Missing(f"{option} {path} does not exist", ways)
+    return None if path is None or path.exists() else MissingInput(f"{option} {path} does not exist", ways)
 
 
-def images(source: DataSource, *splits: Split) -> list[Missing | None]:
+def images(source: DataSource, *splits: Split) -> list[MissingInput | None]:
     """Return the splits without images, combined if they are expected at the same place.
 
     For a data set given by path, errors in its classes are returned too.
     """
-    by_place: dict[tuple[Path, ...], list[absent.Missing]] = {}
+    by_place: dict[tuple[Path, ...], list[absent.MissingSplit]] = {}
     for split in absent.missing(source, splits):
         by_place.setdefault(split.tried, []).append(split)
     if not by_place and source.path is not None:
         try:
             classes(source)
         except TgrError as error:
-            return [Missing.told(error)]
+            return [MissingInput.told(error)]
     return [_at_one_place(tried, found) for tried, found in by_place.items()]
 
 
-def _at_one_place(tried: tuple[Path, ...], found: list[absent.Missing]) -> Missing:
+def _at_one_place(tried: tuple[Path, ...], found: list[absent.MissingSplit]) -> MissingInput:
     """Return the splits expected at one place as one missing input."""
     first = found[0]
     if first.state:
-        return Missing(f"{first.source} {first.state}", f"name {first.expected}")
+        return MissingInput(f"{first.source} {first.state}", f"name {first.expected}")
     ways = ", ".join(dict.fromkeys(way for split in found for way in split.ways))
     words = " and ".join("training" if split.split == "train" else "evaluation" for split in found)
     places = " and ".join(map(str, tried))
     what = f"{first.source} has no {words} images: {places} was looked for ({first.expected})"
-    return Missing(what, f"put them there, or use {ways}")
+    return MissingInput(what, f"put them there, or use {ways}")
 
 
 def pretrained(
     source: ModelSource, dataset: DataSource, workspace: Workspace
-) -> tuple[Missing | None, Published | None]:
+) -> tuple[MissingInput | None, Published | None]:
     """Return the weights if they are missing, and those that a library would download.
 
     Raises TgrError for an unknown model, and if several trained runs match.
@@ -102,7 +102,7 @@ def pretrained(
         return None, None
     train = f"tgr train --dataset {dataset.dataset} --model {source.model}"
     if source.head not in (None, "baseline"):
-        return Missing(
+        return MissingInput(
             f"{workspace.path} holds no trained {source.model} with --head {source.head}",
             f'run "{train} --head {source.head}" first, or give --checkpoint FILE',
         ), None
@@ -117,16 +117,16 @@ def pretrained(
     return None, None if offered.fetched else offered
 
 
-def _untrained(source: ModelSource, workspace: Workspace, why: str, train: str) -> Missing:
-    return Missing(
+def _untrained(source: ModelSource, workspace: Workspace, why: str, train: str) -> MissingInput:
+    return MissingInput(
         f"{workspace.path} holds no trained {source.model}, {why}",
         f'run "{train}" first, or give --checkpoint FILE, or --weights none for random weights',
     )
 
 
-def to_fetch(source: ModelSource, offered: Published) -> Missing:
+def to_fetch(source: ModelSource, offered: Published) -> MissingInput:
     """Return downloadable weights as a missing input."""
-    return Missing(
+    return MissingInput(
         f"{offered.publisher}'s weights {offered.tag} of {source.model} are not on this machine: they come from "
         f"{offered.address} and are kept at {offered.kept}",
         "connect to a network, put them there, or give --checkpoint FILE or --weights none for random weights",
@@ -158,9 +158,9 @@ def model(
     source: ModelSource,
     dataset: DataSource,
     workdir: Path,
-    others: Sequence[Missing | None],
+    others: Sequence[MissingInput | None],
     *,
-    along: Missing | None = None,
+    along: MissingInput | None = None,
     reporter: Reporter = SILENT,
 ) -> None:
     """Raise TgrError for what is missing of `others` and the model's weights; note where weights are downloaded from.
@@ -176,27 +176,27 @@ def model(
         reporter.note(f"fetching {offered.publisher}'s weights {offered.tag} of {source.model} from {offered.address}")
 
 
-def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[Missing | None]:
+def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[MissingInput | None]:
     """Return the artifacts that are missing in the runs' folders; `artifacts` are file names without suffix."""
     return [missing for run in dict.fromkeys(runs) for missing in _of_run(workspace, run, artifacts)]
 
 
-def _of_run(workspace: Workspace, run: str, artifacts: Sequence[str]) -> list[Missing | None]:
+def _of_run(workspace: Workspace, run: str, artifacts: Sequence[str]) -> list[MissingInput | None]:
     try:
         folder = run_folder(workspace, run)
     except TgrError as error:
-        return [Missing.told(error)]
+        return [MissingInput.told(error)]
     return [_artifact(folder, name) for name in artifacts]
 
 
-def _artifact(folder: RunFolder, name: str) -> Missing | None:
+def _artifact(folder: RunFolder, name: str) -> MissingInput | None:
     from tgr_cli.artifacts.schemas import KINDS
 
     path = folder.path / f"{name}.parquet"
-    return None if path.exists() else Missing(f"{path} does not exist", f'run "{KINDS[name].command}" first')
+    return None if path.exists() else MissingInput(f"{path} does not exist", f'run "{KINDS[name].command}" first')
 
 
-def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str) -> Missing | None:
+def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str) -> MissingInput | None:
     """Return the class embeddings of a text head if they are missing, with the commands that create them."""
     found = path or workspace.embeddings(init)
     if found.exists():
@@ -204,4 +204,4 @@ def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str)
     embed = f"tgr embed --dataset {dataset} --init {init}"
     described = init != "descriptions" or workspace.descriptions.exists()
     before = "" if described else f'"tgr describe --dataset {dataset}" and then '
-    return Missing(f"{found} does not exist", f'run {before}"{embed}" first')
+    return MissingInput(f"{found} does not exist", f'run {before}"{embed}" first')

@@ -6,9 +6,9 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from tgr_cli.metrics.outcomes import OUTCOMES
-from tgr_cli.report.draw import scaled
-from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import Faults, Run, alone, basis, charts, key
+from tgr_cli.report.figure import Panel, Plot, Table
+from tgr_cli.report.measured import FaultBreakdown, Run, alone, basis, charts, key
+from tgr_cli.report.plotting import scaled
 from tgr_cli.report.theme import MARKS, Palette
 from tgr_cli.report.words import short_percent
 
@@ -17,7 +17,7 @@ STACKED = ("non_finite", "sdc", "benign", "masked")
 FLOAT32_FIELDS = (30.5, 22.5)  # boundaries between sign, exponent and fraction on the axis
 
 
-def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     """Yield the figures by bit of the runs with injections."""
     struck = [run for run in runs if run.faults]
     if not struck:
@@ -27,7 +27,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
         "Sites have equal weights and faults their sampling weights, so the shares are those of uniformly drawn "
         "faults, not of the rows."
     )
-    yield Figure(
+    yield Plot(
         "outcomes-by-bit",
         "Outcome by bit",
         f"Outcomes of flips by bit, the highest bit on the left (float32: sign, exponent, fraction). {how} "
@@ -37,7 +37,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     )
     limits = [row["sdc_high"] for run in struck for row in _of(run).bits if row["sdc"]]
     top = min(1.0, 1.04 * max(limits, default=1.0))
-    yield Figure(
+    yield Plot(
         "sdc-by-bit",
         "SDC rate by bit",
         "Share of flips of each bit that change the prediction, with intervals. Hollow: no SDC among the flips "
@@ -50,7 +50,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     )
 
 
-def _of(run: Run) -> Faults:
+def _of(run: Run) -> FaultBreakdown:
     assert run.faults is not None
     return run.faults
 

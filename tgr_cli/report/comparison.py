@@ -10,9 +10,9 @@ from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.improvement import MEDIANS
 from tgr_cli.metrics.verdict import BETTER, NOT_DISTINGUISHABLE, TOO_LITTLE, WORSE
-from tgr_cli.report.draw import level, middle, scaled
-from tgr_cli.report.figure import NONE, Block, Figure, Panel, Said, Table
+from tgr_cli.report.figure import NONE, Block, Panel, Plot, Said, Table
 from tgr_cli.report.measured import key
+from tgr_cli.report.plotting import level, middle, scaled
 from tgr_cli.report.theme import Palette
 from tgr_cli.report.words import SPACE, count, factor, listed, number, percent
 from tgr_cli.reporting import plain_factor
@@ -67,7 +67,7 @@ def table(rows: Sequence[Row]) -> Block:
     )
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(rows: Sequence[Row]) -> Plot:
     """Return the plot of the improvement factors: one panel per factor, one line per candidate."""
     own = _own(rows)
     with_means = any(row["overall"] is not None for row in own)
@@ -77,7 +77,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         if any(row[f"{name}_low"] is not None for row in own) and not (with_means and name in MEDIANS)
     ]
     columns = COMPARISON.arrow.names
-    return Figure(
+    return Plot(
         "improvement",
         "Improvement over the baseline",
         f"{own[0]['baseline']} divided by each model, on the images of each one's own campaign, with intervals on a "

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 
 from tgr_cli.metrics import top2diff
 from tgr_cli.report import rerunning
-from tgr_cli.report.draw import scaled
-from tgr_cli.report.figure import Figure, Panel, Table
-from tgr_cli.report.measured import Faults, Run, alone, basis, charts, key
+from tgr_cli.report.figure import Panel, Plot, Table
+from tgr_cli.report.measured import FaultBreakdown, Run, alone, basis, charts, key
+from tgr_cli.report.plotting import scaled
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import listed, short_percent, tick
 
@@ -25,7 +25,7 @@ POINTS = 1500  # maximum number of images drawn as single points
 BINS = 12
 
 
-def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     """Yield the figures whose artifacts exist."""
     if evaluated := [run for run in runs if run.golden]:
         yield _accuracy(evaluated)
@@ -45,12 +45,12 @@ def _kept(run: Run) -> np.ndarray:
     return top2diff.accuracy_kept(run.correct, run.golden.column("top2diff"), ACCURACY_DELTAS)
 
 
-def _faults(run: Run) -> Faults:
+def _faults(run: Run) -> FaultBreakdown:
     assert run.faults is not None
     return run.faults
 
 
-def _accuracy(runs: Sequence[Run]) -> Figure:
+def _accuracy(runs: Sequence[Run]) -> Plot:
     rows = [
         [run.name, delta, kept]
         for run in runs
@@ -63,7 +63,7 @@ def _accuracy(runs: Sequence[Run]) -> Figure:
     said = f" {'; '.join(overtaking)}." if overtaking else ""
     if len(runs) > 1 and not overtaking:
         said = f" No model overtakes {first.name} after having been behind."
-    return Figure(
+    return Plot(
         "accuracy-against-delta",
         "Accuracy against a threshold on Top2Diff",
         "Images classified correctly with Top2Diff (top-1 minus top-2 probability) of at least delta, over all images "
@@ -102,7 +102,7 @@ def _draw_accuracy(axes: Axes, colours: Palette, *, runs: Sequence[Run]) -> None
     scaled(axes.yaxis, logarithmic=False, shown=short_percent)
 
 
-def _by_image(runs: Sequence[Run]) -> Figure:
+def _by_image(runs: Sequence[Run]) -> Plot:
     rows: list[list] = []
     few = all(len(_faults(run).images.image_id) <= POINTS for run in runs)
     for run in runs:
@@ -116,7 +116,7 @@ def _by_image(runs: Sequence[Run]) -> Figure:
     said = "; ".join(f"{run.name} {_coefficient(run)} over {_faults(run).correlation.images:,} images" for run in runs)
     points = "Dots are images, the line" if few else "The line shows"
     stretched = "The axis of very confident models is stretched towards 1. " if any(map(_is_sure, runs)) else ""
-    return Figure(
+    return Plot(
         "sdc-by-image",
         "SDC rate of an image against its Top2Diff",
         f"{points} means of {BINS} equal groups of images, sorted by fault-free Top2Diff. An image's SDC rate is over "

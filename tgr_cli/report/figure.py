@@ -68,7 +68,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Plot:
     """Panels under one title and caption, and the data they show.
 
     `across`: panels per row on a wide page (None: as many as fit).
@@ -112,5 +112,5 @@ class Section:
     title: str
     sentences: Sequence[Said] = ()
     blocks: Sequence[Block] = ()
-    figures: Sequence[Figure] = ()
+    figures: Sequence[Plot] = ()
     missing: Sequence[str] = field(default_factory=tuple)

@@ -47,7 +47,7 @@ class Rerun:
 
 
 @dataclass(frozen=True)
-class Faults:
+class FaultBreakdown:
     """Statistics of the rows of `injections`, without the rows themselves."""
 
     rows: int
@@ -56,7 +56,7 @@ class Faults:
     correlation: Correlation
 
     @classmethod
-    def of(cls, struck: FaultRows, confidence: float) -> "Faults":
+    def of(cls, struck: FaultRows, confidence: float) -> "FaultBreakdown":
         images = by_image(struck)
         return cls(
             rows=len(struck),
@@ -78,7 +78,7 @@ class Run:
     ranges: Artifact | None = None
     training: Artifact | None = None
     vulnerability: Artifact | None = None
-    faults: Faults | None = None
+    faults: FaultBreakdown | None = None
     network: NetworkEstimates | None = None
     rerun: Rerun | None = None
 

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from tgr_cli import __version__
 from tgr_cli.errors import printable
-from tgr_cli.report import draw
-from tgr_cli.report.figure import Figure, Panel, Section
+from tgr_cli.report import plotting
+from tgr_cli.report.figure import Panel, Plot, Section
 from tgr_cli.report.theme import DARK, LIGHT
 
 TEMPLATE = "template.html.j2"
@@ -26,7 +26,7 @@ class Page:
     opening: str
     sections: Sequence[Section]
 
-    def figures(self) -> Iterator[Figure]:
+    def figures(self) -> Iterator[Plot]:
         """Yield the figures of all sections."""
         for section in self.sections:
             yield from section.figures
@@ -53,7 +53,9 @@ def html(page: Page) -> str:
     number = count()
     rendered = environment.get_template(TEMPLATE).render(
         page=page,
-        svg=lambda panel, figure: Markup(draw.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())),
+        svg=lambda panel, figure: Markup(
+            plotting.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())
+        ),
         light=Markup(LIGHT.variables()),
         dark=Markup(DARK.variables()),
         version=__version__,

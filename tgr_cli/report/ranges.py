@@ -6,9 +6,9 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from tgr_cli.artifacts.schemas import RANGES
-from tgr_cli.report.draw import middle, scaled, spread_out
-from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.figure import Panel, Plot, Table
 from tgr_cli.report.measured import Run, across, alone, charts, key
+from tgr_cli.report.plotting import middle, scaled, spread_out
 from tgr_cli.report.sites import aligned, keys, side_by_side
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import listed, tick
@@ -17,7 +17,7 @@ QUANTITIES = {"max_abs": "largest |value|", "mean_abs": "mean |value|"}
 NAMED = 26  # maximum number of sites labelled on the axis
 
 
-def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     """Yield the figure of the runs with profiled ranges."""
     profiled = [run for run in runs if run.ranges]
     if not profiled:
@@ -28,7 +28,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Figure]:
     )
     facts = [run.ranges.provenance.extra for run in profiled if run.ranges]
     images = list(dict.fromkeys(f"{fact['images']:,} images of {fact['used']}" for fact in facts))
-    yield Figure(
+    yield Plot(
         "ranges",
         "Largest and mean absolute value by site",
         "Absolute values of each site's output without a fault, sites in execution order, each model's last layer at "

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from tgr_cli.defaults import TARGET_COVERAGE
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.rerunning import CRITERIA, DOUBTFUL, NAMES
-from tgr_cli.report.draw import level, scaled
-from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.figure import Panel, Plot, Table
 from tgr_cli.report.measured import THRESHOLDS, Rerun, Run, alone, basis, charts, key
+from tgr_cli.report.plotting import level, scaled
 from tgr_cli.report.theme import DASHES, MARKS, Palette
 from tgr_cli.report.words import SPACE, listed, percent, plural, short_percent
 
@@ -21,7 +21,7 @@ SHARES = ("overhead", "coverage", "coverage_golden")
 COLUMNS = ("criterion", "threshold", *(f"{name}{end}" for name in SHARES for end in ("", "_low", "_high")))
 
 
-def figure(runs: Sequence[Run]) -> Figure:
+def figure(runs: Sequence[Run]) -> Plot:
     """Return the plot for runs with golden predictions and injections; one panel per criterion."""
     rows = [
         [run.name, rerun.population.count_by, ", ".join(rerun.population.operations), *(row[name] for name in COLUMNS)]
@@ -30,7 +30,7 @@ def figure(runs: Sequence[Run]) -> Figure:
         for criterion in CRITERIA
         for row in rerun.curves[criterion].rows()
     ]
-    return Figure(
+    return Plot(
         "coverage-against-overhead",
         "SDCs caught against inferences run again",
         "Inference-level re-running (ILR): an inference whose confidence is below a threshold is run a second time. "

@@ -7,21 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tgr_cli.artifacts.schemas import TRAINING
-from tgr_cli.report.draw import scaled
-from tgr_cli.report.figure import Figure, Panel, Table
+from tgr_cli.report.figure import Panel, Plot, Table
 from tgr_cli.report.measured import Run, alone, charts, key
+from tgr_cli.report.plotting import scaled
 from tgr_cli.report.theme import Palette
 from tgr_cli.report.words import short_percent, tick
 
 CURVES = {"loss": ("train_loss", "val_loss", "loss (nats)"), "top1": ("train_top1", "val_top1", "top-1 accuracy")}
 
 
-def figures(runs: Sequence[Run]) -> Iterator[Figure]:
+def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     """Yield the training curves of the runs trained by tgr."""
     trained = [run for run in runs if run.training]
     if not trained:
         return
-    yield Figure(
+    yield Plot(
         "training",
         "Loss and accuracy by epoch",
         "Loss and top-1 accuracy by epoch, of the evaluation images (solid) and of the training images while they were "

@@ -24,10 +24,10 @@ from tgr_cli.faults.choices import MODES
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.saliency import attention, strikes
+from tgr_cli.saliency import attention, weight_faults
 from tgr_cli.saliency.attention import Summary as Summary  # re-exported for the command's output
 from tgr_cli.saliency.models import Explained, asked, choose, open_models
-from tgr_cli.saliency.strikes import Strikes
+from tgr_cli.saliency.weight_faults import WeightFaults
 
 MOST_IMAGES = 100
 
@@ -124,12 +124,15 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     )
     picture = store.prepare(path.with_suffix(".png"), "picture", config)
     networks = [model.network for model in models]
-    sizes = strikes.common(networks)
-    faults = strikes.draw(sizes, config.faults, width=bits.width(networks[0].dtype), seed=config.seed)
+    sizes = weight_faults.common(networks)
+    faults = weight_faults.draw(sizes, config.faults, width=bits.width(networks[0].dtype), seed=config.seed)
     _tell(models, sizes, faults, reporter)
     rows, pictures = [], []
     for number, model in enumerate(models):
-        faulty, explainer = strikes.struck(model.network, faults, config.limit), Explainer(model.network, model.layer)
+        faulty, explainer = (
+            weight_faults.struck(model.network, faults, config.limit),
+            Explainer(model.network, model.layer),
+        )
         transform = evaluation(model.loaded.preprocessing)
         pictures.append([transform.pixels(images.image(place), 0).numpy() for place in range(len(images))])
         for place, (x_1CHW, _) in enumerate(batches(images, transform, batch_size=1)):
@@ -153,7 +156,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     return Result(path, picture, rows, images.classes, summaries)
 
 
-def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes, reporter: Reporter) -> None:
+def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: WeightFaults, reporter: Reporter) -> None:
     struck = f"{len(faults):,} faults in {len(sizes)} weight tensors of {sum(sizes.values()):,} elements"
     if len(models) == 1:
         reporter.note(f"{struck}, all present at once")
@@ -161,7 +164,7 @@ def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes
     left = [
         f"{len(missing)} of {model.name} ({sum(site.neurons for site in missing):,} elements)"
         for model in models
-        if (missing := [site for name, site in strikes.weights(model.network).items() if name not in sizes])
+        if (missing := [site for name, site in weight_faults.weights(model.network).items() if name not in sizes])
     ]
     reporter.note(f"{struck}, all present at once and the same in both models")
     if left:
@@ -179,7 +182,7 @@ def _tell_what_is_missing(summaries: Sequence[Summary], config: Config, reporter
 
 
 def _provenance(
-    config: Config, images: ImageSet, models: Sequence[Explained], sizes: Mapping[str, int], faults: Strikes
+    config: Config, images: ImageSet, models: Sequence[Explained], sizes: Mapping[str, int], faults: WeightFaults
 ) -> store.Provenance:
     kept = {name: value for name, value in normalised(config).items() if name not in ("runs", "against")}
     return store.provenance_for(

@@ -21,7 +21,7 @@ from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.fruitless import advice, what_to_change
 from tgr_cli.text.generators import Description, Stored, Template
 from tgr_cli.text.importers import Imported
-from tgr_cli.text.llm import INSTRUCTION, Estimate, LanguageModel, Usage
+from tgr_cli.text.llm import INSTRUCTION, CostEstimate, LanguageModel, Usage
 from tgr_cli.text.prompts import PromptSet
 
 SOURCES = (Stored.name, LanguageModel.name, Template.name)
@@ -93,7 +93,7 @@ class Result:
         return tuple(described for described in self.descriptions if described.status != "ok")
 
 
-def estimate(config: Config) -> Estimate | None:
+def estimate(config: Config) -> CostEstimate | None:
     """Return the estimated cost of a language model, None if none is needed; sends and writes nothing."""
     if config.from_file:
         return None

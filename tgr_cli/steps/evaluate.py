@@ -37,7 +37,7 @@ class Result:
 
     path: Path
     loaded: LoadedModel
-    figures: golden.Figures
+    figures: golden.GoldenMetrics
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:

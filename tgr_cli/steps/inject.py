@@ -12,7 +12,7 @@ from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.campaign import planning, results, running
 from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
 from tgr_cli.campaign.identity import run_with
-from tgr_cli.campaign.prepared import Setup
+from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.campaign.verify import verify
@@ -58,7 +58,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     if not config.part:
         store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:
-        setup = Setup.of(config, subject)
+        setup = PreparedCampaign.of(config, subject)
         planned = planning.planned(setup, parts)
         number, count = config.part or (1, 1)
         wanted = planned.units[number - 1 :: count]
@@ -97,7 +97,7 @@ def _default(config: Config, subject: Subject) -> Path:
     return whole.with_stem(f"{whole.stem}-{config.part[0]}-of-{config.part[1]}") if config.part else whole
 
 
-def _facts(setup: Setup, planned: Planned) -> dict[str, Any]:
+def _facts(setup: PreparedCampaign, planned: Planned) -> dict[str, Any]:
     """Return the provenance of a campaign's artifacts: the plan's, and the settings of the run."""
     of_plan = planned.provenance
     return {

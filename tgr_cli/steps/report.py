@@ -17,10 +17,10 @@ from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
 from tgr_cli.paths import real
-from tgr_cli.report import bits, comparison, confidence, draw, lineage, page, ranges, training, vulnerability
+from tgr_cli.report import bits, comparison, confidence, lineage, page, plotting, ranges, training, vulnerability
 from tgr_cli.report import summary as words
-from tgr_cli.report.figure import Figure, Said, Section
-from tgr_cli.report.measured import Faults, Rerun, Run
+from tgr_cli.report.figure import Plot, Said, Section
+from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
 from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -112,7 +112,7 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         campaign = injections.provenance.config
         injected = confidences.injected(injections, count_by, None)
         assert injected is not None, "a campaign without a fault"
-        faults = Faults.of(injected.struck, campaign["confidence"])
+        faults = FaultBreakdown.of(injected.struck, campaign["confidence"])
         if golden:
             rerun = Rerun.of(confidences.golden(golden), injected, campaign["confidence"])
         network = summary.network(
@@ -234,7 +234,7 @@ def _told(difference: Difference) -> str:
     return f"{difference.sentence}, so the two are not compared; {option} compares them all the same."
 
 
-def _section(key: str, title: str, figures: list[Figure], missing: list[str]) -> Section:
+def _section(key: str, title: str, figures: list[Plot], missing: list[str]) -> Section:
     return Section(key, title, figures=figures, missing=missing)
 
 
@@ -292,6 +292,6 @@ def _pictures(folder: Path, made: page.Page, reporter: Reporter) -> list[Path]:
         reporter.progress("pictures", done, len(panels))
         path = folder / f"{name}.png"
         with store.replacing(path) as temporary:
-            temporary.write_bytes(draw.png(panel))
+            temporary.write_bytes(plotting.png(panel))
         written.append(path)
     return written

@@ -81,7 +81,7 @@ class Crossover:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class RerunCost:
     """The cost of covering a share of a model's SDCs by one criterion: the lowest threshold, and the images re-run.
 
     `seen` says whose confidence is compared with the threshold: that of the `faulty` inference, as in a run-time check,
@@ -123,7 +123,7 @@ class Result:
     path: Path
     models: list[str]
     rows: list[dict[str, Any]]
-    costs: list[Cost]
+    costs: list[RerunCost]
     doubtful: list[Doubtful]
     crossovers: list[Crossover]
     gate: summary.Gate | None
@@ -148,7 +148,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     for model in models:
         confidences.note(model.name, model.injections, injected[model.name], config.targets, reporter)
     threshold_D = top2diff.thresholds(config.start, config.stop, config.step)
-    rows, costs, doubtful, gated = [], list[Cost](), list[Doubtful](), dict[str, Estimate | None]()
+    rows, costs, doubtful, gated = [], list[RerunCost](), list[Doubtful](), dict[str, Estimate | None]()
     for model in models:
         golden, faults = confidences.golden(model.golden), injected[model.name]
         for criterion in rerunning.CRITERIA:
@@ -199,10 +199,10 @@ def _models(config: Config, workspace: Workspace) -> list[_Model]:
     return models
 
 
-def _cost(model: str, curve: Curve, faults: Injected, target: float, seen: Seen) -> Cost:
+def _cost(model: str, curve: Curve, faults: Injected, target: float, seen: Seen) -> RerunCost:
     found = curve.at(target, seen)
     mean, low, high = (none_for_nan(value) for value in found.overhead[:3])
-    return Cost(
+    return RerunCost(
         model=model,
         criterion=curve.criterion,
         seen=seen,

@@ -21,7 +21,7 @@ from tgr_cli.models.loading import override, usable_device
 from tgr_cli.models.trial import try_out
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.training import distributed, results, starting_model
-from tgr_cli.training.checkpoint import Checkpoint
+from tgr_cli.training.checkpoint import ResumeFile
 from tgr_cli.training.config import NO_PART_OF_THE_MODEL, PREPARATION, Config
 from tgr_cli.training.distributed import Group
 from tgr_cli.training.folder import held, resume_from
@@ -156,8 +156,8 @@ def _described(config: Config, resolved: Resolved, group: Group) -> dict[str, An
     return kept | {"recipe": {"name": resolved.name, **asdict(resolved.recipe)}, "processes": group.world}
 
 
-def _checkpoint(config: Config, facts: results.Facts, train_set: ImageSet, eval_set: ImageSet) -> Checkpoint:
-    return Checkpoint(
+def _checkpoint(config: Config, facts: results.Facts, train_set: ImageSet, eval_set: ImageSet) -> ResumeFile:
+    return ResumeFile(
         config.run_folder.checkpoint,
         identity={
             **facts.described,

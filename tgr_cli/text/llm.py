@@ -20,7 +20,7 @@ LETTERS_PER_TOKEN, FRAME_TOKENS = 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """Upper bound of the requests, tokens and cost still to come (input tokens are estimated), and example prompts.
 
     `questions` counts all questions, `answered` those with a stored answer.
@@ -94,7 +94,7 @@ class LanguageModel(Generator):
                     )
         return found
 
-    def estimate(self, classes: Sequence[str]) -> Estimate:
+    def estimate(self, classes: Sequence[str]) -> CostEstimate:
         """Return the estimate for these classes, without contacting the server."""
         answers = Answers.read(self.kept)
         questions = self.questions(classes)
@@ -102,7 +102,7 @@ class LanguageModel(Generator):
         tokens_in = sum(FRAME_TOKENS + -(-len(q.prompt) // LETTERS_PER_TOKEN) for q in open_.values())
         tokens_out = len(open_) * self.endpoint.max_tokens
         distinct = {q.key for q in questions}
-        return Estimate(
+        return CostEstimate(
             questions=len(distinct),
             answered=len(distinct) - len(open_),
             tokens_in=tokens_in,

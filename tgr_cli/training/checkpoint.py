@@ -30,7 +30,7 @@ EPOCHS = "recipe.epochs"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class ResumeFile:
     """A training's checkpoint file, and `identity`: everything that must be equal for the training to be the same.
 
     `other_epochs`: whether the training may have been planned for another number of epochs.

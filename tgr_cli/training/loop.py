@@ -24,7 +24,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.training import generators
 from tgr_cli.training.averaging import averaged
-from tgr_cli.training.checkpoint import Checkpoint
+from tgr_cli.training.checkpoint import ResumeFile
 from tgr_cli.training.distributed import Group
 from tgr_cli.training.legs import unequal_legs
 from tgr_cli.training.mixing import mixing
@@ -75,7 +75,7 @@ class Loop:
         """Return the number of images per step over all processes."""
         return self.recipe.batch_size * self.group.world
 
-    def run(self, model: nn.Module, checkpoint: Checkpoint, *, start: Path | None, reporter: Reporter) -> State:
+    def run(self, model: nn.Module, checkpoint: ResumeFile, *, start: Path | None, reporter: Reporter) -> State:
         """Train `model` in place and return the final state; progress is saved to `checkpoint`.
 
         Resumes from the state at `start`; None starts anew. Raises TgrError where the loss becomes non-finite, where
@@ -121,7 +121,7 @@ class Loop:
         model.to("cpu").to(memory_format=torch.contiguous_format)
         return state
 
-    def _epoch(self, network: nn.Module, state: State, checkpoint: Checkpoint, reporter: Reporter) -> None:
+    def _epoch(self, network: nn.Module, state: State, checkpoint: ResumeFile, reporter: Reporter) -> None:
         """Train and validate one epoch, or the rest of it."""
         number, rate = len(state.epochs) + 1, state.optimizer.param_groups[0]["lr"]
         order = epoch_order(
@@ -172,7 +172,7 @@ class Loop:
         self._save(state, checkpoint)
 
     def _train(
-        self, network: nn.Module, state: State, order: np.ndarray, checkpoint: Checkpoint, reporter: Reporter
+        self, network: nn.Module, state: State, order: np.ndarray, checkpoint: ResumeFile, reporter: Reporter
     ) -> None:
         """Run the epoch's remaining steps, from `state.step`."""
         number = len(state.epochs) + 1
@@ -253,7 +253,7 @@ class Loop:
                 "or add --warmup-epochs"
             )
 
-    def _save(self, state: State, checkpoint: Checkpoint) -> None:
+    def _save(self, state: State, checkpoint: ResumeFile) -> None:
         processes = self.group.gather(state.own)
         if self.group.first:
             try:

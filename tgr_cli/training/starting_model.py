@@ -14,7 +14,7 @@ from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import EMBEDDINGS
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
-from tgr_cli.models.checkpoint import Checkpoint
+from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.classifier import text_guided
 from tgr_cli.models.from_state import restore
 from tgr_cli.reporting import Reporter
@@ -43,7 +43,7 @@ def begin(config: Config, workspace: Workspace, classes: tuple[str, ...], report
             "build it in torch.float32"
         )
     if config.checkpoint is not None:
-        stored = Checkpoint.read(config.checkpoint)
+        stored = CheckpointTensors.read(config.checkpoint)
         model = restore(model, stored, key=config.checkpoint_key, reporter=reporter).model
         weights.check_finite(model, stored.what)
         inputs = inputs | {"checkpoint": sha256_file(config.checkpoint)}

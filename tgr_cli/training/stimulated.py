@@ -181,7 +181,7 @@ def stimulated(model: nn.Module, stimulation: Stimulation) -> Iterator[None]:
             tables[kind] = stimulation.table(*kind)
         dense = out.is_contiguous() or out.is_contiguous(memory_format=torch.channels_last)
         own = out if dense and not out._is_view() else out.clone(memory_format=torch.contiguous_format)
-        return _Struck.apply(own, tables[kind])
+        return _FlipBits.apply(own, tables[kind])
 
     with _hooked(matching(model, stimulation.sites, "--stimulated-sites"), strike):
         yield
@@ -211,7 +211,7 @@ def _hooked(chosen: dict[str, nn.Module], hook: Callable[..., Any]) -> Iterator[
             handle.remove()
 
 
-class _Struck(torch.autograd.Function):
+class _FlipBits(torch.autograd.Function):
     """Bit flips with a straight-through gradient (Bengio et al., 2013)."""
 
     @staticmethod

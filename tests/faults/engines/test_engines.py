@@ -13,7 +13,7 @@ from toys import ToyNet, toy_net
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import ENGINES, Engine, Full, PyTorchFI, Strike, Struck
+from tgr_cli.faults.engines import ENGINES, Engine, FaultBatch, FaultEffects, Full, PyTorchFI
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
@@ -44,10 +44,10 @@ def prepared(engine: type[Engine], corruption: Corruption = NONE, batch_size: in
     return ready
 
 
-def faults(site: Site, count: int, seed: int = 2, images: int = len(IMAGES), bits: int = 32) -> Strike:
+def faults(site: Site, count: int, seed: int = 2, images: int = len(IMAGES), bits: int = 32) -> FaultBatch:
     generator = torch.Generator().manual_seed(seed)
     bounds = (images, site.neurons, bits)
-    return Strike(site, *(torch.randint(0, bound, (count,), generator=generator) for bound in bounds))
+    return FaultBatch(site, *(torch.randint(0, bound, (count,), generator=generator) for bound in bounds))
 
 
 def site_named(network: Network, name: str) -> Site:
@@ -58,12 +58,12 @@ def same_bits(left: Tensor, right: Tensor) -> bool:
     return left.shape == right.shape and torch.equal(left.view(torch.int32), right.view(torch.int32))
 
 
-def assert_same(left: Struck, right: Struck) -> None:
+def assert_same(left: FaultEffects, right: FaultEffects) -> None:
     for name in ("before_F", "flipped_F", "after_F", "logits_FC"):
         assert same_bits(getattr(left, name), getattr(right, name)), name
 
 
-def by_hand(model: nn.Module, strike: Strike, number: int, x_BCHW: Tensor, row: int) -> tuple[float, float, Tensor]:
+def by_hand(model: nn.Module, strike: FaultBatch, number: int, x_BCHW: Tensor, row: int) -> tuple[float, float, Tensor]:
     """Return a fault's values before and after, and the logits, from a batch with no other fault."""
     element, bit, seen = int(strike.elements_F[number]), int(strike.bits_F[number]), []
 
@@ -144,12 +144,14 @@ def test_full_strikes_what_hooks_do_not_see(name: str) -> None:
     model, network = awkward_toy()
     engine = Full(model, network, NONE)
     golden_NC, site = engine.prepare(IMAGES), site_named(network, name)
-    strike = Strike(site, torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([31, 31, 31]))
+    strike = FaultBatch(site, torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([31, 31, 31]))
     struck = engine.inject(strike)
     assert torch.equal(struck.flipped_F, -struck.before_F)
     assert (struck.logits_FC != golden_NC[:3]).any(dim=1).all()
     for number in range(3):  # the same alone as among others
-        one = Strike(site, *(part[number : number + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F)))
+        one = FaultBatch(
+            site, *(part[number : number + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F))
+        )
         alone = engine.inject(one)
         assert same_bits(alone.before_F, struck.before_F[number : number + 1])
         torch.testing.assert_close(alone.logits_FC[0], struck.logits_FC[number], rtol=1e-5, atol=1e-6)
@@ -166,13 +168,13 @@ def test_full_flips_bits_of_the_models_own_format(dtype: torch.dtype) -> None:
     assert torch.equal(patterns, (1 << faults(network.sites[1], 9, bits=16).bits_F).to(torch.int16))
     assert struck.after_F.abs().max() <= torch.tensor(0.4, dtype=dtype)
     with pytest.raises(TgrError, match=r'bit 16 does not exist at site "conv2"; they are 0 to 15'):
-        engine.inject(Strike(network.sites[1], *torch.tensor([[0], [0], [16]])))
+        engine.inject(FaultBatch(network.sites[1], *torch.tensor([[0], [0], [16]])))
 
 
 def test_neither_order_nor_batch_size_changes_a_fault() -> None:
     strike = faults(site_named(toy()[1], "conv2"), 11)
     expected, order = prepared(Full).inject(strike), torch.randperm(11)
-    shuffled = Strike(strike.site, strike.rows_F[order], strike.elements_F[order], strike.bits_F[order])
+    shuffled = FaultBatch(strike.site, strike.rows_F[order], strike.elements_F[order], strike.bits_F[order])
     for batch_size in (1, 3, 4):
         found = prepared(Full, batch_size=batch_size).inject(shuffled)
         torch.testing.assert_close(found.before_F, expected.before_F[order])
@@ -216,4 +218,4 @@ def test_golden_logits_are_those_of_batches_of_one_shape() -> None:
 def test_an_element_that_does_not_exist_is_refused() -> None:
     site = toy()[1].sites[0]
     with pytest.raises(TgrError, match=r'element 256 does not exist at site "conv1"; they are 0 to 255'):
-        prepared(Full).inject(Strike(site, *torch.tensor([[0], [256], [0]])))
+        prepared(Full).inject(FaultBatch(site, *torch.tensor([[0], [256], [0]])))

@@ -11,7 +11,7 @@ from toys import toy_net
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.bits import flip
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Delta, Engine, Full, Replay, Strike, Struck, memory
+from tgr_cli.faults.engines import Auto, Delta, Engine, FaultBatch, FaultEffects, Full, Replay, memory
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -39,18 +39,18 @@ def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple
     return engine, engine.prepare(images)
 
 
-def strikes(name: str, count: int, seed: int = 2) -> list[Strike]:
+def strikes(name: str, count: int, seed: int = 2) -> list[FaultBatch]:
     generator = torch.Generator().manual_seed(seed)
     _, network, images = subject(name)
     return [
-        Strike(site, *(torch.randint(0, bound, (count,), generator=generator) for bound in bounds))
+        FaultBatch(site, *(torch.randint(0, bound, (count,), generator=generator) for bound in bounds))
         for site in network.sites
         for bounds in [(len(images), site.neurons, 32)]
     ]
 
 
 @cache
-def oracle(name: str, mode: str) -> tuple[Corruption, Tensor, list[Struck]]:
+def oracle(name: str, mode: str) -> tuple[Corruption, Tensor, list[FaultEffects]]:
     """Return a corruption, golden logits, and the results of `full` for 40 faults per site (5 at shared sites)."""
     ranges: dict[str, float] = {}
     _, network, images = subject(name)
@@ -99,7 +99,7 @@ def test_order_and_company_do_not_change_a_fault(kind: type[Engine]) -> None:
     together, order = engine.inject(strike), torch.randperm(30, generator=torch.Generator().manual_seed(0))
     parts = (strike.rows_F, strike.elements_F, strike.bits_F)
     for chosen in (order, order[:1], order[:7]):
-        found = engine.inject(Strike(strike.site, *(part[chosen] for part in parts)))
+        found = engine.inject(FaultBatch(strike.site, *(part[chosen] for part in parts)))
         assert torch.equal(found.before_F, together.before_F[chosen])
         torch.testing.assert_close(found.logits_FC, together.logits_FC[chosen], rtol=1e-5, atol=1e-6, equal_nan=True)
 
@@ -110,7 +110,7 @@ def test_faults_that_die_out_are_finished_early() -> None:
     site = subject("toy")[1].sites[0]
     before_NF = engine.golden.maps(engine._calls[site.name].node).permute(0, 3, 1, 2).flatten(1)
     rows_F, elements_F = (before_NF < -0.1).nonzero(as_tuple=True)  # values stay negative, and ReLU maps them to 0
-    struck = engine.inject(Strike(site, rows_F, elements_F, torch.full_like(rows_F, 20)))
+    struck = engine.inject(FaultBatch(site, rows_F, elements_F, torch.full_like(rows_F, 20)))
     assert (struck.after_F != struck.before_F).all()
     assert engine.finished == len(rows_F) > 20
     assert torch.equal(struck.logits_FC, golden_NC[rows_F])
@@ -119,7 +119,7 @@ def test_faults_that_die_out_are_finished_early() -> None:
 def test_a_fault_at_the_last_site_moves_its_logit_alone() -> None:
     engine, golden_NC = ready(Delta, "toy")
     site = subject("toy")[1].sites[-1]
-    struck = engine.inject(Strike(site, torch.tensor([2]), torch.tensor([1]), torch.tensor([31])))
+    struck = engine.inject(FaultBatch(site, torch.tensor([2]), torch.tensor([1]), torch.tensor([31])))
     expected_C = golden_NC[2].clone()
     expected_C[1] = -expected_C[1]
     torch.testing.assert_close(struck.logits_FC[0], expected_C)
@@ -167,7 +167,7 @@ def test_where_rounding_is_amplified_every_fault_is_replayed() -> None:
     full.prepare(images)
     delta.prepare(images)
     assert delta.rounding > 1e-5
-    strike = Strike(network.sites[0], *torch.tensor([[0, 1, 2, 3], [70, 80, 90, 100], [3, 9, 12, 22]]))
+    strike = FaultBatch(network.sites[0], *torch.tensor([[0, 1, 2, 3], [70, 80, 90, 100], [3, 9, 12, 22]]))
     assert torch.equal(delta.inject(strike).logits_FC, full.inject(strike).logits_FC)
     assert delta.doubted == 4
 
@@ -185,7 +185,7 @@ def test_auto_chooses_by_what_can_be_followed() -> None:
     engine = Auto(half, network, NONE)
     engine.prepare(torch.rand(2, 1, 8, 8))
     assert {engine.chosen(site).name for site in network.sites} == {"replay"}
-    struck = engine.inject(Strike(network.sites[1], *torch.tensor([[0, 1], [5, 6], [15, 3]])))
+    struck = engine.inject(FaultBatch(network.sites[1], *torch.tensor([[0, 1], [5, 6], [15, 3]])))
     full = Full(half, network, NONE)
     full.prepare(torch.rand(2, 1, 8, 8))
     assert struck.logits_FC.dtype == torch.float16
@@ -231,7 +231,7 @@ def test_the_model_is_left_as_it_was_also_after_an_exception_within(
         raise RuntimeError("no memory left")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tgr_cli.faults.engines.golden.evaluate", failing)
+        patched.setattr("tgr_cli.faults.engines.golden_values.evaluate", failing)
         with pytest.raises(RuntimeError, match="no memory left"):
             engine.inject(strike)
     assert runs == 1

@@ -13,7 +13,7 @@ from toys import toy_net
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import graph
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import ENGINES, Auto, Delta, Engine, Full, PyTorchFI, Replay, Strike, Struck
+from tgr_cli.faults.engines import ENGINES, Auto, Delta, Engine, FaultBatch, FaultEffects, Full, PyTorchFI, Replay
 from tgr_cli.faults.engines.engine import same_faults
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
@@ -66,15 +66,15 @@ def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple
     return engine, engine.prepare(images)
 
 
-def strike_of(site: Site, faults: int, seed: int = 0, bits: int = 32) -> Strike:
+def strike_of(site: Site, faults: int, seed: int = 0, bits: int = 32) -> FaultBatch:
     """Return faults at a site, each on three images."""
     generator = torch.Generator().manual_seed(seed + len(site.name))
     element_F, bit_F = (torch.randint(0, n, (faults,), generator=generator) for n in (site.neurons, bits))
     rows_F = torch.randint(0, IMAGES, (3 * faults,), generator=generator)
-    return Strike(site, rows_F, element_F.repeat_interleave(3), bit_F.repeat_interleave(3))
+    return FaultBatch(site, rows_F, element_F.repeat_interleave(3), bit_F.repeat_interleave(3))
 
 
-def by_hand(name: str, strike: Strike, fault: int) -> tuple[float, float, Tensor]:
+def by_hand(name: str, strike: FaultBatch, fault: int) -> tuple[float, float, Tensor]:
     """Return the value before and after, and the logits of the images, from a modified copy of the model."""
     model, _, images = subject(name)
     broken = copy.deepcopy(model)
@@ -118,17 +118,17 @@ def test_replay_runs_no_more_images_than_a_fault_is_tried_on(name: str, monkeypa
         images.extend([len(values[network.output])] if network.output in values else [])
         return values
 
-    monkeypatch.setattr("tgr_cli.faults.engines.golden.evaluate", counting)
+    monkeypatch.setattr("tgr_cli.faults.engines.golden_values.evaluate", counting)
     sites = [*network.parameter_sites[::7], *(site for site in network.sites if not site.per_image)]
     for site in sites:
-        engine.inject(Strike(site, *torch.tensor([[4], [0], [31]])))
+        engine.inject(FaultBatch(site, *torch.tensor([[4], [0], [31]])))
     assert images == [1] * len(sites)
 
 
 def test_rows_of_one_fault_share_a_pass_and_others_do_not() -> None:
     site = subject("toy")[1].sites_of("weight")[0]
     parts = torch.tensor([[0, 1, 2, 3, 4, 5, 0], [7, 7, 7, 7, 7, 8, 8], [3, 3, 3, 3, 3, 3, 4]])
-    lots = same_faults(Strike(site, *parts), 4)
+    lots = same_faults(FaultBatch(site, *parts), 4)
     assert [lot.tolist() for lot in lots] == [[0, 1, 2, 3], [4], [5], [6]]
 
 
@@ -139,7 +139,7 @@ def test_company_does_not_change_a_fault() -> None:
         together = engine.inject(strike)
         for row in (0, 5, 11):
             parts = (part[row : row + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F))
-            alone = engine.inject(Strike(strike.site, *parts))
+            alone = engine.inject(FaultBatch(strike.site, *parts))
             torch.testing.assert_close(alone.logits_FC[0], together.logits_FC[row], rtol=1e-5, atol=1e-6)
 
 
@@ -154,7 +154,7 @@ def test_a_tensor_is_held_to_its_own_range() -> None:
         engine, golden_NC = ready(kind, "toy", Corruption(limit))
         for site in sites:
             largest = int(network.parameters[site.name].abs().argmax())
-            struck = engine.inject(Strike(site, *torch.tensor([[0, 1, 2, 3], [largest] * 4, [30] * 4])))
+            struck = engine.inject(FaultBatch(site, *torch.tensor([[0, 1, 2, 3], [largest] * 4, [30] * 4])))
             assert (struck.flipped_F.abs() > limit.max_abs[site.name]).all()
             assert torch.equal(struck.after_F.abs(), struck.before_F.abs())
             same = struck.after_F == struck.before_F
@@ -182,7 +182,7 @@ def test_the_model_is_left_bitwise_as_it_was(kind: type[Engine], broken: bool, m
         if broken:
             with monkeypatch.context() as patched:
                 patched.setattr("tgr_cli.faults.graph.evaluate", failing)
-                patched.setattr("tgr_cli.faults.engines.golden.evaluate", failing)
+                patched.setattr("tgr_cli.faults.engines.golden_values.evaluate", failing)
                 with pytest.raises(RuntimeError, match="no memory left"):
                     engine.inject(strike)
         else:
@@ -207,9 +207,9 @@ def test_an_element_or_bit_that_does_not_exist_is_refused() -> None:
     engine, _ = ready(Auto, "toy")
     site = subject("toy")[1].sites_of("bias")[0]
     with pytest.raises(TgrError, match=r'element 4 does not exist at site "conv1.bias"; they are 0 to 3'):
-        engine.inject(Strike(site, *torch.tensor([[0], [4], [0]])))
+        engine.inject(FaultBatch(site, *torch.tensor([[0], [4], [0]])))
     with pytest.raises(TgrError, match=r'bit 32 does not exist at site "conv1.bias"; they are 0 to 31'):
-        engine.inject(Strike(site, *torch.tensor([[0], [0], [32]])))
+        engine.inject(FaultBatch(site, *torch.tensor([[0], [0], [32]])))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -229,7 +229,7 @@ def test_half_precision_is_struck_in_its_16_bits(kind: type[Engine], dtype: torc
         assert torch.equal(patterns, (1 << strike_of(site, 5, bits=16).bits_F).to(torch.int16))
 
 
-def assert_same_bits(left: Struck, right: Struck) -> None:
+def assert_same_bits(left: FaultEffects, right: FaultEffects) -> None:
     for name in ("before_F", "flipped_F", "after_F"):
         assert torch.equal(getattr(left, name).view(torch.int16), getattr(right, name).view(torch.int16)), name
     torch.testing.assert_close(right.logits_FC, left.logits_FC, equal_nan=True)
@@ -244,6 +244,6 @@ def test_a_weight_in_channels_last_is_struck_at_its_own_index() -> None:
     for kind in (Full, Replay):
         engine = kind(model, network, NONE)
         engine.prepare(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
-        struck = engine.inject(Strike(site, *torch.tensor([[1], [element], [31]])))
+        struck = engine.inject(FaultBatch(site, *torch.tensor([[1], [element], [31]])))
         assert struck.before_F[0] == model.get_parameter(site.name)[3, 2, 0, 1]
         assert struck.after_F[0] == -struck.before_F[0]

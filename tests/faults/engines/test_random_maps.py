@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Auto, Delta, Full, Replay, Strike
+from tgr_cli.faults.engines import Auto, Delta, FaultBatch, Full, Replay
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.metrics.outcomes import agree, judge
@@ -123,7 +123,7 @@ def test_every_engine_gives_what_the_oracle_gives(name: str) -> None:
         engine.prepare(x_NCHW)
     for site in network.sites:
         bounds = (IMAGES, site.neurons, 32)
-        strike = Strike(site, *(torch.randint(0, bound, (FAULTS,), generator=generator) for bound in bounds))
+        strike = FaultBatch(site, *(torch.randint(0, bound, (FAULTS,), generator=generator) for bound in bounds))
         golden_FC = golden_NC[strike.rows_F]
         label_F = golden_FC.argmax(dim=1)
         right = judge(golden_FC, full.inject(strike).logits_FC, label_F)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines import Delta, Full, Strike
+from tgr_cli.faults.engines import Delta, FaultBatch, Full
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.metrics.outcomes import agree, judge
@@ -41,7 +41,9 @@ def test_every_fault_comes_out_as_the_oracle_has_it(name: str) -> None:
     for site in network.sites:
         if not site.per_image:
             continue
-        strike = Strike(site, *(torch.randint(0, bound, (12,), generator=generator) for bound in (5, site.neurons, 32)))
+        strike = FaultBatch(
+            site, *(torch.randint(0, bound, (12,), generator=generator) for bound in (5, site.neurons, 32))
+        )
         found, right = delta.inject(strike), full.inject(strike)
         torch.testing.assert_close(found.after_F, right.after_F, equal_nan=True)
         labels_F = golden_NC[strike.rows_F].argmax(dim=1)
@@ -87,7 +89,7 @@ def test_faults_that_reach_one_of_several_readers(tokens: tuple[int, ...], join:
     assert delta.follows_rows(site)
     for token in range(4):  # all faults of a call strike one token, so the other readers see no change at all
         channel_F = torch.arange(8)
-        strike = Strike(site, channel_F % 2, token * 8 + channel_F, torch.full((8,), 30))
+        strike = FaultBatch(site, channel_F % 2, token * 8 + channel_F, torch.full((8,), 30))
         found, right = delta.inject(strike), full.inject(strike)
         torch.testing.assert_close(found.logits_FC, right.logits_FC, equal_nan=True)
         if token not in tokens:
@@ -123,7 +125,7 @@ def test_tokens_that_the_logits_do_not_depend_on_are_finished() -> None:
     site = next(site for site in engine.network.sites if site.name == "blocks.1.mlp.fc2")
     done = engine.finished
     # the class token, and another token
-    strike = Strike(site, torch.tensor([0, 1]), torch.tensor([0, 16]), torch.tensor([30, 30]))
+    strike = FaultBatch(site, torch.tensor([0, 1]), torch.tensor([0, 16]), torch.tensor([30, 30]))
     struck = engine.inject(strike)
     assert engine.finished == done + 1
     assert torch.equal(struck.logits_FC[1], golden_NC[1])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node
 
-from tgr_cli.faults.engines.golden import Part
+from tgr_cli.faults.engines.golden_values import Part
 from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables
 from tgr_cli.faults.operators import name_of
 from tgr_cli.faults.program import Program

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.delta import Delta
-from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.engines.engine import Engine, FaultEffects
 from tgr_cli.faults.engines.full import Full
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
@@ -58,7 +58,7 @@ class Auto(Engine):
     def _at_once(self, site: Site) -> int:
         return self.chosen(site)._at_once(site)
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
         return self.chosen(site)._strike(site, rows_K, elements_K, bits_K)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.fx.node import Node
 
-from tgr_cli.faults.engines.golden import GoldenValues
+from tgr_cli.faults.engines.golden_values import GoldenValues
 from tgr_cli.faults.engines.reach import Place
 from tgr_cli.faults.engines.windows import Window, read_window
 from tgr_cli.faults.operators import BATCH_NORM, POINTWISE, name_of

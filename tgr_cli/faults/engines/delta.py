@@ -15,7 +15,7 @@ from torch.fx.node import Node
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.batch import Batch
-from tgr_cli.faults.engines.golden import unflattened
+from tgr_cli.faults.engines.golden_values import unflattened
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import rule_of

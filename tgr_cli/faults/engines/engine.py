@@ -23,7 +23,7 @@ from tgr_cli.faults.sites import Site
 
 
 @dataclass(frozen=True)
-class Strike:
+class FaultBatch:
     """Faults at one site; every array is int64 [F].
 
     `rows_F` are images (positions among the prepared ones), `elements_F` flat indices within one image's share of the
@@ -38,7 +38,7 @@ class Strike:
 
 
 @dataclass(frozen=True)
-class Struck:
+class FaultEffects:
     """The results of faults, on the CPU: the values before, after the flip and after the limit, and the logits.
 
     Values are in the model's dtype.
@@ -104,7 +104,7 @@ class Engine(ABC):
         logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
 
-    def inject(self, strike: Strike) -> Struck:
+    def inject(self, strike: FaultBatch) -> FaultEffects:
         """Run every fault of `strike` independently and return the results in the same order.
 
         Raises TgrError for a site that this engine cannot inject into.
@@ -136,10 +136,10 @@ class Engine(ABC):
         return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
         """Run K ≤ `_at_once` independent faults, each in its own image."""
 
-    def _inject_parameter(self, strike: Strike) -> Struck:
+    def _inject_parameter(self, strike: FaultBatch) -> FaultEffects:
         """Run faults in a tensor of the model: one forward pass per fault and batch of its images.
 
         The flips are made in a copy of the tensor; the model's own is never written to.
@@ -154,7 +154,7 @@ class Engine(ABC):
             logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
             faulty[place] = before_1[0]
             before_K, flipped_K, after_K = (value_1.expand(len(some)) for value_1 in (before_1, flipped_1, after_1))
-            done.append(Struck(before_K, flipped_K, after_K, logits_KC))
+            done.append(FaultEffects(before_K, flipped_K, after_K, logits_KC))
         return joined(done)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
@@ -167,13 +167,13 @@ class Engine(ABC):
         return padded(self._x_NCHW[rows_K], self.network.batch_size)
 
 
-def joined(parts: Sequence[Struck]) -> Struck:
+def joined(parts: Sequence[FaultEffects]) -> FaultEffects:
     """Return the concatenated results, on the CPU."""
-    names = [field.name for field in fields(Struck)]
-    return Struck(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
+    names = [field.name for field in fields(FaultEffects)]
+    return FaultEffects(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
 
 
-def same_faults(strike: Strike, at_most: int) -> list[Tensor]:
+def same_faults(strike: FaultBatch, at_most: int) -> list[Tensor]:
     """Return groups of at most `at_most` adjacent rows with the same element and bit."""
     struck_2F = torch.stack((strike.elements_F, strike.bits_F))
     _, lengths = torch.unique_consecutive(struck_2F, dim=1, return_counts=True)
@@ -187,7 +187,7 @@ def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
     return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
 
 
-def _check(site: Site, strike: Strike, bits: int) -> None:
+def _check(site: Site, strike: FaultBatch, bits: int) -> None:
     """Raise TgrError for an element or bit that does not exist; faults may come from a file."""
     for what, values_F, bound in (("element", strike.elements_F, site.neurons), ("bit", strike.bits_F, bits)):
         wrong = values_F[(values_F < 0) | (values_F >= bound)]

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.engines.engine import Engine, FaultEffects
 from tgr_cli.faults.sites import Site
 
 
@@ -18,7 +18,7 @@ class Full(Engine):
     name: ClassVar[str] = "full"
     needs_graph: ClassVar[bool] = False
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
         elements_K = elements_K.to(self.network.device)
         places_K = torch.arange(len(elements_K), device=self.network.device)
         values: list[Tensor] = []
@@ -31,7 +31,7 @@ class Full(Engine):
 
         logits_BC = self.network.forward(self._images(rows_K), strike={site.name: hit})
         before_K, flipped_K, after_K = values or (logits_BC.new_full((len(elements_K),), torch.nan),) * 3
-        return Struck(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])
+        return FaultEffects(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
         return self.network.forward(self._images(rows_K), parameters={site.name: faulty})[: len(rows_K)]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines.engine import Engine, Struck
+from tgr_cli.faults.engines.engine import Engine, FaultEffects
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
@@ -75,7 +75,7 @@ class PyTorchFI(Engine):
     def unseen(self) -> tuple[str, ...]:
         return tuple(site.name for site in self.network.sites if site.name not in self._layers)
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
         tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
         # PyTorchFI takes three axes per fault, with None for axes that the output lacks.
@@ -104,7 +104,7 @@ class PyTorchFI(Engine):
                 logits_BC = corrupted(self._images(rows_K).to(self.network.device))
             finally:
                 tool.fi_reset()
-        return Struck(seen["before"], seen["flipped"], seen["after"], logits_BC[:count])
+        return FaultEffects(seen["before"], seen["flipped"], seen["after"], logits_BC[:count])
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines.engine import Engine, Struck, padded
-from tgr_cli.faults.engines.golden import GoldenValues, Part
+from tgr_cli.faults.engines.engine import Engine, FaultEffects, padded
+from tgr_cli.faults.engines.golden_values import GoldenValues, Part
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
@@ -49,12 +49,12 @@ class Replay(Engine):
             s.macs for s in self.network.sites
         )
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> Struck:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
         call, device = self._calls[site.name], self.network.device
         rows_K, elements_K = rows_K.to(device), elements_K.to(device)
         before_K = self.golden.elements(call, rows_K, elements_K)
         flipped_K, after_K = self.corruption.bits_struck(site.name, before_K, bits_K)
-        return Struck(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
+        return FaultEffects(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
 
     def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
         """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""

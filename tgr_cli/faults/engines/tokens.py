@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node, map_arg
 
-from tgr_cli.faults.engines.golden import GoldenValues
+from tgr_cli.faults.engines.golden_values import GoldenValues
 from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
 
 LAYOUT = (
@@ -46,7 +46,7 @@ class ChangedRows:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowMap:
     """A value's rows as rows of the table of `base`: row r concatenates its rows `source_Rm[r]`.
 
     `target_R` is the inverse: the row that contains each row of the base, or -1.
@@ -62,7 +62,7 @@ class Tables:
 
     def __init__(self, golden: GoldenValues) -> None:
         self.golden = golden
-        self._layouts: dict[Node, Layout | None] = {}
+        self._layouts: dict[Node, RowMap | None] = {}
 
     def size(self, node: Node) -> tuple[int, int]:
         """Return the numbers of rows and columns of a node's table."""
@@ -75,13 +75,13 @@ class Tables:
         shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
         return len(shape) > 1 and shape[0] % self.golden.network.batch_size == 0 and self.golden.lies_first(node)
 
-    def layout(self, node: Node) -> Layout | None:
+    def layout(self, node: Node) -> RowMap | None:
         """Return how a node's rows map to those of its base, or None if they are not whole rows."""
         if node not in self._layouts:
             self._layouts[node] = self._find(node)
         return self._layouts[node]
 
-    def _find(self, node: Node) -> Layout | None:
+    def _find(self, node: Node) -> RowMap | None:
         if not self.tabular(node):
             return None
         base = self.base(node)
@@ -90,7 +90,7 @@ class Tables:
         (rows, columns), (base_rows, base_columns) = self.size(node), self.size(base)
         if base is node:
             source_R = torch.arange(rows)
-            return Layout(node, source_R[:, None], source_R)
+            return RowMap(node, source_R[:, None], source_R)
         batch_size, share = self.golden.network.batch_size, base_rows * base_columns
         elements_BN = self._elements(node, base).reshape(batch_size, -1)
         element_RC = elements_BN[0].view(rows, columns)
@@ -110,7 +110,7 @@ class Tables:
         target_R = torch.full((base_rows,), -1)
         target_R[source_Rm] = torch.arange(rows)[:, None].expand_as(source_Rm)
         device = self.golden.network.device
-        return Layout(base, source_Rm.to(device), target_R.to(device))
+        return RowMap(base, source_Rm.to(device), target_R.to(device))
 
     def base(self, node: Node) -> Node | None:
         """Return the last node before `node` that is not a pure layout operation; None if there are several."""

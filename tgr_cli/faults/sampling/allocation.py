@@ -48,7 +48,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PilotStatistics:
     """Statistics of a pilot: per site the mean of x and the variance of weight × x, and the covariance κ.
 
     The site has `faults_S` faults. Faults with the same `cluster_U` are correlated; `square_U` is the squared error of
@@ -137,7 +137,7 @@ def for_target(
     return Allocation(counts(high), width(counts(high)), best, best <= target)
 
 
-def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
+def _spread(pilot: Plan, x_F: np.ndarray) -> PilotStatistics:
     """Return the statistics of a pilot.
 
     The estimate is the ratio mean(weight × x) over defined x / their share; its variance is that of the linearised
@@ -167,7 +167,7 @@ def _spread(pilot: Plan, x_F: np.ndarray) -> Shown:
     faults_I = np.bincount(cluster_U)
     pairs = int((faults_I * (faults_I - 1)).sum())
     products = float((np.bincount(cluster_U, contribution_U) ** 2).sum() - (contribution_U**2).sum())
-    return Shown(
+    return PilotStatistics(
         mean_S=mean_S,
         variance_S=variance_S,
         kappa=max(products / pairs, 0.0) if pairs else 0.0,

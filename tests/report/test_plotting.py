@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from tgr_cli.report.draw import middle, png, svg
 from tgr_cli.report.figure import Panel, Table
+from tgr_cli.report.plotting import middle, png, svg
 
 
 def _draw(axes, colours) -> None:

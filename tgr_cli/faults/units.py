@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.engines.engine import Engine, Strike
+from tgr_cli.faults.engines.engine import Engine, FaultBatch
 from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import judge
 from tgr_cli.reporting import SILENT, Reporter
@@ -70,7 +70,7 @@ def strike(
     """Return the result columns of faults at one site, for images already prepared, given their golden logits."""
     row_F = torch.from_numpy(np.searchsorted(image_K, faults.image_F))
     struck = engine.inject(
-        Strike(
+        FaultBatch(
             site=faults.sites[faults.site_F[0]],
             rows_F=row_F,
             elements_F=torch.from_numpy(faults.element_F),

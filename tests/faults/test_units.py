@@ -6,7 +6,7 @@ import torch
 from toys import toy_images, toy_net
 
 from tgr_cli.data.transforms import Preprocessing, evaluation
-from tgr_cli.faults import campaign
+from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES
 from tgr_cli.faults.graph import Network
@@ -40,7 +40,7 @@ def campaign_of(
     running = ENGINES[engine](model, network, held)
     if images_at_once is not None:
         running.memory = images_at_once * running.bytes_per_image + running.working_bytes
-    return faults, campaign.run(running, faults, load, LABELS_N)
+    return faults, units.run(running, faults, load, LABELS_N)
 
 
 def by_hand(faults: Plan, number: int) -> tuple[float, float, float, np.ndarray, np.ndarray]:
@@ -115,9 +115,9 @@ def test_pytorchfi_and_full_agree_on_every_fault() -> None:
 def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
     network = Network.capture(toy_net(), (1, 8, 8), batch_size=3)
     faults = uniform.draw(network.sites, np.arange(12) != 4, np.full(3, 40), bits=32, seed=0)
-    unit_F = campaign.units(faults, 4)
+    unit_F = units.units(faults, 4)
     chunks = [{0, 1, 2, 3}, {5, 6, 7, 8}, {9, 10, 11}]
-    for unit, rows in campaign.rows_of(unit_F).items():
+    for unit, rows in units.rows_of(unit_F).items():
         assert set(faults.site_F[rows]) == {unit % 3}
         assert set(faults.image_F[rows]) <= chunks[unit // 3]
         assert (np.diff(rows) > 0).all()
@@ -125,7 +125,7 @@ def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
     def run(wanted: list[int], images_at_once: int) -> dict[int, dict]:
         engine = ENGINES["auto"](network=network, model=toy_net(), corruption=Corruption(RangeLimit("none", {})))
         engine.memory = images_at_once * engine.bytes_per_image + engine.working_bytes
-        return dict(campaign.each(engine, faults, unit_F, wanted, load, LABELS_N))
+        return dict(units.each(engine, faults, unit_F, wanted, load, LABELS_N))
 
     whole = run(list(range(9)), 100)
     assert list(whole) == list(range(9))
@@ -140,6 +140,6 @@ def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
 
 
 def test_no_faults_are_no_units() -> None:
-    assert campaign.rows_of(np.zeros(0, np.int64)) == {}
-    rows = campaign.rows_of(np.array([3, 1, 3]))
+    assert units.rows_of(np.zeros(0, np.int64)) == {}
+    rows = units.rows_of(np.array([3, 1, 3]))
     assert {unit: places.tolist() for unit, places in rows.items()} == {1: [1], 3: [0, 2]}

@@ -11,7 +11,7 @@ from toys import ToyNet, toy_net
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.graph import Network
 from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.saliency import strikes
+from tgr_cli.saliency import weight_faults
 
 SHAPE = (1, 8, 8)
 WEIGHTS = {"conv1.weight": 36, "conv2.weight": 216, "fc.weight": 72}
@@ -38,34 +38,34 @@ def integers(tensor: torch.Tensor) -> np.ndarray:
 
 
 def test_faults_are_different_bits_and_more_of_them_begin_with_the_fewer() -> None:
-    few, many = (strikes.draw(WEIGHTS, count, width=32, seed=3) for count in (100, 5000))
+    few, many = (weight_faults.draw(WEIGHTS, count, width=32, seed=3) for count in (100, 5000))
     places = set(zip(many.tensor_F.tolist(), many.element_F.tolist(), many.bit_F.tolist(), strict=True))
     assert len(places) == len(many) == 5000
     for name in ("tensor_F", "element_F", "bit_F"):
         assert (getattr(few, name) == getattr(many, name)[:100]).all()
     assert (many.element_F < np.array(list(WEIGHTS.values()))[many.tensor_F]).all()
-    assert not np.array_equal(strikes.draw(WEIGHTS, 100, width=32, seed=4).bit_F, few.bit_F)
+    assert not np.array_equal(weight_faults.draw(WEIGHTS, 100, width=32, seed=4).bit_F, few.bit_F)
 
 
 def test_every_bit_is_as_likely_as_any_other() -> None:
-    drawn = strikes.draw({"small": 100, "large": 900}, 20_000, width=32, seed=0)
+    drawn = weight_faults.draw({"small": 100, "large": 900}, 20_000, width=32, seed=0)
     # The standard deviation of a share of 1/10 and 1/32 among 20,000 is 0.0021 and 0.0012; tolerance: five of them.
     assert (drawn.tensor_F == 0).mean() == pytest.approx(0.1, abs=0.011)
     assert np.abs(np.bincount(drawn.bit_F) / 20_000 - 1 / 32).max() < 0.006
 
 
 def test_all_bits_can_be_struck_and_no_more() -> None:
-    drawn = strikes.draw({"a": 2, "b": 1}, 96, width=32, seed=0)
+    drawn = weight_faults.draw({"a": 2, "b": 1}, 96, width=32, seed=0)
     assert np.bincount(drawn.tensor_F).tolist() == [64, 32]
     with pytest.raises(TgrError, match="--faults is 97, but the weights have 96 bits; use fewer"):
-        strikes.draw({"a": 2, "b": 1}, 97, width=32, seed=0)
+        weight_faults.draw({"a": 2, "b": 1}, 97, width=32, seed=0)
 
 
 def test_exactly_the_drawn_bits_flip_and_the_model_stays_as_it_was() -> None:
     net = captured(toy_net)
-    drawn = strikes.draw(WEIGHTS, 3000, width=32, seed=1)
+    drawn = weight_faults.draw(WEIGHTS, 3000, width=32, seed=1)
     before = {name: integers(net.parameters[name]).copy() for name in WEIGHTS}
-    faulty = strikes.struck(net, drawn, "none")
+    faulty = weight_faults.struck(net, drawn, "none")
     flips = 0
     for number, name in enumerate(WEIGHTS):
         expected = np.zeros(WEIGHTS[name], np.int64)
@@ -80,8 +80,8 @@ def test_exactly_the_drawn_bits_flip_and_the_model_stays_as_it_was() -> None:
 
 def test_the_clamp_holds_struck_weights_to_their_tensor_and_touches_no_other() -> None:
     net = captured(toy_net)
-    drawn = strikes.draw(WEIGHTS, 500, width=32, seed=1)
-    free, held = (strikes.struck(net, drawn, limit) for limit in ("none", "clamp"))
+    drawn = weight_faults.draw(WEIGHTS, 500, width=32, seed=1)
+    free, held = (weight_faults.struck(net, drawn, limit) for limit in ("none", "clamp"))
     assert not all(tensor.isfinite().all() and tensor.abs().max() < 1e6 for tensor in free.values())
     for name, tensor in held.items():
         own = net.parameters[name]
@@ -92,10 +92,10 @@ def test_the_clamp_holds_struck_weights_to_their_tensor_and_touches_no_other() -
 
 def test_a_baseline_and_a_text_guided_model_get_the_same_faults_where_their_weights_correspond() -> None:
     nets = captured(toy_net), captured(guided)
-    sizes = strikes.common(nets)
+    sizes = weight_faults.common(nets)
     assert sizes == {"conv1.weight": 36, "conv2.weight": 216}  # not fc: 3 outputs in one, 5 in the other
-    drawn = strikes.draw(sizes, 200, width=32, seed=0)
-    ours, theirs = (strikes.struck(net, drawn, "none") for net in nets)
+    drawn = weight_faults.draw(sizes, 200, width=32, seed=0)
+    ours, theirs = (weight_faults.struck(net, drawn, "none") for net in nets)
     assert set(theirs) == {"backbone.conv1.weight", "backbone.conv2.weight"}
     for name, tensor in ours.items():
         flipped = integers(tensor) ^ integers(nets[0].parameters[name])
@@ -114,6 +114,6 @@ def test_models_without_a_common_weight_are_refused() -> None:
             return self.own(x.flatten(1))
 
     with pytest.raises(TgrError, match="no weight tensor of the same name and shape"):
-        strikes.common((captured(toy_net), network(Other())))
+        weight_faults.common((captured(toy_net), network(Other())))
     with pytest.raises(TgrError, match=r"compute in torch.float32 and torch.bfloat16"):
-        strikes.common((captured(toy_net), network(toy_net().bfloat16())))
+        weight_faults.common((captured(toy_net), network(toy_net().bfloat16())))

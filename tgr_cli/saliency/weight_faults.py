@@ -24,7 +24,7 @@ from tgr_cli.saliency.layer import PREFIX
 
 
 @dataclass(frozen=True)
-class Strikes:
+class WeightFaults:
     """Distinct bits of tensors, one per fault: bit `bit_F` of element `element_F` of the tensor `names[tensor_F]`.
 
     Names are without the prefix of a text-guided classifier's backbone.
@@ -68,7 +68,7 @@ def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
     return shared
 
 
-def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> Strikes:
+def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> WeightFaults:
     """Return `count` distinct bits of tensors of these sizes, drawn uniformly over all their bits.
 
     Fault i depends only on the seed, the sizes and i. Raises TgrError if there are fewer bits.
@@ -85,10 +85,10 @@ def draw(sizes: Mapping[str, int], count: int, *, width: int, seed: int) -> Stri
         drawn *= 2
     element_F, bit_F = np.divmod(chosen, width)
     tensor_F = np.searchsorted(ends, element_F, side="right")
-    return Strikes(tuple(sizes), tensor_F, element_F - np.r_[0, ends[:-1]][tensor_F], bit_F)
+    return WeightFaults(tuple(sizes), tensor_F, element_F - np.r_[0, ends[:-1]][tensor_F], bit_F)
 
 
-def struck(network: AnyNetwork, strikes: Strikes, limit: str) -> dict[str, Tensor]:
+def struck(network: AnyNetwork, strikes: WeightFaults, limit: str) -> dict[str, Tensor]:
     """Return the tensors with faults, by the network's own names, each with all its faults at once.
 
     `limit` bounds a faulty element to its tensor's largest absolute value. The network's own tensors are not modified.

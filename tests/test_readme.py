@@ -89,9 +89,9 @@ def test_every_command_runs_on_the_real_pictures(shared_data: Path) -> None:
 
 
 def test_what_is_installed_is_what_the_checks_install() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.search(r"^for target in .*\btest\b.*; do$", script, re.MULTILINE)  # whose commands the Makefile holds
-    script += "\n".join(line.strip() for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines())
+    run, check = ((ROOT / ".ci" / name).read_text(encoding="utf-8") for name in ("run", "check"))
+    assert re.search(r"^\.ci/check$", run, re.MULTILINE)  # all checks, the tests among them
+    script = run + re.sub(r"^(\w+)\(\) \{ (.*); \}", r"\2", check, flags=re.MULTILINE)
     for line, checked in INSTALLING.items():
         assert line in lines()
         for command in checked.splitlines():

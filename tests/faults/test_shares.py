@@ -165,7 +165,7 @@ class Looping(nn.Module):
 @pytest.mark.parametrize(
     ("model", "kind", "words"),
     [
-        (Mixing, TgrError, r"depend on the other images of its batch \(the first to mix them is std\), so no fault"),
+        (Mixing, TgrError, r"depend on the other images of its batch \(the first to mix them is std\), so faults"),
         (
             Doubled,
             TgrError,

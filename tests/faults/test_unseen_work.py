@@ -135,7 +135,7 @@ def test_quantised_layers_are_unseen_and_told_by_their_share() -> None:
         assert hooked_work(dynamic).places == (("Linear 1.1", linear),)
         rnn = quantization.quantize_dynamic(Recurrent(nn.LSTM).eval(), {nn.LSTM})
         assert any("lstm" in name for name in hooked_work(rnn).uncounted)
-        with pytest.raises(TgrError, match=r"its quantised modules \(0, 1, 4, …\): .*before it was quantised"):
+        with pytest.raises(TgrError, match=r"its quantised modules \(0, 1, 4, …\): .*before quantisation"):
             hooked_work(_static(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 10)))
     finally:
         torch.backends.quantized.engine = with_engine

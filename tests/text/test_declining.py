@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tgr_cli.text.answer_cleaning import sentence
 from tgr_cli.text.declining_languages import PHRASES
-from tgr_cli.text.sentence import sentence
 
 PROMPTS = sorted((Path(__file__).parents[2] / "prompts").glob("*.toml"))
 DECLINED = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node
 
-from tgr_cli.faults.operators import BATCH_NORM, name_of
+from tgr_cli.faults.operation_names import BATCH_NORM, name_of
 
 
 def differentiable(nodes: Collection[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:

@@ -20,7 +20,7 @@ from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.program import evaluate
 from tgr_cli.faults.sensitivity import ActivationSensitivity, LogitSensitivity, Pool, Sensitivity
 

@@ -15,7 +15,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import export, inputs_of
 from tgr_cli.faults.graph_sites import Call, divided, find_calls, module_of
 from tgr_cli.faults.network import AnyNetwork, Replacements
-from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.operation_names import name_of
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site

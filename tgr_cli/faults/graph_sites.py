@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
-from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.operation_names import name_of
 from tgr_cli.faults.shares import Shares
 from tgr_cli.faults.sites import Site, numbered
 

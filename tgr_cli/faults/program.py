@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.fx.node import Node, map_arg
 
-from tgr_cli.faults.operators import SHAPE_ONLY, name_of
+from tgr_cli.faults.operation_names import SHAPE_ONLY, name_of
 
 Program = Sequence[tuple[Node, Sequence[Node]]]
 

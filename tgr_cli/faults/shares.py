@@ -21,7 +21,7 @@ from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.export import ExportError, inputs_of
-from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, POINTWISE, name_of
 from tgr_cli.faults.program import Program, downstream, evaluate, with_deaths
 
 # Their integer arguments are axes, strides or positions, never the size of an output axis.

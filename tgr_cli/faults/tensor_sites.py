@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.faults.graph_sites import CONVOLUTIONS, Call, tensor_key
-from tgr_cli.faults.operators import SHAPE_ONLY, name_of
+from tgr_cli.faults.operation_names import SHAPE_ONLY, name_of
 from tgr_cli.faults.sites import Site
 
 

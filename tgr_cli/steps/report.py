@@ -17,11 +17,10 @@ from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
 from tgr_cli.paths import real
-from tgr_cli.report import bits, comparison, confidence, lineage, page, plotting, ranges, training, vulnerability
+from tgr_cli.report import comparison, lineage, page, plotting, sections
 from tgr_cli.report import summary as words
-from tgr_cli.report.figure import Plot, Said, Section
+from tgr_cli.report.figure import Said, Section
 from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
-from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
 
 OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # columns that are read
@@ -208,21 +207,13 @@ def _sections(
     elif differing and any(each.refused for each in differing):
         yield Section("comparison", "Comparison", told)
     elif len(measured) > 1:
-        missing = _lacking(measured, "golden", "tgr evaluate") + _lacking(measured, "faults", "tgr inject")
+        missing = sections.lacking(measured, "golden", "tgr evaluate")
+        missing += sections.lacking(measured, "faults", "tgr inject")
         yield Section("comparison", "Comparison", missing=missing)
     else:
         lone = "There is one run; name more, the baseline first, for a comparison."
         yield Section("comparison", "Comparison", missing=[lone])
-    injected = _lacking(measured, "faults", "tgr inject")
-    evaluated = _lacking(measured, "golden", "tgr evaluate")
-    for key, title, figures, missing in (
-        ("sites", "Vulnerability by site", vulnerability.figures(measured), injected),
-        ("bits", "Bit position", bits.figures(measured), injected),
-        ("ranges", "Value ranges", ranges.figures(measured), _lacking(measured, "ranges", "tgr profile-ranges")),
-        ("confidence", "Confidence", confidence.figures(measured), [*evaluated, *injected]),
-        ("training", "Training", training.figures(measured), _lacking(measured, "training", "tgr train")),
-    ):
-        yield _section(key, title, list(figures), missing)
+    yield from sections.plotted(measured)
     yield Section("lineage", "Lineage", blocks=[lineage.table(list(_lineage(workspace, folders)))])
 
 
@@ -232,17 +223,6 @@ def _told(difference: Difference) -> str:
         return f"{difference.sentence}."
     option = f'"--allow-different {difference.name}"'
     return f"{difference.sentence}, so the two are not compared; {option} compares them all the same."
-
-
-def _section(key: str, title: str, figures: list[Plot], missing: list[str]) -> Section:
-    return Section(key, title, figures=figures, missing=missing)
-
-
-def _lacking(measured: Sequence[Run], what: str, command: str) -> list[str]:
-    """Return a sentence that names the runs without an artifact and the command that makes it, [] if all have it."""
-    names = [run.name for run in measured if getattr(run, what) is None]
-    artifact = "injections" if what == "faults" else what
-    return [f'No {artifact} of {listed(names)}; "{command}" makes them.'] if names else []
 
 
 def _lineage(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[lineage.Made]:

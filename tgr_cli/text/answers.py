@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from tgr_cli.documents import parse_json
 from tgr_cli.errors import TgrError
-from tgr_cli.text.sentence import sentence
+from tgr_cli.text.answer_cleaning import sentence
 
 STATUSES = ("ok", "empty", "truncated", "refused", "thoughts", "unusable")
 RULES = 1  # version of the extraction rules; answers stored under an older version are extracted again

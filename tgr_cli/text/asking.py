@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
+from tgr_cli.text.answer_cleaning import sentence
 from tgr_cli.text.answers import RULES, Answer, Answers
-from tgr_cli.text.cleaning import clean
 from tgr_cli.text.client import Client
 from tgr_cli.text.completion import Reply
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.failures import NoAnswerError
 from tgr_cli.text.fruitless import what_to_change
 from tgr_cli.text.question import Question
-from tgr_cli.text.sentence import sentence
+from tgr_cli.text.sanitising import clean
 
 GIVE_UP = 10  # failures in a row after which the server counts as down
 NEVER_ANSWERED = 3  # the same if the server has never answered

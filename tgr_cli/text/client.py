@@ -18,11 +18,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from tgr_cli.errors import TgrError
 from tgr_cli.text import completion, failures, server_words, waits
-from tgr_cli.text.cleaning import clean
 from tgr_cli.text.completion import Reply
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.failures import BUSY_TRIES, UNUSABLE_TRIES, NoAnswerError, RefusedError
 from tgr_cli.text.request import Request
+from tgr_cli.text.sanitising import clean
 
 LARGEST_ANSWER = 2**20  # bytes of a response body
 LARGEST_STREAM = 2**24  # bytes of an event stream, which takes about 250 per token

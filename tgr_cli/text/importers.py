@@ -15,9 +15,9 @@ from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import composed
 from tgr_cli.reporting import SILENT, Reporter
-from tgr_cli.text.cleaning import clean
+from tgr_cli.text.answer_cleaning import sentence
 from tgr_cli.text.generators import Description
-from tgr_cli.text.sentence import sentence
+from tgr_cli.text.sanitising import clean
 
 CLASS, DESCRIPTION, QUESTION = "class", "description", "question"
 LARGEST = 2**26  # characters of a file

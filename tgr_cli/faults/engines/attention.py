@@ -16,7 +16,7 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.golden_values import Part
 from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables
-from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.operation_names import name_of
 from tgr_cli.faults.program import Program
 
 LARGEST_SHARE = 0.5

@@ -12,7 +12,7 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.golden_values import GoldenValues
 from tgr_cli.faults.engines.reach import Place
 from tgr_cli.faults.engines.windows import Window, read_window
-from tgr_cli.faults.operators import BATCH_NORM, POINTWISE, name_of
+from tgr_cli.faults.operation_names import BATCH_NORM, POINTWISE, name_of
 
 
 @dataclass

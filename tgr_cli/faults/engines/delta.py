@@ -24,7 +24,7 @@ from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.operators import POINTWISE, name_of
+from tgr_cli.faults.operation_names import POINTWISE, name_of
 from tgr_cli.faults.program import Program, with_deaths
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND

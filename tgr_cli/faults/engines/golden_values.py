@@ -17,7 +17,7 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
-from tgr_cli.faults.operators import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.program import Program, evaluate, with_deaths
 from tgr_cli.faults.shares import names_batch
 from tgr_cli.faults.tensor_sites import ancestors

@@ -18,7 +18,7 @@ from torch.nn import functional
 from tgr_cli.faults.engines.batch import Batch, elementwise, scale_and_shift
 from tgr_cli.faults.engines.reach import Place, reach_through
 from tgr_cli.faults.engines.windows import Window, outside, united
-from tgr_cli.faults.operators import BATCH_NORM, POINTWISE, name_of
+from tgr_cli.faults.operation_names import BATCH_NORM, POINTWISE, name_of
 
 aten = torch.ops.aten
 LARGEST_SHARE = 0.5

@@ -12,7 +12,7 @@ from torch.fx.node import Node
 from tgr_cli.faults.engines.attention import Region, find_region, through
 from tgr_cli.faults.engines.golden_values import GoldenValues
 from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables, is_map
-from tgr_cli.faults.operators import name_of
+from tgr_cli.faults.operation_names import name_of
 from tgr_cli.faults.program import Program
 
 LARGEST_SHARE = 0.5

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx.node import Node, map_arg
 
 from tgr_cli.faults.engines.golden_values import GoldenValues
-from tgr_cli.faults.operators import ARITHMETIC, POINTWISE, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, POINTWISE, name_of
 
 LAYOUT = (
     *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "permute", "transpose", "unsqueeze", "squeeze"),

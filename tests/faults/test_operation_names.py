@@ -8,7 +8,7 @@ from toys import toy_net
 
 import tgr_cli.faults
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.operators import POINTWISE, name_of
+from tgr_cli.faults.operation_names import POINTWISE, name_of
 
 
 def test_operations_have_the_names_of_aten() -> None:

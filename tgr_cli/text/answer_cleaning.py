@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tgr_cli.text.cleaning import LONGEST, clean, plain_text
 from tgr_cli.text.declining import declines
 from tgr_cli.text.markup import without_markup
 from tgr_cli.text.phrases import without_phrases
+from tgr_cli.text.sanitising import LONGEST, clean, plain_text
 from tgr_cli.text.thoughts import without_thoughts
 from tgr_cli.text.turns import one_turn
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgr_cli.text.sentence import Sentence, sentence
+from tgr_cli.text.answer_cleaning import Sentence, sentence
 
 GOOD = "A small object with clear edges and a plain colour."
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tgr_cli.text.cleaning import Cleaned, clean
+from tgr_cli.text.sanitising import Cleaned, clean
 
 
 @pytest.mark.parametrize(

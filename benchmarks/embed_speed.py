@@ -26,7 +26,7 @@ import torch
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EMBEDDINGS
-from tgr_cli.data.named import class_names
+from tgr_cli.data.built_in import class_names
 from tgr_cli.data.source import DataSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.steps import embed

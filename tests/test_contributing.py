@@ -15,7 +15,7 @@ from toys_artifacts import site, write_injections
 import tgr_cli
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import VULNERABILITY
-from tgr_cli.data.named import READERS
+from tgr_cli.data.built_in import READERS
 from tgr_cli.report.measured import Run
 
 ROOT = Path(__file__).resolve().parents[1]

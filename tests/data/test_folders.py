@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
+from tgr_cli.data.built_in import imagenet_wnids
 from tgr_cli.data.datasets import DataSource, ImageSet, class_names, open_split
 from tgr_cli.data.images import Split
-from tgr_cli.data.named import imagenet_wnids
 from tgr_cli.data.split_names import of_file, of_folders
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.data.row_names import by_name, by_number
 from tgr_cli.errors import TgrError
 
@@ -36,9 +36,9 @@ def test_imagenet_rows_are_found_by_wnid_and_by_name() -> None:
     """ILSVRC 2012: n01443537 is class 1, goldfish; n02504458 is class 386, African bush elephant."""
     assert by_name("imagenet", 1000, ["n02504458", "n01443537"]) == [386, 1]
     assert by_name("imagenet", 1000, ["African_bush_elephant", "Goldfish"]) == [386, 1]
-    wnids = named.imagenet_wnids()
+    wnids = built_in.imagenet_wnids()
     assert list(wnids) == sorted(wnids)
-    assert len(wnids) == len(named.class_names("imagenet"))
+    assert len(wnids) == len(built_in.class_names("imagenet"))
 
 
 def test_names_from_a_file_and_of_another_data_set(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tgr_cli.data import folder, folder_layout, labels, named, parquet, parquet_files
+from tgr_cli.data import built_in, folder, folder_layout, labels, parquet, parquet_files
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.data.loading import batches
 from tgr_cli.data.source import (
@@ -49,7 +49,7 @@ def _open(source: DataSource, split: Split, found: Classes, reporter: Reporter) 
     if (source.train_data if split == "train" else source.eval_data) is not None:
         return _replacement(source, split, found, reporter)
     if source.path is None:
-        return named.read(
+        return built_in.read(
             source.dataset,
             split,
             source.root,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgr_cli.data import folder_layout, named, parquet_files
+from tgr_cli.data import built_in, folder_layout, parquet_files
 from tgr_cli.data.images import Split
 from tgr_cli.data.source import PARQUET, DataSource
 from tgr_cli.errors import found_at
@@ -78,12 +78,12 @@ def _missing(source: DataSource, split: Split) -> MissingSplit | None:
 
 def _named_places(source: DataSource, split: Split) -> tuple[tuple[Path, ...], bool]:
     """Return the paths searched for a named data set's split, and whether it was found."""
-    place = named.place(source.dataset, source.root)
+    place = built_in.place(source.dataset, source.root)
     if place is None:
         return (), True
     if source.dataset != "imagenet":
         return (place,), place.is_dir()
-    return (place / ("train" if split == "train" else "val"),), bool(named.imagenet_split(split, source.root))
+    return (place / ("train" if split == "train" else "val"),), bool(built_in.imagenet_split(split, source.root))
 
 
 def _path_has(source: DataSource, path: Path, split: Split) -> bool:

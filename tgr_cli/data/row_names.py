@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tgr_cli import documents
-from tgr_cli.data import named
-from tgr_cli.data.named import imagenet_wnids
+from tgr_cli.data import built_in
+from tgr_cli.data.built_in import imagenet_wnids
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings
 
@@ -58,13 +58,13 @@ def by_name(row_names: str, rows: int, classes: Sequence[str]) -> list[int]:
 def _called(row_names: str) -> list[tuple[str, ...]]:
     """Return the accepted names of each row."""
     if row_names == "imagenet":
-        return list(zip(named.class_names("imagenet"), imagenet_wnids(), strict=True))
-    if row_names in named.NAMES:
-        return [(name,) for name in named.class_names(row_names)]
+        return list(zip(built_in.class_names("imagenet"), imagenet_wnids(), strict=True))
+    if row_names in built_in.NAMES:
+        return [(name,) for name in built_in.class_names(row_names)]
     if not Path(row_names).is_file():
         raise TgrError(
-            f'--row-names "{row_names}" is neither a file nor one of {", ".join(named.NAMES)}.'
-            f"{did_you_mean(row_names, named.NAMES)}"
+            f'--row-names "{row_names}" is neither a file nor one of {", ".join(built_in.NAMES)}.'
+            f"{did_you_mean(row_names, built_in.NAMES)}"
         )
     return [(line.strip(),) for line in _lines(Path(row_names), "class name")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts.layout import slug
-from tgr_cli.data import folder, folder_layout, labels, named, parquet_files
+from tgr_cli.data import built_in, folder, folder_layout, labels, parquet_files
 from tgr_cli.data.images import Split
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed
@@ -17,7 +17,7 @@ from tgr_cli.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from tgr_cli.data import parquet
 
-NAMED = named.NAMES
+NAMED = built_in.NAMES
 IMAGEFOLDER, PARQUET = "imagefolder:", "parquet:"
 
 
@@ -98,7 +98,7 @@ def classes(source: DataSource) -> Classes:
     if source.path is not None and source.dataset.startswith(IMAGEFOLDER):
         return _of_folders(source.path, source, given)
     if source.path is None:
-        return _renamed(source, named.class_names(source.dataset), named.callings(source.dataset), given)
+        return _renamed(source, built_in.class_names(source.dataset), built_in.callings(source.dataset), given)
     brought = _of_tables(source.path)
     if brought is not None and brought.declared:
         return _renamed(source, brought.names, [(name,) for name in brought.names], given)

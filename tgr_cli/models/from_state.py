@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.errors import TgrError
 from tgr_cli.models import choosing, published, weights, zoo
 from tgr_cli.models.checkpoint import CheckpointTensors, NamedTensor
@@ -103,8 +103,8 @@ def _check(
         where = f" (its {' and '.join(head[:SHOWN])})" if head else ""
         raise TgrError(
             f'{checkpoint.what} has {num_classes:,} classes{where}, the data set "{dataset}" has {len(classes):,}; '
-            f"name the data set it was trained for ({named.with_classes(num_classes)}), or train a model for this one "
-            'with "tgr train"'
+            f"name the data set it was trained for ({built_in.with_classes(num_classes)}), or train a model for this "
+            'one with "tgr train"'
         )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
 from tgr_cli.models import as_returned, weights, zoo
@@ -167,7 +167,7 @@ def _from_library(source: ModelSource, workspace: Workspace, classes: tuple[str,
         raise TgrError(
             f"the library's weights {offered.tag} of {source.model} have {offered.num_classes:,} classes, the data set "
             f'"{workspace.dataset}" has {len(classes):,}; run "tgr train" first, give --checkpoint FILE or '
-            f"--weights none, or name a data set of theirs ({named.with_classes(offered.num_classes)})"
+            f"--weights none, or name a data set of theirs ({built_in.with_classes(offered.num_classes)})"
         )
     if source.weights is None:
         reporter.note(f"no trained {source.model} in {workspace.path}: taking the library's weights {offered.tag}")
@@ -252,7 +252,7 @@ def _check_classes(what: str, card: ModelCard, classes: tuple[str, ...]) -> None
     if len(card.classes) != len(classes):
         raise TgrError(
             f"{what} has {len(card.classes):,} classes, the data set has {len(classes):,}; name the data set it was "
-            f'trained for ({named.with_classes(len(card.classes))}), or train a model for this one with "tgr train"'
+            f'trained for ({built_in.with_classes(len(card.classes))}), or train a model for this one with "tgr train"'
         )
     for index, (mine, theirs) in enumerate(zip(card.classes, classes, strict=True)):
         if mine != theirs:

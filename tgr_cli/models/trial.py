@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
@@ -136,5 +136,5 @@ def _advice_on_shape(name: str, model: nn.Module, logits: Tensor, one_1CHW: Tens
     entry = zoo.entry(name)
     if isinstance(entry, zoo.UserFunction) and entry.takes_num_classes():
         return "the function was called with num_classes, let its last layer have as many outputs"
-    own = f" ({named.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""
+    own = f" ({built_in.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""
     return f"let the function take num_classes, or name the data set that it was made for{own}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli import defaults
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.data.source import NAMED
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -34,11 +34,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> list[Row]:
 
 
 def _row(name: str, root: Path) -> Row:
-    place = named.place(name, root)
+    place = built_in.place(name, root)
     return Row(
         name=name,
-        classes=named.class_count(name),
+        classes=built_in.class_count(name),
         looked_for=None if place is None else str(place),
         found=place is None or place.is_dir(),
-        how_to_get=named.how_to_get(name),
+        how_to_get=built_in.how_to_get(name),
     )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tgr_cli.data import named
+from tgr_cli.data import built_in
 from tgr_cli.data.datasets import NAMED, DataSource, class_names, open_split
 from tgr_cli.errors import TgrError
 
@@ -30,7 +30,7 @@ SIZES = {"cifar10": (32, 32), "cifar100": (32, 32), "food101": (30, 20), "stl10"
 
 def test_names_ship_for_all() -> None:
     assert {name: len(class_names(DataSource(dataset=name))) for name in NAMED} == CLASSES
-    assert {name: named.class_count(name) for name in NAMED} == CLASSES
+    assert {name: built_in.class_count(name) for name in NAMED} == CLASSES
     for name in NAMED:
         assert all(text == text.strip() and text for text in class_names(DataSource(dataset=name)))
     # open_clip 3.3: two names occur twice
@@ -43,7 +43,7 @@ def test_names_ship_for_all() -> None:
     assert folders == sorted(folders)
 
 
-@pytest.mark.parametrize("name", list(named.READERS))
+@pytest.mark.parametrize("name", list(built_in.READERS))
 def test_reads_torchvisions_formats(name: str, named_root: Path) -> None:
     for split, word, count in (("train", "train", 10), ("eval", "test", 4)):
         images = open_split(DataSource(dataset=name, data_root=named_root), split)
@@ -69,9 +69,9 @@ def test_reads_the_very_pixels_and_labels(named_root: Path) -> None:
     assert open_split(DataSource(dataset="cifar10", data_root=named_root), "train").labels[:4].tolist() == [0, 1, 1, 2]
 
 
-@pytest.mark.parametrize("name", list(named.READERS))
+@pytest.mark.parametrize("name", list(built_in.READERS))
 def test_missing_says_where_and_how(name: str, tmp_path: Path) -> None:
-    place = tmp_path / named.READERS[name].folder
+    place = tmp_path / built_in.READERS[name].folder
     with pytest.raises(TgrError) as caught:
         open_split(DataSource(dataset=name, data_root=tmp_path), "eval")
     assert str(caught.value) == (
@@ -81,14 +81,14 @@ def test_missing_says_where_and_how(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", list(named.READERS))
+@pytest.mark.parametrize("name", list(built_in.READERS))
 def test_damaged_says_so(name: str, tmp_path: Path) -> None:
-    (tmp_path / named.READERS[name].folder).mkdir(parents=True)
+    (tmp_path / built_in.READERS[name].folder).mkdir(parents=True)
     with pytest.raises(TgrError, match=rf"^{name} at .* is incomplete or damaged; .* get it again with --download$"):
         open_split(DataSource(dataset=name, data_root=tmp_path), "eval")
 
 
-@pytest.mark.parametrize("name", list(named.READERS))
+@pytest.mark.parametrize("name", list(built_in.READERS))
 def test_download_without_network_fails_in_a_sentence(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +101,7 @@ def test_download_without_network_fails_in_a_sentence(
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     with pytest.raises(TgrError, match=rf"^{name} could not be downloaded to .*no route.*; check the network"):
         open_split(DataSource(dataset=name, data_root=tmp_path, download=True), "eval")
-    assert set(timeouts) == {named.DOWNLOAD_TIMEOUT}
+    assert set(timeouts) == {built_in.DOWNLOAD_TIMEOUT}
     assert socket.getdefaulttimeout() is None
     assert capsys.readouterr().out == ""
 

@@ -31,6 +31,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "best weights without a layer": lambda state: state["best"].pop("fc.bias"),
     "weights of another type": lambda state: state["model"].update({"fc.bias": torch.zeros(3, dtype=torch.int64)}),
     "weights without values": lambda state: state["model"].update({"fc.bias": torch.zeros(3, device="meta")}),
+    "sparse weights": lambda state: state["model"].update({"fc.bias": torch.zeros(3).to_sparse()}),
     "momentum of another shape": lambda state: state["optimizer"]["state"][0].update(momentum_buffer=torch.zeros(2)),
     "momentum of no parameter": lambda state: state["optimizer"]["state"].update({99: {}}),
     "a text for a learning rate": lambda state: state["optimizer"]["param_groups"][0].update(lr="fast"),

@@ -6,6 +6,7 @@ A single file, including the best weights: a kill between two files could leave 
 import io
 import os
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -115,7 +116,9 @@ def _read(path: Path) -> dict[str, Any]:
         state, trailer = memoryview(written)[:-TRAILER], written[-TRAILER:]
         if trailer.startswith(MARK) and trailer != MARK + sha256(state).hexdigest().encode():
             raise TgrError(damaged)
-        content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of formats that are refused later with a clearer message
+            content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
         version, identity = content["version"], content["identity"]
     except (
         *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError),

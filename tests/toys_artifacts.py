@@ -113,6 +113,7 @@ def write_injections(
             "last_sites": [sites[-1][0]["site"]],
             "sites": [facts for facts, *_ in sites],
             "ranges": {"dataset": "toys", "used": "train", "images": 60, "pool": "0" * 64},
+            "format": "float32",
         }
         | dict(extra or {}),
     }

@@ -50,7 +50,7 @@ def test_class_names_are_told_apart_by_order_and_by_border() -> None:
 
 @pytest.mark.parametrize(
     ("facts", "told"),
-    [({"extra": {"format": "bfloat16"}}, "bfloat16"), ({"config": {"format": "int8"}}, "int8"), ({}, "float32")],
+    [({"extra": {"format": "bfloat16"}}, "bfloat16"), ({}, "float32")],
 )
 def test_the_number_format_is_that_recorded_and_float32_in_earlier_files(facts: dict[str, Any], told: str) -> None:
     assert Provenance(kind="golden", version=1, **facts).number_format == told

@@ -21,7 +21,7 @@ def test_the_names_are_those_of_the_zoo() -> None:
     for name, reference in names.FROM_LIBRARIES.items():
         library, _, theirs = reference.partition(":")
         assert zoo.ZOO[name] == libraries[library](theirs)
-    assert all(isinstance(zoo.ZOO[name], zoo.Own) for name in names.OWN)
+    assert all(isinstance(zoo.ZOO[name], zoo.BuiltIn) for name in names.OWN)
 
 
 def test_every_torchvision_classifier_has_the_address_that_torchvision_fetches() -> None:

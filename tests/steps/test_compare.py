@@ -203,7 +203,7 @@ def pair(*, config: dict | None = None, extra: dict | None = None) -> None:
         ("targets", {"config": {"targets": "conv"}}, "injected with --targets conv, net-baseline with None"),
         ("all-images", {"config": {"all_images": True}}, "injected with --all-images True, net-baseline with None"),
         ("format", {"extra": {"format": "bfloat16"}}, "injected with values in bfloat16, net-baseline with float32"),
-        ("format", {"config": {"format": "int8"}}, "injected with values in int8, net-baseline with float32"),
+        ("format", {"extra": {"format": "int8"}}, "injected with values in int8, net-baseline with float32"),
         (
             "ranges",
             {"extra": {"ranges": RANGES | {"images": 8, "pool": "1" * 64}}},
@@ -247,6 +247,10 @@ def test_what_changes_the_faults_or_their_judgement_is_refused_unless_allowed(na
     ("facts", "told"),
     [
         ({"extra": {"pool": "a", "images": 40, "used": "test"}}, "injected on 40 images of test, net-baseline on all"),
+        (
+            {"extra": {"format": None}},
+            "injected with values in a number format that is not recorded, net-baseline with float32",
+        ),
         ({"config": {"sampling": "stratified"}}, "injected with --sampling stratified, net-baseline with uniform"),
         ({"config": {"engine": "full"}}, "injected with --engine full, net-baseline with None"),
         ({"extra": {"ranges": {}}}, "ranges of images that are not recorded, net-baseline to 60 images of train"),

@@ -304,7 +304,7 @@ def test_a_training_that_is_interrupted_leaves_the_whole_run_before_it(monkeypat
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
     assert {run.best.name, run.weights.name, run.card.name} < before.keys()
 
-    monkeypatch.setattr("tgr_cli.training.checkpoint.Checkpoint.save", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("tgr_cli.training.checkpoint.ResumeFile.save", Mock(side_effect=KeyboardInterrupt))
     assert train(*QUICK, "--seed", 0, "--lr", 0.01).exit_code == 130
     assert {name: (run.path / name).read_bytes() for name in before} == before
     assert {path.name for path in run.path.iterdir()} == before.keys()

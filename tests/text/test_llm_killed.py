@@ -1,6 +1,7 @@
 """A thousand classes, a misbehaving server, five kills: the artifact equals that of an uninterrupted run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from tgr_cli.steps import describe
 from tgr_cli.text.answers import Answer, Answers, answers_file
 from tgr_cli.text.endpoint import Endpoint
 from tgr_cli.text.llm import LanguageModel
-from tgr_cli.text.prompts import load
+from tgr_cli.text.prompts import folder, read
 
 CONCURRENCY = 32
 KILLS = 5
+QUESTION = "Describe what {a_class} looks like in a photo."
 # Number of questions, of a thousand, whose first attempt ends in this way; the rest are answered well.
 SHARES = {
     "slow": 20,
@@ -39,21 +41,24 @@ FATES = [fate for fate, share in SHARES.items() for _ in range(share)]
 
 def misbehaving(prompt: str, times: int) -> str:
     number = zlib.crc32(prompt.encode())
-    if number % 5000 == 7:
+    if number % 500 == 7:
         return "empty"  # on every attempt
-    fate = number // 5000 % 1000
+    fate = number // 500 % 1000
     return FATES[fate] if not times and fate < len(FATES) else "well"
 
 
 def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
-    out = Path("killed.parquet")
+    out, prompts = Path("killed.parquet"), Path("one.toml")
+    shipped = (folder() / "imagenet.toml").read_text(encoding="utf-8")  # its phrases, and one question a class
+    prompts.write_text(re.sub(r"questions = \[.*?\]", f"questions = [{QUESTION!r}]", shipped, flags=re.DOTALL))
     with serving(misbehaving) as server:
         command = [sys.executable, "-m", "tgr_cli", "describe", "--yes", "--base-url", server.url, "--llm", "toy"]
         command += ["--concurrency", str(CONCURRENCY), "--out", str(out), "--quiet", "--timeout", "60"]
+        command += ["--prompts", str(prompts)]
         kept = answers_file(out)
         for kill in range(1, KILLS + 1):
             running = subprocess.Popen(command, env=os.environ | {"TGR_LLM_API_KEY": "sk-0"}, stderr=subprocess.PIPE)
-            while not kept.exists() or kept.stat().st_size < kill * 800 * 240:
+            while not kept.exists() or kept.stat().st_size < kill * 150 * 240:
                 assert running.poll() is None, running.communicate()
                 time.sleep(0.005)
             running.send_signal(signal.SIGKILL)
@@ -62,7 +67,7 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
     assert done.returncode == 0, done.stderr
     assert server.most_at_once <= CONCURRENCY
     assert server.elsewhere == 0
-    asked = LanguageModel(load("imagenet"), Endpoint(base_url="http://x", llm="toy"), out).questions(
+    asked = LanguageModel(read(prompts), Endpoint(base_url="http://x", llm="toy"), out).questions(
         describe.class_names(DataSource())
     )
     # A kill may only lose requests in progress: every other request was necessary.
@@ -84,7 +89,11 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
             for _ in range(3 if empty else 1):
                 status, text = ("empty", "") if empty else ("ok", answer_to(q.prompt))
                 answers.add(Answer(key=q.key, status=status, text=text, max_tokens=256))
-    describe.run(describe.Config(data=DataSource(), endpoint=Endpoint(base_url=server.url, llm="toy"), out=undisturbed))
+    describe.run(
+        describe.Config(
+            data=DataSource(), endpoint=Endpoint(base_url=server.url, llm="toy"), prompts=prompts, out=undisturbed
+        )
+    )
     assert out.read_bytes() == undisturbed.read_bytes()
 
 

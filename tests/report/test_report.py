@@ -14,6 +14,7 @@ from toys_artifacts import invoke, site, write_golden, write_injections
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import COMPARISON, GOLDEN, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.errors import TgrError
+from tgr_cli.report import plotting
 from tgr_cli.reporting import Reporter
 from tgr_cli.steps import compare, top2diff_sweep
 from tgr_cli.steps.report import Config, run
@@ -81,6 +82,12 @@ def both() -> Config:
     return Config(runs=[BASELINE, TEXT], dataset="digits")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots out: drawing takes most of the time, and these tests read words, tables and data."""
+    monkeypatch.setattr(plotting, "svg", lambda panel, prefix, title: "<svg></svg>")
+
+
 def page(config: Config) -> Page:
     return Page(run(config).path.read_text(encoding="utf-8"))
 
@@ -93,6 +100,7 @@ def stored(name: str, schema) -> dict[str, list]:
     return store.read(FOLDER / name / f"{schema.kind}.parquet", schema).table.to_pydict()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("file", "schema"), [("vulnerability", VULNERABILITY), ("ranges", RANGES), ("training", TRAINING)]
 )
@@ -108,6 +116,7 @@ def test_each_number_of_a_stored_row_is_that_of_its_artifact(file: str, schema) 
             assert [row["site"] for row in rows] == artifact["site"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_comparison_is_that_of_compare_whether_stored_or_computed() -> None:
     config = both()
     computed = run(config).path.read_bytes()
@@ -119,6 +128,7 @@ def test_the_comparison_is_that_of_compare_whether_stored_or_computed() -> None:
         assert cells == {name: "" if row[name] is None else str(row[name]) for name in COMPARISON.arrow.names}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_stored_comparison_of_other_artifacts_is_not_used() -> None:
     config = both()
     compare.run(compare.Config(baseline=BASELINE, candidates=[TEXT], dataset="digits"))
@@ -129,6 +139,7 @@ def test_a_stored_comparison_of_other_artifacts_is_not_used() -> None:
     assert page(config).csv["improvement.csv"][0]["overall"] == str(rows[0]["overall"])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_thresholds_say_what_the_sweep_says() -> None:
     shown = page(both()).csv
     swept = top2diff_sweep.run(top2diff_sweep.Config(run=[BASELINE, TEXT], dataset="digits")).rows
@@ -145,6 +156,7 @@ def test_thresholds_say_what_the_sweep_says() -> None:
         assert (cells["count_by"], cells["operations"]) == (row["count_by"], row["operations"]) == ("neurons", "conv")
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("count_by", "words"), [("neurons", "neurons alike over conv"), ("sites", "sites alike over")])
 def test_re_running_is_told_by_both_criteria_and_what_counts(count_by: str, words: str) -> None:
     make(BASELINE, model="base", wrong="d")
@@ -155,6 +167,7 @@ def test_re_running_is_told_by_both_criteria_and_what_counts(count_by: str, word
     assert re.search(r"by Top2Diff below 0.51; ~\s[\d.]+\s% \([\d.]+\s% to [\d.]+\s%\) by Top1Conf below 0.51", text)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_that_no_factor_compares_are_left_out_of_the_comparison_and_that_is_said() -> None:
     config = both()
     make(TEXT, model="text", wrong="a", head="head", shift=0.05, limit="zero")
@@ -169,6 +182,7 @@ def test_runs_that_no_factor_compares_are_left_out_of_the_comparison_and_that_is
     assert "improvement.csv" in page(config).csv  # as allowed when it was made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_bits_and_images_add_up_to_the_rows_of_injections() -> None:
     shown = page(both()).csv
     for name in (BASELINE, TEXT):
@@ -370,6 +384,7 @@ class Notes(Reporter):
         self.said.append(text)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_curves_of_other_weights_are_left_out_and_said() -> None:
     config = both()
     curves = {c: [0.5] for c in TRAINING.arrow.names} | {"epoch": [1]}
@@ -429,6 +444,7 @@ def test_each_mistake_is_told_in_a_sentence(made, words) -> None:
     assert not list(Path().glob("**/*.html"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_that_a_spreadsheet_takes_for_formulas_are_guarded_in_the_commands_page() -> None:
     make("=1+2", model="base", head="@SUM(A1)")
     make("+cmd|x", model="other", wrong="a", head="-2+3")

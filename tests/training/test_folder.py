@@ -184,7 +184,7 @@ def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over: list[str])
     script = Path(__file__).with_name("kills.py")
     options = "--model digits_cnn --dataset digits --images 32 --epochs 1 --batch-size 32"
     done = subprocess.run(
-        [sys.executable, script, "48", "0", *over, *options.split()],
+        [sys.executable, script, "72", "0", *over, *options.split()],
         capture_output=True,
         text=True,
         timeout=300,

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ def test_an_artifact_without_rows_is_told_where_none_is_empty(tmp_path: Path) ->
             with pytest.raises(TgrError, match="it has no rows"):
                 store.read(path, schema)
         path.unlink()
+
+
+@pytest.mark.parametrize("facts", [{}, {"macs": None}])
+def test_a_fact_that_is_not_there_or_null_is_named_with_the_command_that_makes_it(
+    facts: dict[str, Any], tmp_path: Path
+) -> None:
+    path = artifact(tmp_path / "a.parquet")
+    found = store.read(path, RANGES)
+    found = replace(found, provenance=replace(found.provenance, extra=facts))
+    with pytest.raises(
+        TgrError, match=r'a.parquet has no "macs" in its metadata; make it again with "tgr profile-ranges'
+    ):
+        found.fact("macs")
 
 
 def test_no_flipped_bit_anywhere_changes_what_is_read(tmp_path: Path) -> None:

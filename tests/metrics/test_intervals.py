@@ -242,3 +242,8 @@ def test_a_unit_moves_no_interval_also_where_its_squares_overflow(unit: float) -
     low, high = skewed_interval(1.0, errors)
     assert skewed_interval(unit, errors * unit) == pytest.approx((low * unit, high * unit), rel=1e-12)
     assert effective(errors * unit) == effective(errors)
+
+
+def test_losses_beyond_the_largest_number_are_infinite_and_no_error() -> None:
+    draws = drawn([1.0] * 4, [0, 1, 2, 3])
+    assert means(draws, np.array([1e300, 0, 0, 1e300])).combined(np.array([1e12])).value == math.inf

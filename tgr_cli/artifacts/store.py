@@ -42,7 +42,7 @@ class Artifact:
 
     def fact(self, name: str) -> Any:
         """Return the metadata entry `name`; raises TgrError if it is missing."""
-        if name not in self.provenance.extra:
+        if self.provenance.extra.get(name) is None:
             made_by = KINDS[self.provenance.kind].command
             raise TgrError(f'{self.path} has no "{name}" in its metadata; make it again with "{made_by}"')
         return self.provenance.extra[name]

@@ -128,12 +128,10 @@ class SiteEstimates:
         used_S = coefficient_S != 0
         used_N = used_S[self.draws.site]
         by_N = coefficient_S[self.draws.site[used_N]]
-        return LinearisedEstimate(
-            float((coefficient_S[used_S] * self.value[used_S]).sum()) if used_S.any() else math.nan,
-            by_N * self.contribution[used_N],
-            by_N * self.error[used_N],
-            self.draws.cluster[used_N],
-        )
+        with np.errstate(over="ignore"):  # losses of float64 models without a range limit times MACs: infinite
+            value = float((coefficient_S[used_S] * self.value[used_S]).sum()) if used_S.any() else math.nan
+            contribution_N, error_N = by_N * self.contribution[used_N], by_N * self.error[used_N]
+        return LinearisedEstimate(value, contribution_N, error_N, self.draws.cluster[used_N])
 
 
 def means(draws: Draws, values_N: np.ndarray) -> SiteEstimates:

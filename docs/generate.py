@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tgr_cli.artifacts.schemas import KINDS, Schema
+from tgr_cli.artifacts.columns import Schema
+from tgr_cli.artifacts.schemas import KINDS
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; change the code, then run it again. -->\n\n"

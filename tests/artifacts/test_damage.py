@@ -12,17 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import (
-    EMBEDDINGS,
-    GOLDEN,
-    KINDS,
-    PLAN,
-    RANGES,
-    SHARD,
-    TEXT_EMBEDDINGS,
-    TRAINING,
-    Schema,
-)
+from tgr_cli.artifacts.columns import Schema
+from tgr_cli.artifacts.schemas import EMBEDDINGS, GOLDEN, KINDS, PLAN, RANGES, SHARD, TEXT_EMBEDDINGS, TRAINING
 from tgr_cli.errors import TgrError
 
 EXTRA = {"run": "net", "preprocessing": {"crop": 8}, "sites": []}

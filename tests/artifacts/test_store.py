@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import KINDS, OUTCOMES, RANGES, STATUSES, TRAINING, Schema
+from tgr_cli.artifacts.columns import Schema
+from tgr_cli.artifacts.schemas import KINDS, OUTCOMES, RANGES, STATUSES, TRAINING
 from tgr_cli.errors import TgrError
 
 ROW = {"site": ["conv1"], "min": [-1.0], "max": [2.0], "max_abs": [2.0], "mean_abs": [0.5]}

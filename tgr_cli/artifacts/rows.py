@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tgr_cli.artifacts.schemas import NOT_FINITE, Column, Schema
+from tgr_cli.artifacts.columns import Column, Schema
+from tgr_cli.artifacts.schemas import NOT_FINITE
 
 
 def first_impossible(table: pa.Table, schema: Schema) -> str:

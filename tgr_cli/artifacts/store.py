@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.outputs import METADATA_KEY, refuse_loss
 from tgr_cli.artifacts.outputs import prepare as prepare
 from tgr_cli.artifacts.outputs import replacing as replacing
 from tgr_cli.artifacts.outputs import run_record as run_record
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.rows import first_impossible
-from tgr_cli.artifacts.schemas import KINDS, Schema
+from tgr_cli.artifacts.schemas import KINDS
 from tgr_cli.errors import TgrError, found_at
 
 SEAL_KEY = b"tgr_sha256"  # checksum of metadata and column names; Parquet pages have their own, the footer has none

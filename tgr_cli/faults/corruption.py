@@ -1,7 +1,7 @@
 """Computes faulty values: flips bits (the upset), then applies the range limit of the site.
 
 Engines, importance sampling, exhaustive campaigns and saliency all use this. Two flip on their own: `tgr flip`, which
-shows a value, and training/stimulated.py, whose in-place tables of masks are several times as fast.
+shows a value, and training/stimulated.py, which flips all values of a layer in place with masks drawn from a table.
 """
 
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """Counts by torch's formulas; its FlopCounterMode also assigns counts to modules, which doubles the time."""
+    """Counts by torch's formulas; its FlopCounterMode also assigns counts to modules, which adds to the time."""
 
     flops = 0
 

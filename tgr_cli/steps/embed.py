@@ -8,9 +8,10 @@ import numpy as np
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.layout import INITS, Workspace, text_embeddings
 from tgr_cli.artifacts.provenance import Provenance, normalised, sha256_file, sha256_names
-from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS
 from tgr_cli.data import row_names
 from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, one_of

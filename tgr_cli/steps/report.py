@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
 from tgr_cli.artifacts.provenance import sha256_file
-from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, VULNERABILITY, Schema
+from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, results, runs
 from tgr_cli.campaign.comparable import Difference

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.provenance import Provenance
-from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS, Schema
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS
 from tgr_cli.errors import TgrError
 from tgr_cli.text import digest
 from tgr_cli.text.digest import DescriptionsDigest, EmbeddingsDigest, TextsDigest

@@ -18,9 +18,9 @@ from tgr_cli.campaign import profiling
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, FaultBatch
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.limits import LimitMode, RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import judge

@@ -21,10 +21,10 @@ from tgr_cli.campaign.ranges import range_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
-from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, Engine, FaultBatch
 from tgr_cli.faults.engines.memory import MEMORY
+from tgr_cli.faults.formats import width
 from tgr_cli.metrics.outcomes import judge, predictions
 from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models.source import ModelSource

@@ -9,8 +9,8 @@ import torch
 
 import tgr_cli
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import FORMATS
 from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.upset import Upset
 
@@ -25,11 +25,11 @@ CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
     ("what", "homes"),
     [
         (r"limit\.apply\(", {"faults/corruption.py"}),
-        (r"\bUpset[.(]", {"faults/corruption.py", "saliency/weight_faults.py"}),
-        (r"\bbits\.flip\(|faults\.bits import .*\bflip\b", {"steps/flip.py"}),
+        (r"\bUpset[.(]", {"faults/corruption.py", "faults/upset.py", "saliency/weight_faults.py"}),
+        (r"upset import .*\bflip\b", {"steps/flip.py"}),
         (
-            r"bitwise_xor|\^ (self\.)?masks?\b|\.view\([^)]*\b(integer|mask\.dtype)\)",
-            {"faults/upset.py", "faults/bits.py", "steps/flip.py", "training/stimulated.py"},
+            r"bitwise_xor|\^ self\.|\.view\([^)]*\b(integer|mask\.dtype)\)",
+            {"faults/upset.py", "faults/formats/native.py", "steps/flip.py", "training/stimulated.py"},
         ),
         (r"\* MASKED_BOUND\b|MASKED_BOUND \*|OUTCOMES\[", {"metrics/outcomes.py"}),
     ],
@@ -53,22 +53,22 @@ def test_a_flip_comes_before_the_range_limit() -> None:
     assert found.seen.tolist() == [2.0, -1.0, -1.0, 0.5 + 2**-24]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", NATIVE)
 def test_every_flip_is_each_bit_flipped_alone(name: str) -> None:
-    form = FORMATS[name]
+    form = NATIVE[name]
     values_KM = torch.arange(6).reshape(2, 3).to(form.dtype)
-    found_KMB = Corruption(RangeLimit("none", {})).every_flip("conv", values_KM).raw.view(form.integer)
+    found_KMB = form.encode(Corruption(RangeLimit("none", {})).every_flip("conv", values_KM).raw)
     assert found_KMB.shape == (2, 3, form.width)
     for bit in range(form.width):
-        alone_KM = Upset.of_bits(torch.full((2, 3), bit), form).applied(values_KM).view(form.integer)
+        alone_KM = Upset.of_bits(torch.full((2, 3), bit), form).applied(form.encode(values_KM))
         assert torch.equal(found_KMB[..., bit], alone_KM)
-        changed_KM = (alone_KM ^ values_KM.view(form.integer)).long() & (2**form.width - 1 if form.width < 64 else -1)
+        changed_KM = (alone_KM ^ form.encode(values_KM)).long() & (2**form.width - 1 if form.width < 64 else -1)
         assert (changed_KM == (2**bit if bit < 63 else -(2**63))).all()
 
 
 def test_bits_that_flip_together_are_limited_once() -> None:
     one = torch.tensor(1.0)
-    found = CLAMP.struck("conv", one, Upset.together([30, 31], FORMATS["float32"]))
+    found = CLAMP.struck("conv", one, Upset.together([30, 31], NATIVE["float32"]))
     assert (found.raw.item(), found.seen.item()) == (-torch.inf, -2.0)
 
 

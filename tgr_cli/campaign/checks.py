@@ -10,8 +10,8 @@ from tgr_cli.campaign import identity
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import width
 from tgr_cli.faults.engines import ENGINES
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.gradients import graph_of
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork

@@ -17,7 +17,7 @@ from tgr_cli.campaign.config import PRECISIONS, Config
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import width
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform

@@ -15,10 +15,10 @@ from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.ranges import range_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import fault_list
-from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site

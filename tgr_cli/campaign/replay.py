@@ -14,7 +14,7 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list, units
-from tgr_cli.faults.bits import width
+from tgr_cli.faults.formats import width
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 

@@ -15,7 +15,7 @@ from tgr_cli.campaign.identity import drawn_with
 from tgr_cli.campaign.prepared import PreparedCampaign, site_facts
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
-from tgr_cli.faults.bits import width
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 

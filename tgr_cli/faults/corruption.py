@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tgr_cli.faults.bits import format_of
+from tgr_cli.faults.formats import format_of
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.upset import Upset
 
@@ -29,7 +29,8 @@ class Corruption:
 
     def struck(self, site: str, before: Tensor, upset: Upset) -> Corrupted:
         """Return the values at one site after the upset, which broadcasts with them; same dtype and device."""
-        raw = upset.applied(before)
+        form = format_of(before.dtype)
+        raw = form.decode(upset.applied(form.encode(before)), dtype=before.dtype)
         return Corrupted(raw, self.limit.apply(site, raw))
 
     def bits_struck(self, site: str, before_F: Tensor, bits_F: Tensor) -> Corrupted:

@@ -1,4 +1,4 @@
-"""The change that a fault makes to the code word of a value.
+"""The change that a fault makes to a code word.
 
 Suffixes: F faults, B bits.
 """
@@ -9,34 +9,72 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.bits import Format, masks
+from tgr_cli.faults.formats import Format, format_of
 
 
 @dataclass(frozen=True)
 class Upset:
-    """The bits to flip, as set bits of `mask`: integers of the format's width, broadcast against the values."""
+    """A word becomes `(word & kept) ^ flipped`: bits flip, are set, are cleared, or the whole word is replaced.
 
-    mask: Tensor
+    Both are integers of the format's dtype for code words, broadcast against the words.
+    """
+
+    kept: Tensor
+    flipped: Tensor
+
+    @classmethod
+    def flip(cls, mask: Tensor) -> "Upset":
+        """Return the upset that flips the set bits of `mask`."""
+        return cls(torch.full_like(mask, -1), mask)
+
+    @classmethod
+    def clear(cls, mask: Tensor) -> "Upset":
+        """Return the upset that makes the set bits of `mask` 0."""
+        return cls(~mask, torch.zeros_like(mask))
+
+    @classmethod
+    def set(cls, mask: Tensor) -> "Upset":
+        """Return the upset that makes the set bits of `mask` 1."""
+        return cls(~mask, mask)
+
+    @classmethod
+    def put(cls, word: Tensor) -> "Upset":
+        """Return the upset that replaces the word by `word`."""
+        return cls(torch.zeros_like(word), word)
 
     @classmethod
     def of_bits(cls, bits_F: Tensor, form: Format) -> "Upset":
-        """Return the upset that flips one bit of each value; raises TgrError for a bit that the format lacks."""
-        return cls(masks(bits_F, form))
+        """Return the upset that flips one bit of each word; raises TgrError for a bit that the format lacks."""
+        return cls.flip(form.bit_masks(bits_F))
 
     @classmethod
     def together(cls, bits: Sequence[int], form: Format) -> "Upset":
-        """Return the upset that flips several distinct bits of one value at once."""
+        """Return the upset that flips several distinct bits of one word at once."""
         assert len(set(bits)) == len(bits), "bits that flip twice"
-        return cls(masks(torch.tensor(bits, dtype=torch.int64), form).sum(dtype=form.integer))
+        return cls.flip(form.bit_masks(torch.tensor(bits, dtype=torch.int64)).sum(dtype=form.integer))
 
     @classmethod
     def every_bit(cls, form: Format) -> "Upset":
-        """Return all single-bit upsets; the mask has shape [B]."""
+        """Return all single-bit upsets; the masks have shape [B]."""
         return cls.of_bits(torch.arange(form.width), form)
 
-    def applied(self, values: Tensor) -> Tensor:
-        """Return the values with these bits flipped; same dtype and device.
+    def applied(self, words: Tensor) -> Tensor:
+        """Return the words after the upset, in the same dtype and on the same device."""
+        return (words & self.kept.to(words.device)) ^ self.flipped.to(words.device)
 
-        The flip is an exclusive or on integers, so NaN payloads and the sign of zero are preserved.
-        """
-        return (values.view(self.mask.dtype) ^ self.mask.to(values.device)).view(values.dtype)
+
+def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:
+    """Return a copy of `values_F` in which bit `bits_F[i]` of element i is flipped; same dtype and device.
+
+    NaN payloads and the sign of zero are preserved. Raises TgrError for a bit that the format does not have.
+
+    The sign (31) and the highest bit of the exponent (30) of a float32:
+
+    >>> flip(torch.tensor([1.0, 0.5]), torch.tensor([31, 30])).tolist()
+    [-1.0, 1.7014118346046923e+38]
+    >>> flip(torch.tensor([5], dtype=torch.int8), torch.tensor([1])).tolist()
+    [7]
+    """
+    form = format_of(values_F.dtype)
+    words_F = Upset.of_bits(bits_F, form).applied(form.encode(values_F))
+    return form.decode(words_F, dtype=values_F.dtype)

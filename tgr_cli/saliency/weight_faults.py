@@ -13,9 +13,9 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import format_of
 from tgr_cli.faults.choices import LimitMode
 from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.formats import format_of
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site

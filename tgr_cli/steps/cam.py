@@ -19,7 +19,7 @@ from tgr_cli.campaign.config import LABELS
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError, one_of
-from tgr_cli.faults import bits
+from tgr_cli.faults import formats
 from tgr_cli.faults.choices import MODES
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
@@ -125,7 +125,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     picture = store.prepare(path.with_suffix(".png"), "picture", config)
     networks = [model.network for model in models]
     sizes = weight_faults.common(networks)
-    faults = weight_faults.draw(sizes, config.faults, width=bits.width(networks[0].dtype), seed=config.seed)
+    faults = weight_faults.draw(sizes, config.faults, width=formats.width(networks[0].dtype), seed=config.seed)
     _tell(models, sizes, faults, reporter)
     rows, pictures = [], []
     for number, model in enumerate(models):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tgr_cli import defaults
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import bits
-from tgr_cli.faults.bits import Format
+from tgr_cli.faults.formats import Native, format_named
+from tgr_cli.faults.upset import flip
 from tgr_cli.reporting import SILENT, Reporter
 
 
@@ -22,7 +22,7 @@ class Config:
     format: str = defaults.FORMAT
 
     def __post_init__(self) -> None:
-        form = bits.format_named(self.format)
+        form = format_named(self.format)
         if not 0 <= self.bit < form.width:
             raise TgrError(f"--bit is {self.bit}; the bits of {form.name} are 0 to {form.width - 1}")
 
@@ -47,16 +47,16 @@ class Flipped:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Flipped:
     """Return the number before and after the flip; raises TgrError for a text that is not a number of this format."""
-    form = bits.format_named(config.format)
+    form = format_named(config.format)
     stored_1 = _stored(config.value, form)
     before = _encoded(stored_1, form)
     if form.exponent and not math.isnan(before.value) and before.value != float(config.value):
         reporter.note(f"{config.value} is stored in {form.name} as {before.value!r}")
-    after = _encoded(bits.flip(stored_1, torch.tensor([config.bit])), form)
+    after = _encoded(flip(stored_1, torch.tensor([config.bit])), form)
     return Flipped(before, after, form.field(config.bit))
 
 
-def _stored(text: str, form: Format) -> Tensor:
+def _stored(text: str, form: Native) -> Tensor:
     try:
         number = float(text) if form.exponent else int(text)
     except ValueError as error:
@@ -69,7 +69,7 @@ def _stored(text: str, form: Format) -> Tensor:
     return torch.tensor([number], dtype=form.dtype)
 
 
-def _encoded(value_1: Tensor, form: Format) -> Encoded:
+def _encoded(value_1: Tensor, form: Native) -> Encoded:
     pattern = int(value_1.view(form.integer)) % 2**form.width
     digits = f"{pattern:0{form.width}b}"
     fields = {name: digits[form.width - 1 - high : form.width - low] for name, (low, high) in form.fields.items()}

@@ -1,8 +1,8 @@
 """The number formats that support bit flips."""
 
-from tgr_cli.faults.bits import FORMATS, Format
+from tgr_cli.faults.formats import NATIVE, Native
 
 
-def run() -> list[Format]:
+def run() -> list[Native]:
     """Return every number format, with its fields."""
-    return list(FORMATS.values())
+    return list(NATIVE.values())

@@ -9,7 +9,7 @@ from tgr_cli.artifacts import facts
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import hooked
-from tgr_cli.faults.bits import width as bits
+from tgr_cli.faults.formats import width as bits
 from tgr_cli.faults.sampling.leveugle import sample_size
 from tgr_cli.faults.sites import TARGETS, Site
 from tgr_cli.faults.unseen_work import unseen_work

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import format_of, masks
+from tgr_cli.faults.formats import format_of
 from tgr_cli.training.layers import matching, never_called
 
 DRAWS = 2**16
@@ -61,7 +61,7 @@ class Stimulation:
                 f"{0.5 * len(bits) / DRAWS:.2g} or more"
             )
         table = torch.zeros(DRAWS, dtype=form.integer)
-        flipped = masks(torch.tensor(bits).repeat_interleave(each)[:DRAWS], form)
+        flipped = form.bit_masks(torch.tensor(bits).repeat_interleave(each)[:DRAWS])
         table[: len(flipped)] = flipped
         return table
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from toys import toy_net
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import flip
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, Delta, Engine, FaultBatch, FaultEffects, Full, Replay, memory
 from tgr_cli.faults.engines import delta as delta_module
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.upset import flip
 from tgr_cli.metrics.outcomes import agree, judge
 
 from ..awkward import awkward

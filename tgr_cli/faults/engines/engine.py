@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import width
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
+from tgr_cli.faults.formats import width
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site

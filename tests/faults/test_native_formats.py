@@ -9,17 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.bits import FORMATS, Format, flip, format_named, width
+from tgr_cli.faults.formats import NATIVE, Native, format_named, width
+from tgr_cli.faults.upset import flip
 
-forms = st.sampled_from(list(FORMATS.values()))
+forms = st.sampled_from(list(NATIVE.values()))
 
 
-def patterns(values_F: torch.Tensor, form: Format) -> list[int]:
+def patterns(values_F: torch.Tensor, form: Native) -> list[int]:
     return [pattern % 2**form.width for pattern in values_F.view(form.integer).tolist()]
 
 
 @given(st.data(), forms)
-def test_a_flip_changes_exactly_its_bit_and_twice_is_the_identity(data: st.DataObject, form: Format) -> None:
+def test_a_flip_changes_exactly_its_bit_and_twice_is_the_identity(data: st.DataObject, form: Native) -> None:
     stored = data.draw(st.lists(st.integers(0, 2**form.width - 1), min_size=1, max_size=5))
     chosen = data.draw(st.lists(st.integers(0, form.width - 1), min_size=len(stored), max_size=len(stored)))
     signed = [pattern - 2**form.width if pattern >= 2 ** (form.width - 1) else pattern for pattern in stored]
@@ -61,12 +62,12 @@ def test_nan_payloads_and_the_sign_of_zero_survive() -> None:
     ],
 )
 def test_known_flips(name: str, value: float, bit: int, flipped: float) -> None:
-    found = flip(torch.tensor([value], dtype=FORMATS[name].dtype), torch.tensor([bit]))
+    found = flip(torch.tensor([value], dtype=NATIVE[name].dtype), torch.tensor([bit]))
     assert torch.equal(found.double().nan_to_num(7.0), torch.tensor([flipped]).double().nan_to_num(7.0))
 
 
-@pytest.mark.parametrize("form", [f for f in FORMATS.values() if f.exponent], ids=lambda form: form.name)
-def test_fields_agree_with_torch(form: Format) -> None:
+@pytest.mark.parametrize("form", [f for f in NATIVE.values() if f.exponent], ids=lambda form: form.name)
+def test_fields_agree_with_torch(form: Native) -> None:
     assert torch.finfo(form.dtype).bits == form.width == width(form.dtype)
     assert torch.finfo(form.dtype).eps == 2.0**-form.mantissa
     fields = {"sign": (form.width - 1,) * 2, "exponent": (form.mantissa, form.width - 2)}

@@ -81,13 +81,15 @@ class Gradients:
         reserves two graphs, and as much again for the sampling distribution. Raises TgrError for a network that is not
         a graph.
         """
-        network = graph_of(network)
+        network, deployment = graph_of(network), network.deployment
         batch_size = max(1, min(network.batch_size, (memory - 2 * CAPTURING) // 2 // bytes_per_image(network)))
         if batch_size < network.batch_size:
             targets = sorted({site.op for site in network.sites})
             network = Network.capture(
                 model, network.input_shape, batch_size=batch_size, targets=targets, device=network.device
             )
+            if deployment is not None:
+                network = network.deployed(deployment)
         return cls(network)
 
     @property

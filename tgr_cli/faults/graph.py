@@ -3,19 +3,24 @@
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import Graph
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.deployment import Deployment, RoundedOperation
 from tgr_cli.faults.export import export, inputs_of
-from tgr_cli.faults.graph_sites import Call, divided, find_calls, module_of
+from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis
 from tgr_cli.faults.network import AnyNetwork, Replacements
-from tgr_cli.faults.operation_names import name_of
+from tgr_cli.faults.operation_names import ROUNDED, name_of
 from tgr_cli.faults.program import downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
@@ -51,9 +56,14 @@ class Network(AnyNetwork):
         self.facts = {}
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
+        self._output_axes = {name: output_axis(nodes) for name, nodes in self.holders.items()}
+        self._order()
+        self.num_classes = int(self.output.meta["val"].shape[1])
+
+    def _order(self) -> None:
+        """Read the order of execution off the graph."""
         outputs: Any = self.graph.output_node().args[0]
         (self.output,) = outputs
-        self.num_classes = int(self.output.meta["val"].shape[1])
         self.program = with_deaths([node for node in self.graph.nodes if node.op == "call_function"], {self.output})
 
     @classmethod
@@ -98,6 +108,33 @@ class Network(AnyNetwork):
         _check(program, calls, shares, batch_size, dtype)
         parameters = find_parameters(program, inputs_of(program)[1], every_call)
         return cls(program, calls, parameters, shares, (batch_size, *example_shape_CHW), device, dtype)
+
+    def deployed(self, deployment: Deployment) -> "Network":
+        assert self.deployment is None, "deploy the model as it is"
+        network = copy.copy(self)
+        network.deployment = deployment
+        network.graph, to = _copied(self.graph)
+        network.calls = {to[node]: replace(call, node=to[node]) for node, call in self.calls.items()}
+        for call in network.calls.values() if network.rounds else ():
+            kind, rounding = name_of(call.node), network._rounding(call, deployment)
+            call.node.target = RoundedOperation(call.node.target, f"{ROUNDED}{kind}", rounding)  # type: ignore[arg-type]
+        rounded = deployment.weights(self.parameters)
+        network.parameters = {**self.parameters, **rounded}
+        network.input = to[self.input]
+        network.holders = {name: tuple(to[node] for node in nodes) for name, nodes in self.holders.items()}
+        network.constants = {to[node]: value for node, value in self.constants.items()} | network.standing(rounded)
+        network.division = self.division.moved(to, network.graph)
+        network._order()
+        return network
+
+    def _rounding(self, call: Call, deployment: Deployment) -> Callable[[Tensor], Tensor]:
+        """Return the function that rounds a site's whole output."""
+        assert deployment.form is not None
+        rounded = partial(deployment.output, call.site, channel_axis(call.node))
+        return (lambda value: self.struck(call, value, rounded)) if deployment.form.dynamic else rounded
+
+    def output_axis(self, name: str) -> int:
+        return self._output_axes[name]
 
     def forward(
         self,
@@ -159,6 +196,13 @@ class Network(AnyNetwork):
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
         # Strides select the kernels of later operations: keep those of the golden run.
         return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
+
+
+def _copied(graph: Graph) -> tuple[Graph, dict[Node, Node]]:
+    """Return a copy of a graph, and the node of the copy for each of its nodes."""
+    copied, to = Graph(), dict[Node, Node]()
+    copied.output(copied.graph_copy(graph, to))
+    return copied, to
 
 
 def _check(program: ExportedProgram, calls: Sequence[Call], shares: Shares, size: int, dtype: torch.dtype) -> None:

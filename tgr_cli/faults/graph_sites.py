@@ -117,6 +117,26 @@ def _path(node: Node, weight: Sequence[str], op: str) -> str:
     return ".".join(part for part in (runs, op if op == "matmul" else "") if part) or op
 
 
+def channel_axis(node: Node) -> int:
+    """Return the axis of the channels in a call's output, counted from the end (negative)."""
+    weight: Any = node.args[1]
+    return 1 - weight.meta["val"].ndim if name_of(node) in CONVOLUTIONS else -1
+
+
+def output_axis(holders: Sequence[Node]) -> int:
+    """Return the axis of a tensor, held by these nodes, along which the outputs of the call that reads it lie.
+
+    It is the first one, as in torch's layers, except for transposed convolutions and a right factor of a product.
+    """
+    for user in (user for node in holders for user in node.users):
+        kind = name_of(user)
+        if kind in CONVOLUTIONS:
+            return 1 if _transposed(user, kind) else 0
+        if kind in PRODUCTS and user.args[PRODUCTS[kind][1]] in holders:
+            return max(holders[0].meta["val"].ndim - 1, 0)
+    return 0
+
+
 def module_of(node: Node) -> str:
     """Return the path of the innermost module that runs an operation; "" for the model itself."""
     stack = list((node.meta.get("nn_module_stack") or {"": ("",)}).values())

@@ -3,11 +3,13 @@
 Suffixes: B batch, C classes or channels, H W height and width, N neurons of one image's share.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,11 +18,13 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.deployment import Deployment
 from tgr_cli.faults.export import ExportError, without_fast_path
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.network import AnyNetwork, Replacements, changing, no_logits
+from tgr_cli.faults.network import AnyNetwork, Replacements, no_logits
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.tensor_sites import kind_of
+from tgr_cli.faults.unchanged_buffers import unchanging
 from tgr_cli.reporting import SILENT, Reporter
 
 LAYERS = (_ConvNd, nn.Linear)
@@ -116,6 +120,7 @@ class HookedNetwork(AnyNetwork):
         tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **buffers}
         tensors = {name: value for name, value in tensors.items() if value.is_floating_point() and value.numel()}
         self.parameters = {name: value.detach() for name, value in tensors.items()}
+        self._rounded: dict[str, Tensor] = {}
         self.parameter_sites = tuple(
             Site(
                 name,
@@ -126,6 +131,22 @@ class HookedNetwork(AnyNetwork):
             )
             for name, value in tensors.items()
         )
+
+    def deployed(self, deployment: Deployment) -> "HookedNetwork":
+        assert self.deployment is None, "deploy the model as it is"
+        network = copy.copy(self)
+        network.deployment, network._rounded = deployment, deployment.weights(self.parameters)
+        network.parameters = {**self.parameters, **network._rounded}
+        return network
+
+    def output_axis(self, name: str) -> int:
+        value = self.parameters[name]
+        readers = [
+            module
+            for module in self._modules.values()
+            if any(own.data_ptr() == value.data_ptr() for own in module.parameters())
+        ]
+        return 1 if readers and isinstance(readers[0], _ConvTransposeNd) else 0
 
     def forward(
         self,
@@ -148,14 +169,15 @@ class HookedNetwork(AnyNetwork):
                     f'the output of site "{site.name}" has {value.numel()} elements for one image and {site.neurons} '
                     f'for another, so faults there cannot be numbered; leave "{site.op}" out of the targets'
                 )
+            if self.deployment is not None and self.rounds:
+                value = _replaced(value, partial(self.deployment.output, site, _channel_axis(module)))
             if site.name in strike:
-                new = strike[site.name](value.reshape(1, -1)).reshape(value.shape)
-                value = new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
+                value = _replaced(value, strike[site.name])
             if observe is not None:
                 observe(site, value.reshape(1, -1))
             return value
 
-        return self._run(x_BCHW, touch, parameters or {})
+        return self._run(x_BCHW, touch, {**self._rounded, **(parameters or {})})
 
     def _run(self, x_BCHW: Tensor, touch: Touch, parameters: Mapping[str, Tensor]) -> Any:
         x_BCHW = x_BCHW.to(self.device, self.dtype)
@@ -193,7 +215,7 @@ class HookedNetwork(AnyNetwork):
             return value
 
         generator = torch.Generator().manual_seed(0)
-        with _unchanging(self.model):
+        with unchanging(self.model):
             for _ in range(EXAMPLES):
                 x_1CHW = torch.rand((1, *self.input_shape), generator=generator)
                 logits = self._run(x_1CHW, look, {})
@@ -228,29 +250,15 @@ class HookedNetwork(AnyNetwork):
         return sum(call.macs for call in calls if call.path in holders)
 
 
-@contextmanager
-def _unchanging(model: nn.Module) -> Iterator[None]:
-    """Restore all buffers on exit, and raise TgrError if any was mutated."""
-    kept = [
-        (f"{path}.{leaf}".lstrip("."), module, leaf, buffer, buffer.clone())
-        for path, module in model.named_modules()
-        for leaf, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    changed = []
-    try:
-        yield
-    finally:
-        for name, module, leaf, buffer, value in kept:
-            if module._buffers[leaf] is not buffer or not _same(buffer, value):
-                changed.append(name)
-                module._buffers[leaf] = buffer.copy_(value)
-    if changed:
-        raise changing(changed[0])
+def _replaced(value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a module's output after a function of it as one row, with its shape and strides."""
+    new = function(value.reshape(1, -1)).reshape(value.shape)
+    return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
 
 
-def _same(left: Tensor, right: Tensor) -> bool:
-    return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN equals NaN here
+def _channel_axis(module: nn.Module) -> int:
+    """Return the axis of the channels in a module's output, counted from the end (negative)."""
+    return 1 - module.weight.ndim if isinstance(module, _ConvNd) else -1
 
 
 def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:

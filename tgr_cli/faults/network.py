@@ -5,12 +5,13 @@ Suffixes: B batch, C classes or channels, H W height and width, N neurons of one
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.deployment import Deployment
 from tgr_cli.faults.sites import Site
 
 Replacements = Mapping[str, Callable[[Tensor], Tensor]]
@@ -20,8 +21,8 @@ class AnyNetwork(ABC):
     """A model in evaluation mode whose sites can be observed and injected into.
 
     `sites` are operation calls in execution order. `parameters` are the injectable tensors by name; they are the
-    model's own and never written to. `facts` go into the metadata of artifacts: the parts of the model that cannot be
-    observed.
+    model's own, or rounded copies of them in a deployed network, and never written to. `facts` go into the metadata of
+    artifacts: the parts of the model that cannot be observed. `deployment` is None for the model as it is.
     """
 
     sites: tuple[Site, ...]
@@ -33,6 +34,12 @@ class AnyNetwork(ABC):
     device: torch.device
     dtype: torch.dtype
     facts: Mapping[str, Any]
+    deployment: Deployment | None = None
+
+    @property
+    def rounds(self) -> bool:
+        """Return whether the outputs of sites are rounded to a number format."""
+        return self.deployment is not None and self.deployment.form is not None
 
     @abstractmethod
     def forward(
@@ -49,6 +56,14 @@ class AnyNetwork(ABC):
         image), to the tensor of the same shape that replaces it. `observe` is called with each site and its output
         after replacement, in the same view. `parameters` override the model's own.
         """
+
+    @abstractmethod
+    def deployed(self, deployment: Deployment) -> Self:
+        """Return the network with its sites' outputs and its weights rounded; this one stays as it is."""
+
+    @abstractmethod
+    def output_axis(self, name: str) -> int:
+        """Return the axis of a tensor along which the outputs of the layer that reads it lie."""
 
     def sites_of(self, target: str) -> tuple[Site, ...]:
         """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.

@@ -12,13 +12,21 @@ SHAPE_ONLY = (
     *("rand_like", "randn_like", "new_empty_strided"),
 )
 ARITHMETIC = ("add", "sub", "mul", "div")
+# The prefix of operations whose result is rounded to a number format. They are in no group below: other batch sizes, or
+# rules that follow changes, would compute the last bit of a sum differently, and near a tie it decides about a step.
+ROUNDED = "rounded_"
 POINTWISE = (  # elementwise functions of one tensor
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
 )
 
 
 def name_of(node: Any) -> str:
-    """Return the ATen name of a node's operation, such as "conv2d"; "" for any other node."""
+    """Return the ATen name of a node's operation, such as "conv2d"; "" for any other node.
+
+    In a deployed network sites have names of their own, such as "rounded_conv2d".
+    """
     if not isinstance(node, Node):
         return ""
-    return "getitem" if node.target is operator.getitem else str(getattr(node.target, "_opname", ""))
+    if node.target is operator.getitem:
+        return "getitem"
+    return str(getattr(node.target, "operation_name", None) or getattr(node.target, "_opname", ""))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx import Graph
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
@@ -48,13 +49,13 @@ class Shares:
     mixed: Set[Node]
     complete: bool
 
-    def moved(self, to: Mapping[Node, Node], program: ExportedProgram) -> "Shares":
-        """Return the same layout for the nodes of another capture, `program`; `to` maps nodes of this one to it."""
+    def moved(self, to: Mapping[Node, Node], graph: Graph) -> "Shares":
+        """Return the same layout for the nodes of another graph of the model; `to` maps nodes of this one to it."""
         dependent = {to[node] for node in self.dependent & to.keys()}
         return Shares(
             {to[node]: outer for node, outer in self.outers.items() if node in to},
             {to[node]: shape for node, shape in self.shapes.items() if node in to},
-            downstream(program.graph.nodes, dependent),
+            downstream(graph.nodes, dependent),
             {to[node] for node in self.mixed & to.keys()},
             self.complete,
         )
@@ -78,7 +79,7 @@ def find_shares(
         counterpart = _counterparts(two, program)
         wanted_two = [node for node, own in counterpart.items() if own in wanted]
         axes = _axes(two, counterpart, 2, 1)
-        return _experiment(two, example(2), wanted=wanted_two, axes=axes).moved(counterpart, program)
+        return _experiment(two, example(2), wanted=wanted_two, axes=axes).moved(counterpart, program.graph)
     found = _experiment(program, example(batch_size))
     left = set(wanted) - found.outers.keys() - found.mixed
     if not _once_an_image(left, batch_size) and not any(

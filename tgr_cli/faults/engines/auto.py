@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from tgr_cli.faults.corruption import Corruption
@@ -32,7 +31,7 @@ class Auto(Engine):
         self._full = Full(model, network, corruption, memory=memory)
         self._kept: Engine = self._full
         if isinstance(network, Network):
-            kept = Delta if network.dtype == torch.float32 else Replay
+            kept = Delta if Delta.takes(network) else Replay
             self._kept = kept(model, network, corruption, memory=memory)
 
     def chosen(self, site: Site) -> Engine:

@@ -58,8 +58,21 @@ class Delta(Replay):
         self.followed_rows = FollowedRows(self.golden)
 
     @classmethod
+    def takes(cls, network: AnyNetwork) -> bool:
+        """Return whether changes can be followed in the network.
+
+        They cannot where outputs are rounded to a format: near a tie the last bit of a sum decides about a whole step.
+        """
+        return network.dtype == torch.float32 and not network.rounds
+
+    @classmethod
     def check(cls, network: AnyNetwork) -> None:
         super().check(network)
+        if network.rounds:
+            raise TgrError(
+                "the engine delta adds changes to golden values, which is not exact where outputs are rounded to a "
+                "number format; use --engine auto or replay"
+            )
         if network.dtype != torch.float32:
             raise TgrError(
                 f"the engine delta is for float32 networks, the model is {network.dtype}; use --engine replay"

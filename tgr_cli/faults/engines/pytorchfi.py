@@ -54,6 +54,10 @@ class PyTorchFI(Engine):
             raise TgrError(
                 f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use --engine full"
             )
+        if network.deployment is not None:
+            raise TgrError(
+                "the engine pytorchfi runs the model as it is, not deployed in a number format; use --engine auto"
+            )
         if network.device.type not in ("cpu", "cuda"):
             raise TgrError(
                 f"the engine pytorchfi runs on cpu and cuda only, not on {network.device.type}; use --engine full"

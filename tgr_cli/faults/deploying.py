@@ -1,0 +1,53 @@
+"""Fits the scales with which a network is deployed in a number format."""
+
+from collections.abc import Mapping
+
+import torch
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import scales
+from tgr_cli.faults.deployment import Deployment
+from tgr_cli.faults.formats import Format
+from tgr_cli.faults.network import AnyNetwork
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def deployment_of(
+    network: AnyNetwork, form: Format | None, weight_form: Format | None, ranges: Ranges | None = None
+) -> Deployment:
+    """Return the deployment of a network, with a scale for each site (per layer) and weight.
+
+    `ranges` are the smallest and the largest value of each site, as the network computes them before it is deployed;
+    only formats that are `calibrated` need them. Raises TgrError as `refuse` does.
+    """
+    refuse(form)
+    of_sites, of_weights = {}, {}
+    if form is not None and calibrated(form):
+        assert ranges is not None
+        for site in network.sites:
+            low, high = torch.tensor(ranges[site.name], device=network.device, dtype=network.dtype)
+            of_sites[site.name] = form.fit(low, high)
+    if weight_form is not None:
+        for name in weights(network):
+            of_weights[name] = scales.of_weight(weight_form, network.parameters[name], network.output_axis(name))
+    return Deployment(form, of_sites, weight_form, of_weights)
+
+
+def calibrated(form: Format | None) -> bool:
+    """Return whether a format of outputs needs the sites' ranges: it has scales, and they are not fitted anew."""
+    return form is not None and bool(form.shared) and not form.dynamic
+
+
+def refuse(form: Format | None) -> None:
+    """Raise TgrError for a format that cannot store the outputs of sites."""
+    if form is not None and not form.dynamic and form.shared not in ("", "tensor"):
+        raise TgrError(
+            f"{form.name} has a scale for each {form.shared} of a stored tensor, and the output of a layer has one "
+            "scale; name another format with --format, or this one with --weight-format"
+        )
+
+
+def weights(network: AnyNetwork) -> list[str]:
+    """Return the names of the weights that multiply-accumulates read, in order of first use."""
+    return [site.name for site in network.parameter_sites if site.op == "weight" and site.macs]

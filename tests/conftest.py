@@ -1,30 +1,32 @@
-"""Fixtures every test may use: no network, few threads, a clean environment, and the folder of real data if any."""
+"""Fixtures every test may use: no network, one thread, a clean environment, and the folder of real data if any."""
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
-os.environ.update(HF_HUB_OFFLINE="1", NO_COLOR="1", COLUMNS="160", TERM="dumb")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # on a busy machine, waiting threads must not take the cores
-
-import captures
-import torch
 from hypothesis import settings
 
-torch.set_num_threads(2)
+os.environ.update(HF_HUB_OFFLINE="1", NO_COLOR="1", COLUMNS="160", TERM="dumb")
+for library in ("OMP", "OPENBLAS", "MKL"):  # the networks are too small for a second thread, which only waits
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
 # The same examples on every run, and no time limit each: a busy machine is no failure.
 settings.register_profile("tgr", derandomize=True, deadline=None)
 settings.load_profile("tgr")
 
 
-def pytest_collection_finish() -> None:
-    """Keep the libraries, a million objects that stay, out of the search for garbage: it took a third of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for no garbage among the libraries, a million objects that stay: it took a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +37,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: in networks as small as the toys a second one only waits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def _toys_are_captured_once() -> None:
+    import captures  # here, as the process that only hands the tests to others needs no torch
+
     captures.once()
 
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from toys import tgr
+from processes import tgr
 
 from tgr_cli import __version__, app
 from tgr_cli.app import defaults
@@ -20,7 +20,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert tgr("--version").out == f"tgr {__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "tgr_cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tgr {__version__}\n"
     assert tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 

@@ -9,7 +9,6 @@ import os
 import pickle
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from processes import tgr
 from toys import CLASSES, toy_net
 from toys_artifacts import invoke, write_golden
 from toys_folder import RUN, TOY, files, fill_here
@@ -532,19 +532,8 @@ def test_the_same_from_a_shell(case: Case, copied: Path) -> None:
     if case.spoil:
         case.spoil()
     before = files(copied)
-    environment = {
-        "PYTHONPATH": f"{Path(__file__).parent.parent}:{Path(__file__).parent}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tgr_cli", *shlex.split(case.arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    refused(case, done.returncode, done.stdout, done.stderr)
+    done = tgr(*shlex.split(case.arguments), PYTHONDONTWRITEBYTECODE="1")
+    refused(case, done.code, done.out, done.err)
     assert files(copied) == before
 
 

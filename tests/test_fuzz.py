@@ -28,7 +28,6 @@ COUNT, FIRST = int(os.environ.get("TGR_FUZZ", "400")), int(os.environ.get("TGR_F
 ONLY = os.environ.get("TGR_FUZZ_ONLY", "")
 CHUNK = 40  # inputs a test, so that the workers of a test run share them
 LONGEST_SENTENCE = 20_000  # characters
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Ctrl-C, closed and full outputs, and readers that leave: an exit code, at most one line, nothing half-written."""
 
-import os
 import shlex
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import Ran, start
 from toys import write_toy_dataset
 
 from tgr_cli import app
@@ -79,7 +79,7 @@ def test_mistakes_of_our_own_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_an_output_that_takes_nothing(redirection: str, code: tuple[int, ...], told: str) -> None:
-    command = f"{shlex.quote(sys.executable)} -m tgr_cli formats {redirection}"
+    command = f"{shlex.quote(sys.executable)} -m tgr_cli datasets {redirection}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode in code
     assert done.stderr == told
@@ -88,18 +88,11 @@ def test_an_output_that_takes_nothing(redirection: str, code: tuple[int, ...], t
 def test_an_interrupted_training_keeps_its_finished_epochs_and_nothing_else(tmp_path: Path) -> None:
     write_toy_dataset(tmp_path / "toy")
     options = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --epochs 9999 -q"
-    training = subprocess.Popen(
-        [sys.executable, "-m", "tgr_cli", "train", *options.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent.parent}:{Path(__file__).parent}"},
-    )
+    training = start("train", *options.split())
     checkpoint = Path("runs/toy/toys-build_toy-baseline/checkpoint.pt")
     while not checkpoint.exists():
-        assert training.poll() is None, training.communicate()
+        assert training.running(), training.wait()
         time.sleep(0.05)
-    training.send_signal(signal.SIGINT)
-    assert training.communicate(timeout=100) == ("", TOLD)
-    assert training.returncode == 130
+    training.signal(signal.SIGINT)
+    assert training.wait() == Ran(130, "", TOLD)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["checkpoint.pt"]

@@ -1,10 +1,6 @@
-"""Small things that behave like the large ones: a network, images of three classes, a command-line runner."""
+"""Small things that behave like the large ones: a network, and images of three classes."""
 
 import io
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -87,19 +83,3 @@ def write_toy_dataset(folder: Path) -> Path:
     write_toy_parquet(folder / "train.parquet", 60, seed=1)
     write_toy_parquet(folder / "test.parquet", 30, seed=2)
     return folder
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-def tgr(*arguments: object, cwd: Path | None = None) -> Ran:
-    """Run the real command line in a process of its own and return its exit code, stdout and stderr."""
-    command = [sys.executable, "-m", "tgr_cli", *map(str, arguments)]
-    here = Path(__file__).parent  # for toys:build_toy; and the package beside it, before one that is installed
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(here.parent), str(here)))}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    return Ran(done.returncode, done.stdout, done.stderr)

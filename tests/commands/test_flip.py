@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toys import tgr
+from processes import tgr
 
 from tgr_cli.app import main
 

@@ -1,7 +1,6 @@
 import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ import httpx
 import pytest
 import torch
 from huggingface_hub import constants
+from processes import Running
 from torchvision.models import get_model_weights
 
 from tgr_cli.data.transforms import Preprocessing
@@ -265,8 +265,8 @@ def test_fetching_leaves_the_process_as_it_was() -> None:
 
 def test_fingerprints_are_equal_in_another_process() -> None:
     code = "from tgr_cli.models import zoo, weights; print(weights.fingerprint(zoo.build('digits_cnn', 10, seed=1)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == weights.fingerprint(zoo.build("digits_cnn", 10, seed=1))
+    done = Running(exec, code).wait()
+    assert done.out.strip() == weights.fingerprint(zoo.build("digits_cnn", 10, seed=1))
 
 
 def test_features_without_a_classifier_are_refused() -> None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from toys import tgr
+from processes import tgr
 from typer.testing import CliRunner
 
 from tgr_cli.app import app

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toys import tgr, write_toy_dataset
+from processes import tgr
+from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 from tgr_cli.artifacts import store

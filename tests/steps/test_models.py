@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from toys import tgr
+from processes import tgr
 
 from tgr_cli.models import zoo
 from tgr_cli.steps import models

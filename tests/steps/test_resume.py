@@ -6,18 +6,19 @@ processes never share an output.
 import errno
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import killing
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 from filelock import FileLock
+from processes import Running
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
@@ -31,21 +32,6 @@ MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 
 # 384 MiB for the graph and 8 KiB for a forward pass; the golden values of 9 images fit into the other 20 KiB. So 30
 # images are 4 chunks, and three sites 12 units of about 15 faults.
 TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", f"{384 * 1024 + 8 + 20}KiB", "--injections", "60"]]
-KILLER = """
-import os, signal, sys, torch
-torch.set_num_threads(2)  # as conftest.py has it: another number of threads rounds otherwise
-from tgr_cli import app
-from tgr_cli.artifacts import store
-left, replace = int(sys.argv.pop(1)), store.Path.replace
-def once_more(path, target):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(path, target)
-store.Path.replace = once_more
-app.main()
-"""
 
 
 class Killed(BaseException):
@@ -92,11 +78,9 @@ def main(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def test_a_killed_process_leaves_its_parts_and_nothing_in_the_way() -> None:
     expected = undisturbed()
-    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"}
     for replacements in (7, 8):  # while writing a part, and while writing vulnerability
-        command = [sys.executable, "-c", KILLER, str(replacements), "inject", *TOY]
-        done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        done = Running(killing.tgr_after, replacements, "inject", *TOY).wait()
+        assert done.code == -signal.SIGKILL, done.err
         assert list(PARTS.glob(".*.tmp")) or list(RUN.glob(".*.tmp"))
     assert (RUN / "injections.parquet").exists()
     assert not (RUN / "vulnerability.parquet").exists()

@@ -1,16 +1,14 @@
 """A thousand classes, a misbehaving server, five kills: the artifact equals that of an uninterrupted run."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from llm_server import answer_to, serving
+from processes import start, tgr
 
 from tgr_cli.data.source import DataSource
 from tgr_cli.steps import describe
@@ -52,19 +50,19 @@ def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
     shipped = (folder() / "imagenet.toml").read_text(encoding="utf-8")  # its phrases, and one question a class
     prompts.write_text(re.sub(r"questions = \[.*?\]", f"questions = [{QUESTION!r}]", shipped, flags=re.DOTALL))
     with serving(misbehaving) as server:
-        command = [sys.executable, "-m", "tgr_cli", "describe", "--yes", "--base-url", server.url, "--llm", "toy"]
+        command = ["describe", "--yes", "--base-url", server.url, "--llm", "toy"]
         command += ["--concurrency", str(CONCURRENCY), "--out", str(out), "--quiet", "--timeout", "60"]
         command += ["--prompts", str(prompts)]
         kept = answers_file(out)
         for kill in range(1, KILLS + 1):
-            running = subprocess.Popen(command, env=os.environ | {"TGR_LLM_API_KEY": "sk-0"}, stderr=subprocess.PIPE)
+            running = start(*command, TGR_LLM_API_KEY="sk-0")
             while not kept.exists() or kept.stat().st_size < kill * 150 * 240:
-                assert running.poll() is None, running.communicate()
+                assert running.running(), running.wait()
                 time.sleep(0.005)
-            running.send_signal(signal.SIGKILL)
-            running.communicate()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+            running.signal(signal.SIGKILL)
+            running.wait()
+        done = tgr(*command)
+    assert done.code == 0, done.err
     assert server.most_at_once <= CONCURRENCY
     assert server.elsewhere == 0
     asked = LanguageModel(read(prompts), Endpoint(base_url="http://x", llm="toy"), out).questions(

@@ -99,7 +99,7 @@ def whole(run: Path, name: str) -> bool:
     return weights.fingerprint(model) == card.ModelCard.read(run / "model.json").fingerprint
 
 
-def main(every: int, at_random: int, *options: str, over_older: bool) -> int:
+def main(over_older: bool, every: int, at_random: int, *options: str) -> int:
     """Return how many killed trainings did not give the bytes of the uninterrupted one."""
     name = options[options.index("--model") + 1]
     relative = Path("runs/digits") / f"{name}-baseline"
@@ -146,4 +146,4 @@ def main(every: int, at_random: int, *options: str, over_older: bool) -> int:
 if __name__ == "__main__":
     arguments = [argument for argument in sys.argv[1:] if argument != "--over-older"]
     every, at_random, *options = arguments
-    sys.exit(min(1, main(int(every), int(at_random), *options, over_older="--over-older" in sys.argv)))
+    sys.exit(min(1, main("--over-older" in sys.argv, int(every), int(at_random), *options)))

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
+from processes import Running
 from toys import write_toy_dataset
+from training import kills
 from typer.testing import CliRunner, Result
 
 from tgr_cli.app import app
@@ -178,17 +178,10 @@ def test_places_that_are_no_folder_for_a_run_are_refused() -> None:
         raise train("--out", "twice", "--checkpoint", "twice/best.safetensors").exception  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("over", [[], ["--over-older"]])
-def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over: list[str]) -> None:
+@pytest.mark.parametrize("over_older", [False, True])
+def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over_older: bool) -> None:
     """A few kill points; `python tests/training/kills.py 1 10 OPTIONS` tries all of them."""
-    script = Path(__file__).with_name("kills.py")
     options = "--model digits_cnn --dataset digits --images 32 --epochs 1 --batch-size 32"
-    done = subprocess.run(
-        [sys.executable, script, "72", "0", *over, *options.split()],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 did not end in the undisturbed bytes" in done.stdout
+    done = Running(kills.main, over_older, 72, 0, *options.split()).wait()
+    assert done.code == 0, done.out + done.err
+    assert "0 did not end in the undisturbed bytes" in done.out

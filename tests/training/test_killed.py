@@ -1,17 +1,17 @@
 """Killed and data-parallel trainings: the weights equal those of one uninterrupted process."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Running, tgr
+from torch.distributed import run
 from toys import write_toy_dataset, write_toy_parquet
 from typer.testing import CliRunner
 
+from tgr_cli import __main__
 from tgr_cli.app import app
 from tgr_cli.models.weights import read_state_dict
 
@@ -19,6 +19,7 @@ OPTIONS = (
     *("train", "--model", "killing:build", "--dataset", "parquet:toy", "--resize", "8", "--crop", "8"),
     *("--mean", "0.5", "--std", "0.25", "--augment", "crop", "--epochs", "3", "--lr", "0.05", "--json"),
 )
+SCRIPT = __main__.__file__
 RUN = Path("runs/toy/killing-build-baseline")
 
 
@@ -35,22 +36,11 @@ def here(*options: object) -> list[dict[str, float]]:
     return json.loads(result.stdout)["training"]
 
 
-def elsewhere(*command: object, kill_at: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}",
-        "KILL_AT": kill_at,
-        "OMP_NUM_THREADS": "2",
-    }
-    arguments = [sys.executable, "-m", *map(str, command)]
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=240, check=False)
-
-
 def test_killed_in_mid_epoch_and_resumed_the_weights_are_those_of_never_stopping() -> None:
     """Six steps per epoch; killed in the third step of the second epoch, one step after a checkpoint."""
     rows = here("--batch-size", 10, "--out", "whole")
-    killed = elsewhere("tgr_cli", *OPTIONS, "--batch-size", 10, "--checkpoint-every", 2, kill_at="0:9")
-    assert killed.returncode == -signal.SIGKILL
+    killed = tgr(*OPTIONS, "--batch-size", 10, "--checkpoint-every", 2, KILL_AT="0:9")
+    assert killed.code == -signal.SIGKILL
     saved = torch.load(RUN / "checkpoint.pt", weights_only=True)
     assert (len(saved["epochs"]), saved["step"]) == (1, 2)
     assert here("--batch-size", 10, "--resume") == rows
@@ -62,11 +52,12 @@ def test_killed_in_mid_epoch_and_resumed_the_weights_are_those_of_never_stopping
 def test_two_processes_train_as_one_of_twice_the_batch_and_go_on_when_one_is_killed() -> None:
     """Steps of 16 images and a last one of 12, 31 images for validation; one process is killed in the second epoch."""
     expected = here("--batch-size", 16, "--out", "whole")
-    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1)
-    done = elsewhere(*torchrun, "-m", "tgr_cli", *OPTIONS, "--batch-size", 8, "--checkpoint-every", 2, kill_at="1:7")
-    assert done.returncode == 0, done.stderr
-    assert "torchrun started the training again; going on from its checkpoint" in done.stderr
-    found = json.loads(done.stdout)["training"]  # only one process prints
+    torchrun = ("--standalone", "--nproc-per-node=2", "--max-restarts=1", "--start-method=fork", "--run-path", SCRIPT)
+    options = (*OPTIONS, "--batch-size=8", "--checkpoint-every=2")
+    done = Running(run.main, [*torchrun, *options], KILL_AT="1:7").wait()
+    assert done.code == 0, done.err
+    assert "torchrun started the training again; going on from its checkpoint" in done.err
+    found = json.loads(done.out)["training"]  # only one process prints
     assert [row["epoch"] for row in found] == [1, 2, 3]
     for row, wanted in zip(found, expected, strict=True):
         assert row == pytest.approx(wanted, abs=1e-5)

@@ -58,7 +58,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", EDITS)
 def test_a_state_that_does_not_fit_is_refused(name: str, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
@@ -74,7 +73,6 @@ def test_a_state_that_does_not_fit_is_refused(name: str, trained: Path, monkeypa
         LAST.write_bytes(before)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_state_that_was_read_and_sealed_again_goes_on(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     LAST.write_bytes(sealed(torch.load(LAST, weights_only=True)))

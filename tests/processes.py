@@ -1,0 +1,97 @@
+"""Processes of their own, forked from one that has imported the libraries: importing takes 5 to 8 seconds each time."""
+
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+TESTS = Path(__file__).parent
+# For toys:build_toy; and the package beside the tests, before one that is installed.
+PYTHONPATH = os.pathsep.join((str(TESTS.parent), str(TESTS)))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a process ended: its exit code (negative: the signal that killed it), and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Running:
+    """A process that runs `call(*arguments)` in a folder, with more environment variables than this process.
+
+    `call` is a function of a module beside the tests; its result is the exit code, as in `sys.exit`.
+    """
+
+    def __init__(self, call: Callable[..., object], *arguments: object, cwd: Path | None = None, **more: str) -> None:
+        self._written = TemporaryDirectory(prefix="tgr-test-")
+        environment = {**os.environ, "PYTHONPATH": PYTHONPATH, **more}
+        place = (Path(self._written.name), (cwd or Path()).absolute(), environment)
+        self._process = _server().Process(target=_become, args=(place, call, arguments))
+        self._process.start()
+
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process.pid
+        os.kill(self._process.pid, number)
+
+    def wait(self, seconds: float = 240) -> Ran:
+        """Return how it ended; it is killed if it runs for longer than `seconds`."""
+        self._process.join(seconds)
+        if self.running():
+            self._process.kill()
+            self._process.join()
+        out, err = ((Path(self._written.name) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        self._written.cleanup()
+        assert self._process.exitcode is not None
+        return Ran(self._process.exitcode, out, err)
+
+
+def start(*arguments: object, cwd: Path | None = None, **more: str) -> Running:
+    """Start `tgr ARGUMENTS` in a process of its own."""
+    return Running(command_line, *map(str, arguments), cwd=cwd, **more)
+
+
+def tgr(*arguments: object, cwd: Path | None = None, **more: str) -> Ran:
+    """Run `tgr ARGUMENTS` in a process of its own."""
+    return start(*arguments, cwd=cwd, **more).wait()
+
+
+def command_line(*arguments: str) -> None:
+    from tgr_cli import app
+
+    sys.argv = ["tgr", *arguments]
+    app.main()
+
+
+@functools.cache
+def _server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["imported"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PYTHONPATH)
+        forkserver.ensure_running()
+    return context
+
+
+def _become(place: tuple[Path, Path, Mapping[str, str]], call: Callable[..., object], arguments: tuple) -> None:
+    written, folder, environment = place
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(written / name, os.O_WRONLY | os.O_CREAT), number)
+    sys.exit(call(*arguments))  # type: ignore[arg-type]

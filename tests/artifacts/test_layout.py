@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tgr_cli.artifacts.layout import Workspace, of_target, variant_name, vulnerability_beside
+from tgr_cli.artifacts.layout import Workspace, of_format, of_target, variant_name, vulnerability_beside
 from tgr_cli.errors import TgrError
 
 
@@ -54,3 +54,18 @@ def test_each_target_has_files_of_its_own() -> None:
     assert vulnerability_beside(of_target(run.injections, "bias")) == of_target(run.vulnerability, "bias")
     assert vulnerability_beside(Path("injections-1-of-2.parquet")) == Path("injections-1-of-2-vulnerability.parquet")
     assert of_target(run.vulnerability, "buffer") in run.measurements
+
+
+def test_each_number_format_has_files_of_its_own(tmp_path: Path) -> None:
+    run = Workspace(tmp_path, "d").run("net", "baseline")
+    assert of_format(run.golden, None, None) == run.golden
+    assert of_format(run.golden, "int8", None).name == "golden-int8.parquet"
+    assert of_format(run.golden, "float:e=4,m=3", "int4").name == "golden-float-e-4-m-3-weights-int4.parquet"
+    assert of_format(run.ranges, None, "int8").name == "ranges-weights-int8.parquet"
+    struck = of_target(of_format(run.injections, "int8", "int8"), "weight")
+    assert struck.name == "injections-int8-weights-int8-weight.parquet"
+    assert vulnerability_beside(struck).name == "vulnerability-int8-weights-int8-weight.parquet"
+    assert of_format(run.golden, "int8", None) not in run.measurements
+    run.path.mkdir(parents=True)
+    of_format(run.golden, "int8", None).touch()
+    assert of_format(run.golden, "int8", None) in run.measurements

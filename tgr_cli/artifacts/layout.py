@@ -49,10 +49,19 @@ def of_target(path: Path, target: str) -> Path:
     return path if target == "neuron" else path.with_stem(f"{path.stem}-{target}")
 
 
+def of_format(path: Path, form: str | None, weight_form: str | None) -> Path:
+    """Return the path of a file of a model deployed in number formats: their names are appended to the stem.
+
+    `form` is that of the layers' outputs and `weight_form` that of the weights; `path` itself where both are None.
+    """
+    parts = [slug(form)] if form else []
+    parts += ["weights", slug(weight_form)] if weight_form else []
+    return path.with_stem("-".join([path.stem, *parts]))
+
+
 def vulnerability_beside(injections: Path) -> Path:
     """Return the path of the `vulnerability` that belongs to these injections."""
-    whole, _, target = injections.stem.partition("-")
-    if whole == "injections" and (not target or target in TENSORS):
+    if injections.stem.split("-")[0] == "injections" and not re.search(r"-\d+-of-\d+$", injections.stem):
         return injections.with_name(injections.name.replace("injections", "vulnerability"))
     return injections.with_name(f"{injections.stem}-vulnerability.parquet")
 
@@ -124,9 +133,11 @@ class RunFolder:
 
     @property
     def measurements(self) -> tuple[Path, ...]:
-        """Return the paths of the artifacts that depend on the model's weights."""
+        """Return the paths of the artifacts that depend on the model's weights, of deployed models where they exist."""
         struck = tuple(of_target(self.vulnerability, target) for target in TENSORS)
-        return self.golden, self.ranges, self.injections, self.vulnerability, *struck, self.saliency
+        whole = (self.golden, self.ranges, self.injections, self.vulnerability, self.saliency)
+        deployed = (found for path in whole for found in sorted(self.path.glob(f"{path.stem}-*{path.suffix}")))
+        return *whole[:-1], *struck, self.saliency, *(path for path in deployed if path not in struck)
 
     def apart(self, fingerprint: str) -> "RunFolder":
         """Return the folder beside this one for a model of the same name with other weights."""

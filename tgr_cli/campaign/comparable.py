@@ -93,7 +93,11 @@ def _setting(name: str) -> Callable[[Provenance, Provenance], tuple[str, str] | 
 
 
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
-    first, second = (str(each.extra.get("format") or UNKNOWN_FORMAT) for each in (theirs, ours))
+    first, second = (
+        str(each.extra.get("format") or UNKNOWN_FORMAT)
+        + (f" and weights in {stored}" if (stored := each.extra.get("weight_format")) else "")
+        for each in (theirs, ours)
+    )
     return first, second
 
 

@@ -15,6 +15,7 @@ from tgr_cli.data.datasets import DataSource, ImageSet, open_split
 from tgr_cli.data.missing import has_split
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.deploying import formats_of
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.ranges import RangeProfile
@@ -25,18 +26,26 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings: model and images; `images` is the number of evenly spaced images of the train split."""
+    """Settings: model and images; `images` is the number of evenly spaced images of the train split.
+
+    With `format` or `weight_format` the model is profiled as it is deployed in these number formats.
+    """
 
     data: DataSource
     preprocessing: PreprocessingOptions
     source: ModelSource
     images: int = defaults.PROFILED_IMAGES
+    format: str | None = None
+    weight_format: str | None = None
     targets: str = defaults.TARGETS
     batch_size: int = defaults.BATCH_SIZE
     workers: int = defaults.WORKERS
     device: str = defaults.DEVICE
     workdir: Path = defaults.WORKDIR
     out: Path | None = None
+
+    def __post_init__(self) -> None:
+        formats_of(self.format, self.weight_format)
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Result:
 
 def write(config: Config, subject: Subject, network: AnyNetwork) -> Result:
     """Profile the subject on its pool of images, write the `ranges` artifact, and return it."""
-    path = store.prepare(config.out or subject.loaded.run.ranges, RANGES.kind, config)
+    path = store.prepare(config.out or subject.file(subject.loaded.run.ranges), RANGES.kind, config)
     columns = profile(subject, network)
     provenance = store.provenance_for(
         RANGES,

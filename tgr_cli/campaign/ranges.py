@@ -1,5 +1,7 @@
-"""The range limit of a campaign: from --ranges, the run's ranges, or a new profile; a tensor's from its own values."""
+"""The value ranges of a campaign's sites: from --ranges, the run's ranges, or a new profile; a tensor's from itself."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,31 +19,42 @@ from tgr_cli.faults.network import AnyNetwork
 
 
 @dataclass(frozen=True)
-class Limited:
-    """A range limit, the SHA-256 of its ranges file by role, and a description of the images profiled.
+class SiteRanges:
+    """The smallest and the largest value of each site, the SHA-256 of their file by role, and the images profiled.
 
-    The last two are empty if the limit does not use profiled ranges.
+    The last two are empty for tensors, and everything is where a campaign needs no ranges.
     """
 
-    limit: RangeLimit
-    inputs: dict[str, str] = field(default_factory=dict)
-    profiled_on: dict[str, Any] = field(default_factory=dict)
+    low: Mapping[str, float] = field(default_factory=dict)
+    high: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    profiled_on: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def max_abs(self) -> dict[str, float]:
+        """Return the largest absolute value of each site."""
+        return {name: max(-low, self.high[name]) for name, low in self.low.items()}
 
 
-def range_limit(
-    subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
-) -> Limited:
-    """Return the range limit and its inputs, which are empty for `none`.
+def of_tensors(network: AnyNetwork, target: str) -> SiteRanges:
+    """Return the ranges of the tensors of one kind; raises TgrError for one with values that are not finite."""
+    low, high = {}, {}
+    for site in network.sites_of(target):
+        least, most = network.parameters[site.name].aminmax()
+        low[site.name], high[site.name] = float(least), float(most)
+        if not (math.isfinite(low[site.name]) and math.isfinite(high[site.name])):
+            raise TgrError(
+                f'the tensor "{site.name}" holds values that are not finite; check the weights, or use --limit none'
+            )
+    return SiteRanges(low, high)
 
-    If `target` is a kind of tensor, each tensor is bounded by its own values, and nothing is profiled. Raises TgrError
-    for ranges of another model or preprocessing, or ranges that lack one of the network's sites.
+
+def of_neurons(subject: Subject, network: AnyNetwork, *, path: Path | None, targets: str) -> SiteRanges:
+    """Return the profiled ranges of the network's sites: of the artifact at `path`, or of the run, profiled if missing.
+
+    Raises TgrError for ranges of another model or preprocessing, or ranges that lack one of the network's sites.
     """
-    if mode == "none":
-        return Limited(RangeLimit("none", {}))
-    if target != "neuron":
-        tensors = {site.name: network.parameters[site.name] for site in network.sites_of(target)}
-        return Limited(RangeLimit.of_tensors(cast(LimitMode, mode), tensors))
-    found = path or subject.loaded.run.ranges
+    found = path or subject.file(subject.loaded.run.ranges)
     if path is None and not found.exists():
         _profile(subject, network, targets)
     artifact = store.read(found, RANGES)
@@ -50,32 +63,65 @@ def range_limit(
             f"{found} holds the ranges of another model (fingerprint {str(artifact.provenance.model)[:12]}, "
             f'this model has {subject.loaded.fingerprint[:12]}); run "tgr profile-ranges" for this one'
         )
+    if differing := runs.otherwise_deployed(artifact, subject.facts):
+        raise TgrError(
+            f'{found} holds the ranges of {differing} here; run "tgr profile-ranges" with the same --format and '
+            "--weight-format"
+        )
     if differing := runs.otherwise_prepared(artifact, subject.facts):
         raise TgrError(
             f"{found} was profiled on images prepared with {differing} in this campaign; run "
             '"tgr profile-ranges" with the same preprocessing'
         )
-    table = artifact.table
-    max_abs = dict(zip(table["site"].to_pylist(), table["max_abs"].to_pylist(), strict=True))
+    names = artifact.table["site"].to_pylist()
+    low, high = (dict(zip(names, artifact.table[side].to_pylist(), strict=True)) for side in ("min", "max"))
     for site in network.sites:
-        if site.name not in max_abs:
+        if site.name not in low:
             raise TgrError(
                 f'{found} has no range for the site {site.name}; run "tgr profile-ranges" with the same --targets'
             )
-    limit = RangeLimit(cast(LimitMode, mode), max_abs)
-    return Limited(limit, {"ranges": artifact.sha256}, profiled_on(artifact.provenance.extra))
+    return SiteRanges(low, high, {"ranges": artifact.sha256}, profiled_on(artifact.provenance.extra))
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A range limit, the SHA-256 of its ranges file by role, and a description of the images profiled.
+
+    The last two are empty if the limit does not use profiled ranges.
+    """
+
+    limit: RangeLimit
+    inputs: dict[str, str] = field(default_factory=dict)
+    profiled_on: Mapping[str, Any] = field(default_factory=dict)
+
+
+def range_limit(
+    subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
+) -> Limited:
+    """Return the range limit and its inputs, which are empty for `none`.
+
+    If `target` is a kind of tensor, each tensor is bounded by its own values, and nothing is profiled.
+    """
+    if mode == "none":
+        return Limited(RangeLimit("none", {}))
+    if target != "neuron":
+        return Limited(RangeLimit(cast(LimitMode, mode), of_tensors(network, target).max_abs))
+    found = of_neurons(subject, network, path=path, targets=targets)
+    return Limited(RangeLimit(cast(LimitMode, mode), found.max_abs), dict(found.inputs), found.profiled_on)
 
 
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:
     settings = subject.settings
     subject.reporter.note(
-        f"no ranges of {subject.loaded.run.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first, "
+        f"no ranges of {subject.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first, "
         'as "tgr profile-ranges" does; its --images takes more'
     )
     config = profiling.Config(
         data=settings.data,
         preprocessing=settings.preprocessing,
         source=settings.source,
+        format=subject.format,
+        weight_format=subject.weight_format,
         targets=targets,
         batch_size=settings.batch_size,
         workers=settings.workers,

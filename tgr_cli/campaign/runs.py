@@ -23,7 +23,7 @@ def read_golden(path: Path) -> tuple[str, Artifact]:
     """
     golden = store.read(path, GOLDEN, EVALUATE)
     run = RunFolder(path.parent)
-    if path == run.golden and run.card.exists():
+    if path.stem.split("-")[0] == run.golden.stem and run.card.exists():
         fingerprint = ModelCard.read(run.card).fingerprint
         if golden.provenance.model != fingerprint:
             raise TgrError(
@@ -46,6 +46,11 @@ def refuse_other_model(golden: Artifact, other: Artifact) -> None:
         raise TgrError(
             f"{other.path} was made with the model {_short(other)}, {golden.path} with {_short(golden)}; make both "
             f'with one model: run "{EVALUATE}" and "tgr inject" again'
+        )
+    if differing := otherwise_deployed(other, golden.provenance.extra):
+        raise TgrError(
+            f'{other.path} was made of {differing} in {golden.path}; run "{EVALUATE}" and "tgr inject" with the same '
+            "--format, --weight-format and --targets"
         )
     if differing := otherwise_prepared(other, golden.provenance.extra):
         raise TgrError(
@@ -95,6 +100,24 @@ def otherwise_prepared(artifact: Artifact, facts: Mapping[str, Any]) -> str:
     theirs, ours = (f.get("preprocessing") or {} for f in (artifact.provenance.extra, facts))
     parts = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     return ", ".join(f"{name} {theirs.get(name)}, but {ours.get(name)}" for name in parts)
+
+
+def otherwise_deployed(artifact: Artifact, facts: Mapping[str, Any]) -> str:
+    """Return the difference in number formats between an artifact and `facts`; "" if none.
+
+    `facts` are `Subject.facts`, which artifacts store.
+    """
+    theirs, ours = (_deployed_in(each) for each in (artifact.provenance.extra, facts))
+    return "" if theirs == ours else f"{theirs}, but {ours}"
+
+
+def _deployed_in(facts: Mapping[str, Any]) -> str:
+    """Return the number formats that a model is deployed in, as words."""
+    outputs = f"outputs of {facts['rounded']} in {facts['format']}" if "rounded" in facts else ""
+    stored = f"weights in {facts['weight_format']}" if "weight_format" in facts else ""
+    return (
+        "a model with " + " and ".join(filter(None, (outputs, stored))) if outputs or stored else "the model as it is"
+    )
 
 
 def _short(artifact: Artifact) -> str:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.layout import Workspace, of_format
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
@@ -47,12 +47,33 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model and its pool of images."""
+    """A loaded model and its pool of images.
+
+    `format` and `weight_format` are the number formats that layers' outputs and weights are rounded to, in a model that
+    is deployed in one (`deployed.DeployedSubject`).
+    """
 
     settings: Settings
     images: ImageSet
     loaded: LoadedModel
     reporter: Reporter
+
+    @property
+    def format(self) -> str | None:
+        return None
+
+    @property
+    def weight_format(self) -> str | None:
+        return None
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run, with the formats that the model is deployed in."""
+        return self.file(self.loaded.run.path).name
+
+    def file(self, path: Path) -> Path:
+        """Return the path of a file of the run for the model as it is deployed, so that no two share one."""
+        return of_format(path, self.format, self.weight_format)
 
     @classmethod
     def open(cls, settings: Settings, reporter: Reporter, images: ImageSet | None = None) -> "Subject":
@@ -145,14 +166,18 @@ class Subject:
 
     def classify(self) -> golden.GoldenRun:
         """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite."""
+        return self._classify(self.loaded.model, advice="check its weights and the preprocessing")
+
+    def _classify(self, model: nn.Module, *, advice: str) -> golden.GoldenRun:
         return golden.classify(
-            self.loaded.model,
+            model,
             self.images,
             self.loaded.preprocessing,
             batch_size=self.settings.batch_size,
             workers=self.settings.workers,
             device=self.settings.device,
             reporter=self.reporter,
+            advice=advice,
         )
 
     def labels(self, kind: str, *, everything: bool) -> tuple[np.ndarray, np.ndarray]:

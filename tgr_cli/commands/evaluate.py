@@ -1,11 +1,16 @@
 """`tgr evaluate`: a model's accuracy without faults."""
 
+from typing import Annotated
+
 import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count, in_percent, number
+from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
+
+WITHOUT_FORMAT = ((lambda given: given["format"] is None, "without --format", ("targets",)),)
 
 
 def evaluate(
@@ -32,6 +37,15 @@ def evaluate(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
+    format: o.Format = None,
+    weight_format: o.WeightFormat = None,
+    targets: Annotated[
+        str,
+        typer.Option(
+            help="Operations whose outputs are rounded to --format, of conv, linear and matmul.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = defaults.TARGETS,
     batch_size: o.BatchSize = defaults.BATCH_SIZE,
     workers: o.Workers = defaults.WORKERS,
     device: o.Device = defaults.DEVICE,
@@ -40,24 +54,30 @@ def evaluate(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Classify the evaluation split without faults: accuracy, loss, and Top2Diff of every image."""
+    """Classify the evaluation split without faults: accuracy, loss, and Top2Diff of every image.
+
+    With --format or --weight-format: as the model is when it is deployed in a number format.
+    """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource
     from tgr_cli.preflight import before
 
     with session(ctx) as console:
+        refuse_idle(ctx, WITHOUT_FORMAT)
         data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())
-        before.evaluate(data, source, workdir, console)
+        before.evaluate(data, source, workdir, console, calibrated=format is not None)
         from tgr_cli.steps import evaluate as step
 
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path)
-    figures, loaded = result.figures, result.loaded
+    figures = result.figures
     if json:
         console.json(
             {
-                "run": loaded.run.name,
-                "origin": loaded.origin,
+                "run": result.loaded.run.name,
+                "origin": result.loaded.origin,
+                "format": result.format,
+                "weight_format": result.weight_format,
                 "images": figures.images,
                 "top1": figures.top1,
                 "top5": figures.top5,
@@ -68,7 +88,7 @@ def evaluate(
         )
         return
     console.table(
-        f"{loaded.run.name} ({loaded.origin})",
+        f"{result.name} ({result.loaded.origin})",
         ("images", "top-1 (%)", "top-5 (%)", "mean loss (nats)", "mean Top2Diff of correct images"),
         [
             (

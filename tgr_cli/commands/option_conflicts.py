@@ -1,4 +1,4 @@
-"""Options of `tgr inject` that have no effect with others; typing both is refused."""
+"""Options that have no effect with others; typing both is refused. The rules here are those of `tgr inject`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from tgr_cli.errors import TgrError
 NUMBERS = ("sampling", "injections", "images_per_fault", "pilot", "max_injections")
 OF_A_CAMPAIGN = ("confidence", "verify", "shard", "restart", "max_sdc_rate", "max_dloss")
 Options = Mapping[str, Any]
+Rules = tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...]  # where, in words, which
 
 
 def _drawn(given: Options) -> bool:
@@ -17,7 +18,7 @@ def _drawn(given: Options) -> bool:
     return not (given["plan"] or given["faults"])
 
 
-RULES: tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...] = (
+RULES: Rules = (
     (
         lambda given: given["replay"] is not None,
         "beside --replay, which runs one stored fault again and writes nothing",
@@ -60,9 +61,9 @@ RULES: tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...] = (
 )
 
 
-def refuse_idle(ctx: typer.Context) -> None:
+def refuse_idle(ctx: typer.Context, rules: Rules = RULES) -> None:
     """Raise TgrError for an option typed without effect; values from tgr.toml may have none."""
-    for holds, where, names in RULES:
+    for holds, where, names in rules:
         if holds(ctx.params) and (idle := [name for name in names if _typed(ctx, name)]):
             options = " and ".join(f"--{name.replace('_', '-')}" for name in idle)
             do, them = ("do", "them") if len(idle) > 1 else ("does", "it")

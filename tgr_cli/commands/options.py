@@ -27,6 +27,21 @@ def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
     return kind(**values)
 
 
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Deploy the model in this number format: each layer's output is rounded to it, and faults strike its "
+        'words; one of "tgr formats" (default: the model\'s own).',
+        rich_help_panel=MODEL,
+    ),
+]
+WeightFormat = Annotated[
+    str | None,
+    typer.Option(
+        help='Store the weights of the layers in this number format; one of "tgr formats" (default: the model\'s own).',
+        rich_help_panel=MODEL,
+    ),
+]
 Dataset = Annotated[
     str,
     typer.Option(

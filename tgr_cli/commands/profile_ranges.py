@@ -41,6 +41,8 @@ def profile_ranges(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
+    format: o.Format = None,
+    weight_format: o.WeightFormat = None,
     targets: o.Targets = defaults.TARGETS,
     batch_size: o.BatchSize = defaults.BATCH_SIZE,
     workers: o.Workers = defaults.WORKERS,

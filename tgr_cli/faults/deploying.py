@@ -7,10 +7,17 @@ import torch
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import scales
 from tgr_cli.faults.deployment import Deployment
-from tgr_cli.faults.formats import Format
+from tgr_cli.faults.formats import Format, format_named
 from tgr_cli.faults.network import AnyNetwork
 
 Ranges = Mapping[str, tuple[float, float]]
+
+
+def formats_of(form: str | None, weight_form: str | None) -> tuple[Format | None, Format | None]:
+    """Return the formats of these names, of outputs and of weights; raises TgrError for one that does not suit."""
+    outputs, stored = (format_named(name) if name is not None else None for name in (form, weight_form))
+    refuse(outputs)
+    return outputs, stored
 
 
 def deployment_of(

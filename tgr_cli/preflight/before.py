@@ -33,24 +33,29 @@ def inject(config: Campaign, reporter: Reporter) -> None:
     needs.model(source, data, config.workdir, [*needs.images(data, "eval"), *files], along=along, reporter=reporter)
 
 
-def _ranges(data: DataSource, source: ModelSource, workdir: Path) -> MissingInput | None:
-    """Return missing training images, if range limits are still to be profiled on them, else None."""
+def _ranges(
+    data: DataSource,
+    source: ModelSource,
+    workdir: Path,
+    why: str = "range limits are profiled on them: name others with --train-data PATH, or use --limit none",
+) -> MissingInput | None:
+    """Return missing training images, if ranges are still to be profiled on them, else None; `why` says what for."""
     workspace = Workspace(workdir, data.folder)
     names.refuse_unknown(source.model)
     run = trained_run(source, workspace) or workspace.run(source.model, source.head or "baseline")
     missing = [] if run.ranges.exists() else needs.images(data, "train")
     if not missing or missing[0] is None:
         return None
-    return MissingInput(
-        missing[0].what,
-        "range limits are profiled on them: name others with --train-data PATH, or use --limit none; without any, the "
-        "evaluation images are used",
-    )
+    return MissingInput(missing[0].what, f"{why}; without any, the evaluation images are used")
 
 
-def evaluate(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:
-    """Check the evaluation images and the weights."""
-    needs.model(source, data, workdir, needs.images(data, "eval"), reporter=reporter)
+def evaluate(
+    data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter, *, calibrated: bool = False
+) -> None:
+    """Check the evaluation images and the weights, and the images for profiling ranges if they are `calibrated` to."""
+    why = "the scales of --format are fitted to values on them: name others with --train-data PATH"
+    along = _ranges(data, source, workdir, why) if calibrated else None
+    needs.model(source, data, workdir, needs.images(data, "eval"), along=along, reporter=reporter)
 
 
 def profile_ranges(data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter) -> None:

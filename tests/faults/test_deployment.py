@@ -140,6 +140,7 @@ def test_scales_of_blocks_are_of_each_image_alone_along_its_channels(name: str) 
     seen: dict[str, Tensor] = {}
     network.forward(x_NCHW[:4], observe=lambda site, values: plain.setdefault(site.name, values.clone()))
     other.forward(x_NCHW[:4], observe=lambda site, values: seen.setdefault(site.name, values.clone()))
+    assert other.channel_axis(first.name) == network.channel_axis(first.name) == -len(first.shape)
     values = plain[first.name].reshape(4, *first.shape)
     blocks = values.split(4, dim=1)  # the channels of a convolution, four at a time; what is left is a smaller block
     right = torch.cat(

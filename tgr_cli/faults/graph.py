@@ -56,6 +56,7 @@ class Network(AnyNetwork):
         self.facts = {}
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
+        self._channel_axes = {call.site.name: channel_axis(call.node) for call in calls}
         self._output_axes = {name: output_axis(nodes) for name, nodes in self.holders.items()}
         self._order()
         self.num_classes = int(self.output.meta["val"].shape[1])
@@ -130,8 +131,11 @@ class Network(AnyNetwork):
     def _rounding(self, call: Call, deployment: Deployment) -> Callable[[Tensor], Tensor]:
         """Return the function that rounds a site's whole output."""
         assert deployment.form is not None
-        rounded = partial(deployment.output, call.site, channel_axis(call.node))
+        rounded = partial(deployment.output, call.site, self.channel_axis(call.site.name))
         return (lambda value: self.struck(call, value, rounded)) if deployment.form.dynamic else rounded
+
+    def channel_axis(self, site: str) -> int:
+        return self._channel_axes[site]
 
     def output_axis(self, name: str) -> int:
         return self._output_axes[name]

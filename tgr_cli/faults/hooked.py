@@ -139,6 +139,10 @@ class HookedNetwork(AnyNetwork):
         network.parameters = {**self.parameters, **network._rounded}
         return network
 
+    def channel_axis(self, site: str) -> int:
+        module = self._modules[site.partition("#")[0]]
+        return 1 - module.weight.ndim if isinstance(module, _ConvNd) else -1
+
     def output_axis(self, name: str) -> int:
         value = self.parameters[name]
         readers = [
@@ -170,7 +174,7 @@ class HookedNetwork(AnyNetwork):
                     f'for another, so faults there cannot be numbered; leave "{site.op}" out of the targets'
                 )
             if self.deployment is not None and self.rounds:
-                value = _replaced(value, partial(self.deployment.output, site, _channel_axis(module)))
+                value = _replaced(value, partial(self.deployment.output, site, self.channel_axis(site.name)))
             if site.name in strike:
                 value = _replaced(value, strike[site.name])
             if observe is not None:
@@ -254,11 +258,6 @@ def _replaced(value: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Return a module's output after a function of it as one row, with its shape and strides."""
     new = function(value.reshape(1, -1)).reshape(value.shape)
     return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
-
-
-def _channel_axis(module: nn.Module) -> int:
-    """Return the axis of the channels in a module's output, counted from the end (negative)."""
-    return 1 - module.weight.ndim if isinstance(module, _ConvNd) else -1
 
 
 def _macs(module: nn.Module, value_in: Tensor, value: Tensor) -> int:

@@ -62,6 +62,10 @@ class AnyNetwork(ABC):
         """Return the network with its sites' outputs and its weights rounded; this one stays as it is."""
 
     @abstractmethod
+    def channel_axis(self, site: str) -> int:
+        """Return the axis of the channels in one image's share of a site's output, counted from the end (negative)."""
+
+    @abstractmethod
     def output_axis(self, name: str) -> int:
         """Return the axis of a tensor along which the outputs of the layer that reads it lie."""
 

@@ -53,7 +53,7 @@ def evaluate(
     data: DataSource, source: ModelSource, workdir: Path, reporter: Reporter, *, calibrated: bool = False
 ) -> None:
     """Check the evaluation images and the weights, and the images for profiling ranges if they are `calibrated` to."""
-    why = "the scales of --format are fitted to values on them: name others with --train-data PATH"
+    why = "the scales of --format, if it has any, are fitted to values on them: name others with --train-data PATH"
     along = _ranges(data, source, workdir, why) if calibrated else None
     needs.model(source, data, workdir, needs.images(data, "eval"), along=along, reporter=reporter)
 

@@ -95,7 +95,7 @@ def make(
             site=site,
             rows_F=torch.arange(len(chosen_N)).repeat_interleave(count * bits),
             elements_F=torch.from_numpy(element_NE).reshape(-1).repeat_interleave(bits),
-            bits_F=torch.arange(bits).repeat(len(chosen_N) * count),
+            choices_F=torch.arange(bits).repeat(len(chosen_N) * count),
         )
         earlier: dict[str, np.ndarray] = {}
         flipped_F = torch.zeros(0)
@@ -106,7 +106,7 @@ def make(
             else:
                 moved_F = np.arange(len(struck.rows_F))
             places = torch.from_numpy(moved_F)
-            some = FaultBatch(site, struck.rows_F[places], struck.elements_F[places], struck.bits_F[places])
+            some = FaultBatch(site, struck.rows_F[places], struck.elements_F[places], struck.choices_F[places])
             found = engine.inject(some)
             judged = judge(golden_NC[some.rows_F], found.logits_FC, labels[some.rows_F])
             change_F = (found.after_F.double() - found.before_F.double()).abs()

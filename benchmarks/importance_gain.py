@@ -24,7 +24,10 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults import units
+from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto
+from tgr_cli.faults.fault_models import Choices, Flip
+from tgr_cli.faults.formats import format_of
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
@@ -78,20 +81,21 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
     eligible_N[np.flatnonzero(eligible_N)[options.images :]] = False
     network = subject.network("conv,linear")
     ranges = profiling.profile(profiled(subject, options.profile_on), network)
-    limit = RangeLimit("clamp", dict(zip(ranges["site"], ranges["max_abs"], strict=True)))
+    corruption = Corruption(RangeLimit("clamp", dict(zip(ranges["site"], ranges["max_abs"], strict=True))))
     start = time.process_time()
     plan = importance.draw(
         network.sites,
         eligible_N,
         np.full(len(network.sites), options.faults),
         gradients=Gradients.capture(subject.loaded.model, network, memory=MEMORY),
-        limit=limit,
+        corruption=corruption,
         load=subject.load,
         labels_N=labels_N,
+        choices=Choices(Flip(), format_of(subject.dtype)),
         seed=options.seed,
     )
     planned = time.process_time()
-    found = units.run(Auto(subject.loaded.model, network, limit, memory=MEMORY), plan, subject.load, labels_N)
+    found = units.run(Auto(subject.loaded.model, network, corruption, memory=MEMORY), plan, subject.load, labels_N)
     return plan, np.nan_to_num(found["dloss"]), (planned - start, time.process_time() - planned)
 
 

@@ -191,7 +191,7 @@ class Mrfi:
         (found,) = self._tool.get_configs("activation_out.0", module_fullname=strike.site.name)
         positions_F = torch.arange(len(strike.rows_F)) * strike.site.neurons + strike.elements_F
         found.selector.args.raw_dict["positions"] = positions_F.tolist()
-        found.error_mode.args.raw_dict["bit"] = strike.bits_F.tolist()
+        found.error_mode.args.raw_dict["bit"] = strike.choices_F.tolist()
         found.enabled = True
         try:
             return timed(lambda: self._tool(x_NCHW[strike.rows_F]))

@@ -117,15 +117,15 @@ def drawing(of: Population, scheme: str) -> Drawing:
         return place_F, fault_F, np.ones(count), np.zeros(count, np.int64)
 
     def by_bit(random: np.random.Generator, image_G: np.ndarray, size_B: np.ndarray) -> tuple[np.ndarray, ...]:
-        bit_F, count = np.repeat(np.arange(of.bits), size_B), int(size_B.sum())
-        fault_F = random.integers(0, elements, count) * of.bits + bit_F
-        return random.integers(0, len(image_G), count), fault_F, (count / of.bits / size_B)[bit_F], bit_F
+        choice_F, count = np.repeat(np.arange(of.bits), size_B), int(size_B.sum())
+        fault_F = random.integers(0, elements, count) * of.bits + choice_F
+        return random.integers(0, len(image_G), count), fault_F, (count / of.bits / size_B)[choice_F], choice_F
 
     def stratify(random: np.random.Generator, image_G: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
         even_B = stratified.sizes(PILOT, np.full(of.bits, 1 / of.bits), 0)
-        place_F, fault_F, weight_F, bit_F = by_bit(random, image_G, even_B)
+        place_F, fault_F, weight_F, choice_F = by_bit(random, image_G, even_B)
         pilot = Plan.joined(
-            [Site(of.site, "conv", (elements,), 1)], [Drawn(np.arange(PILOT), place_F, fault_F, bit_F, weight_F)]
+            [Site(of.site, "conv", (elements,), 1)], [Drawn(np.arange(PILOT), place_F, fault_F, choice_F, weight_F)]
         )
         shares_SB = stratified.neyman(pilot, of.dloss_NQ[image_G[place_F], fault_F], bits=of.bits)
         return by_bit(random, image_G, stratified.sizes(count, shares_SB[0], stratified.FLOOR))
@@ -147,9 +147,9 @@ def struck(
     sites: list[Population], image_G: np.ndarray, drawn: list[tuple[np.ndarray, ...]]
 ) -> tuple[SiteEstimates, SiteEstimates]:
     """Return the estimates of SDC rates and mean dLoss of all sites from the drawn faults."""
-    place_F, fault_F, weight_F, bit_F = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    place_F, fault_F, weight_F, choice_F = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     count = len(place_F) // len(sites)
-    draws = Draws(len(sites), np.repeat(np.arange(len(sites)), count), bit_F, place_F, weight_F)
+    draws = Draws(len(sites), np.repeat(np.arange(len(sites)), count), choice_F, place_F, weight_F)
     parts = [slice(number * count, (number + 1) * count) for number in range(len(sites))]
     dloss_F, outcome_F = (
         np.concatenate(

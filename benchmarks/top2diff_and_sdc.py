@@ -16,8 +16,7 @@ import torch
 from scipy.stats import spearmanr
 
 from tgr_cli import seeding
-from tgr_cli.campaign import profiling
-from tgr_cli.campaign.ranges import range_limit
+from tgr_cli.campaign import profiling, ranges
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
@@ -25,6 +24,7 @@ from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, Engine, FaultBatch
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.formats import width
+from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.metrics.outcomes import judge, predictions
 from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models.source import ModelSource
@@ -56,7 +56,7 @@ def measure(options: argparse.Namespace) -> None:
     )
     subject = Subject.open(settings, Reporter())
     network = subject.network("conv,linear")
-    limit = range_limit(subject, network, mode="clamp", path=None, target="neuron", targets="conv,linear").limit
+    limit = RangeLimit("clamp", ranges.of_neurons(subject, network, path=None, targets="conv,linear").max_abs)
     golden = subject.classify()
     right = np.flatnonzero(predictions(golden.logits_NC) == subject.images.labels)
     chosen = right[np.linspace(0, len(right) - 1, options.images).astype(int)]
@@ -92,8 +92,8 @@ def sdc_rates(engine: Engine, subject: Subject, images: np.ndarray, faults: int,
             continue
         element_F = neuron_KF[place_F, fault_F] - (ends_S[number] - site.neurons)
         rows_F = torch.from_numpy(place_F)
-        bits_F = torch.from_numpy(bit_KF[place_F, fault_F])
-        struck = engine.inject(FaultBatch(site, rows_F, torch.from_numpy(element_F), bits_F))
+        choices_F = torch.from_numpy(bit_KF[place_F, fault_F])
+        struck = engine.inject(FaultBatch(site, rows_F, torch.from_numpy(element_F), choices_F))
         labels_F = torch.from_numpy(subject.images.labels[images[place_F]])
         sdc_KF[place_F, fault_F] = judge(golden_KC[rows_F], struck.logits_FC, labels_F).columns()["outcome"] == "sdc"
     return sdc_KF.mean(axis=1)

@@ -19,6 +19,7 @@ COUNT_BY = "neurons"  # ISSRE 2021 draws a random neuron
 # Faults and range limits
 TARGET = "neuron"
 TARGETS = "conv,linear"
+FAULT_MODEL = "flip"
 LIMIT = "clamp"
 PROFILED_IMAGES = 1024  # for range profiling, in "tgr profile-ranges" and "tgr inject"
 

@@ -14,6 +14,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto
+from tgr_cli.faults.fault_models import Choices, Flip
+from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
@@ -24,6 +26,8 @@ from tgr_cli.reporting import SILENT
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.zeros(6, np.int64)
 NONE = Corruption(RangeLimit("none", {}))
+
+BITS = Choices(Flip(), NATIVE["float32"])
 
 
 def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:
@@ -37,7 +41,7 @@ def finished() -> tuple[Any, Network, Plan, dict[str, Any]]:
         load=lambda positions_K: X_NCHW[torch.from_numpy(positions_K)],
         reporter=SILENT,
     )
-    faults = uniform.draw(network.sites, np.ones(6, bool), np.full(3, 30), bits=32, seed=0)
+    faults = uniform.draw(network.sites, np.ones(6, bool), np.full(3, 30), choices=BITS, seed=0)
     columns = units.run(Auto(model, network, NONE), faults, subject.load, LABELS_N)
     return subject, network, faults, with_nulls(columns)
 

@@ -165,7 +165,9 @@ def untold(option: str, text: str, known: list[tuple[str, tuple[str, ...]]]) -> 
     return min(left_out, key=len, default=set())
 
 
-LISTED_ELSEWHERE = {"--format": "tgr formats"}  # too many for a line of help: the command that lists them
+LISTED_ELSEWHERE = dict.fromkeys(
+    ("--format", "--weight-format", "--encode"), "tgr formats"
+)  # the command that lists them
 
 
 def test_help_names_every_choice() -> None:

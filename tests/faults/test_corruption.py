@@ -18,6 +18,7 @@ SOURCES = {
     str(p.relative_to(Path(tgr_cli.__file__).parent)): p.read_text()
     for p in Path(tgr_cli.__file__).parent.rglob("*.py")
 }
+MODELS = {f"faults/fault_models/{name}.py" for name in ("burst", "flip", "mixture", "replacement", "stuck")}
 CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
 
 
@@ -25,7 +26,7 @@ CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
     ("what", "homes"),
     [
         (r"limit\.apply\(", {"faults/corruption.py"}),
-        (r"\bUpset[.(]", {"faults/corruption.py", "faults/upset.py", "saliency/weight_faults.py"}),
+        (r"\bUpset[.(]", {"faults/upset.py", "saliency/weight_faults.py", *MODELS}),
         (r"upset import .*\bflip\b", {"steps/flip.py"}),
         (
             r"bitwise_xor|\^ self\.|\.view\([^)]*\b(integer|mask\.dtype)\)",
@@ -48,7 +49,7 @@ def test_the_check_of_places_can_fail() -> None:
 
 def test_a_flip_comes_before_the_range_limit() -> None:
     before_F = torch.tensor([1.0, 1.0, -1.5, 0.5])
-    found = CLAMP.bits_struck("conv", before_F, torch.tensor([30, 31, 22, 0]))
+    found = CLAMP.chosen("conv", before_F, torch.tensor([30, 31, 22, 0]))
     assert found.raw.tolist() == [torch.inf, -1.0, -1.0, 0.5 + 2**-24]
     assert found.seen.tolist() == [2.0, -1.0, -1.0, 0.5 + 2**-24]
 
@@ -57,7 +58,9 @@ def test_a_flip_comes_before_the_range_limit() -> None:
 def test_every_flip_is_each_bit_flipped_alone(name: str) -> None:
     form = NATIVE[name]
     values_KM = torch.arange(6).reshape(2, 3).to(form.dtype)
-    found_KMB = form.encode(Corruption(RangeLimit("none", {})).every_flip("conv", values_KM).raw)
+    found_KMB = form.encode(
+        Corruption(RangeLimit("none", {})).every_choice("conv", values_KM, torch.arange(form.width)).raw
+    )
     assert found_KMB.shape == (2, 3, form.width)
     for bit in range(form.width):
         alone_KM = Upset.of_bits(torch.full((2, 3), bit), form).applied(form.encode(values_KM))
@@ -74,4 +77,4 @@ def test_bits_that_flip_together_are_limited_once() -> None:
 
 def test_a_bit_that_the_format_lacks_is_refused() -> None:
     with pytest.raises(TgrError, match="bit 16 does not exist in bfloat16; its bits are 0 to 15"):
-        CLAMP.bits_struck("conv", torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))
+        CLAMP.chosen("conv", torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))

@@ -56,9 +56,9 @@ def test_every_fault_is_as_the_oracle_has_it(model: nn.Module, mode: str) -> Non
     parts = [last.strike(x_NCHW[:4], LABELS_N[:4]), last.strike(x_NCHW[4:], LABELS_N[4:])]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    image_F, element_F, bit_F = (index.ravel() for index in np.indices(found["dloss"].shape))
-    zeros_F, ones_F = np.zeros(len(bit_F), np.int64), np.ones(len(bit_F))
-    plan = Plan((site,), np.arange(len(bit_F)), zeros_F, image_F, element_F, bit_F, ones_F)
+    image_F, element_F, choice_F = (index.ravel() for index in np.indices(found["dloss"].shape))
+    zeros_F, ones_F = np.zeros(len(choice_F), np.int64), np.ones(len(choice_F))
+    plan = Plan((site,), np.arange(len(choice_F)), zeros_F, image_F, element_F, choice_F, ones_F)
     full = units.run(Full(model, network, corruption), plan, lambda k: x_NCHW[torch.from_numpy(k)], LABELS_N)
     for name, values in found.items():
         if name == "dloss":

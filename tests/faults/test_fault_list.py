@@ -6,6 +6,8 @@ import pytest
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list
+from tgr_cli.faults.fault_models import Choices, Flip
+from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.sites import Site
 
 SITES = (
@@ -14,14 +16,16 @@ SITES = (
 )
 IMAGES = ("a.png", "b.png")
 
+BITS = Choices(Flip(), NATIVE["float32"])
+
 
 def test_a_csv_file_becomes_a_plan_in_its_own_order(tmp_path: Path) -> None:
     file = tmp_path / "faults.csv"
     file.write_text('site,index,bit,image_id\nfc,2,30,b.png\nconv1,3 0 7,0,a.png\nfc,"[1]",31,a.png\n')
-    plan = fault_list.plan(fault_list.read(file), SITES, IMAGES, bits=32)
+    plan = fault_list.plan(fault_list.read(file, Flip()), SITES, IMAGES, choices=BITS)
     assert plan.site_F.tolist() == [1, 0, 1]
     assert plan.element_F.tolist() == [2, 3 * 64 + 0 * 8 + 7, 1]
-    assert plan.bit_F.tolist() == [30, 0, 31]
+    assert plan.choice_F.tolist() == [30, 0, 31]
     assert plan.image_F.tolist() == [1, 0, 0]
     assert plan.number_F.tolist() == [0, 1, 2]
     assert plan.indices() == [[2], [3, 0, 7], [1]]
@@ -43,7 +47,7 @@ GOOD = {"site": "fc", "index": [0], "bit": 0, "image_id": "a.png"}
 )
 def test_a_fault_that_does_not_exist_is_named(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(TgrError) as error:
-        fault_list.plan([GOOD, GOOD | change], SITES, IMAGES, bits=32)
+        fault_list.plan([GOOD, GOOD | change], SITES, IMAGES, choices=BITS)
     assert str(error.value) == sentence
 
 
@@ -61,9 +65,9 @@ def test_a_csv_file_that_is_none_is_refused(tmp_path: Path, text: str, sentence:
     file = tmp_path / "faults.csv"
     file.write_text(text)
     with pytest.raises(TgrError, match=sentence):
-        fault_list.read(file)
+        fault_list.read(file, Flip())
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TgrError, match=r"none.csv does not exist; name a CSV file"):
-        fault_list.read(tmp_path / "none.csv")
+        fault_list.read(tmp_path / "none.csv", Flip())

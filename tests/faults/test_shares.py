@@ -48,8 +48,8 @@ def outcomes(engine: Engine, seed: int = 2) -> list[Judged]:
     judged = []
     for site in engine.network.sites:
         bounds = (len(IMAGES), site.neurons, 32)
-        row_F, element_F, bit_F = (torch.randint(0, bound, (FAULTS,), generator=generator) for bound in bounds)
-        logits_FC = engine.inject(FaultBatch(site, row_F, element_F, bit_F)).logits_FC
+        row_F, element_F, choice_F = (torch.randint(0, bound, (FAULTS,), generator=generator) for bound in bounds)
+        logits_FC = engine.inject(FaultBatch(site, row_F, element_F, choice_F)).logits_FC
         judged.append(judge(golden_NC[row_F], logits_FC, golden_NC[row_F].argmax(dim=1)))
     return judged
 

@@ -9,6 +9,8 @@ from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.faults import units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES
+from tgr_cli.faults.fault_models import Choices, Flip
+from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
@@ -18,6 +20,8 @@ from tgr_cli.metrics.outcomes import OUTCOMES
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.5,), channels=1)
 X_NCHW = torch.stack([evaluation(PRE)(image) for image in toy_images(12)[0]])
 LABELS_N = np.arange(12) % 3
+
+BITS = Choices(Flip(), NATIVE["float32"])
 
 
 def load(positions_K: np.ndarray) -> torch.Tensor:
@@ -36,7 +40,7 @@ def campaign_of(
     model.conv1.bias.data += shift
     network = Network.capture(model, (1, 8, 8), batch_size=batch_size)
     held = Corruption(RangeLimit(limit, {site.name: 2.0 for site in network.sites} if limit != "none" else {}))
-    faults = uniform.draw(network.sites, np.ones(12, bool), np.full(3, 60), bits=32, seed=0)
+    faults = uniform.draw(network.sites, np.ones(12, bool), np.full(3, 60), choices=BITS, seed=0)
     running = ENGINES[engine](model, network, held)
     if images_at_once is not None:
         running.memory = images_at_once * running.bytes_per_image + running.working_bytes
@@ -52,7 +56,7 @@ def by_hand(faults: Plan, number: int) -> tuple[float, float, float, np.ndarray,
         flat = output.clone().reshape(-1).numpy()
         element = faults.element_F[number]
         before = flat[element : element + 1].copy()
-        flipped = (before.view(np.uint32) ^ np.uint32(1 << int(faults.bit_F[number]))).view(np.float32)
+        flipped = (before.view(np.uint32) ^ np.uint32(1 << int(faults.choice_F[number]))).view(np.float32)
         after = np.clip(np.nan_to_num(flipped, nan=2.0, posinf=2.0, neginf=-2.0), -2.0, 2.0)
         flat[element] = after[0]
         values.extend((before[0], flipped[0], after[0]))
@@ -72,7 +76,7 @@ def test_every_row_is_what_its_own_fault_does() -> None:
     for number in range(len(faults)):
         before, flipped, after, golden, faulty = by_hand(faults, number)
         np.testing.assert_allclose(columns["value_before"][number], before, rtol=1e-5, atol=1e-7)
-        if np.isfinite(flipped) and faults.bit_F[number] >= 23:  # skip lower bits, where the rounding of `before` shows
+        if np.isfinite(flipped) and faults.choice_F[number] >= 23:  # in lower bits the rounding of `before` shows
             np.testing.assert_allclose(columns["value_flipped"][number], flipped, rtol=1e-4, atol=1e-7)
         np.testing.assert_allclose(columns["value_after"][number], after, rtol=1e-4, atol=1e-6)
         label = LABELS_N[faults.image_F[number]]
@@ -114,7 +118,7 @@ def test_pytorchfi_and_full_agree_on_every_fault() -> None:
 
 def test_a_unit_is_one_site_on_one_chunk_and_depends_on_no_other() -> None:
     network = Network.capture(toy_net(), (1, 8, 8), batch_size=3)
-    faults = uniform.draw(network.sites, np.arange(12) != 4, np.full(3, 40), bits=32, seed=0)
+    faults = uniform.draw(network.sites, np.arange(12) != 4, np.full(3, 40), choices=BITS, seed=0)
     unit_F = units.units(faults, 4)
     chunks = [{0, 1, 2, 3}, {5, 6, 7, 8}, {9, 10, 11}]
     for unit, rows in units.rows_of(unit_F).items():

@@ -251,11 +251,13 @@ def test_injections_of_an_earlier_version_are_refused_by_what_they_lack():
     said = replace(old.provenance, version=1).to_json().encode()
     pq.write_table(table.replace_schema_metadata({store.METADATA_KEY: said}), path)
     with pytest.raises(
-        TgrError, match="has version 1 of injections without golden_top1, faulty_top1, this tgr reads 2"
+        TgrError, match="has version 1 of injections without golden_top1, faulty_top1, this tgr reads 3"
     ):
         run(Config(dataset="digits"))
     assert store.read(path, INJECTIONS, columns=("site", "outcome")).table.num_rows == 15
-    with pytest.raises(TgrError, match=r"version 1 of injections without golden_top1, .*; make it with \"tgr inject\""):
+    with pytest.raises(
+        TgrError, match=r"version 1 of injections without choice, golden_top1, .*; make it with \"tgr inject\""
+    ):
         store.read(path, INJECTIONS)
 
 

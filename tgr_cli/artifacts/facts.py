@@ -55,6 +55,14 @@ def is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def is_format(value: Any) -> bool:
+    """Return whether this has the form of `Format.facts`."""
+    if not (isinstance(value, dict) and isinstance(fields := value.get("fields"), dict)):
+        return False
+    pairs = all(isinstance(ends, list) and len(ends) == 2 and all(map(is_count, ends)) for ends in fields.values())
+    return pairs and is_text(value.get("name")) and is_count(value.get("width"))
+
+
 def list_of(check: Check) -> Check:
     return lambda value: isinstance(value, list) and all(check(item) for item in value)
 
@@ -78,6 +86,7 @@ CONFIG: Mapping[str, Check] = {
     "limit": is_text,
     "label": is_text,
     "lasting": is_flag,
+    "fault_model": is_text,
     "engine": is_text,
 }
 EXTRA: Mapping[str, Check] = {
@@ -98,10 +107,12 @@ EXTRA: Mapping[str, Check] = {
     "dim": is_count,
     "format": is_text,
     "weight_format": is_text,
-    "number_format": is_table,
-    "weight_number_format": is_table,
+    "number_format": is_format,
+    "weight_number_format": is_format,
     "rounded": is_text,
     "calibration": is_table,
+    "fault_model": is_text,
+    "struck_format": is_format,
     "formats": is_table,
     "preprocessing": is_table,
     "sites": list_of(is_site),

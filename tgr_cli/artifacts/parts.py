@@ -7,6 +7,7 @@ finished parts; the OS releases its lock.
 import io
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -86,12 +87,17 @@ class Parts:
             temporary.write_bytes(written)
 
     def finished(self, stage: str) -> tuple[dict[int, pa.Table], list[str]]:
-        """Return the rows of every finished unit of a stage, and the names of damaged files, which are removed."""
+        """Return the rows of every finished unit of a stage, and the names of damaged files, which are removed.
+
+        If two files claim one unit, one was renamed, and neither is kept.
+        """
         tables, damaged = {}, []
-        for path in sorted(self.folder.glob(f"{stage}-*.parquet")):
+        paths = sorted(self.folder.glob(f"{stage}-*.parquet"))
+        claims = Counter(found[2] for path in paths if (found := PART.fullmatch(path.name)))
+        for path in paths:
             found = PART.fullmatch(path.name)
             written = path.read_bytes()
-            if found is None or sha256(written).hexdigest() != found[3]:
+            if found is None or claims[found[2]] > 1 or sha256(written).hexdigest() != found[3]:
                 damaged.append(path.name)
                 path.unlink()
                 continue

@@ -145,9 +145,23 @@ RANGES = Schema(
     formats="format",
 )
 
+BIT = Column(
+    "bit",
+    INTEGER,
+    "",
+    "Bit that is struck, the lowest of a burst; 0 is the least significant. -1 where no single place is.",
+    limits=(-1, 63),
+)
+
+
+def _choice(since: int) -> Column:
+    meaning = "What happens to the word, among the fault model's numbered choices; the bit where any bit may flip."
+    return Column("choice", INTEGER, "", meaning, since=since)
+
+
 PLAN = Schema(
     "plan",
-    1,
+    2,
     "one fault on one image",
     "tgr inject --plan-only",
     (
@@ -159,7 +173,8 @@ PLAN = Schema(
             "",
             "Index of the element within one image's share of the output, or the tensor.",
         ),
-        Column("bit", INTEGER, "", "Bit to be flipped; 0 is the least significant.", limits=(0, 63)),
+        BIT,
+        _choice(since=2),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault.", limits=(0.0, MOST)),
         Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
@@ -169,7 +184,7 @@ PLAN = Schema(
 
 INJECTIONS = Schema(
     "injections",
-    2,
+    3,
     "one fault",
     "tgr inject",
     (
@@ -181,7 +196,8 @@ INJECTIONS = Schema(
             "",
             "Index of the struck element within one image's share of the output, or the tensor.",
         ),
-        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant.", limits=(0, 63)),
+        BIT,
+        _choice(since=3),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
         Column(
@@ -217,7 +233,7 @@ INJECTIONS = Schema(
 
 SHARD = Schema(
     "shard",
-    2,
+    3,
     "one fault of a part of a campaign",
     "tgr inject --shard",
     (
@@ -264,14 +280,15 @@ VULNERABILITY = Schema(
 
 EXHAUSTIVE = Schema(
     "exhaustive",
-    1,
+    2,
     "one bit of one class's logit on one image: all faults of the last site",
     "tgr inject --exhaustive last",
     (
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
         Column("class_index", INTEGER, "", "Class whose output was struck."),
-        Column("bit", INTEGER, "", "Bit that was flipped; 0 is the least significant.", limits=(0, 63)),
+        BIT,
+        _choice(since=2),
         Column("value_before", NUMBER, "activation", "Value of the output without the fault.", may_be_nan=True),
         Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit.", may_be_nan=True),
         Column("value_after", NUMBER, "activation", "Value that counted.", may_be_nan=True),

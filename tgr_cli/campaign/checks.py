@@ -8,17 +8,16 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign import identity
 from tgr_cli.campaign.config import Config
-from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.engines import ENGINES
-from tgr_cli.faults.formats import width
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import graph_of
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sampling import stratified
 
 
-def refuse(config: Config, subject: Subject, network: AnyNetwork, facts: Mapping[str, Any]) -> None:
+def refuse(config: Config, choices: Choices, network: AnyNetwork, facts: Mapping[str, Any]) -> None:
     """Raise TgrError if engine, sampling scheme or stored plan do not suit the network.
 
     `facts` are the metadata known so far, as fields of a provenance.
@@ -35,7 +34,7 @@ def refuse(config: Config, subject: Subject, network: AnyNetwork, facts: Mapping
     elif config.faults is None and config.sampling == "importance":
         graph_of(network)
     elif config.faults is None and config.sampling == "stratified":
-        _refuse_few(config, bits=width(subject.dtype))
+        _refuse_few(config, bits=choices.stratified().count)
 
 
 def _refuse_plan(config: Config, facts: Mapping[str, Any]) -> None:

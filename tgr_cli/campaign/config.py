@@ -8,7 +8,7 @@ from tgr_cli.artifacts import facts
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
-from tgr_cli.faults import choices
+from tgr_cli.faults import option_values
 from tgr_cli.faults.sampling import SCHEMES
 from tgr_cli.faults.sites import TARGETS
 from tgr_cli.models.source import ModelSource
@@ -35,6 +35,10 @@ class Config:
     source: ModelSource
     ranges: Path | None = None
     limit: str = defaults.LIMIT
+    fault_model: str = defaults.FAULT_MODEL
+    format: str | None = None
+    weight_format: str | None = None
+    encode: str | None = None
     injections: int = defaults.INJECTIONS
     sampling: str = defaults.SAMPLING
     target_ci: str | None = None
@@ -66,9 +70,9 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        one_of("--limit", self.limit, choices.MODES)
+        one_of("--limit", self.limit, option_values.MODES)
         one_of("--label", self.label, LABELS)
-        one_of("--engine", self.engine, choices.ENGINES)
+        one_of("--engine", self.engine, option_values.ENGINES)
         one_of("--sampling", self.sampling, SCHEMES)
         one_of("--target", self.target, TARGETS)
         for name in ("injections", "max_injections", "pilot", "images_per_fault"):
@@ -76,7 +80,7 @@ class Config:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
-        choices.parsed(self.memory)
+        option_values.parsed(self.memory)
         facts.refuse_confidence(self.confidence)
         self._check_together()
 

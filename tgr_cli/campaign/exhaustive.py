@@ -42,7 +42,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     setup = PreparedCampaign.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
-    last = LastSite(setup.network, setup.corruption)
+    last = LastSite(setup.network, setup.values.corruption)
     struck_N = np.flatnonzero(setup.eligible_N)
     facts = setup.facts
     settings = {name: value for name, value in drawn_with(config).items() if name not in DRAWING}
@@ -53,16 +53,17 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
         for start in range(0, len(struck_N), config.batch_size):
             image_K = struck_N[start : start + config.batch_size]
             columns = last.strike(subject.load(image_K), setup.labels_N[image_K])
-            image_KCB, class_KCB, bit_KCB = np.indices(columns["dloss"].shape)
+            image_KCV, class_KCV, choice_KCV = np.indices(columns["dloss"].shape)
             rows = {name: values.ravel() for name, values in columns.items()}
             for outcome in OUTCOMES:
                 counts[outcome] += int((rows["outcome"] == outcome).sum())
             dloss += float(np.nansum(rows["dloss"]))
             rows |= {
-                "image_id": np.array(subject.images.ids, object)[image_K[image_KCB.ravel()]],
-                "label": setup.labels_N[image_K[image_KCB.ravel()]],
-                "class_index": class_KCB.ravel(),
-                "bit": bit_KCB.ravel(),
+                "image_id": np.array(subject.images.ids, object)[image_K[image_KCV.ravel()]],
+                "label": setup.labels_N[image_K[image_KCV.ravel()]],
+                "class_index": class_KCV.ravel(),
+                "bit": setup.values.choices.bits(choice_KCV.ravel()),
+                "choice": choice_KCV.ravel(),
             }
             write(with_nulls(rows))
             reporter.progress("striking", start + len(image_K), len(struck_N))

@@ -8,6 +8,7 @@ from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, flat, normalised
 from tgr_cli.campaign.config import Config
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.fault_models import fault_model_named
 
 DRAWING = (
     "sampling",
@@ -38,6 +39,7 @@ def drawn_with(config: Config) -> dict[str, Any]:
         unused.add("confidence")
     elsewhere = {*AROUND, *RUNNING} - {"confidence"}
     kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
+    kept["fault_model"] = fault_model_named(config.fault_model).name  # a file's content, not its path
     return kept | {"lasting": config.lasting} | ({"sampling": "list"} if config.faults else {})
 
 

@@ -17,7 +17,6 @@ from tgr_cli.campaign.config import PRECISIONS, Config
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.formats import width
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
@@ -68,7 +67,7 @@ def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:
             sites,
             setup.eligible_N,
             counts_S,
-            bits=width(setup.subject.dtype),
+            choices=setup.values.choices,
             seed=seed,
             images_per_fault=_images_per_fault(config),
         )
@@ -77,11 +76,11 @@ def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:
 
 def _after(setup: PreparedCampaign, sites: Sequence[Site], pilot: Plan, found: pa.Table) -> Plan:
     """Return the plan of the main stage, given the results of the pilot (SHARD rows)."""
-    config, reporter, bits = setup.config, setup.subject.reporter, width(setup.subject.dtype)
+    config, reporter, choices = setup.config, setup.subject.reporter, setup.values.choices
     x_F = found["dloss"].to_numpy()
     if config.limit == "none" or (config.precision and config.precision[0] == "sdc"):
         x_F = (found["outcome"].to_numpy() == "sdc").astype(float)
-    shares_SB = stratified.neyman(pilot, x_F, bits=bits) if config.sampling == "stratified" else None
+    shares_SB = stratified.neyman(pilot, x_F, bits=choices.count) if config.sampling == "stratified" else None
     counts_S = np.full(len(sites), config.injections)
     if config.precision:
         name, half_width = config.precision
@@ -110,7 +109,13 @@ def _after(setup: PreparedCampaign, sites: Sequence[Site], pilot: Plan, found: p
             )
     if shares_SB is not None:
         return stratified.draw(
-            sites, setup.eligible_N, counts_S, shares_SB, seed=config.seed, images_per_fault=_images_per_fault(config)
+            sites,
+            setup.eligible_N,
+            counts_S,
+            shares_SB,
+            choices=choices,
+            seed=config.seed,
+            images_per_fault=_images_per_fault(config),
         )
     return _draw(setup, sites, counts_S, config.seed)
 
@@ -173,9 +178,10 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
     if config.sampling == "importance":
         knowing: dict[str, Any] = {
             "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
-            "corruption": setup.corruption,
+            "corruption": setup.values.corruption,
             "load": subject.load,
             "labels_N": setup.labels_N,
+            "choices": setup.values.choices,
             "seed": seed,
             "reporter": subject.reporter,
         }
@@ -187,7 +193,7 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
         sites,
         setup.eligible_N,
         counts_S,
-        bits=width(subject.dtype),
+        choices=setup.values.choices,
         seed=seed,
         images_per_fault=_images_per_fault(config),
     )

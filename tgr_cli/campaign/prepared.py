@@ -12,13 +12,12 @@ from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign import checks
 from tgr_cli.campaign.config import Config
-from tgr_cli.campaign.ranges import range_limit
+from tgr_cli.campaign.struck_values import StruckValues, choices_of, struck_values, with_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import fault_list
-from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
-from tgr_cli.faults.formats import width
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
@@ -34,24 +33,25 @@ LARGEST_BATCH = 32
 class PreparedCampaign:
     """Everything needed to sample a plan and run it; `listed` holds explicit faults, if given.
 
-    `inputs` maps the role of each input file to its SHA-256; `profiled_on` describes the images behind the range limit.
+    `inputs` maps the role of each input file to its SHA-256.
     """
 
     config: Config
     subject: Subject
     network: AnyNetwork
-    corruption: Corruption
+    values: StruckValues
     engine: Engine
     labels_N: np.ndarray
     eligible_N: np.ndarray
     listed: Plan | None
     inputs: Mapping[str, str]
-    profiled_on: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "PreparedCampaign":
         """Return the campaign prepared on `subject`; missing ranges are profiled."""
-        rows = fault_list.read(config.faults) if config.faults else None
+        choices = choices_of(config, subject.dtype)
+        config = with_limit(config, choices, subject)
+        rows = fault_list.read(config.faults, choices.model) if config.faults else None
         refuse_scripted(subject.loaded.model, subject.loaded.name)
         if config.batch_size == 0:
             config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
@@ -59,16 +59,15 @@ class PreparedCampaign:
         network = subject.network(config.targets)
         if config.target == "neuron":
             _tell_unseen_work(subject, network, config.targets)
-        checks.refuse(config, subject, network, facts_of(config, subject, network))
+        checks.refuse(config, choices, network, facts_of(config, subject, network, choices))
         listed = None
         if rows is not None:
             sites, ids = network.sites_of(config.target), subject.images.ids
-            listed = fault_list.plan(rows, sites, ids, bits=width(subject.dtype), lasting=config.lasting)
-        limited = range_limit(
-            subject, network, mode=config.limit, path=config.ranges, target=config.target, targets=config.targets
+            listed = fault_list.plan(rows, sites, ids, choices=choices, lasting=config.lasting)
+        values = struck_values(config, subject, network, choices)
+        engine = ENGINES[config.engine](
+            subject.loaded.model, network, values.corruption, memory=memory.parsed(config.memory)
         )
-        corruption = Corruption(limited.limit)
-        engine = ENGINES[config.engine](subject.loaded.model, network, corruption, memory=memory.parsed(config.memory))
         if engine.memory < (least := engine.working_bytes + engine.bytes_per_image):
             subject.reporter.note(
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
@@ -79,13 +78,12 @@ class PreparedCampaign:
             config=config,
             subject=subject,
             network=network,
-            corruption=corruption,
+            values=values,
             engine=engine,
             labels_N=labels_N,
             eligible_N=eligible_N,
             listed=listed,
-            inputs=limited.inputs | ({"faults": sha256_file(config.faults)} if config.faults else {}),
-            profiled_on=limited.profiled_on,
+            inputs=dict(values.ranges.inputs) | ({"faults": sha256_file(config.faults)} if config.faults else {}),
         )
 
     @property
@@ -96,8 +94,8 @@ class PreparedCampaign:
     @property
     def facts(self) -> dict[str, Any]:
         """Return the metadata for artifacts, as fields of a provenance."""
-        facts = facts_of(self.config, self.subject, self.network)
-        extra = facts["extra"] | {"ranges": dict(self.profiled_on)}
+        facts = facts_of(self.config, self.subject, self.network, self.values.choices)
+        extra = facts["extra"] | {"ranges": dict(self.values.ranges.profiled_on)}
         return {**facts, "inputs": dict(self.inputs), "extra": extra}
 
     def rows(self, faults: Plan, columns: Mapping[str, np.ndarray]) -> pa.Table:
@@ -107,7 +105,8 @@ class PreparedCampaign:
                 "fault": faults.number_F,
                 "site": np.array([site.name for site in faults.sites], object)[faults.site_F],
                 "index": faults.indices(),
-                "bit": faults.bit_F,
+                "bit": self.values.choices.bits(faults.choice_F),
+                "choice": faults.choice_F,
                 "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
                 "label": self.labels_N[faults.image_F],
                 "weight": faults.weight_F,
@@ -125,7 +124,7 @@ def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> No
         subject.reporter.note(sentence)
 
 
-def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str, Any]:
+def facts_of(config: Config, subject: Subject, network: AnyNetwork, choices: Choices) -> dict[str, Any]:
     """Return the metadata of a campaign without its inputs, as fields of a provenance."""
     return {
         "model": subject.loaded.fingerprint,
@@ -135,6 +134,8 @@ def facts_of(config: Config, subject: Subject, network: AnyNetwork) -> dict[str,
         | dict(network.facts)
         | {
             "pool": subject.pool,
+            "fault_model": choices.model.name,
+            "struck_format": choices.form.facts,
             "macs": sum(site.macs for site in network.sites),
             "last_sites": _last_sites(network, subject.loaded.head, config),
         },

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
@@ -13,8 +13,6 @@ from tgr_cli.campaign.comparable import profiled_on
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.defaults import PROFILED_IMAGES
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import LimitMode
-from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 
 
@@ -81,33 +79,6 @@ def of_neurons(subject: Subject, network: AnyNetwork, *, path: Path | None, targ
                 f'{found} has no range for the site {site.name}; run "tgr profile-ranges" with the same --targets'
             )
     return SiteRanges(low, high, {"ranges": artifact.sha256}, profiled_on(artifact.provenance.extra))
-
-
-@dataclass(frozen=True)
-class Limited:
-    """A range limit, the SHA-256 of its ranges file by role, and a description of the images profiled.
-
-    The last two are empty if the limit does not use profiled ranges.
-    """
-
-    limit: RangeLimit
-    inputs: dict[str, str] = field(default_factory=dict)
-    profiled_on: Mapping[str, Any] = field(default_factory=dict)
-
-
-def range_limit(
-    subject: Subject, network: AnyNetwork, *, mode: str, path: Path | None, target: str, targets: str
-) -> Limited:
-    """Return the range limit and its inputs, which are empty for `none`.
-
-    If `target` is a kind of tensor, each tensor is bounded by its own values, and nothing is profiled.
-    """
-    if mode == "none":
-        return Limited(RangeLimit("none", {}))
-    if target != "neuron":
-        return Limited(RangeLimit(cast(LimitMode, mode), of_tensors(network, target).max_abs))
-    found = of_neurons(subject, network, path=path, targets=targets)
-    return Limited(RangeLimit(cast(LimitMode, mode), found.max_abs), dict(found.inputs), found.profiled_on)
 
 
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:

@@ -14,11 +14,10 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list, units
-from tgr_cli.faults.formats import width
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 
-OF_THE_CAMPAIGN = ("limit", "label", "target", "targets")
+OF_THE_CAMPAIGN = ("limit", "label", "target", "targets", "fault_model", "format", "weight_format", "encode")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     faults = fault_list.plan(
-        [stored], setup.sites, subject.images.ids, bits=width(subject.dtype), lasting=config.lasting
+        [stored], setup.sites, subject.images.ids, choices=setup.values.choices, lasting=config.lasting
     )
     columns = units.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]

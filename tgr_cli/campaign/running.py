@@ -14,6 +14,7 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.plan import Plan
 
 OF_A_UNIT = pa.schema([SHARD.arrow.field("row"), *INJECTIONS.arrow])
@@ -76,7 +77,7 @@ def _finished(
     kept = {}
     for unit, table in tables.items():
         if unit in rows:
-            if not _is_of_unit(table, rows[unit], faults.take(rows[unit])):
+            if not _is_of_unit(table, rows[unit], faults.take(rows[unit]), setup.values.choices):
                 raise TgrError(
                     f"{parts.folder} keeps other faults under unit {unit} than the plan has there: a file was renamed, "
                     "or is of another campaign; discard them with --restart"
@@ -92,13 +93,14 @@ def _finished(
     return kept
 
 
-def _is_of_unit(table: pa.Table, row_F: np.ndarray, planned: Plan) -> bool:
+def _is_of_unit(table: pa.Table, row_F: np.ndarray, planned: Plan, choices: Choices) -> bool:
     if not table.schema.equals(OF_A_UNIT) or not np.array_equal(table["row"].to_numpy(), row_F):
         return False
     names = np.array([site.name for site in planned.sites])
     return (
         np.array_equal(table["fault"].to_numpy(), planned.number_F)
-        and np.array_equal(table["bit"].to_numpy(), planned.bit_F)
+        and np.array_equal(table["choice"].to_numpy(), planned.choice_F)
+        and np.array_equal(table["bit"].to_numpy(), choices.bits(planned.choice_F))
         and table["site"].to_pylist() == names[planned.site_F].tolist()
     )
 

@@ -15,7 +15,6 @@ from tgr_cli.campaign.identity import drawn_with
 from tgr_cli.campaign.prepared import PreparedCampaign, site_facts
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
-from tgr_cli.faults.formats import width
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 
@@ -62,7 +61,8 @@ def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) 
         "fault": faults.number_F,
         "site": np.array([site.name for site in faults.sites], object)[faults.site_F],
         "index": faults.indices(),
-        "bit": faults.bit_F,
+        "bit": setup.values.choices.bits(faults.choice_F),
+        "choice": faults.choice_F,
         "image_id": np.array(setup.subject.images.ids, object)[faults.image_F],
         "weight": faults.weight_F,
         "unit": unit_F,
@@ -98,16 +98,19 @@ def read(path: Path, setup: PreparedCampaign) -> Planned:
         name = table["site"].filter(pc.is_null(position_F))[0].as_py()
         raise TgrError(f'{path} strikes the site "{name}", which it does not list; {AGAIN}')
     site_F = position_F.to_numpy()
-    bits = width(setup.subject.dtype)
-    if (worst := pc.max(table["bit"]).as_py()) >= bits:
-        raise TgrError(f"{path} flips bit {worst}, and the model's numbers have bits 0 to {bits - 1}; {AGAIN}")
+    choices = setup.values.choices
+    if (worst := pc.max(table["choice"]).as_py()) >= choices.count:
+        raise TgrError(
+            f"{path} has {choices.noun} {worst}, and {choices.model.name} in {choices.form.name} has 0 to "
+            f"{choices.count - 1}; {AGAIN}"
+        )
     faults = Plan(
         sites=tuple(sites),
         number_F=table["fault"].to_numpy(),
         site_F=site_F.astype(np.int64),
         image_F=image_F.to_numpy().astype(np.int64),
         element_F=_elements(path, table["index"], site_F, sites),
-        bit_F=table["bit"].to_numpy(),
+        choice_F=table["choice"].to_numpy(),
         weight_F=table["weight"].to_numpy(),
         lasting=lasting(artifact.provenance.config),
     )

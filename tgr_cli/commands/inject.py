@@ -20,10 +20,30 @@ def inject(
     ctx: typer.Context,
     model: options.Model,
     dataset: options.Dataset = defaults.DATASET,
+    fault_model: Annotated[
+        str,
+        typer.Option(
+            help="What a fault does to the stored word: flip (one bit; flip:bit=30, flip:field=exponent, flip:bits=2), "
+            "burst:length=2, stuck:at=1, random (any word), random-value (in the site's range), zero, or a TOML file "
+            "that mixes them.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = defaults.FAULT_MODEL,
+    format: options.Format = None,
+    weight_format: options.WeightFormat = None,
+    encode: Annotated[
+        str | None,
+        typer.Option(
+            help='Store the struck value alone in this number format (see "tgr formats"); the rest of the network '
+            "computes as it is.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = None,
     limit: Annotated[
         str,
         typer.Option(
-            help="Range limit of a faulty value, by the site's profiled max-abs: clamp, zero (if outside), none.",
+            help="Range limit of a faulty value, by the site's profiled max-abs: clamp, zero (if outside), none; "
+            "format where the number format has a range of its own, as int8, which then needs no other limit.",
             rich_help_panel=FAULTS,
         ),
     ] = defaults.LIMIT,
@@ -216,7 +236,7 @@ def inject(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Inject single-bit faults into a network, and measure their effect on its predictions.
+    """Inject faults into a network, single-bit flips by default, and measure their effect on its predictions.
 
     Writes one row per fault (injections) and one row per site (vulnerability). Exit code 3: a gate failed.
     """

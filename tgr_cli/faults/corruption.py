@@ -1,15 +1,20 @@
-"""Computes faulty values: flips bits (the upset), then applies the range limit of the site.
+"""Computes faulty values: encodes them, changes the code word (the upset), decodes it, and applies the range limit.
 
 Engines, importance sampling, exhaustive campaigns and saliency all use this. Two flip on their own: `tgr flip`, which
 shows a value, and training/stimulated.py, which flips all values of a layer in place with masks drawn from a table.
+
+Suffixes: F faults, V choices.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from tgr_cli.faults.formats import format_of
+from tgr_cli.faults.fault_models import FaultModel, Flip
+from tgr_cli.faults.formats import Format, Scale, format_of
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.upset import Upset
 
@@ -23,20 +28,38 @@ class Corrupted(NamedTuple):
 
 @dataclass(frozen=True)
 class Corruption:
-    """The corruption of values in a campaign with this range limit."""
+    """The corruption of values in a campaign with this range limit and fault model.
+
+    Values are stored in `form`, with the scale of their site if it has one; None for the values' own dtype. `max_abs`
+    is each site's largest absolute value, for fault models that need it.
+    """
 
     limit: RangeLimit
+    model: FaultModel = field(default_factory=Flip)
+    form: Format | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    max_abs: Mapping[str, float] = field(default_factory=dict)
+
+    def format(self, dtype: torch.dtype) -> Format:
+        """Return the format in which values of this dtype are struck."""
+        return self.form or format_of(dtype)
 
     def struck(self, site: str, before: Tensor, upset: Upset) -> Corrupted:
         """Return the values at one site after the upset, which broadcasts with them; same dtype and device."""
-        form = format_of(before.dtype)
-        raw = form.decode(upset.applied(form.encode(before)), dtype=before.dtype)
+        form, scale = self.format(before.dtype), self.scales.get(site)
+        raw = form.decode(upset.applied(form.encode(before, scale)), scale, dtype=before.dtype)
+        if upset.fraction is not None:
+            value = upset.fraction.to(before.device)
+            if value.nan_to_num(0.0).any():  # 0 needs no range
+                value = value * self.max_abs[site]
+            raw = torch.where(value.isnan(), raw, value.to(before.dtype))
         return Corrupted(raw, self.limit.apply(site, raw))
 
-    def bits_struck(self, site: str, before_F: Tensor, bits_F: Tensor) -> Corrupted:
-        """Return the values [F] with one bit of each flipped; raises TgrError for a bit that the format lacks."""
-        return self.struck(site, before_F, Upset.of_bits(bits_F, format_of(before_F.dtype)))
+    def chosen(self, site: str, before_F: Tensor, choices_F: Tensor) -> Corrupted:
+        """Return the values [F] after one choice of the fault model each; raises TgrError for a missing bit."""
+        upset = self.model.upset(choices_F.to(before_F.device), self.format(before_F.dtype))
+        return self.struck(site, before_F, upset)
 
-    def every_flip(self, site: str, before: Tensor) -> Corrupted:
-        """Return every single-bit flip of each value, [..., B]."""
-        return self.struck(site, before[..., None], Upset.every_bit(format_of(before.dtype)))
+    def every_choice(self, site: str, before: Tensor, choices: Tensor) -> Corrupted:
+        """Return the values after each of several choices, [..., V]; `choices` [..., V] broadcast with the values."""
+        return self.struck(site, before[..., None], self.model.upset(choices, self.format(before.dtype)))

@@ -1,6 +1,6 @@
 """Every fault of the last site, computed from golden logits without forward passes: it changes one logit only.
 
-Suffixes: K images, C classes, B bits.
+Suffixes: K images, C classes, V choices of the fault model.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.engine import padded
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import outcomes
@@ -23,6 +24,8 @@ class LastSite:
 
     def __init__(self, network: Network, corruption: Corruption) -> None:
         self.network, self.corruption = network, corruption
+        choices = Choices(corruption.model, corruption.format(network.dtype))
+        self._choices_V = torch.from_numpy(choices.enumerated("--exhaustive"))
         self.site: Site = network.sites[-1]
         if self.site.shape != (network.num_classes,) or not self.site.per_image:
             raise self._other()
@@ -43,7 +46,7 @@ class LastSite:
         )
 
     def strike(self, x_KCHW: Tensor, labels_K: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the effect of every flip at the site on K ≤ batch size images: EXHAUSTIVE columns, [K, C, B] each.
+        """Return the effect of every fault at the site on K ≤ batch size images: EXHAUSTIVE columns, [K, C, V] each.
 
         Outcome, predictions and dLoss equal those of `metrics.outcomes.judge`. Raises TgrError as the class does.
         """
@@ -58,18 +61,18 @@ class LastSite:
         before_KC = values[0][:count]
         if not torch.equal(before_KC * self.factor_C, golden_KC):
             raise self._other()
-        flipped_KCB, after_KCB = self.corruption.every_flip(self.site.name, before_KC)
-        faulty_KCB = after_KCB * self.factor_C[:, None]
-        before_KCB = before_KC[..., None].expand_as(flipped_KCB)
-        arrays = (value.double().cpu().numpy() for value in (before_KCB, flipped_KCB, after_KCB))
+        flipped_KCV, after_KCV = self.corruption.every_choice(self.site.name, before_KC, self._choices_V)
+        faulty_KCV = after_KCV * self.factor_C[:, None]
+        before_KCV = before_KC[..., None].expand_as(flipped_KCV)
+        arrays = (value.double().cpu().numpy() for value in (before_KCV, flipped_KCV, after_KCV))
         return {
             **dict(zip(("value_before", "value_flipped", "value_after"), arrays, strict=True)),
-            **_judged(golden_KC.double().cpu(), faulty_KCB.double().cpu().numpy(), labels_K),
+            **_judged(golden_KC.double().cpu(), faulty_KCV.double().cpu().numpy(), labels_K),
         }
 
 
-def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> dict[str, np.ndarray]:
-    """Return label, dLoss and outcome of faults that replace one logit each by `faulty_KCB`."""
+def _judged(golden_KC: Tensor, faulty_KCV: np.ndarray, labels_K: np.ndarray) -> dict[str, np.ndarray]:
+    """Return label, dLoss and outcome of faults that replace one logit each by `faulty_KCV`."""
     golden, rows_K = golden_KC.numpy(), np.arange(len(golden_KC))
     classes_C = np.arange(golden.shape[1])
     first_K = golden.argmax(axis=1)
@@ -80,25 +83,25 @@ def _judged(golden_KC: Tensor, faulty_KCB: np.ndarray, labels_K: np.ndarray) -> 
     # highest logit of the other classes
     rival_KC = np.where(classes_C == first_K[:, None], second_K[:, None], first_K[:, None])
     height_KC1 = np.take_along_axis(golden, rival_KC, axis=1)[..., None]
-    wins_KCB = (faulty_KCB > height_KC1) | ((faulty_KCB == height_KC1) & (classes_C < rival_KC)[..., None])
-    label_KCB = np.where(wins_KCB, classes_C[:, None], rival_KC[..., None])
+    wins_KCV = (faulty_KCV > height_KC1) | ((faulty_KCV == height_KC1) & (classes_C < rival_KC)[..., None])
+    label_KCV = np.where(wins_KCV, classes_C[:, None], rival_KC[..., None])
 
-    finite_KCB = np.isfinite(faulty_KCB)
+    finite_KCV = np.isfinite(faulty_KCV)
     with np.errstate(invalid="ignore"):
-        moved_KCB = np.abs(faulty_KCB - golden[..., None])
-        loss_KCB = _losses(golden, faulty_KCB, labels_K, first_K)
+        moved_KCV = np.abs(faulty_KCV - golden[..., None])
+        loss_KCV = _losses(golden, faulty_KCV, labels_K, first_K)
         golden_loss_K = outcomes.cross_entropy(golden_KC, torch.from_numpy(labels_K))
-        dloss_KCB = outcomes.dloss(golden_loss_K[:, None, None], loss_KCB)
+        dloss_KCV = outcomes.dloss(golden_loss_K[:, None, None], loss_KCV)
     largest_K11 = np.abs(golden).max(axis=1)[:, None, None]
-    outcome_KCB = outcomes.outcome(~finite_KCB, label_KCB != first_K[:, None, None], moved_KCB, largest_K11)
+    outcome_KCV = outcomes.outcome(~finite_KCV, label_KCV != first_K[:, None, None], moved_KCV, largest_K11)
     return {
-        "faulty_label": np.where(finite_KCB, label_KCB, -1),
-        "dloss": np.where(finite_KCB, dloss_KCB, np.nan),
-        "outcome": outcome_KCB,
+        "faulty_label": np.where(finite_KCV, label_KCV, -1),
+        "dloss": np.where(finite_KCV, dloss_KCV, np.nan),
+        "outcome": outcome_KCV,
     }
 
 
-def _losses(golden: np.ndarray, faulty_KCB: np.ndarray, labels_K: np.ndarray, first_K: np.ndarray) -> np.ndarray:
+def _losses(golden: np.ndarray, faulty_KCV: np.ndarray, labels_K: np.ndarray, first_K: np.ndarray) -> np.ndarray:
     """Return the cross entropy with one logit replaced, as log-sum-exp of all logits minus the label's logit."""
     rows_K, peak_K1 = np.arange(len(golden)), golden.max(axis=1, keepdims=True)
     powers = np.exp(golden - peak_K1)
@@ -107,7 +110,7 @@ def _losses(golden: np.ndarray, faulty_KCB: np.ndarray, labels_K: np.ndarray, fi
     powers[rows_K, first_K] = 0
     rest[rows_K, first_K] = powers.sum(axis=1)
     with np.errstate(divide="ignore"):
-        total_KCB = np.logaddexp((np.log(rest) + peak_K1)[..., None], faulty_KCB)
-    own_KCB = np.broadcast_to(golden[rows_K, labels_K][:, None, None], faulty_KCB.shape).copy()
-    own_KCB[rows_K, labels_K] = faulty_KCB[rows_K, labels_K]
-    return total_KCB - own_KCB
+        total_KCV = np.logaddexp((np.log(rest) + peak_K1)[..., None], faulty_KCV)
+    own_KCV = np.broadcast_to(golden[rows_K, labels_K][:, None, None], faulty_KCV.shape).copy()
+    own_KCV[rows_K, labels_K] = faulty_KCV[rows_K, labels_K]
+    return total_KCV - own_KCV

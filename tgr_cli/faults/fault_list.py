@@ -13,21 +13,23 @@ from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean, found_at
+from tgr_cli.faults.fault_models import Choices, FaultModel, Flip
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 
-COLUMNS = ("site", "index", "bit", "image_id")
+COLUMNS = ("site", "index", "bit", "image_id")  # or "choice" in place of "bit"
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the faults of a file in file order, each with `site`, `index` (list of int), `bit` and `image_id`.
+def read(path: Path, model: FaultModel) -> list[dict[str, Any]]:
+    """Return the faults of a file in its order, each with `site`, `index` (list of int), `bit` or `choice`, `image_id`.
 
-    A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact.
+    A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact
+    of faults of `model`. A `choice` numbers what the model does; without it a bit flips.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return store.read(path, INJECTIONS, columns=COLUMNS).table.to_pylist()
+        return _of_artifact(path, model)
     try:
         content = documents.text(documents.read_bytes(path))
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
@@ -37,23 +39,32 @@ def read(path: Path) -> list[dict[str, Any]]:
         raise TgrError(f"{path} is not a CSV file ({error}); its first line must be {','.join(COLUMNS)}") from error
     if not rows:
         raise TgrError(f"{path} holds no fault; write one a line below {','.join(COLUMNS)}")
-    if missing := [name for name in COLUMNS if name not in rows[0]]:
+    if missing := [name for name in COLUMNS if name not in rows[0] and not (name == "bit" and "choice" in rows[0])]:
         raise TgrError(f"{path} lacks the column {missing[0]}; its first line must be {','.join(COLUMNS)}")
     return [_parsed(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
+def _of_artifact(path: Path, model: FaultModel) -> list[dict[str, Any]]:
+    artifact = store.read(path, INJECTIONS, columns=COLUMNS)
+    if (theirs := artifact.provenance.config.get("fault_model", Flip().name)) != model.name:
+        raise TgrError(f"{path} holds faults of the model {theirs}; give it as --fault-model, not {model.name}")
+    if model == Flip():
+        return artifact.table.to_pylist()
+    return store.read(path, INJECTIONS, columns=(*COLUMNS, "choice")).table.to_pylist()
+
+
 def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
-    text = (row["index"] or "").strip()
+    text, name = (row["index"] or "").strip(), "choice" if row.get("choice") else "bit"
     try:
         index = documents.parse_json(text) if text.startswith("[") else [int(part) for part in text.split()]
-        bit = int(row["bit"])
+        number = int(row[name])
         if not isinstance(index, list) or not all(type(part) is int for part in index):
             raise ValueError
     except (ValueError, TypeError) as error:
         raise TgrError(
-            f'{where}: index "{text}" and bit "{row["bit"]}" must be whole numbers, as "3 1 2" and 30'
+            f'{where}: index "{text}" and {name} "{row[name]}" must be whole numbers, as "3 1 2" and 30'
         ) from error
-    return {"site": row["site"], "index": index, "bit": bit, "image_id": row["image_id"]}
+    return {"site": row["site"], "index": index, name: number, "image_id": row["image_id"]}
 
 
 def plan(
@@ -61,17 +72,17 @@ def plan(
     sites: Sequence[Site],
     image_ids: Sequence[str],
     *,
-    bits: int,
+    choices: Choices,
     lasting: bool = False,
 ) -> Plan:
     """Return the plan that runs exactly `faults`, in their order and numbered by position.
 
-    If faults are `lasting`, consecutive entries with the same site, element and bit are one fault, tried on several
-    images. Raises TgrError for the first fault whose site, index, bit or image does not exist.
+    If faults are `lasting`, consecutive entries with the same site, element and choice are one fault, tried on several
+    images. Raises TgrError for the first fault whose site, index, choice or image does not exist.
     """
     position = {site.name: number for number, site in enumerate(sites)}
     image = {name: number for number, name in enumerate(image_ids)}
-    site_F, image_F, element_F = [], [], []
+    site_F, image_F, element_F, choice_F = [], [], [], list[int]()
     for number, fault in enumerate(faults):
         where = f"fault {number}"
         if fault["site"] not in position:
@@ -82,24 +93,38 @@ def plan(
         shape, index = sites[position[fault["site"]]].shape, tuple(fault["index"])
         if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
             raise TgrError(f"{where}: index {list(index)} lies outside the shape {list(shape)} of {fault['site']}")
-        if not 0 <= fault["bit"] < bits:
-            raise TgrError(f"{where}: bit {fault['bit']} lies outside 0 to {bits - 1}")
+        choice = _choice(fault, choices, where)
         if fault["image_id"] not in image:
             raise TgrError(f'{where}: the data set has no image "{fault["image_id"]}"; check --dataset and --images')
         site_F.append(position[fault["site"]])
         image_F.append(image[fault["image_id"]])
         element_F.append(int(np.ravel_multi_index(index, shape)))
-    struck = list(zip(site_F, element_F, (fault["bit"] for fault in faults), strict=True))
+        choice_F.append(choice)
+    struck = list(zip(site_F, element_F, choice_F, strict=True))
     return Plan(
         sites=tuple(sites),
         number_F=_numbers(struck, lasting),
         site_F=np.array(site_F, np.int64),
         image_F=np.array(image_F, np.int64),
         element_F=np.array(element_F, np.int64),
-        bit_F=np.array([fault["bit"] for fault in faults], np.int64),
+        choice_F=np.array(choice_F, np.int64),
         weight_F=np.ones(len(faults)),
         lasting=lasting,
     )
+
+
+def _choice(fault: dict[str, Any], choices: Choices, where: str) -> int:
+    """Return what the fault does: its `choice` if it has one, else the flip of its `bit`."""
+    name = "choice" if fault.get("choice") is not None else "bit"
+    found = int(fault[name])
+    if name == "bit" and choices.model != Flip():
+        raise TgrError(
+            f"{where} names the bit {found}, and the faults are {choices.model.name}; give its number in a column "
+            "choice, or leave --fault-model out"
+        )
+    if not 0 <= found < choices.count:
+        raise TgrError(f"{where}: {name} {found} lies outside 0 to {choices.count - 1}")
+    return found
 
 
 def _numbers(struck: Sequence[tuple[int, int, int]], lasting: bool) -> np.ndarray:

@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError, one_of
-from tgr_cli.faults.choices import MODES, LimitMode
+from tgr_cli.faults.option_values import MODES, LimitMode
+
+UNLIMITED = ("none", "format")
 
 
 @dataclass(frozen=True)
 class RangeLimit:
     """`clamp` to ± the site's largest absolute value, NaN to the upper bound; `zero` values outside; or `none`.
+
+    `format` is `none` for number formats that hold nothing outside the site's range, so that no limit is needed.
 
     The papers' testbed always clamps (NeurIPS 2023, section 5.2). `max_abs` maps a site's name to its bound and is
     empty for `none`. The bound of a neuron's site is profiled on images; that of a tensor is its own largest absolute
@@ -36,7 +40,7 @@ class RangeLimit:
 
         Raises TgrError for a tensor with values that are not finite.
         """
-        if mode == "none":
+        if mode in UNLIMITED:
             return cls(mode, {})
         max_abs = {name: float(tensor.abs().max()) for name, tensor in tensors.items()}
         for name, largest in max_abs.items():
@@ -51,7 +55,7 @@ class RangeLimit:
 
         The bound is the site's largest absolute value, rounded to the dtype of the values.
         """
-        if self.mode == "none":
+        if self.mode in UNLIMITED:
             return values_F
         bound = torch.tensor(self.max_abs[site], dtype=values_F.dtype, device=values_F.device)
         if self.mode == "zero":

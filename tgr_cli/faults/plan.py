@@ -18,7 +18,7 @@ class Drawn:
     number_F: np.ndarray
     image_F: np.ndarray
     element_F: np.ndarray
-    bit_F: np.ndarray
+    choice_F: np.ndarray
     weight_F: np.ndarray
 
 
@@ -27,8 +27,9 @@ class Plan:
     """The faults of a campaign; every array is [F], with the entries of a site adjacent and in number order.
 
     `site_F` indexes `sites`, `image_F` the pool of images, and `element_F` one image's share of the site's output
-    (flat). `weight_F` is the importance weight: the probability of the fault under uniform sampling / its actual
-    probability. If faults are `lasting`, each is tried on several images, with one entry per image.
+    (flat). `choice_F` numbers what happens to it, among the choices of the fault model. `weight_F` is the importance
+    weight: the probability of the fault under uniform sampling / its actual probability. If faults are `lasting`, each
+    is tried on several images, with one entry per image.
     """
 
     sites: tuple[Site, ...]
@@ -36,7 +37,7 @@ class Plan:
     site_F: np.ndarray
     image_F: np.ndarray
     element_F: np.ndarray
-    bit_F: np.ndarray
+    choice_F: np.ndarray
     weight_F: np.ndarray
     lasting: bool = False
 

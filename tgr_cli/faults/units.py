@@ -74,7 +74,7 @@ def strike(
             site=faults.sites[faults.site_F[0]],
             rows_F=row_F,
             elements_F=torch.from_numpy(faults.element_F),
-            bits_F=torch.from_numpy(faults.bit_F),
+            choices_F=torch.from_numpy(faults.choice_F),
         )
     )
     return {

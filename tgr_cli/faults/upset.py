@@ -16,11 +16,14 @@ from tgr_cli.faults.formats import Format, format_of
 class Upset:
     """A word becomes `(word & kept) ^ flipped`: bits flip, are set, are cleared, or the whole word is replaced.
 
-    Both are integers of the format's dtype for code words, broadcast against the words.
+    Both are integers of the format's dtype for code words, broadcast against the words. Where `fraction` is given and
+    not NaN (float64), the value is replaced instead, whatever the format: by that fraction of its site's largest
+    absolute value.
     """
 
     kept: Tensor
     flipped: Tensor
+    fraction: Tensor | None = None
 
     @classmethod
     def flip(cls, mask: Tensor) -> "Upset":
@@ -43,6 +46,12 @@ class Upset:
         return cls(torch.zeros_like(word), word)
 
     @classmethod
+    def put_fraction(cls, fraction: Tensor, form: Format) -> "Upset":
+        """Return the upset that replaces the value by a fraction, -1 to 1, of its site's largest absolute value."""
+        same = torch.zeros(fraction.shape, dtype=form.integer, device=fraction.device)
+        return cls(~same, same, fraction)
+
+    @classmethod
     def of_bits(cls, bits_F: Tensor, form: Format) -> "Upset":
         """Return the upset that flips one bit of each word; raises TgrError for a bit that the format lacks."""
         return cls.flip(form.bit_masks(bits_F))
@@ -61,6 +70,16 @@ class Upset:
     def applied(self, words: Tensor) -> Tensor:
         """Return the words after the upset, in the same dtype and on the same device."""
         return (words & self.kept.to(words.device)) ^ self.flipped.to(words.device)
+
+    def where(self, own: Tensor, other: "Upset") -> "Upset":
+        """Return this upset where `own` is True, elsewhere the `other`; all of one shape."""
+        fraction = None
+        if self.fraction is not None or other.fraction is not None:
+            none = torch.full(own.shape, torch.nan, dtype=torch.float64)
+            mine, theirs = (none if each.fraction is None else each.fraction for each in (self, other))
+            fraction = torch.where(own, mine, theirs)
+        kept, flipped = torch.where(own, self.kept, other.kept), torch.where(own, self.flipped, other.flipped)
+        return Upset(kept, flipped, fraction)
 
 
 def flip(values_F: Tensor, bits_F: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.choices import LimitMode
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.formats import format_of
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.option_values import LimitMode
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.upset import Upset
 from tgr_cli.saliency.layer import PREFIX

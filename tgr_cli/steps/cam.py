@@ -20,7 +20,7 @@ from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.faults import formats
-from tgr_cli.faults.choices import MODES
+from tgr_cli.faults.option_values import OF_TENSORS
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
@@ -58,7 +58,7 @@ class Config:
     out: Path | None = None
 
     def __post_init__(self) -> None:
-        one_of("--limit", self.limit, MODES)
+        one_of("--limit", self.limit, OF_TENSORS)
         one_of("--label", self.label, LABELS)
         if self.faults < 1:
             raise TgrError(f"--faults is {self.faults}; use at least 1")

@@ -74,7 +74,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     if config.verify:
         some = planned.faults.take(table["row"].to_numpy())
         columns = {name: table[name].to_pylist() for name in ("outcome", "dloss")}
-        subject, network, corruption = setup.subject, setup.network, setup.corruption
+        subject, network, corruption = setup.subject, setup.network, setup.values.corruption
         checked = {"count": config.verify, "seed": config.seed}
         verified = verify(subject, network, corruption, some, columns, setup.labels_N, **checked)
     if config.part:

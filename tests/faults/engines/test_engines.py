@@ -65,7 +65,7 @@ def assert_same(left: FaultEffects, right: FaultEffects) -> None:
 
 def by_hand(model: nn.Module, strike: FaultBatch, number: int, x_BCHW: Tensor, row: int) -> tuple[float, float, Tensor]:
     """Return a fault's values before and after, and the logits, from a batch with no other fault."""
-    element, bit, seen = int(strike.elements_F[number]), int(strike.bits_F[number]), []
+    element, bit, seen = int(strike.elements_F[number]), int(strike.choices_F[number]), []
 
     def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         index = (row, *np.unravel_index(element, output.shape[1:]))
@@ -150,7 +150,7 @@ def test_full_strikes_what_hooks_do_not_see(name: str) -> None:
     assert (struck.logits_FC != golden_NC[:3]).any(dim=1).all()
     for number in range(3):  # the same alone as among others
         one = FaultBatch(
-            site, *(part[number : number + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F))
+            site, *(part[number : number + 1] for part in (strike.rows_F, strike.elements_F, strike.choices_F))
         )
         alone = engine.inject(one)
         assert same_bits(alone.before_F, struck.before_F[number : number + 1])
@@ -165,7 +165,7 @@ def test_full_flips_bits_of_the_models_own_format(dtype: torch.dtype) -> None:
     assert engine.prepare(IMAGES).dtype == dtype
     struck = engine.inject(faults(network.sites[1], 9, bits=16))
     patterns = struck.before_F.view(torch.int16) ^ struck.flipped_F.view(torch.int16)
-    assert torch.equal(patterns, (1 << faults(network.sites[1], 9, bits=16).bits_F).to(torch.int16))
+    assert torch.equal(patterns, (1 << faults(network.sites[1], 9, bits=16).choices_F).to(torch.int16))
     assert struck.after_F.abs().max() <= torch.tensor(0.4, dtype=dtype)
     with pytest.raises(TgrError, match=r'bit 16 does not exist at site "conv2"; they are 0 to 15'):
         engine.inject(FaultBatch(network.sites[1], *torch.tensor([[0], [0], [16]])))
@@ -174,7 +174,7 @@ def test_full_flips_bits_of_the_models_own_format(dtype: torch.dtype) -> None:
 def test_neither_order_nor_batch_size_changes_a_fault() -> None:
     strike = faults(site_named(toy()[1], "conv2"), 11)
     expected, order = prepared(Full).inject(strike), torch.randperm(11)
-    shuffled = FaultBatch(strike.site, strike.rows_F[order], strike.elements_F[order], strike.bits_F[order])
+    shuffled = FaultBatch(strike.site, strike.rows_F[order], strike.elements_F[order], strike.choices_F[order])
     for batch_size in (1, 3, 4):
         found = prepared(Full, batch_size=batch_size).inject(shuffled)
         torch.testing.assert_close(found.before_F, expected.before_F[order])

@@ -72,7 +72,7 @@ def test_every_fault_comes_out_as_the_oracle_has_it(name: str, kind: type[Engine
         # Rounding depends on the position in the batch, so values and logits are equal up to rounding only.
         off_F = (found.before_F - right.before_F).abs()
         assert (off_F <= 1e-6 * right.before_F.abs().amax()).all()
-        flipped_F = flip(found.before_F, strike.bits_F)
+        flipped_F = flip(found.before_F, strike.choices_F)
         for values, own_F in {
             "flipped_F": flipped_F,
             "after_F": corruption.limit.apply(strike.site.name, flipped_F),
@@ -97,7 +97,7 @@ def test_order_and_company_do_not_change_a_fault(kind: type[Engine]) -> None:
     engine, _ = ready(kind, "residual")
     strike = strikes("residual", 30)[1]
     together, order = engine.inject(strike), torch.randperm(30, generator=torch.Generator().manual_seed(0))
-    parts = (strike.rows_F, strike.elements_F, strike.bits_F)
+    parts = (strike.rows_F, strike.elements_F, strike.choices_F)
     for chosen in (order, order[:1], order[:7]):
         found = engine.inject(FaultBatch(strike.site, *(part[chosen] for part in parts)))
         assert torch.equal(found.before_F, together.before_F[chosen])

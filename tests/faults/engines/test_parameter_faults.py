@@ -69,9 +69,9 @@ def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple
 def strike_of(site: Site, faults: int, seed: int = 0, bits: int = 32) -> FaultBatch:
     """Return faults at a site, each on three images."""
     generator = torch.Generator().manual_seed(seed + len(site.name))
-    element_F, bit_F = (torch.randint(0, n, (faults,), generator=generator) for n in (site.neurons, bits))
+    element_F, choice_F = (torch.randint(0, n, (faults,), generator=generator) for n in (site.neurons, bits))
     rows_F = torch.randint(0, IMAGES, (3 * faults,), generator=generator)
-    return FaultBatch(site, rows_F, element_F.repeat_interleave(3), bit_F.repeat_interleave(3))
+    return FaultBatch(site, rows_F, element_F.repeat_interleave(3), choice_F.repeat_interleave(3))
 
 
 def by_hand(name: str, strike: FaultBatch, fault: int) -> tuple[float, float, Tensor]:
@@ -80,7 +80,7 @@ def by_hand(name: str, strike: FaultBatch, fault: int) -> tuple[float, float, Te
     broken = copy.deepcopy(model)
     tensors = {**dict(broken.named_parameters()), **dict(broken.named_buffers())}
     flat_N = tensors[strike.site.name].detach().numpy().reshape(-1)
-    element, bit = int(strike.elements_F[fault]), int(strike.bits_F[fault])
+    element, bit = int(strike.elements_F[fault]), int(strike.choices_F[fault])
     before = float(flat_N[element])
     flat_N.view(np.uint32)[element] ^= np.uint32(1 << bit)
     with torch.inference_mode():
@@ -138,7 +138,7 @@ def test_company_does_not_change_a_fault() -> None:
         strike = strike_of(subject("residual")[1].sites_of("weight")[1], 4)
         together = engine.inject(strike)
         for row in (0, 5, 11):
-            parts = (part[row : row + 1] for part in (strike.rows_F, strike.elements_F, strike.bits_F))
+            parts = (part[row : row + 1] for part in (strike.rows_F, strike.elements_F, strike.choices_F))
             alone = engine.inject(FaultBatch(strike.site, *parts))
             torch.testing.assert_close(alone.logits_FC[0], together.logits_FC[row], rtol=1e-5, atol=1e-6)
 
@@ -226,7 +226,7 @@ def test_half_precision_is_struck_in_its_16_bits(kind: type[Engine], dtype: torc
         assert found.logits_FC.dtype == found.before_F.dtype == dtype
         assert_same_bits(full, found)
         patterns = found.before_F.view(torch.int16) ^ found.flipped_F.view(torch.int16)
-        assert torch.equal(patterns, (1 << strike_of(site, 5, bits=16).bits_F).to(torch.int16))
+        assert torch.equal(patterns, (1 << strike_of(site, 5, bits=16).choices_F).to(torch.int16))
 
 
 def assert_same_bits(left: FaultEffects, right: FaultEffects) -> None:

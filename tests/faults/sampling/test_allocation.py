@@ -138,7 +138,7 @@ def test_a_parameter_fault_counts_once_whatever_its_images() -> None:
         number_F=np.repeat(np.arange(512), images),
         image_F=random.integers(0, IMAGES, 512 * images),
         element_F=np.zeros(512 * images, np.int64),
-        bit_F=np.zeros(512 * images, np.int64),
+        choice_F=np.zeros(512 * images, np.int64),
         weight_F=np.ones(512 * images),
     )
     x_F = 5 + np.repeat(effect_F, images) + random.standard_normal(512 * images)
@@ -152,7 +152,7 @@ def test_a_parameter_fault_counts_once_whatever_its_images() -> None:
 
 def test_bits_of_a_stratified_main_stage_spread_less() -> None:
     pilot, x_F = struck(np.full(4, 3200), 0, same_images=False, between=0)
-    x_F = np.where(pilot.bit_F >= 30, x_F, 0)
+    x_F = np.where(pilot.choice_F >= 30, x_F, 0)
     common: dict[str, Any] = {"images": IMAGES, "half_width": 0.05, "relative": True, "largest": 10**6}
     plain = allocation.for_target(pilot, x_F, **common)
     shares_SB = np.full((4, 32), 0.2 / 30)

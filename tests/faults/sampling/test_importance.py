@@ -17,6 +17,8 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import importance
 from tgr_cli.faults.sites import Site
 
+from ..planned import BITS
+
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.array([0, 1, 2, 0, 1, 2])
 ALL = np.ones(6, bool)
@@ -29,13 +31,19 @@ def load(image_K: np.ndarray) -> Tensor:
 
 
 def drawn(counts: list[int], eligible_N: np.ndarray = ALL, corruption: Corruption = CLAMP, seed: int = 0) -> Plan:
-    common: dict[str, Any] = {"gradients": GRADIENTS, "load": load, "labels_N": LABELS_N, "corruption": corruption}
+    common: dict[str, Any] = {
+        "gradients": GRADIENTS,
+        "load": load,
+        "labels_N": LABELS_N,
+        "corruption": corruption,
+        "choices": BITS,
+    }
     return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), seed=seed, **common)
 
 
 def columns(plan: Plan, site: int) -> np.ndarray:
     at = plan.take(plan.site_F == site)
-    return np.stack([at.number_F, at.image_F, at.element_F, at.bit_F, at.weight_F])
+    return np.stack([at.number_F, at.image_F, at.element_F, at.choice_F, at.weight_F])
 
 
 def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +69,9 @@ def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(1)
-    change_1MB = importance.changes(torch.randn(1, 12, generator=random).to(dtype), Corruption(limit), "s")
+    change_1MB = importance.changes(
+        torch.randn(1, 12, generator=random).to(dtype), Corruption(limit), "s", torch.arange(8 * dtype.itemsize)[None]
+    )
     assert change_1MB.isfinite().all()
     assert change_1MB.shape == (1, 12, 8 * dtype.itemsize)
     q_1MB = importance.relative(change_1MB, change_1MB.abs() * torch.rand(1, 12, 1, generator=random))
@@ -74,7 +84,7 @@ def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dt
 
 def test_q_is_what_the_formula_says() -> None:
     values_1M, slope_M = torch.tensor([[0.5, -1.0, 0.25]]), torch.tensor([2.0, 0.0, 1.0])
-    found_1MB = importance.changes(values_1M, Corruption(RangeLimit("clamp", {"s": 1.0})), "s")
+    found_1MB = importance.changes(values_1M, Corruption(RangeLimit("clamp", {"s": 1.0})), "s", torch.arange(32)[None])
     change = np.zeros((3, 32))
     for element, value in enumerate(values_1M[0].numpy()):
         for bit in range(32):
@@ -96,7 +106,7 @@ def test_a_term_that_says_nothing_leaves_its_share_to_the_uniform_one() -> None:
 
 def test_without_a_limit_changes_are_held_to_the_range_of_the_image() -> None:
     values_1M = torch.tensor([[1.5, -0.5, 0.0]])
-    change_1MB = importance.changes(values_1M, Corruption(RangeLimit("none", {})), "s")
+    change_1MB = importance.changes(values_1M, Corruption(RangeLimit("none", {})), "s", torch.arange(32)[None])
     assert change_1MB[0, 0, 30].item() == 0  # NaN, clamped to + 1.5
     assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38, clamped to - 1.5
     assert change_1MB[0, 2, 30].item() == 1.5  # 2.0, clamped to + 1.5
@@ -107,20 +117,20 @@ def test_draws_are_spread_over_images_and_estimate_the_uniform_mean() -> None:
     plan = drawn([12_000, 12_000, 1])
     assert np.bincount(plan.site_F).tolist() == [12_000, 12_000, 1]
     for site, neurons in ((0, 256), (1, 96)):
-        number_F, image_F, element_F, bit_F, weight_F = columns(plan, site)
+        number_F, image_F, element_F, choice_F, weight_F = columns(plan, site)
         assert number_F.tolist() == list(range(12_000))
         assert np.bincount(image_F.astype(int)).tolist() == [2000] * 6
         assert 0 < weight_F.min() < 0.2 < 8 < weight_F.max() <= 10 + 1e-5
         for x_F, truth in (
             (np.ones(12_000), 1),
-            (bit_F == 30, 1 / 32),
-            (bit_F == 3, 1 / 32),
+            (choice_F == 30, 1 / 32),
+            (choice_F == 3, 1 / 32),
             (element_F < neurons / 4, 0.25),
-            (element_F * bit_F, (neurons - 1) * 31 / 4),
+            (element_F * choice_F, (neurons - 1) * 31 / 4),
         ):
             error = (weight_F * x_F).std() / np.sqrt(12_000)
             assert abs((weight_F * x_F).mean() - truth) < 4 * error
-        assert (bit_F >= 29).mean() > 0.3  # 3/32 under uniform sampling
+        assert (choice_F >= 29).mean() > 0.3  # 3/32 under uniform sampling
 
 
 def test_a_plan_is_keyed_by_seed_and_site_and_begins_with_a_shorter_one() -> None:

@@ -6,19 +6,19 @@ import pytest
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.sampling import stratified, uniform
 
-from ..planned import ALL, CONV, FC, WEIGHT, faults_of
+from ..planned import ALL, BITS, CONV, FC, WEIGHT, faults_of
 
 
 def test_the_pilot_has_every_bit_equally_often_and_other_faults_than_the_main_stage() -> None:
     counts_S = np.array([256, 40])
-    pilot = stratified.pilot([CONV, FC], ALL, counts_S, bits=32, seed=0)
-    assert np.bincount(pilot.bit_F[pilot.site_F == 0]).tolist() == [8] * 32
-    assert np.bincount(pilot.bit_F[pilot.site_F == 1]).tolist() == [2] * 8 + [1] * 24
+    pilot = stratified.pilot([CONV, FC], ALL, counts_S, choices=BITS, seed=0)
+    assert np.bincount(pilot.choice_F[pilot.site_F == 0]).tolist() == [8] * 32
+    assert np.bincount(pilot.choice_F[pilot.site_F == 1]).tolist() == [2] * 8 + [1] * 24
     assert (pilot.weight_F[pilot.site_F == 0] == 1).all()
-    main = stratified.draw([CONV], ALL, counts_S[:1], np.ones((1, 32)), seed=0)
-    assert main.bit_F.tolist() == pilot.bit_F[:256].tolist()
+    main = stratified.draw([CONV], ALL, counts_S[:1], np.ones((1, 32)), choices=BITS, seed=0)
+    assert main.choice_F.tolist() == pilot.choice_F[:256].tolist()
     assert (main.element_F[:256] != pilot.element_F[:256]).mean() > 0.9
-    plain = uniform.draw([CONV], ALL, np.array([256]), bits=32, seed=0)
+    plain = uniform.draw([CONV], ALL, np.array([256]), choices=BITS, seed=0)
     assert (main.element_F[:256] != plain.element_F).mean() > 0.9
 
 
@@ -35,28 +35,28 @@ def test_every_bit_gets_its_share_and_the_floor() -> None:
 
 def test_weights_undo_the_allotment() -> None:
     shares_SB = np.linspace(0, 1, 64).reshape(2, 32)
-    plan = stratified.draw([CONV, FC], ALL, np.array([4096, 3000]), shares_SB, seed=0)
+    plan = stratified.draw([CONV, FC], ALL, np.array([4096, 3000]), shares_SB, choices=BITS, seed=0)
     for number in (0, 1):
         at = plan.take(plan.site_F == number)
-        size_B = np.bincount(at.bit_F, minlength=32)
+        size_B = np.bincount(at.choice_F, minlength=32)
         assert size_B.min() >= 64
         x_B = np.random.default_rng(0).random(32)
-        np.testing.assert_allclose((at.weight_F * x_B[at.bit_F]).mean(), x_B.mean())
+        np.testing.assert_allclose((at.weight_F * x_B[at.choice_F]).mean(), x_B.mean())
         assert np.corrcoef(size_B[size_B > 64], shares_SB[number][size_B > 64])[0, 1] > 0.999
 
 
 def test_too_few_faults_for_every_bit_are_refused() -> None:
     few = "63 faults a site are too few for --sampling stratified, which needs 2 in each of 32 bits; use at least 64"
     with pytest.raises(TgrError, match=few):
-        stratified.draw([CONV, FC], ALL, np.array([256, 63]), np.ones((2, 32)), seed=0)
+        stratified.draw([CONV, FC], ALL, np.array([256, 63]), np.ones((2, 32)), choices=BITS, seed=0)
 
 
 def test_shares_follow_the_standard_deviations_that_the_pilot_shows() -> None:
-    pilot = stratified.pilot([CONV, FC], ALL, np.array([3200, 3200]), bits=32, seed=0)
+    pilot = stratified.pilot([CONV, FC], ALL, np.array([3200, 3200]), choices=BITS, seed=0)
     x_F = np.zeros(6400)
     sign_F = np.resize([-1.0, 1.0], 6400)
-    x_F[pilot.bit_F == 30] = 3 * sign_F[pilot.bit_F == 30]  # 100 faults per bit: half of them +3, half -3
-    x_F[pilot.bit_F == 29] = sign_F[pilot.bit_F == 29]
+    x_F[pilot.choice_F == 30] = 3 * sign_F[pilot.choice_F == 30]  # 100 faults per bit: half of them +3, half -3
+    x_F[pilot.choice_F == 29] = sign_F[pilot.choice_F == 29]
     x_F[pilot.site_F == 1] = 0
     shares_SB = stratified.neyman(pilot, x_F, bits=32)
     np.testing.assert_allclose(shares_SB.sum(axis=1), 1)
@@ -68,9 +68,10 @@ def test_shares_follow_the_standard_deviations_that_the_pilot_shows() -> None:
 
 def test_shares_rest_on_faults_and_not_on_the_images_each_was_tried_on() -> None:
     once, often = (
-        stratified.pilot([WEIGHT], ALL, np.array([320]), bits=32, seed=0, images_per_fault=images) for images in (1, 4)
+        stratified.pilot([WEIGHT], ALL, np.array([320]), choices=BITS, seed=0, images_per_fault=images)
+        for images in (1, 4)
     )
-    effect_F = np.random.default_rng(0).standard_normal(320) * (once.bit_F >= 29)
+    effect_F = np.random.default_rng(0).standard_normal(320) * (once.choice_F >= 29)
     of_image_F = effect_F.repeat(4) + np.tile([5.0, -5.0, 5.0, -5.0], 320)  # the mean over the four images is unchanged
     expected_SB = stratified.neyman(once, effect_F, bits=32)
     np.testing.assert_allclose(stratified.neyman(often, of_image_F, bits=32), expected_SB)
@@ -79,8 +80,8 @@ def test_shares_rest_on_faults_and_not_on_the_images_each_was_tried_on() -> None
 
 
 def test_a_bit_without_a_number_is_judged_by_the_others() -> None:
-    pilot = stratified.pilot([CONV], ALL, np.array([320]), bits=32, seed=0)
-    x_F = np.where(pilot.bit_F == 30, np.nan, pilot.bit_F == 29) * np.resize([-1.0, 1.0], 320)
+    pilot = stratified.pilot([CONV], ALL, np.array([320]), choices=BITS, seed=0)
+    x_F = np.where(pilot.choice_F == 30, np.nan, pilot.choice_F == 29) * np.resize([-1.0, 1.0], 320)
     shares_SB = stratified.neyman(pilot, x_F, bits=32)
     ranked = shares_SB[0].argsort()
     assert ranked[-2:].tolist() == [30, 29]
@@ -88,7 +89,7 @@ def test_a_bit_without_a_number_is_judged_by_the_others() -> None:
 
 
 def test_a_parameter_fault_keeps_bit_and_weight_on_all_its_images() -> None:
-    plan = stratified.draw([WEIGHT], ALL, np.array([64]), np.ones((1, 32)), seed=0, images_per_fault=4)
+    plan = stratified.draw([WEIGHT], ALL, np.array([64]), np.ones((1, 32)), choices=BITS, seed=0, images_per_fault=4)
     rows = np.array(faults_of(plan, "conv1.weight")).reshape(64, 4, 4)
     assert (rows[:, :, 2:] == rows[:, :1, 2:]).all()
     assert np.bincount(rows[:, 0, 3]).tolist() == [2] * 32

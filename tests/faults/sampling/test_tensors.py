@@ -13,6 +13,8 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import tensors
 
+from ..planned import BITS
+
 X_NCHW = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.arange(10) % 3
 MODEL = toy_net()
@@ -29,6 +31,7 @@ def drawn(counts: list[int], eligible_N: np.ndarray | None = None, images_per_fa
         corruption=Corruption(RangeLimit.of_tensors("clamp", NETWORK.parameters)),
         load=lambda image_K: X_NCHW[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
+        choices=BITS,
         seed=seed,
         images_per_fault=images_per_fault,
     )
@@ -51,7 +54,7 @@ def test_gradients_are_those_of_the_models_own_tensors_which_are_left_alone() ->
 def test_all_rows_of_a_fault_agree_and_no_fault_depends_on_how_many_there_are() -> None:
     plan = drawn([130, 5, 0])
     assert np.bincount(plan.site_F, minlength=3).tolist() == [390, 15, 0]
-    for values_F in (plan.number_F, plan.element_F, plan.bit_F, plan.weight_F):
+    for values_F in (plan.number_F, plan.element_F, plan.choice_F, plan.weight_F):
         rows_FK = values_F.reshape(135, 3)
         assert (rows_FK == rows_FK[:, :1]).all()
     assert all(len(set(images)) == 3 for images in plan.image_F.reshape(135, 3).tolist())
@@ -65,14 +68,14 @@ def test_the_estimate_of_a_mean_is_the_uniform_one() -> None:
     elements = SITES[1].neurons
     for x_F, truth in (
         (np.ones(20_000), 1.0),
-        (plan.bit_F == 30, 1 / 32),
+        (plan.choice_F == 30, 1 / 32),
         (plan.element_F < elements / 4, 0.25),
-        (plan.element_F * plan.bit_F, (elements - 1) * 31 / 4),
+        (plan.element_F * plan.choice_F, (elements - 1) * 31 / 4),
     ):
         weighted_F = plan.weight_F * x_F
         assert abs(weighted_F.mean() - truth) < 4 * weighted_F.std() / np.sqrt(20_000)
     assert plan.weight_F.max() <= 10 + 1e-5
-    assert (plan.bit_F >= 29).mean() > 0.2  # 3/32 under uniform sampling
+    assert (plan.choice_F >= 29).mean() > 0.2  # 3/32 under uniform sampling
 
 
 def test_images_that_may_not_be_struck_are_left_out() -> None:

@@ -10,11 +10,11 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sites import Site
 
-from ..planned import ALL, CONV, FC, WEIGHT, faults_of
+from ..planned import ALL, BITS, CONV, FC, WEIGHT, faults_of
 
 
 def drawn(sites: list[Site], eligible_N: np.ndarray, count: int, *, seed: int = 0, **more: Any) -> Plan:
-    return uniform.draw(sites, eligible_N, np.full(len(sites), count), bits=32, seed=seed, **more)
+    return uniform.draw(sites, eligible_N, np.full(len(sites), count), choices=BITS, seed=seed, **more)
 
 
 def test_the_draws_are_those_of_earlier_versions() -> None:
@@ -23,7 +23,7 @@ def test_the_draws_are_those_of_earlier_versions() -> None:
 
 
 def test_a_site_draws_the_same_faults_whatever_the_others_and_however_many() -> None:
-    both = uniform.draw([CONV, FC], ALL, np.array([200, 150]), bits=32, seed=3)
+    both = uniform.draw([CONV, FC], ALL, np.array([200, 150]), choices=BITS, seed=3)
     alone = drawn([FC], ALL, 20, seed=3)
     assert np.bincount(both.site_F).tolist() == [200, 150]
     assert faults_of(alone, "fc") == faults_of(both, "fc")[:20]
@@ -32,7 +32,7 @@ def test_a_site_draws_the_same_faults_whatever_the_others_and_however_many() -> 
 
 def test_draws_cover_images_elements_and_bits_evenly() -> None:
     plan = drawn([CONV], ALL, 25_600)
-    for values, size in ((plan.image_F, 50), (plan.element_F, 256), (plan.bit_F, 32)):
+    for values, size in ((plan.image_F, 50), (plan.element_F, 256), (plan.choice_F, 32)):
         counts = np.bincount(values, minlength=size)
         expected = len(plan) / size
         chi2 = ((counts - expected) ** 2 / expected).sum()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
-from tgr_cli.faults.formats import width
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.sites import Site
@@ -27,19 +27,19 @@ class FaultBatch:
     """Faults at one site; every array is int64 [F].
 
     `rows_F` are images (positions among the prepared ones), `elements_F` flat indices within one image's share of the
-    site's output or within the tensor, `bits_F` the bits to flip. A lasting fault has one adjacent row per image
-    that it is tried on.
+    site's output or within the tensor, `choices_F` what happens to each, by the fault model's numbers. A lasting fault
+    has one adjacent row per image that it is tried on.
     """
 
     site: Site
     rows_F: Tensor
     elements_F: Tensor
-    bits_F: Tensor
+    choices_F: Tensor
 
 
 @dataclass(frozen=True)
 class FaultEffects:
-    """The results of faults, on the CPU: the values before, after the flip and after the limit, and the logits.
+    """The results of faults, on the CPU: the values before, after the upset and after the limit, and the logits.
 
     Values are in the model's dtype.
     """
@@ -64,6 +64,7 @@ class Engine(ABC):
         self.model = model
         self.network = network
         self.corruption = corruption
+        self.choices = Choices(corruption.model, corruption.format(network.dtype))
         self.memory = memory
         self._x_NCHW: Tensor | None = None
 
@@ -111,9 +112,9 @@ class Engine(ABC):
         """
         site, x_NCHW = strike.site, self._x_NCHW
         assert x_NCHW is not None, "prepare comes first"
-        assert len(strike.rows_F) == len(strike.elements_F) == len(strike.bits_F) > 0
+        assert len(strike.rows_F) == len(strike.elements_F) == len(strike.choices_F) > 0
         assert 0 <= int(strike.rows_F.min()) <= int(strike.rows_F.max()) < len(x_NCHW)
-        _check(site, strike, width(self.network.dtype))
+        _check(site, strike, self.choices)
         if site.is_parameter:
             return self._inject_parameter(strike)
         if site.name in self.unseen():
@@ -121,7 +122,7 @@ class Engine(ABC):
         together, done = self._at_once(site), []
         for start in range(0, len(strike.rows_F), together):
             some = slice(start, start + together)
-            done.append(self._strike(site, strike.rows_F[some], strike.elements_F[some], strike.bits_F[some]))
+            done.append(self._strike(site, strike.rows_F[some], strike.elements_F[some], strike.choices_F[some]))
         return joined(done)
 
     def _take(self, x_NCHW: Tensor) -> None:
@@ -136,7 +137,7 @@ class Engine(ABC):
         return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
         """Run K ≤ `_at_once` independent faults, each in its own image."""
 
     def _inject_parameter(self, strike: FaultBatch) -> FaultEffects:
@@ -149,7 +150,7 @@ class Engine(ABC):
         for some in same_faults(strike, self.network.batch_size):
             place = tuple(int(axis) for axis in np.unravel_index(int(strike.elements_F[some[0]]), site.shape))
             before_1 = faulty[place].reshape(1).clone()
-            flipped_1, after_1 = self.corruption.bits_struck(site.name, before_1, strike.bits_F[some[:1]])
+            flipped_1, after_1 = self.corruption.chosen(site.name, before_1, strike.choices_F[some[:1]])
             faulty[place] = after_1[0]
             logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
             faulty[place] = before_1[0]
@@ -174,8 +175,8 @@ def joined(parts: Sequence[FaultEffects]) -> FaultEffects:
 
 
 def same_faults(strike: FaultBatch, at_most: int) -> list[Tensor]:
-    """Return groups of at most `at_most` adjacent rows with the same element and bit."""
-    struck_2F = torch.stack((strike.elements_F, strike.bits_F))
+    """Return groups of at most `at_most` adjacent rows with the same element and choice."""
+    struck_2F = torch.stack((strike.elements_F, strike.choices_F))
     _, lengths = torch.unique_consecutive(struck_2F, dim=1, return_counts=True)
     runs = torch.arange(len(strike.rows_F)).split(lengths.tolist())
     return [lot for run in runs for lot in run.split(at_most)]
@@ -187,9 +188,10 @@ def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
     return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
 
 
-def _check(site: Site, strike: FaultBatch, bits: int) -> None:
-    """Raise TgrError for an element or bit that does not exist; faults may come from a file."""
-    for what, values_F, bound in (("element", strike.elements_F, site.neurons), ("bit", strike.bits_F, bits)):
+def _check(site: Site, strike: FaultBatch, choices: Choices) -> None:
+    """Raise TgrError for an element or choice that does not exist; faults may come from a file."""
+    limits = (("element", strike.elements_F, site.neurons), (choices.noun, strike.choices_F, choices.count))
+    for what, values_F, bound in limits:
         wrong = values_F[(values_F < 0) | (values_F >= bound)]
         if len(wrong):
             raise TgrError(f'{what} {int(wrong[0])} does not exist at site "{site.name}"; they are 0 to {bound - 1}')

@@ -18,14 +18,14 @@ class Full(Engine):
     name: ClassVar[str] = "full"
     needs_graph: ClassVar[bool] = False
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
         elements_K = elements_K.to(self.network.device)
         places_K = torch.arange(len(elements_K), device=self.network.device)
         values: list[Tensor] = []
 
         def hit(output_BN: Tensor) -> Tensor:
             before_K = output_BN[places_K, elements_K]
-            flipped_K, after_K = self.corruption.bits_struck(site.name, before_K, bits_K)
+            flipped_K, after_K = self.corruption.chosen(site.name, before_K, choices_K)
             values.extend((before_K, flipped_K, after_K))
             return output_BN.index_put((places_K, elements_K), after_K)
 

@@ -4,8 +4,8 @@ import torch
 from torch.fx.node import Node
 
 from tgr_cli import defaults
-from tgr_cli.faults.choices import UNITS as UNITS
-from tgr_cli.faults.choices import parsed as parsed
+from tgr_cli.faults.option_values import UNITS as UNITS
+from tgr_cli.faults.option_values import parsed as parsed
 from tgr_cli.faults.program import Program
 
 MEMORY = parsed(defaults.MEMORY)

@@ -79,7 +79,7 @@ class PyTorchFI(Engine):
     def unseen(self) -> tuple[str, ...]:
         return tuple(site.name for site in self.network.sites if site.name not in self._layers)
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, bits_K: Tensor) -> FaultEffects:
+    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
         tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
         # PyTorchFI takes three axes per fault, with None for axes that the output lacks.
@@ -95,7 +95,7 @@ class PyTorchFI(Engine):
                     if axis[0] is not None
                 )
                 before_K = output[where]
-                flipped_K, after_K = self.corruption.bits_struck(site.name, before_K, bits_K)
+                flipped_K, after_K = self.corruption.chosen(site.name, before_K, choices_K)
                 output[where] = after_K
                 seen.update(before=before_K, flipped=flipped_K, after=after_K)
             tool.updateLayer()

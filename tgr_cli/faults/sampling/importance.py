@@ -1,6 +1,7 @@
 """Importance sampling: faults with a larger expected effect are drawn more often, with a smaller weight.
 
-Before the first injection the golden run gives the change δ of the neuron for each flip (after the range limit), and a
+Before the first injection the golden run gives the change δ of the neuron for each choice of the fault model, such as
+the flip of each bit (after the range limit), and a
 backward pass an estimate d of the resulting change of the loss (faults/sensitivity.py). Within an image a fault is
 drawn with q times its uniform probability,
 
@@ -12,9 +13,10 @@ Mathematical Statistics 14, 1943). The first term bounds the weights; the second
 estimate, understates.
 
 For a large map, q is computed on a random subset of the elements, drawn anew for each image; every element has the same
-probability of being in it.
+probability of being in it. So it is for a fault model with many choices, or unequal ones.
 
-Suffixes: N images of the pool, S sites, F faults, K images of one backward pass, M elements, B bits, R faults an image.
+Suffixes: N images of the pool, S sites, F faults, K images of one backward pass, M elements, V choices, R faults of an
+image.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted
@@ -47,6 +50,7 @@ def draw(
     corruption: Corruption,
     load: Callable[[np.ndarray], Tensor],
     labels_N: np.ndarray,
+    choices: Choices,
     seed: int,
     reporter: Reporter = SILENT,
 ) -> Plan:
@@ -67,7 +71,9 @@ def draw(
         for site, count, done in zip(sites, counts, parts, strict=True):
             number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
             if (number_KR < count).any():
-                done.append(_at_images(site, sensitivities[site.name], image_K, number_KR, count, corruption, seed))
+                done.append(
+                    _at_images(site, sensitivities[site.name], image_K, number_KR, count, corruption, choices, seed)
+                )
         reporter.progress("drawing faults", start + len(image_K), struck)
     return Plan.joined(sites, [_in_order(done) for done in parts])
 
@@ -79,22 +85,24 @@ def _at_images(
     number_KR: np.ndarray,
     count: int,
     corruption: Corruption,
+    choices: Choices,
     seed: int,
 ) -> Drawn:
     """Return the faults numbered `number_KR`, row k in image k; numbers >= `count` are left out."""
     element_KM = elements(site, image_K, number_KR.shape[1], seed)
     place_KM = torch.from_numpy(element_KM).to(sensitivity.values_KN.device)
     values_KM = sensitivity.at(place_KM)
-    change_KMB = changes(values_KM, corruption, site.name)
-    q_KMB = relative(change_KMB, sensitivity.loss_change(place_KM, change_KMB)).cpu()
+    choice_KV = choices.candidates(seed, site.name, image_K)
+    change_KMV = changes(values_KM, corruption, site.name, torch.from_numpy(choice_KV))
+    q_KMV = relative(change_KMV, sensitivity.loss_change(place_KM, change_KMV)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
-    chosen_KR, bit_KR, weight_KR = pick(q_KMB, torch.from_numpy(seeding.unit(words_KR[..., :2])))
-    wanted_KR = number_KR < count
+    chosen_KR, place_KR, weight_KR = pick(q_KMV, torch.from_numpy(seeding.unit(words_KR[..., :2])))
+    wanted_KR, row_K1 = number_KR < count, np.arange(len(image_K))[:, None]
     return Drawn(
         number_F=number_KR[wanted_KR],
         image_F=np.broadcast_to(image_K[:, None], number_KR.shape)[wanted_KR],
         element_F=np.take_along_axis(element_KM, chosen_KR.numpy(), axis=1)[wanted_KR],
-        bit_F=bit_KR.numpy()[wanted_KR],
+        choice_F=choice_KV[np.minimum(row_K1, len(choice_KV) - 1), place_KR.numpy()][wanted_KR],
         weight_F=weight_KR.numpy()[wanted_KR],
     )
 
@@ -112,47 +120,47 @@ def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndar
     return np.minimum((place_KM * (site.neurons / size)).astype(np.int64), site.neurons - 1)
 
 
-def relative(change_KMB: Tensor, loss_KMB: Tensor) -> Tensor:
-    """Return q of every flip, [K, M, B]: its probability relative to the uniform one; the mean of a row is 1.
+def relative(change_KMV: Tensor, loss_KMV: Tensor) -> Tensor:
+    """Return q of every choice, [K, M, V]: its probability relative to the uniform one; the mean of a row is 1.
 
-    `loss_KMB` is the estimated change of the loss, in any unit. If the mean of a term is 0, its weight goes to the
+    `loss_KMV` is the estimated change of the loss, in any unit. If the mean of a term is 0, its weight goes to the
     uniform term.
     """
-    q_KMB = torch.full_like(change_KMB, UNIFORM)
-    for share, term_KMB in ((CHANGE, change_KMB.abs()), (LOSS, loss_KMB)):
-        mean_K11 = term_KMB.flatten(1).mean(dim=1)[:, None, None]
-        q_KMB += torch.where(mean_K11 > 0, 0.0, share)
-        q_KMB.addcmul_(term_KMB, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
-    return q_KMB
+    q_KMV = torch.full_like(change_KMV, UNIFORM)
+    for share, term_KMV in ((CHANGE, change_KMV.abs()), (LOSS, loss_KMV)):
+        mean_K11 = term_KMV.flatten(1).mean(dim=1)[:, None, None]
+        q_KMV += torch.where(mean_K11 > 0, 0.0, share)
+        q_KMV.addcmul_(term_KMV, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
+    return q_KMV
 
 
-def changes(values_KM: Tensor, corruption: Corruption, site: str) -> Tensor:
-    """Return the change of the values by a flip of each bit, after the range limit, [K, M, B] in float32.
+def changes(values_KM: Tensor, corruption: Corruption, site: str, choice_KV: Tensor) -> Tensor:
+    """Return the change of the values by each choice, after the range limit, [K, M, V] in float32.
 
     Without a limit they may be infinite, and q's mean would be too. They are then clamped to the range of the image's
     values: beyond it the effect hardly grows, and any positive q keeps the estimate unbiased.
     """
-    after_KMB = corruption.every_flip(site, values_KM).seen
+    after_KMV = corruption.every_choice(site, values_KM, choice_KV[:, None].to(values_KM.device)).seen
     if corruption.limit.mode == "none":
         bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
-        after_KMB = torch.where(after_KMB.isnan(), bound_K11, after_KMB).clamp(-bound_K11, bound_K11)
-    return after_KMB.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
+        after_KMV = torch.where(after_KMV.isnan(), bound_K11, after_KMV).clamp(-bound_K11, bound_K11)
+    return after_KMV.float().sub_(values_KM.float()[..., None]).nan_to_num_(0.0, 0.0, 0.0)
 
 
-def pick(q_KMB: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return candidate index (of M), bit and weight of R flips per row, drawn in proportion to q; [K, R] each.
+def pick(q_KMV: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return candidate element (of M), choice (of V) and weight of R faults per row, drawn in proportion to q; [K, R].
 
-    The element is drawn from q summed over bits, then the bit; `unit_KR2` holds their two random numbers in [0, 1).
+    The element is drawn from q summed over choices, then the choice; `unit_KR2` holds two numbers in [0, 1) each.
     """
-    _, elements, bits = q_KMB.shape
-    upto_KM = q_KMB.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
+    _, elements, choices = q_KMV.shape
+    upto_KM = q_KMV.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
     total_K1 = upto_KM[:, -1:].clone()
     place_KR = torch.searchsorted(upto_KM, unit_KR2[..., 0] * total_K1, right=True).clamp_max(elements - 1)
-    q_KRB = q_KMB.gather(1, place_KR[..., None].expand(-1, -1, bits)).double()
-    upto_KRB = q_KRB.cumsum(dim=2)
-    bit_KR1 = torch.searchsorted(upto_KRB, unit_KR2[..., 1:] * upto_KRB[..., -1:], right=True).clamp_max(bits - 1)
-    weight_KR = total_K1 / (elements * bits) / q_KRB.gather(2, bit_KR1)[..., 0]
-    return place_KR, bit_KR1[..., 0], weight_KR
+    q_KRV = q_KMV.gather(1, place_KR[..., None].expand(-1, -1, choices)).double()
+    upto_KRV = q_KRV.cumsum(dim=2)
+    choice_KR1 = torch.searchsorted(upto_KRV, unit_KR2[..., 1:] * upto_KRV[..., -1:], right=True).clamp_max(choices - 1)
+    weight_KR = total_K1 / (elements * choices) / q_KRV.gather(2, choice_KR1)[..., 0]
+    return place_KR, choice_KR1[..., 0], weight_KR
 
 
 def _in_order(parts: Sequence[Drawn]) -> Drawn:

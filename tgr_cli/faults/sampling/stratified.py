@@ -1,4 +1,6 @@
-"""Stratified sampling: the strata are the bits of a site; bits with more variable effects get more faults.
+"""Stratified sampling: bits of a site with more variable effects get more faults.
+
+The strata are the choices of the fault model, which must be few and equally likely: for the flip of one bit, the bits.
 
 A pilot with equally many faults per bit estimates the standard deviation of the effects in each. The main stage
 allocates faults in proportion to it, which minimises the variance of the estimate (J. Neyman, "On the two different
@@ -14,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import uniform
 from tgr_cli.faults.sampling.images import check
@@ -27,7 +30,7 @@ def pilot(
     eligible_N: np.ndarray,
     counts_S: np.ndarray,
     *,
-    bits: int,
+    choices: Choices,
     seed: int,
     images_per_fault: int | None = None,
 ) -> Plan:
@@ -35,8 +38,8 @@ def pilot(
 
     Images and elements are uniform, and independent of the main stage's. Otherwise as `uniform.draw`.
     """
-    shares_SB = np.full((len(sites), bits), 1 / bits)
-    return _plan(sites, eligible_N, counts_S, shares_SB, 0, "stratified pilot", seed, images_per_fault)
+    shares_SB = np.full((len(sites), choices.count), 1 / choices.count)
+    return _plan(sites, eligible_N, counts_S, shares_SB, 0, "stratified pilot", choices, seed, images_per_fault)
 
 
 def draw(
@@ -45,6 +48,7 @@ def draw(
     counts_S: np.ndarray,
     shares_SB: np.ndarray,
     *,
+    choices: Choices,
     seed: int,
     images_per_fault: int | None = None,
 ) -> Plan:
@@ -55,7 +59,7 @@ def draw(
     Raises TgrError also where `refuse_few` does.
     """
     refuse_few(min(counts_S, default=0), bits=shares_SB.shape[1])
-    return _plan(sites, eligible_N, counts_S, shares_SB, FLOOR, "stratified", seed, images_per_fault)
+    return _plan(sites, eligible_N, counts_S, shares_SB, FLOOR, "stratified", choices, seed, images_per_fault)
 
 
 def refuse_few(count: int, *, bits: int) -> None:
@@ -93,7 +97,7 @@ def variances(pilot: Plan, x_F: np.ndarray, *, bits: int) -> np.ndarray:
     entries_U, total_U = np.bincount(fault_F, known_F), np.bincount(fault_F, np.where(known_F, x_F, 0))
     known_U = entries_U > 0
     x_U = total_U[known_U] / entries_U[known_U]
-    cell_U = (pilot.site_F * bits + pilot.bit_F)[first_U][known_U]
+    cell_U = (pilot.site_F * bits + pilot.choice_F)[first_U][known_U]
     shape = (len(pilot.sites), bits)
     draws_SB, sum_SB, square_SB = (
         np.bincount(cell_U, weights, minlength=shape[0] * bits).reshape(shape) for weights in (None, x_U, x_U**2)
@@ -129,6 +133,7 @@ def _plan(
     shares_SB: np.ndarray,
     floor: int,
     stream: str,
+    choices: Choices,
     seed: int,
     images_per_fault: int | None,
 ) -> Plan:
@@ -140,9 +145,9 @@ def _plan(
         bit_of = np.repeat(np.arange(bits), size_B)
         weight_of = count / bits / size_B[bit_of]
         drawn = uniform.at(
-            site, eligible_N, count, bits=bits, seed=seed, images_per_fault=images_per_fault, stream=stream
+            site, eligible_N, count, choices=choices, seed=seed, images_per_fault=images_per_fault, stream=stream
         )
-        return replace(drawn, bit_F=bit_of[drawn.number_F], weight_F=weight_of[drawn.number_F])
+        return replace(drawn, choice_F=bit_of[drawn.number_F], weight_F=weight_of[drawn.number_F])
 
     counts = np.asarray(counts_S).tolist()
     drawn = [at(*of_site) for of_site in zip(sites, counts, shares_SB, strict=True)]

@@ -4,7 +4,8 @@ As for neurons (importance.py), except that the gradient of the loss is summed o
 estimate is first-order throughout. The faults of a large tensor are drawn in blocks, each from its own random candidate
 elements.
 
-Suffixes: N images of the pool, S sites, F faults, K blocks or images of a fault, M elements, B bits, R faults a block.
+Suffixes: N images of the pool, S sites, F faults, K blocks or images of a fault, M elements, V choices, R faults of a
+block.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted, several
@@ -36,6 +38,7 @@ def draw(
     corruption: Corruption,
     load: Callable[[np.ndarray], Tensor],
     labels_N: np.ndarray,
+    choices: Choices,
     seed: int,
     images_per_fault: int,
     reporter: Reporter = SILENT,
@@ -57,15 +60,15 @@ def draw(
     drawn = []
     for number, (site, count) in enumerate(zip(sites, counts, strict=True)):
         values_KM = gradients.network.parameters[site.name].detach().reshape(-1)[places[site.name]]
-        chosen = _faults(site, values_KM, slopes[site.name], elements_of[site.name], count, corruption, seed)
-        element_F, bit_F, weight_F = chosen
+        chosen = _faults(site, values_KM, slopes[site.name], elements_of[site.name], count, corruption, choices, seed)
+        element_F, choice_F, weight_F = chosen
         image_FK = several(site.name, eligible_N, count, images_per_fault, seed=seed, stream="importance")
         drawn.append(
             Drawn(
                 number_F=np.repeat(np.arange(count), images_per_fault),
                 image_F=image_FK.ravel(),
                 element_F=np.repeat(element_F, images_per_fault),
-                bit_F=np.repeat(bit_F, images_per_fault),
+                choice_F=np.repeat(choice_F, images_per_fault),
                 weight_F=np.repeat(weight_F, images_per_fault),
             )
         )
@@ -80,19 +83,21 @@ def _faults(
     element_KM: np.ndarray,
     count: int,
     corruption: Corruption,
+    choices: Choices,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return element, bit and weight of each fault, block by block."""
+    """Return element, choice and weight of each fault, block by block."""
     unit_F2 = torch.from_numpy(seeding.unit(seeding.words(seed, "importance", site.name, count=count)[:, :2]))
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for block, unit_1R2 in enumerate(unit_F2.split(BLOCK)):
-        change_1MB = changes(values_KM[block : block + 1], corruption, site.name)
+        choice_1V = choices.candidates(seed, site.name, np.array([block]))
+        change_1MV = changes(values_KM[block : block + 1], corruption, site.name, torch.from_numpy(choice_1V))
         slope_1M = slope_KM[block : block + 1]
         scaled_1M = (slope_1M / slope_1M.amax()).nan_to_num(0.0)
-        q_1MB = relative(change_1MB, change_1MB.abs() * scaled_1M[..., None]).cpu()
-        place_1R, bit_1R, weight_1R = pick(q_1MB, unit_1R2[None])
-        parts.append((element_KM[block][place_1R[0].numpy()], bit_1R[0].numpy(), weight_1R[0].numpy()))
+        q_1MV = relative(change_1MV, change_1MV.abs() * scaled_1M[..., None]).cpu()
+        place_1R, choice_1R, weight_1R = pick(q_1MV, unit_1R2[None])
+        parts.append((element_KM[block][place_1R[0].numpy()], choice_1V[0][choice_1R[0].numpy()], weight_1R[0].numpy()))
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    element_F, bit_F, weight_F = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return element_F, bit_F, weight_F
+    element_F, choice_F, weight_F = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return element_F, choice_F, weight_F

@@ -1,4 +1,6 @@
-"""Uniform sampling: every eligible image, element and bit of a site is equally likely, as in the papers.
+"""Uniform sampling: every eligible image and element of a site is equally likely, as in the papers.
+
+What happens to the element is a choice of the fault model, by its own distribution: for the flip of one bit, any bit.
 
 Fault f of a site depends only on the seed, the site's name, f and the pool of images. It does not depend on batch size,
 device, engine, order, the other sites or the number of faults.
@@ -9,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tgr_cli import seeding
+from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import MAX_ATTEMPTS, check, several, too_few
 from tgr_cli.faults.sites import Site
@@ -19,11 +22,11 @@ def draw(
     eligible_N: np.ndarray,
     counts_S: np.ndarray,
     *,
-    bits: int,
+    choices: Choices,
     seed: int,
     images_per_fault: int | None = None,
 ) -> Plan:
-    """Return a plan of `counts_S` faults at each site, each uniform over eligible images, elements and bits.
+    """Return a plan of `counts_S` faults at each site, each uniform over eligible images and elements, with its choice.
 
     `eligible_N` (bool) marks the eligible images of the pool. A fault that falls on another image is redrawn with the
     next attempt's key, so that adding or removing one image changes only the faults that fall on it. Lasting faults are
@@ -32,7 +35,7 @@ def draw(
     """
     check(eligible_N)
     drawn = [
-        at(site, eligible_N, int(count), bits=bits, seed=seed, images_per_fault=images_per_fault)
+        at(site, eligible_N, int(count), choices=choices, seed=seed, images_per_fault=images_per_fault)
         for site, count in zip(sites, counts_S, strict=True)
     ]
     return Plan.joined(sites, drawn, lasting=images_per_fault is not None)
@@ -43,7 +46,7 @@ def at(
     eligible_N: np.ndarray,
     count: int,
     *,
-    bits: int,
+    choices: Choices,
     seed: int,
     images_per_fault: int | None = None,
     stream: str = "fault",
@@ -56,17 +59,17 @@ def at(
             number_F=np.repeat(np.arange(count), images_per_fault),
             image_F=image_FK.ravel(),
             element_F=np.repeat(seeding.below(words_F4[:, 1], site.neurons), images_per_fault),
-            bit_F=np.repeat(seeding.below(words_F4[:, 2], bits), images_per_fault),
+            choice_F=np.repeat(choices.drawn(words_F4[:, 2], words_F4[:, 3]), images_per_fault),
             weight_F=np.ones(count * images_per_fault),
         )
-    image_F, element_F, bit_F = (np.zeros(count, np.int64) for _ in range(3))
+    image_F, element_F, choice_F = (np.zeros(count, np.int64) for _ in range(3))
     open_F = np.ones(count, bool)
     for attempt in range(MAX_ATTEMPTS):
         words_F4 = seeding.words(seed, stream, site.name, attempt, count=count)[open_F]
         image_F[open_F] = seeding.below(words_F4[:, 0], len(eligible_N))
         element_F[open_F] = seeding.below(words_F4[:, 1], site.neurons)
-        bit_F[open_F] = seeding.below(words_F4[:, 2], bits)
+        choice_F[open_F] = choices.drawn(words_F4[:, 2], words_F4[:, 3])
         open_F &= ~eligible_N[image_F]
         if not open_F.any():
-            return Drawn(np.arange(count), image_F, element_F, bit_F, np.ones(count))
+            return Drawn(np.arange(count), image_F, element_F, choice_F, np.ones(count))
     raise too_few(eligible_N)

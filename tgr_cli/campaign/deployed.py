@@ -3,8 +3,8 @@
 Suffixes: B batch, C classes or channels, H W height and width.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,36 +36,58 @@ class DeployedSettings(Settings, Protocol):
 
 
 def open_subject(settings: DeployedSettings, reporter: Reporter, images: ImageSet | None = None) -> Subject:
-    """Return the subject of `settings`, deployed if they name a number format.
-
-    Raises TgrError for a model that does not compute in float32: rounding what is rounded already is no deployment.
-    """
+    """Return the subject of `settings`, deployed if they name a number format; raises TgrError as `deployed` does."""
     form, weight_form = formats_of(settings.format, settings.weight_format)
     subject = Subject.open(settings, reporter, images)
     if form is None and weight_form is None:
         return subject
+    _refuse_other_dtype(subject, form)
+    return DeployedSubject(settings, subject.images, subject.loaded, reporter, form, weight_form)
+
+
+Captured = TypeVar("Captured", bound=AnyNetwork)
+
+
+def deployed(
+    subject: Subject, network: Captured, form: Format | None, weight_form: Format | None, targets: str
+) -> Captured:
+    """Return the network of a subject, captured with `targets`, deployed in these formats; its facts say how.
+
+    Scales are fitted to the ranges of the run's sites before the deployment, which are profiled if there are none.
+    Raises TgrError for a model that does not compute in float32: rounding what is rounded already is no deployment.
+    """
+    _refuse_other_dtype(subject, form)
+    found, facts = SiteRanges(), dict[str, Any]()
+    if form is not None:
+        if calibrated(form):
+            found = ranges.of_neurons(subject, network, path=None, targets=targets)
+        calibration = {"scale": SCALE, **found.profiled_on, **found.inputs} if found.inputs else {}
+        facts |= {"format": form.name, "number_format": form.facts, "rounded": targets, "calibration": calibration}
+    if weight_form is not None:
+        facts |= {"weight_format": weight_form.name, "weight_number_format": weight_form.facts}
+    limits = {name: (low, found.high[name]) for name, low in found.low.items()}
+    result = network.deployed(deployment_of(network, form, weight_form, limits))
+    result.facts = {**network.facts, **facts}
+    return result
+
+
+def _refuse_other_dtype(subject: Subject, form: Format | None) -> None:
     if subject.dtype != torch.float32:
         option = "--format" if form else "--weight-format"
         raise TgrError(
             f"{subject.name} computes in {subject.facts['format']}, and {option} deploys a model of float32; convert "
             f"its weights to float32, or leave {option} out"
         )
-    parts = (settings, subject.images, subject.loaded, reporter)
-    return DeployedSubject(*parts, form, weight_form, as_it_is=subject)
 
 
 @dataclass(frozen=True)
 class DeployedSubject(Subject):
-    """A model deployed in number formats, and its pool of images; `as_it_is` is the model before that.
-
-    Scales are fitted to the ranges of the run's sites before the deployment, which are profiled if there are none.
-    """
+    """A model deployed in number formats, and its pool of images."""
 
     settings: DeployedSettings
     form: Format | None
     weight_form: Format | None
-    as_it_is: Subject = field(repr=False)
-    _networks: dict[Any, tuple[AnyNetwork, SiteRanges]] = field(default_factory=dict, repr=False, compare=False)
+    _networks: dict[Any, AnyNetwork] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def format(self) -> str | None:
@@ -78,40 +100,22 @@ class DeployedSubject(Subject):
     @property
     def facts(self) -> dict[str, Any]:
         """Return metadata for artifacts: those of the model, its formats, and what their scales were fitted to."""
-        facts = super().facts
-        if self.form is not None:
-            _, found = self._deployed(self.settings.targets)
-            facts |= {
-                "format": self.form.name,
-                "number_format": self.form.facts,
-                "rounded": self.settings.targets,
-                "calibration": {"scale": SCALE, **found.profiled_on, **found.inputs} if found.inputs else {},
-            }
-        if self.weight_form is not None:
-            facts |= {"weight_format": self.weight_form.name, "weight_number_format": self.weight_form.facts}
-        return facts
+        return super().facts | dict(self.network(self.settings.targets).facts)
 
     def network(self, targets: str) -> AnyNetwork:
-        """Return the deployed network; the outputs of its sites are rounded."""
-        return self._deployed(targets)[0]
+        """Return the deployed network, captured once; the outputs of its sites are rounded."""
+        key = (targets, self.settings.batch_size)
+        if key not in self._networks:
+            before = Subject(self.settings, self.images, self.loaded, self.reporter)
+            network = before.network(targets)
+            self._networks[key] = deployed(before, network, self.form, self.weight_form, targets)
+        return self._networks[key]
 
     def classify(self) -> golden.GoldenRun:
         return self._classify(
             _Module(self.network(self.settings.targets)),
             advice=f"{self.format or self.weight_format} may not hold its values: classify without the format to see",
         )
-
-    def _deployed(self, targets: str) -> tuple[AnyNetwork, SiteRanges]:
-        """Return the deployed network, captured once, and the ranges that its scales were fitted to."""
-        key = (targets, self.settings.batch_size)
-        if key not in self._networks:
-            before = replace(self.as_it_is, settings=self.settings)
-            network = before.network(targets)
-            found = ranges.of_neurons(before, network, path=None, targets=targets) if calibrated(self.form) else None
-            limits = {name: (low, found.high[name]) for name, low in found.low.items()} if found else None
-            deployment = deployment_of(network, self.form, self.weight_form, limits)
-            self._networks[key] = network.deployed(deployment), found or SiteRanges()
-        return self._networks[key]
 
 
 class _Module(nn.Module):

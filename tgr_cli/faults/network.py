@@ -72,11 +72,14 @@ class AnyNetwork(ABC):
     def sites_of(self, target: str) -> tuple[Site, ...]:
         """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.
 
-        Raises TgrError where there are none, or where their dtype is not the network's.
+        The weights of a network with a format for them are those that are stored in it. Raises TgrError where there are
+        none, or where their dtype is not the network's.
         """
         if target == "neuron":
             return self.sites
         found = tuple(site for site in self.parameter_sites if site.op == target)
+        if target == "weight" and self.deployment is not None and self.deployment.weight_form is not None:
+            found = tuple(site for site in found if site.name in self.deployment.weight_scales)
         if not found:
             raise TgrError(f"the logits depend on no floating-point {target} of the model; use another --target")
         for site in found:

@@ -6,9 +6,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from faults.small_formats import BlockSteps, ChannelSteps, Steps
 from toys import ToyNet, toy_net
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults.deploying import deployment_of
+from tgr_cli.faults.formats import Format, format_named
 from tgr_cli.faults.graph import Network
 from tgr_cli.models.classifier import TextGuidedClassifier
 from tgr_cli.saliency import weight_faults
@@ -117,3 +120,20 @@ def test_models_without_a_common_weight_are_refused() -> None:
         weight_faults.common((captured(toy_net), network(Other())))
     with pytest.raises(TgrError, match=r"compute in torch.float32 and torch.bfloat16"):
         weight_faults.common((captured(toy_net), network(toy_net().bfloat16())))
+
+
+@pytest.mark.parametrize("form", [Steps(), ChannelSteps(), BlockSteps(), format_named("bfloat16")])
+def test_faults_strike_the_words_that_a_deployed_model_stores(form: Format) -> None:
+    plain = captured(toy_net)
+    stored = plain.deployed(deployment_of(plain, None, form))
+    strikes = weight_faults.draw(WEIGHTS, 30, width=weight_faults.form_of(stored).width, seed=1)
+    found = weight_faults.struck(stored, strikes, "none")
+    assert stored.deployment is not None
+    for number, name in enumerate(WEIGHTS):
+        before, scale = stored.parameters[name], stored.deployment.weight_scales[name]
+        words_N = form.encode(before, scale).reshape(-1).clone()
+        for place in np.flatnonzero(strikes.tensor_F == number):
+            words_N[strikes.element_F[place]] ^= form.bit_masks(torch.tensor([strikes.bit_F[place]]))[0]
+        right = form.decode(words_N.reshape(before.shape), scale, dtype=torch.float32)
+        assert torch.equal(found[name].nan_to_num(7.0), right.nan_to_num(7.0)), name
+        assert not torch.equal(found[name].nan_to_num(7.0), before)

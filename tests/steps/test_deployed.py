@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import GOLDEN, RANGES
+from tgr_cli.artifacts.schemas import GOLDEN, RANGES, SALIENCY
 from tgr_cli.campaign import runs
 from tgr_cli.data.datasets import DataSource, batches, open_split
 from tgr_cli.data.transforms import Preprocessing, evaluation
@@ -208,6 +208,26 @@ def test_values_beyond_the_format_name_the_format(monkeypatch: pytest.MonkeyPatc
     assert "are not finite; float16 may not hold its values: classify without the format to see" in str(
         refused.exception
     )
+
+
+def test_cam_explains_the_deployed_model_and_strikes_its_words() -> None:
+    options = ("--format", "steps", "--weight-format", "channel-steps", "--faults", 40, "--images", 2)
+    printed = json.loads(tgr("cam", *TOY[:-1], 4, *options, "--json").stdout)
+    path = RUN / "saliency-steps-weights-channel-steps.parquet"
+    assert printed["saliency"] == str(path)
+    saliency = store.read(path, SALIENCY)
+    assert list(saliency.provenance.extra["formats"].values()) == ["steps"]
+    (facts,) = saliency.provenance.extra["models"]
+    assert (facts["weight_format"], facts["calibration"]["scale"]) == ("channel-steps", "per layer")
+    tgr("evaluate", *TOY, *options[:4])
+    golden = store.read(RUN / "golden-steps-weights-channel-steps.parquet", GOLDEN)
+    of_image = dict(zip(golden.column("image_id"), golden.column("top1"), strict=True))
+    for row in saliency.table.to_pylist():
+        assert row["top1_before"] == pytest.approx(of_image[row["image_id"]], abs=1e-5)
+    assert sum(saliency.provenance.extra["struck"].values()) == 40
+    words = 8 * sum(toy_net(4).state_dict()[f"{name}.weight"].numel() for name in ("conv1", "conv2", "fc"))
+    refused = tgr("cam", *TOY[:-1], 4, *options[:4], "--faults", words + 1)
+    assert f"--faults is {words + 1:,}, but the weights have {words:,} bits; use fewer" in str(refused.exception)
 
 
 def test_files_of_two_formats_are_never_taken_for_one_another() -> None:

@@ -42,6 +42,8 @@ def cam(
             help="Module whose output is explained (default: the last with spatial maps).", rich_help_panel=o.MODEL
         ),
     ] = None,
+    format: o.Format = None,
+    weight_format: o.WeightFormat = None,
     faults: Annotated[
         int, typer.Option(min=1, max=o.MANY, help="Single-bit faults in the weights, all present at once.")
     ] = defaults.CAM_FAULTS,
@@ -98,7 +100,9 @@ def cam(
     """Draw saliency maps (Ablation-CAM) of one or two models before and after random faults in the weights.
 
     Writes a grid of maps as PNG, and how far each map moved (saliency). Two models get the same faults, in the weight
-    tensors that both have. A few images are an illustration, not a measurement; for that use tgr inject.
+    tensors that both have. With --format or --weight-format each model is as it is when deployed in a number format,
+    and faults strike the words that weights are stored in. A few images are an illustration, not a measurement; for
+    that use tgr inject.
     """
     from tgr_cli.data.source import DataSource
     from tgr_cli.models.source import ModelSource

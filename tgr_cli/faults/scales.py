@@ -66,7 +66,8 @@ def of_weight(form: Format, weight: Tensor, axis: int) -> Scale | None:
 
 def at(scale: Scale | None, shape: tuple[int, ...], elements_F: Tensor) -> Scale | None:
     """Return the scale of single elements [F], at flat indices into values of `shape`."""
-    return _mapped(scale, lambda step: step.expand(shape).reshape(-1)[elements_F.to(step.device)])
+    places = torch.unravel_index(elements_F, shape)
+    return _mapped(scale, lambda step: step.expand(shape)[places])
 
 
 def _mapped(scale: Scale | None, function: Callable[[Tensor], Tensor]) -> Scale | None:

@@ -1,7 +1,7 @@
 """The models that `tgr cam` explains: found, opened, and split at the layer whose maps are used."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,9 @@ class Explained:
     folder: RunFolder
     network: Network
     layer: Layer
+
+
+Deploying = Callable[[Asked, LoadedModel, Network], Network]
 
 
 def asked(
@@ -80,11 +83,13 @@ def open_models(
     batch_size: int,
     device: str,
     reporter: Reporter,
+    deployed: Deploying | None = None,
 ) -> list[Explained]:
     """Return the models opened, each with the layer of this name or else its last one with maps.
 
-    Models of the same name get their fingerprints appended. Raises TgrError for a model that torch.export cannot trace,
-    or if most of the work is after the last layer with maps.
+    `deployed` returns the network of a model as it is deployed in a number format; None leaves it as it is. Models of
+    the same name get their fingerprints appended. Raises TgrError for a model that torch.export cannot trace, or if
+    most of the work is after the last layer with maps.
     """
     opened = []
     for model in models:
@@ -100,6 +105,7 @@ def open_models(
                 f"{error}; maps need its graph: check that it takes images of {'×'.join(map(str, shape))} (--resize, "
                 "--crop), else rewrite its forward until it can be traced"
             ) from error
+        network = network if deployed is None else deployed(model, loaded, network)
         found = find(network, layer)
         if layer is None and work_after(network, found) > MOSTLY:
             raise TgrError(

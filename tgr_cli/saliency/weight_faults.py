@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import scales
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.formats import format_of
+from tgr_cli.faults.formats import Format, format_of
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.option_values import LimitMode
@@ -42,6 +43,12 @@ class WeightFaults:
 def weights(network: AnyNetwork) -> dict[str, Site]:
     """Return the weight tensors of a network in order of first use, by name without the backbone's prefix."""
     return {site.name.removeprefix(PREFIX): site for site in network.sites_of("weight")}
+
+
+def form_of(network: AnyNetwork) -> Format:
+    """Return the number format that a network's weights are stored in."""
+    stored = None if network.deployment is None else network.deployment.weight_form
+    return stored or format_of(network.dtype)
 
 
 def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
@@ -93,7 +100,7 @@ def struck(network: AnyNetwork, strikes: WeightFaults, limit: str) -> dict[str, 
 
     `limit` bounds a faulty element to its tensor's largest absolute value. The network's own tensors are not modified.
     """
-    own = weights(network)
+    own, form = weights(network), form_of(network)
     found = {}
     for number in np.unique(strikes.tensor_F):
         site, here_F = own[strikes.names[number]], strikes.tensor_F == number
@@ -101,9 +108,12 @@ def struck(network: AnyNetwork, strikes: WeightFaults, limit: str) -> dict[str, 
         values_N, of_element = tensor.reshape(-1).clone(), dict[int, list[int]]()
         for element, bit in zip(strikes.element_F[here_F].tolist(), strikes.bit_F[here_F].tolist(), strict=True):
             of_element.setdefault(element, []).append(bit)
-        corruption = Corruption(RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor}))
+        bounds = RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor})
         for element, bits in of_element.items():
-            upset = Upset.together(bits, format_of(tensor.dtype))
-            values_N[element] = corruption.struck(site.name, values_N[element], upset).seen
+            scale = None if network.deployment is None else network.deployment.weight_scales.get(site.name)
+            own_scale = scales.at(scale, site.shape, torch.tensor([element], device=tensor.device))
+            corruption = Corruption(bounds, form=form, scales={} if own_scale is None else {site.name: own_scale})
+            upset = Upset.together(bits, form)
+            values_N[element] = corruption.struck(site.name, values_N[[element]], upset).seen
         found[site.name] = torch.empty_like(tensor).copy_(values_N.reshape(tensor.shape))
     return found

@@ -4,7 +4,7 @@ As in Figure 2 of "Hardware resilience properties of text-guided image classifie
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,26 @@ import numpy as np
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.layout import Workspace, of_format
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import SALIENCY
+from tgr_cli.campaign import profiling
 from tgr_cli.campaign.config import LABELS
+from tgr_cli.campaign.deployed import deployed
+from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.errors import TgrError, one_of
-from tgr_cli.faults import formats
+from tgr_cli.faults.deploying import formats_of
+from tgr_cli.faults.graph import Network
 from tgr_cli.faults.option_values import OF_TENSORS
 from tgr_cli.models import weights, zoo
+from tgr_cli.models.loading import LoadedModel
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.saliency import attention, weight_faults
 from tgr_cli.saliency.attention import Summary as Summary  # re-exported for the command's output
-from tgr_cli.saliency.models import Explained, asked, choose, open_models
+from tgr_cli.saliency.models import Asked, Deploying, Explained, asked, choose, open_models
 from tgr_cli.saliency.weight_faults import WeightFaults
 
 MOST_IMAGES = 100
@@ -49,6 +54,8 @@ class Config:
     image_id: Sequence[str] = ()
     layer: str | None = None
     label: str = defaults.CAM_LABEL
+    format: str | None = None
+    weight_format: str | None = None
     faults: int = defaults.CAM_FAULTS
     limit: str = defaults.LIMIT
     seed: int = defaults.SEED
@@ -59,6 +66,7 @@ class Config:
 
     def __post_init__(self) -> None:
         one_of("--limit", self.limit, OF_TENSORS)
+        formats_of(self.format, self.weight_format)
         one_of("--label", self.label, LABELS)
         if self.faults < 1:
             raise TgrError(f"--faults is {self.faults}; use at least 1")
@@ -116,16 +124,17 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         batch_size=config.batch_size,
         device=config.device,
         reporter=reporter,
+        deployed=_deploying(config, images, reporter),
     )
     if len({model.name for model in models}) < len(models):
         raise TgrError(f"both models are {models[0].name}, of the same weights; name one, or another beside it")
-    path = store.prepare(
-        config.out or (workspace if len(models) > 1 else models[0].folder).saliency, SALIENCY.kind, config
-    )
+    own = (workspace if len(models) > 1 else models[0].folder).saliency
+    names = [form.name if form else None for form in formats_of(config.format, config.weight_format)]
+    path = store.prepare(config.out or of_format(own, *names), SALIENCY.kind, config)
     picture = store.prepare(path.with_suffix(".png"), "picture", config)
     networks = [model.network for model in models]
     sizes = weight_faults.common(networks)
-    faults = weight_faults.draw(sizes, config.faults, width=formats.width(networks[0].dtype), seed=config.seed)
+    faults = weight_faults.draw(sizes, config.faults, width=weight_faults.form_of(networks[0]).width, seed=config.seed)
     _tell(models, sizes, faults, reporter)
     rows, pictures = [], []
     for number, model in enumerate(models):
@@ -154,6 +163,28 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         columns = {name: [row[name] for row in rows] for name in SALIENCY.arrow.names}
         store.write(path, SALIENCY, columns, _provenance(config, images, models, sizes, faults))
     return Result(path, picture, rows, images.classes, summaries)
+
+
+def _deploying(config: Config, images: ImageSet, reporter: Reporter) -> Deploying | None:
+    """Return the function that deploys a network in the formats of the settings; None without any."""
+    form, weight_form = formats_of(config.format, config.weight_format)
+    if form is None and weight_form is None:
+        return None
+
+    def deploying(model: Asked, loaded: LoadedModel, network: Network) -> Network:
+        settings = profiling.Config(
+            data=config.data,
+            preprocessing=config.preprocessing,
+            source=model.source,
+            batch_size=config.batch_size,
+            device=config.device,
+            workdir=model.workspace.workdir,
+        )
+        folder = model.folder or loaded.run
+        subject = Subject(settings, images, replace(loaded, run=folder), reporter)
+        return deployed(subject, network, form, weight_form, defaults.TARGETS)
+
+    return deploying
 
 
 def _tell(models: Sequence[Explained], sizes: Mapping[str, int], faults: WeightFaults, reporter: Reporter) -> None:
@@ -195,7 +226,10 @@ def _provenance(
             "dataset": normalised(images.dataset),
             "used": images.used,
             "images": len(images),
-            "formats": {model.name: weights.number_format(model.loaded.model) for model in models},
+            "formats": {
+                model.name: model.network.facts.get("format", weights.number_format(model.loaded.model))
+                for model in models
+            },
             "models": [
                 {
                     "run": model.name,
@@ -203,6 +237,7 @@ def _provenance(
                     "origin": model.loaded.origin,
                     "layer": model.layer.name,
                     "preprocessing": model.loaded.preprocessing.to_json(),
+                    **model.network.facts,
                 }
                 for model in models
             ],

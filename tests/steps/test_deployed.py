@@ -158,6 +158,9 @@ def test_only_the_chosen_operations_are_rounded_and_that_is_recorded() -> None:
 REFUSED = {
     "channel-steps": "channel-steps has a scale for each channel of a stored tensor, and the output of a layer has one "
     "scale; name another format with --format, or this one with --weight-format",
+    "float64": "--format is float64, in which a network of float32 is not deployed: it would round to whole numbers, "
+    "or not at all; use a narrower float, or an integer format with a scale",
+    "int32": "--format is int32, in which a network of float32 is not deployed",
     "nonsense": '--format is "nonsense"; use ',
 }
 

@@ -7,15 +7,22 @@ import torch
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import scales
 from tgr_cli.faults.deployment import Deployment
-from tgr_cli.faults.formats import Format, format_named
+from tgr_cli.faults.formats import NATIVE, Format, Native, format_named
 from tgr_cli.faults.network import AnyNetwork
 
 Ranges = Mapping[str, tuple[float, float]]
+FLOAT32 = NATIVE["float32"]
 
 
 def formats_of(form: str | None, weight_form: str | None) -> tuple[Format | None, Format | None]:
     """Return the formats of these names, of outputs and of weights; raises TgrError for one that does not suit."""
     outputs, stored = (format_named(name) if name is not None else None for name in (form, weight_form))
+    for option, each in (("--format", outputs), ("--weight-format", stored)):
+        if isinstance(each, Native) and (each.width > FLOAT32.width or not each.exponent):
+            raise TgrError(
+                f"{option} is {each.name}, in which a network of float32 is not deployed: it would round to whole "
+                "numbers, or not at all; use a narrower float, or an integer format with a scale"
+            )
     refuse(outputs)
     return outputs, stored
 

@@ -12,6 +12,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
 from tgr_cli.faults.upset import Upset
 
 SOURCES = {
@@ -20,6 +21,7 @@ SOURCES = {
 }
 MODELS = {f"faults/fault_models/{name}.py" for name in ("burst", "flip", "mixture", "replacement", "stuck")}
 CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
+CONV = Site("conv", "conv", (2, 3), macs=1)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_the_check_of_places_can_fail() -> None:
 
 def test_a_flip_comes_before_the_range_limit() -> None:
     before_F = torch.tensor([1.0, 1.0, -1.5, 0.5])
-    found = CLAMP.chosen("conv", before_F, torch.tensor([30, 31, 22, 0]))
+    found = CLAMP.chosen(CONV, torch.arange(4), before_F, torch.tensor([30, 31, 22, 0]))
     assert found.raw.tolist() == [torch.inf, -1.0, -1.0, 0.5 + 2**-24]
     assert found.seen.tolist() == [2.0, -1.0, -1.0, 0.5 + 2**-24]
 
@@ -59,7 +61,9 @@ def test_every_flip_is_each_bit_flipped_alone(name: str) -> None:
     form = NATIVE[name]
     values_KM = torch.arange(6).reshape(2, 3).to(form.dtype)
     found_KMB = form.encode(
-        Corruption(RangeLimit("none", {})).every_choice("conv", values_KM, torch.arange(form.width)).raw
+        Corruption(RangeLimit("none", {}))
+        .every_choice(CONV, torch.arange(6).reshape(2, 3), values_KM, torch.arange(form.width))
+        .raw
     )
     assert found_KMB.shape == (2, 3, form.width)
     for bit in range(form.width):
@@ -77,4 +81,4 @@ def test_bits_that_flip_together_are_limited_once() -> None:
 
 def test_a_bit_that_the_format_lacks_is_refused() -> None:
     with pytest.raises(TgrError, match="bit 16 does not exist in bfloat16; its bits are 0 to 15"):
-        CLAMP.chosen("conv", torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))
+        CLAMP.chosen(CONV, torch.arange(1), torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))

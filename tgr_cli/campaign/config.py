@@ -92,12 +92,12 @@ class Config:
                 f"--ranges limit neurons, and a {self.target} is limited to the range of its own values; "
                 "leave --ranges out"
             )
-        on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
-        if self.limit == "none" and any(on_dloss):
-            given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
+        if not (self.format or self.encode):  # which may bound the values
+            self.refuse_unlimited_dloss()
+        if self.encode and (self.format or self.weight_format):
             raise TgrError(
-                f"{given} needs a range limit, since mean dLoss without one is no usable figure; "
-                f"use --limit clamp, or {instead}"
+                "--encode stores a struck value of a model that computes as it is, and --format or --weight-format "
+                "deploys the whole model; leave one out"
             )
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
@@ -122,6 +122,16 @@ class Config:
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
+            )
+
+    def refuse_unlimited_dloss(self) -> None:
+        """Raise TgrError if something rests on mean dLoss, and no range limit makes it a usable figure."""
+        on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
+        if self.limit == "none" and any(on_dloss):
+            given, instead = ("--target-ci dloss=…", "sdc=…") if on_dloss[0] else ("--max-dloss", "--max-sdc-rate")
+            raise TgrError(
+                f"{given} needs a range limit, since mean dLoss without one is no usable figure; "
+                f"use --limit clamp, or {instead}"
             )
 
     @property

@@ -85,17 +85,17 @@ class DeployedSubject(Subject):
     """A model deployed in number formats, and its pool of images."""
 
     settings: DeployedSettings
-    form: Format | None
-    weight_form: Format | None
+    outputs: Format | None
+    stored: Format | None
     _networks: dict[Any, AnyNetwork] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def format(self) -> str | None:
-        return self.form.name if self.form else None
+    def form(self) -> Format | None:
+        return self.outputs
 
     @property
-    def weight_format(self) -> str | None:
-        return self.weight_form.name if self.weight_form else None
+    def weight_form(self) -> Format | None:
+        return self.stored
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import EXHAUSTIVE
 from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import DRAWING, drawn_with
 from tgr_cli.campaign.prepared import PreparedCampaign
-from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults.exhaustive import LastSite
 from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import OUTCOMES, with_nulls
@@ -37,8 +37,8 @@ class Exact:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     """Return the exact rates of the last site; the artifact is written batch by batch."""
-    subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or subject.loaded.run.exhaustive, EXHAUSTIVE.kind, config)
+    subject = open_subject(config, reporter)
+    output = store.prepare(config.out or subject.file(subject.loaded.run.exhaustive), EXHAUSTIVE.kind, config)
     setup = PreparedCampaign.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
@@ -70,7 +70,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     faults = sum(counts.values())
     finite = faults - counts["non_finite"]
     return Exact(
-        run=subject.loaded.run.name,
+        run=subject.name,
         path=output,
         site=last.site.name,
         images=len(struck_N),

@@ -14,9 +14,9 @@ from tgr_cli.artifacts.parts import Parts, content
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.campaign import planning
 from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
-from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import units
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -44,8 +44,10 @@ class Forecast:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     """Return the forecast of the campaign; only the pilot is run, if the plan needs one."""
-    subject = Subject.open(config, reporter)
-    output = store.prepare(config.out or of_target(subject.loaded.run.plan, config.target), PLAN.kind, config)
+    subject = open_subject(config, reporter)
+    output = store.prepare(
+        config.out or subject.file(of_target(subject.loaded.run.plan, config.target)), PLAN.kind, config
+    )
     with Parts.beside(output, restart=config.restart) as parts:
         setup = PreparedCampaign.of(config, subject)
         planned = planning.planned(setup, parts)
@@ -54,7 +56,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
             shutil.copyfile(parts.folder / "plan.parquet", temporary)
         parts.done()
     return Forecast(
-        run=subject.loaded.run.name,
+        run=subject.name,
         path=output,
         sites=len(np.unique(planned.faults.site_F)),
         faults=planned.faults.count,

@@ -49,7 +49,7 @@ class PreparedCampaign:
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "PreparedCampaign":
         """Return the campaign prepared on `subject`; missing ranges are profiled."""
-        choices = choices_of(config, subject.dtype)
+        choices = choices_of(config, subject)
         config = with_limit(config, choices, subject)
         rows = fault_list.read(config.faults, choices.model) if config.faults else None
         refuse_scripted(subject.loaded.model, subject.loaded.name)

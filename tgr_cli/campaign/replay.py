@@ -10,10 +10,11 @@ from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import runs
 from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.prepared import PreparedCampaign
-from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list, units
+from tgr_cli.faults.fault_models import fault_model_named
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -41,8 +42,8 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
     Range limit, labels, target and targets are taken from the stored campaign. Raises TgrError if the row does not
     exist, or model, preprocessing, settings or ranges differ from the stored campaign's.
     """
-    subject = Subject.open(config, reporter)
-    path = config.faults or of_target(subject.loaded.run.injections, config.target)
+    subject = open_subject(config, reporter)
+    path = config.faults or subject.file(of_target(subject.loaded.run.injections, config.target))
     artifact = store.read(path, INJECTIONS)
     if not 0 <= row < artifact.table.num_rows:
         raise TgrError(f"{path} has rows 0 to {artifact.table.num_rows - 1}, no row {row}; choose one of them")
@@ -55,7 +56,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
         raise TgrError(f"{path} was run on images prepared with {differing} now; give the same preprocessing")
     config = replace(config, **_as_it_was(config, artifact))
     stored = artifact.table.slice(row, 1).to_pylist()[0]
-    ranges = config.ranges or subject.loaded.run.ranges
+    ranges = config.ranges or subject.file(subject.loaded.run.ranges)
     if "ranges" in artifact.provenance.inputs and not ranges.exists():
         raise TgrError(f"{path} was limited by ranges that are no longer at {ranges}; name them with --ranges")
     if stored["image_id"] not in subject.images.ids:
@@ -81,6 +82,8 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
 def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:
     """Return the stored campaign's settings that affect outcomes; raises TgrError if others are given."""
     kept = {name: value for name, value in artifact.provenance.config.items() if name in OF_THE_CAMPAIGN}
+    if kept.get("fault_model") == fault_model_named(config.fault_model).name:
+        del kept["fault_model"]  # a mixture is known by its file alone
     for field in fields(Config):
         given = getattr(config, field.name)
         if field.name in kept and given not in (kept[field.name], field.default):

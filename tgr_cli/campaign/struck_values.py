@@ -27,19 +27,22 @@ class StruckValues:
     ranges: SiteRanges
 
 
-def choices_of(config: Config, dtype: torch.dtype) -> Choices:
+def choices_of(config: Config, subject: Subject) -> Choices:
     """Return what a fault can do to a value of this campaign; raises TgrError for settings that do not suit."""
-    if config.format or config.weight_format:
-        raise TgrError("--format and --weight-format cannot be injected into yet; use --encode")
-    name = config.encode or (config.weight_format if config.target == "weight" else config.format)
-    if config.target in ("bias", "buffer") and config.encode is None:
-        name = None  # these stay in the model's own format
-    form = format_named(name) if name else format_of(dtype)
-    if form.shared == "block" or form.dynamic:
+    form = _format(config, subject)
+    if config.target == "neuron" and form.dynamic:
         raise TgrError(
             f"{form.name} shares scales among neighbours, and faults in it cannot be drawn yet; use another format"
         )
     return Choices(fault_model_named(config.fault_model), form)
+
+
+def _format(config: Config, subject: Subject) -> Format:
+    """Return the format in which struck values are stored."""
+    if config.encode:
+        return format_named(config.encode)
+    deployed = {"neuron": subject.form, "weight": subject.weight_form}.get(config.target)
+    return deployed or format_of(subject.dtype)
 
 
 def with_limit(config: Config, choices: Choices, subject: Subject) -> Config:
@@ -52,30 +55,42 @@ def with_limit(config: Config, choices: Choices, subject: Subject) -> Config:
         return replace(config, limit="format")
     if config.limit == "format" and not form.bounded:
         raise TgrError(f"--limit format is for formats with a range of their own, and {form.name} has none; use clamp")
+    config.refuse_unlimited_dloss()
     return config
 
 
 def struck_values(config: Config, subject: Subject, network: AnyNetwork, choices: Choices) -> StruckValues:
     """Return the corruption of the campaign's values; missing ranges are profiled."""
     form, found = choices.form, SiteRanges()
-    encoded = bool(form.shared)
-    if config.limit not in UNLIMITED or encoded or choices.model.needs_ranges:
+    fitted = bool(form.shared and config.encode)
+    if config.limit not in UNLIMITED or fitted or choices.model.needs_ranges:
         if config.target == "neuron":
             found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
         else:
             found = ranges.of_tensors(network, config.target)
-    limit = RangeLimit(cast(LimitMode, config.limit), found.max_abs if config.limit not in UNLIMITED else {})
-    scales = {name: _fitted(form, found, name, network) for name in found.low} if encoded else {}
     corruption = Corruption(
-        limit,
+        RangeLimit(cast(LimitMode, config.limit), found.max_abs if config.limit not in UNLIMITED else {}),
         choices.model,
         None if form == format_of(subject.dtype) else form,
-        {name: scale for name, scale in scales.items() if scale is not None},
+        _fitted(form, found, network) if fitted else _deployed(config, network),
         found.max_abs,
     )
     return StruckValues(corruption, choices, found)
 
 
-def _fitted(form: Format, found: SiteRanges, name: str, network: AnyNetwork) -> Scale | None:
-    low, high = (torch.tensor(side[name], device=network.device) for side in (found.low, found.high))
-    return form.fit(low, high)
+def _deployed(config: Config, network: AnyNetwork) -> dict[str, Scale]:
+    """Return the scales with which the network is deployed, of the struck sites; empty if it is not, or has none."""
+    if network.deployment is None or config.target not in ("neuron", "weight"):
+        return {}
+    own = network.deployment.scales if config.target == "neuron" else network.deployment.weight_scales
+    return {name: scale for name, scale in own.items() if scale is not None}
+
+
+def _fitted(form: Format, found: SiteRanges, network: AnyNetwork) -> dict[str, Scale]:
+    """Return a scale for each site, fitted to its range."""
+    scales = {}
+    for name, low in found.low.items():
+        ends = torch.tensor([low, found.high[name]], device=network.device, dtype=network.dtype)
+        if (scale := form.fit(*ends)) is not None:
+            scales[name] = scale
+    return scales

@@ -14,6 +14,7 @@ from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.faults import hooked
+from tgr_cli.faults.formats import Format
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.models import golden, zoo
@@ -59,12 +60,22 @@ class Subject:
     reporter: Reporter
 
     @property
-    def format(self) -> str | None:
+    def form(self) -> Format | None:
+        """Return the number format that the layers' outputs are rounded to; None for a model as it is."""
         return None
 
     @property
-    def weight_format(self) -> str | None:
+    def weight_form(self) -> Format | None:
+        """Return the number format that the layers' weights are rounded to; None for a model as it is."""
         return None
+
+    @property
+    def format(self) -> str | None:
+        return self.form.name if self.form else None
+
+    @property
+    def weight_format(self) -> str | None:
+        return self.weight_form.name if self.weight_form else None
 
     @property
     def name(self) -> str:

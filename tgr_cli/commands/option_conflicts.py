@@ -52,7 +52,13 @@ RULES: Rules = (
         "where tensors are struck: it names operations whose neurons are",
         ("targets",),
     ),
-    (lambda given: given["limit"] == "none", "beside --limit none", ("ranges",)),
+    (
+        lambda given: (
+            given["limit"] == "none" and not (given["encode"] or given["fault_model"].startswith("random-value"))
+        ),
+        "beside --limit none",
+        ("ranges",),
+    ),
     (
         lambda given: given["plan_only"] and given["target_ci"] is None,
         "beside --plan-only, which estimates nothing",

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tgr_cli.faults import scales
 from tgr_cli.faults.fault_models import FaultModel, Flip
 from tgr_cli.faults.formats import Format, Scale, format_of
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.sites import Site
 from tgr_cli.faults.upset import Upset
 
 
@@ -30,8 +32,8 @@ class Corrupted(NamedTuple):
 class Corruption:
     """The corruption of values in a campaign with this range limit and fault model.
 
-    Values are stored in `form`, with the scale of their site if it has one; None for the values' own dtype. `max_abs`
-    is each site's largest absolute value, for fault models that need it.
+    Values are stored in `form`, None for their own dtype, with the scale of their site if it has one, which broadcasts
+    with the site's shape. `max_abs` is each site's largest absolute value, for fault models that need it.
     """
 
     limit: RangeLimit
@@ -44,9 +46,12 @@ class Corruption:
         """Return the format in which values of this dtype are struck."""
         return self.form or format_of(dtype)
 
-    def struck(self, site: str, before: Tensor, upset: Upset) -> Corrupted:
-        """Return the values at one site after the upset, which broadcasts with them; same dtype and device."""
-        form, scale = self.format(before.dtype), self.scales.get(site)
+    def struck(self, site: str, before: Tensor, upset: Upset, scale: Scale | None = None) -> Corrupted:
+        """Return the values at one site after the upset; same dtype and device.
+
+        Upset and scale, that of the values where their format has one, broadcast with them.
+        """
+        form = self.format(before.dtype)
         raw = form.decode(upset.applied(form.encode(before, scale)), scale, dtype=before.dtype)
         if upset.fraction is not None:
             value = upset.fraction.to(before.device)
@@ -55,11 +60,21 @@ class Corruption:
             raw = torch.where(value.isnan(), raw, value.to(before.dtype))
         return Corrupted(raw, self.limit.apply(site, raw))
 
-    def chosen(self, site: str, before_F: Tensor, choices_F: Tensor) -> Corrupted:
-        """Return the values [F] after one choice of the fault model each; raises TgrError for a missing bit."""
-        upset = self.model.upset(choices_F.to(before_F.device), self.format(before_F.dtype))
-        return self.struck(site, before_F, upset)
+    def chosen(self, site: Site, elements_F: Tensor, before_F: Tensor, choices_F: Tensor) -> Corrupted:
+        """Return the values [F] of a site's elements after one choice of the fault model each.
 
-    def every_choice(self, site: str, before: Tensor, choices: Tensor) -> Corrupted:
-        """Return the values after each of several choices, [..., V]; `choices` [..., V] broadcast with the values."""
-        return self.struck(site, before[..., None], self.model.upset(choices, self.format(before.dtype)))
+        Raises TgrError for a bit that the format lacks.
+        """
+        upset = self.model.upset(choices_F.to(before_F.device), self.format(before_F.dtype))
+        return self.struck(site.name, before_F, upset, self._scale(site, elements_F))
+
+    def every_choice(self, site: Site, elements: Tensor, before: Tensor, choices: Tensor) -> Corrupted:
+        """Return the values of a site's elements after each of several choices, [..., V].
+
+        `choices` [..., V] broadcast with the values.
+        """
+        scale = self._scale(site, elements[..., None])
+        return self.struck(site.name, before[..., None], self.model.upset(choices, self.format(before.dtype)), scale)
+
+    def _scale(self, site: Site, elements: Tensor) -> Scale | None:
+        return scales.at(self.scales.get(site.name), site.shape, elements)

@@ -61,7 +61,9 @@ class LastSite:
         before_KC = values[0][:count]
         if not torch.equal(before_KC * self.factor_C, golden_KC):
             raise self._other()
-        flipped_KCV, after_KCV = self.corruption.every_choice(self.site.name, before_KC, self._choices_V)
+        flipped_KCV, after_KCV = self.corruption.every_choice(
+            self.site, torch.arange(before_KC.shape[1]), before_KC, self._choices_V
+        )
         faulty_KCV = after_KCV * self.factor_C[:, None]
         before_KCV = before_KC[..., None].expand_as(flipped_KCV)
         arrays = (value.double().cpu().numpy() for value in (before_KCV, flipped_KCV, after_KCV))

@@ -65,8 +65,10 @@ def of_weight(form: Format, weight: Tensor, axis: int) -> Scale | None:
 
 
 def at(scale: Scale | None, shape: tuple[int, ...], elements_F: Tensor) -> Scale | None:
-    """Return the scale of single elements [F], at flat indices into values of `shape`."""
-    places = torch.unravel_index(elements_F, shape)
+    """Return the scale of single elements, at flat indices into values of `shape`; a single scale as it is."""
+    if scale is None or scale.step.numel() == 1:
+        return scale
+    places = torch.unravel_index(elements_F.to(scale.step.device), shape)
     return _mapped(scale, lambda step: step.expand(shape)[places])
 
 

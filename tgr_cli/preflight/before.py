@@ -28,7 +28,11 @@ def inject(config: Campaign, reporter: Reporter) -> None:
         needs.file(config.ranges, "--ranges", 'run "tgr profile-ranges" first'),
     )
     along = None
-    if config.limit != "none" and config.target == "neuron" and config.ranges is None:
+    if (
+        (config.limit != "none" or config.format or config.encode)
+        and config.target == "neuron"
+        and config.ranges is None
+    ):
         along = _ranges(data, source, config.workdir)
     needs.model(source, data, config.workdir, [*needs.images(data, "eval"), *files], along=along, reporter=reporter)
 

@@ -11,6 +11,7 @@ from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
 from tgr_cli.campaign import planning, results, running
 from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
+from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import run_with
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
@@ -52,7 +53,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     Finished units are stored beside the output until it is written, so a killed run can resume; the artifacts are
     written at the end by atomic rename, and then verified if requested.
     """
-    subject = Subject.open(config, reporter)
+    subject = open_subject(config, reporter)
     output = config.out or _default(config, subject)
     store.prepare(output, (SHARD if config.part else INJECTIONS).kind, config)
     if not config.part:
@@ -79,7 +80,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
         verified = verify(subject, network, corruption, some, columns, setup.labels_N, **checked)
     if config.part:
         return Shard(
-            run=subject.loaded.run.name,
+            run=subject.name,
             path=output,
             faults=planned.faults.take(table["row"].to_numpy()).count,
             rows=len(table),
@@ -93,7 +94,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
 
 
 def _default(config: Config, subject: Subject) -> Path:
-    whole = of_target(subject.loaded.run.injections, config.target)
+    whole = subject.file(of_target(subject.loaded.run.injections, config.target))
     return whole.with_stem(f"{whole.stem}-{config.part[0]}-of-{config.part[1]}") if config.part else whole
 
 

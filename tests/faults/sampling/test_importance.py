@@ -41,6 +41,13 @@ def drawn(counts: list[int], eligible_N: np.ndarray = ALL, corruption: Corruptio
     return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), seed=seed, **common)
 
 
+def changed(values_1M: Tensor, limit: RangeLimit) -> Tensor:
+    """Return the change of the first elements of a site by the flip of each bit."""
+    elements = torch.arange(values_1M.shape[1])[None]
+    bits = torch.arange(8 * values_1M.dtype.itemsize)[None]
+    return importance.changes(Corruption(limit), Site("s", "linear", (12,), 1), elements, values_1M, bits)
+
+
 def columns(plan: Plan, site: int) -> np.ndarray:
     at = plan.take(plan.site_F == site)
     return np.stack([at.number_F, at.image_F, at.element_F, at.choice_F, at.weight_F])
@@ -69,9 +76,7 @@ def every_flip(q_KMB: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(1)
-    change_1MB = importance.changes(
-        torch.randn(1, 12, generator=random).to(dtype), Corruption(limit), "s", torch.arange(8 * dtype.itemsize)[None]
-    )
+    change_1MB = changed(torch.randn(1, 12, generator=random).to(dtype), limit)
     assert change_1MB.isfinite().all()
     assert change_1MB.shape == (1, 12, 8 * dtype.itemsize)
     q_1MB = importance.relative(change_1MB, change_1MB.abs() * torch.rand(1, 12, 1, generator=random))
@@ -84,7 +89,7 @@ def test_the_estimate_of_any_mean_is_unbiased(limit: RangeLimit, dtype: torch.dt
 
 def test_q_is_what_the_formula_says() -> None:
     values_1M, slope_M = torch.tensor([[0.5, -1.0, 0.25]]), torch.tensor([2.0, 0.0, 1.0])
-    found_1MB = importance.changes(values_1M, Corruption(RangeLimit("clamp", {"s": 1.0})), "s", torch.arange(32)[None])
+    found_1MB = changed(values_1M, RangeLimit("clamp", {"s": 1.0}))
     change = np.zeros((3, 32))
     for element, value in enumerate(values_1M[0].numpy()):
         for bit in range(32):
@@ -106,7 +111,7 @@ def test_a_term_that_says_nothing_leaves_its_share_to_the_uniform_one() -> None:
 
 def test_without_a_limit_changes_are_held_to_the_range_of_the_image() -> None:
     values_1M = torch.tensor([[1.5, -0.5, 0.0]])
-    change_1MB = importance.changes(values_1M, Corruption(RangeLimit("none", {})), "s", torch.arange(32)[None])
+    change_1MB = changed(values_1M, RangeLimit("none", {}))
     assert change_1MB[0, 0, 30].item() == 0  # NaN, clamped to + 1.5
     assert change_1MB[0, 1, 30].item() == -1.0  # -1.7e38, clamped to - 1.5
     assert change_1MB[0, 2, 30].item() == 1.5  # 2.0, clamped to + 1.5

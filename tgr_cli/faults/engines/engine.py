@@ -150,7 +150,9 @@ class Engine(ABC):
         for some in same_faults(strike, self.network.batch_size):
             place = tuple(int(axis) for axis in np.unravel_index(int(strike.elements_F[some[0]]), site.shape))
             before_1 = faulty[place].reshape(1).clone()
-            flipped_1, after_1 = self.corruption.chosen(site.name, before_1, strike.choices_F[some[:1]])
+            flipped_1, after_1 = self.corruption.chosen(
+                site, strike.elements_F[some[:1]], before_1, strike.choices_F[some[:1]]
+            )
             faulty[place] = after_1[0]
             logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
             faulty[place] = before_1[0]

@@ -25,7 +25,7 @@ class Full(Engine):
 
         def hit(output_BN: Tensor) -> Tensor:
             before_K = output_BN[places_K, elements_K]
-            flipped_K, after_K = self.corruption.chosen(site.name, before_K, choices_K)
+            flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
             values.extend((before_K, flipped_K, after_K))
             return output_BN.index_put((places_K, elements_K), after_K)
 

@@ -95,7 +95,7 @@ class PyTorchFI(Engine):
                     if axis[0] is not None
                 )
                 before_K = output[where]
-                flipped_K, after_K = self.corruption.chosen(site.name, before_K, choices_K)
+                flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
                 output[where] = after_K
                 seen.update(before=before_K, flipped=flipped_K, after=after_K)
             tool.updateLayer()

@@ -53,7 +53,7 @@ class Replay(Engine):
         call, device = self._calls[site.name], self.network.device
         rows_K, elements_K = rows_K.to(device), elements_K.to(device)
         before_K = self.golden.elements(call, rows_K, elements_K)
-        flipped_K, after_K = self.corruption.chosen(site.name, before_K, choices_K)
+        flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
         return FaultEffects(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
 
     def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def _at_images(
     place_KM = torch.from_numpy(element_KM).to(sensitivity.values_KN.device)
     values_KM = sensitivity.at(place_KM)
     choice_KV = choices.candidates(seed, site.name, image_K)
-    change_KMV = changes(values_KM, corruption, site.name, torch.from_numpy(choice_KV))
+    change_KMV = changes(corruption, site, place_KM, values_KM, torch.from_numpy(choice_KV))
     q_KMV = relative(change_KMV, sensitivity.loss_change(place_KM, change_KMV)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
     chosen_KR, place_KR, weight_KR = pick(q_KMV, torch.from_numpy(seeding.unit(words_KR[..., :2])))
@@ -134,13 +134,13 @@ def relative(change_KMV: Tensor, loss_KMV: Tensor) -> Tensor:
     return q_KMV
 
 
-def changes(values_KM: Tensor, corruption: Corruption, site: str, choice_KV: Tensor) -> Tensor:
-    """Return the change of the values by each choice, after the range limit, [K, M, V] in float32.
+def changes(corruption: Corruption, site: Site, place_KM: Tensor, values_KM: Tensor, choice_KV: Tensor) -> Tensor:
+    """Return the change of a site's values at `place_KM` by each choice, after the range limit, [K, M, V] in float32.
 
     Without a limit they may be infinite, and q's mean would be too. They are then clamped to the range of the image's
     values: beyond it the effect hardly grows, and any positive q keeps the estimate unbiased.
     """
-    after_KMV = corruption.every_choice(site, values_KM, choice_KV[:, None].to(values_KM.device)).seen
+    after_KMV = corruption.every_choice(site, place_KM, values_KM, choice_KV[:, None].to(values_KM.device)).seen
     if corruption.limit.mode == "none":
         bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
         after_KMV = torch.where(after_KMV.isnan(), bound_K11, after_KMV).clamp(-bound_K11, bound_K11)

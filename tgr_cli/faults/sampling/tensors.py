@@ -91,7 +91,13 @@ def _faults(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for block, unit_1R2 in enumerate(unit_F2.split(BLOCK)):
         choice_1V = choices.candidates(seed, site.name, np.array([block]))
-        change_1MV = changes(values_KM[block : block + 1], corruption, site.name, torch.from_numpy(choice_1V))
+        change_1MV = changes(
+            corruption,
+            site,
+            torch.from_numpy(element_KM[block : block + 1]),
+            values_KM[block : block + 1],
+            torch.from_numpy(choice_1V),
+        )
         slope_1M = slope_KM[block : block + 1]
         scaled_1M = (slope_1M / slope_1M.amax()).nan_to_num(0.0)
         q_1MV = relative(change_1MV, change_1MV.abs() * scaled_1M[..., None]).cpu()

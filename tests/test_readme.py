@@ -58,34 +58,29 @@ def write_stand_in(folder: Path) -> None:
         pq.write_table(table, folder / f"{name}.parquet")
 
 
-def run_all() -> None:
-    """Run the commands of the README in the current folder, in their order."""
+def write_real(folder: Path, shared: Path) -> None:
+    """Write some of Fashion-MNIST's own pictures, of every class."""
+    folder.mkdir()
+    for name, stored, count in (("train", "train_1000_per_class", TRAIN), ("test", "test", TEST)):
+        table = pq.read_table(shared / "fashion_mnist" / f"{stored}.parquet")
+        pq.write_table(table.take(np.linspace(0, len(table) - 1, count).astype(int)), folder / f"{name}.parquet")
+
+
+def test_every_command_runs_in_its_order(shared_data_if_any: Path | None) -> None:
+    """On Fashion-MNIST's own pictures where they are at hand."""
+    pictures = Path("fashion_mnist")
+    write_real(pictures, shared_data_if_any) if shared_data_if_any else write_stand_in(pictures)
     for line in lines():
         if line not in INSTALLING and line != WITH_YOUR_WEIGHTS:
             program, *arguments = shlex.split(line)
             assert program == "tgr", f"the README says to type {line!r}, which no test runs"
             result = invoke(*arguments)
             assert result.exit_code == 0, f"{line}: {result.output}"
-
-
-def test_every_command_runs_in_its_order() -> None:
-    write_stand_in(Path("fashion_mnist"))
-    run_all()
     whole = Path("runs/fashion_mnist")
     assert (whole / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     for name in ("sweep.parquet", "comparison.parquet", "saliency.png", "lenet5-baseline/vulnerability.parquet"):
         assert (whole / name).exists()
     assert Path("merged.parquet").exists()
-
-
-@pytest.mark.shared
-def test_every_command_runs_on_the_real_pictures(shared_data: Path) -> None:
-    Path("fashion_mnist").mkdir()
-    for name, stored, count in (("train", "train_1000_per_class", TRAIN), ("test", "test", TEST)):
-        table = pq.read_table(shared_data / "fashion_mnist" / f"{stored}.parquet")
-        some = table.take(np.linspace(0, len(table) - 1, count).astype(int))  # of every class
-        pq.write_table(some, f"fashion_mnist/{name}.parquet")
-    run_all()
 
 
 def test_what_is_installed_is_what_the_checks_install() -> None:

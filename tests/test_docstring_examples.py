@@ -28,7 +28,7 @@ def test_the_examples_of_a_module(name: str) -> None:
 
 def test_what_a_reader_meets_first_has_an_example() -> None:
     first = {
-        "tgr_cli.faults.formats",
+        "tgr_cli.faults.formats.names",
         "tgr_cli.faults.upset",
         "tgr_cli.metrics.outcomes",
         "tgr_cli.metrics.intervals",

@@ -33,7 +33,7 @@ WITHOUT_CONFIG = {
     "demo": {"injections": defaults.INJECTIONS, "workdir": defaults.WORKDIR},
     "show": {"file": REQUIRED, "rows": defaults.ROWS},
     "models": {},
-    "formats": {},
+    "formats": {"names": None},
 }
 
 

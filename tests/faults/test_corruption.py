@@ -28,11 +28,10 @@ CONV = Site("conv", "conv", (2, 3), macs=1)
     ("what", "homes"),
     [
         (r"limit\.apply\(", {"faults/corruption.py"}),
-        (r"\bUpset[.(]", {"faults/upset.py", "saliency/weight_faults.py", *MODELS}),
-        (r"upset import .*\bflip\b", {"steps/flip.py"}),
+        (r"\bUpset[.(]", {"faults/upset.py", "saliency/weight_faults.py", "steps/flip.py", *MODELS}),
         (
             r"bitwise_xor|\^ self\.|\.view\([^)]*\b(integer|mask\.dtype)\)",
-            {"faults/upset.py", "faults/formats/native.py", "steps/flip.py", "training/stimulated.py"},
+            {"faults/upset.py", "faults/formats/native.py", "training/stimulated.py"},
         ),
         (r"\* MASKED_BOUND\b|MASKED_BOUND \*|OUTCOMES\[", {"metrics/outcomes.py"}),
     ],

@@ -44,7 +44,7 @@ def tgr(*arguments: object) -> Result:
 def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
     write_toy_dataset(Path("toy"))
     save_file(toy_net(4).state_dict(), "m.safetensors")
-    monkeypatch.setattr(deploying, "format_named", lambda name: NAMED.get(name) or format_named(name))
+    monkeypatch.setattr(deploying, "format_named", lambda name, *option: NAMED.get(name) or format_named(name, *option))
 
 
 def images(split: str) -> Tensor:

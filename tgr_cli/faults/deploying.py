@@ -16,7 +16,8 @@ FLOAT32 = NATIVE["float32"]
 
 def formats_of(form: str | None, weight_form: str | None) -> tuple[Format | None, Format | None]:
     """Return the formats of these names, of outputs and of weights; raises TgrError for one that does not suit."""
-    outputs, stored = (format_named(name) if name is not None else None for name in (form, weight_form))
+    outputs = None if form is None else format_named(form)
+    stored = None if weight_form is None else format_named(weight_form, "--weight-format")
     for option, each in (("--format", outputs), ("--weight-format", stored)):
         if isinstance(each, Native) and (each.width > FLOAT32.width or not each.exponent):
             raise TgrError(

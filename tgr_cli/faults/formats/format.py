@@ -9,7 +9,7 @@ Suffixes: F faults.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,19 +33,23 @@ class Scale:
 class Format(ABC):
     """A number format of `width` bits, with named `fields`: lowest and highest bit of each, most significant first.
 
-    `shared` says which values share a scale: "" where the format has none, "tensor", "channel", or "block" for
-    `block` neighbouring values. The scale of a `dynamic` format is chosen anew for the values of each inference; others
-    are fitted once, to profiled values or to a tensor. `bounded` formats hold nothing outside the range they were
-    fitted to, which makes a range limit superfluous. A scale is stored too: its step as a word of `scale_format`.
+    `what` is a line about it. `shared` says which values share a scale: "" where the format has none, "tensor",
+    "channel", or "block" for `block` neighbouring values. The scale of a `dynamic` format is chosen anew for the values
+    of each inference; others are fitted once, to profiled values or to a tensor. Without a scale the step is 1.
+    `bounded` formats hold nothing outside the range they were fitted to (up to the rounding of the scale), which makes
+    a range limit superfluous. A scale is stored too: its step as a word of `scale_format`.
+
+    Every format stores every value: what becomes of NaN, infinities and numbers beyond its range, docs/formats.md says.
     """
 
     name: str
     width: int
     fields: Mapping[str, tuple[int, int]]
-    shared: ClassVar[str] = ""
+    what: str = ""
+    shared: str = ""
     block: int = 0
-    dynamic: ClassVar[bool] = False
-    bounded: ClassVar[bool] = False
+    dynamic: bool = False
+    bounded: bool = False
     scale_format: "Format | None" = None
 
     @property
@@ -71,6 +75,10 @@ class Format(ABC):
         """Return the name of the field that contains `bit`."""
         return next(name for name, (low, high) in self.fields.items() if low <= bit <= high)
 
+    def parts(self, word: int) -> Mapping[str, tuple[int, int]]:
+        """Return the fields of one code word, 0 to 2^width - 1: those of a posit have different lengths in each."""
+        return self.fields
+
     def fit(self, low: Tensor, high: Tensor) -> Scale | None:
         """Return the scale for groups of values from `low` to `high`, tensors of one shape; None without a scale."""
         return None
@@ -86,6 +94,20 @@ class Format(ABC):
     def rounded(self, values: Tensor, scale: Scale | None = None) -> Tensor:
         """Return the values nearest to `values` that the format holds, in the same dtype."""
         return self.decode(self.encode(values, scale), scale, dtype=values.dtype)
+
+    def word(self, numbers: Tensor) -> Tensor:
+        """Return whole numbers of any dtype as code words: in two's complement, and of dtype `integer`."""
+        wide = numbers.to(torch.int64 if self.width > 31 else torch.int32)
+        return (wide if self.width in _INTEGERS else wide & (self.words - 1)).to(self.integer)
+
+    def unsigned(self, words: Tensor) -> Tensor:
+        """Return code words of at most 31 bits as numbers from 0 to 2^width - 1; dtype int32."""
+        return words.to(torch.int32) & (self.words - 1)
+
+    def signed(self, words: Tensor) -> Tensor:
+        """Return code words of at most 31 bits as the numbers that they are in two's complement; dtype int32."""
+        sign = self.words >> 1
+        return (self.unsigned(words) ^ sign) - sign
 
     def bit_masks(self, bits_F: Tensor) -> Tensor:
         """Return code words with a single bit set, one per bit number: shape [F].

@@ -1,5 +1,6 @@
 """The number formats that torch has a type for: a code word is the value's own bits."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,14 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.formats.format import Format, Scale
+from tgr_cli.faults.formats.rounding import single, whole
+
+_FLOATS = {
+    "float64": "IEEE 754 binary64",
+    "float32": "IEEE 754 binary32",
+    "float16": "IEEE 754 binary16",
+    "bfloat16": "the upper half of a float32",
+}
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,32 @@ class Native(Format):
                 high -= bits
         return found
 
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        if self.exponent:
+            return _FLOATS.get(self.name, "a floating-point type of torch")
+        return f"whole numbers of {self.width} bits, without a scale"
+
     def encode(self, values: Tensor, scale: Scale | None = None) -> Tensor:
-        return values.to(self.dtype).view(self.integer)
+        return self._cast(values).view(self.integer)
 
     def decode(self, words: Tensor, scale: Scale | None = None, *, dtype: torch.dtype) -> Tensor:
         return words.view(self.dtype).to(dtype)
 
     def rounded(self, values: Tensor, scale: Scale | None = None) -> Tensor:
-        return values if values.dtype == self.dtype else values.to(self.dtype).to(values.dtype)
+        return values if values.dtype == self.dtype else self._cast(values).to(values.dtype)
+
+    def _cast(self, values: Tensor) -> Tensor:
+        """Return values in this type, rounded to nearest; whole numbers are clipped to what it holds, NaN becomes 0."""
+        if values.dtype == self.dtype:
+            return values
+        if self.exponent:  # torch casts float64 by way of float32, which would round twice
+            return (values if self.width >= 32 else single(values)).to(self.dtype)
+        ends = torch.iinfo(self.dtype)
+        numbers = whole(values.double().clone(), ends.min, ends.max)
+        # As a float64 the highest int64 is 2^63, which would overflow.
+        below = numbers.clamp(max=math.nextafter(float(ends.max), 0.0)).to(self.dtype)
+        return torch.where(numbers >= ends.max, ends.max, below)
 
 
 NATIVE: dict[str, Native] = {

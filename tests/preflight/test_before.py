@@ -26,6 +26,14 @@ def refusal(command: str) -> str:
     return str(caught.value)
 
 
+def test_evaluate_names_the_images_that_a_format_is_fitted_to_where_others_are_missing() -> None:
+    message = refusal("evaluate --model vgg16_bn --format bfloat16")
+    assert "(3) imagenet has no training images: data/imagenet/train was looked for" in message
+    words = "the scales of --format, if it has any, are fitted to values on them: name others with --train-data PATH; "
+    assert f"{words}without any, the evaluation images are used" in message
+    assert "training images" not in refusal("evaluate --model vgg16_bn")
+
+
 def test_inject_names_images_weights_and_training_images_at_once(tmp_path: Path) -> None:
     message = refusal("inject --model vgg16_bn")
     assert message.startswith("Three things are missing: (1) imagenet has no evaluation images: data/imagenet/val was ")

@@ -150,6 +150,8 @@ def test_only_the_chosen_operations_are_rounded_and_that_is_recorded() -> None:
     losses_N = torch.nn.functional.cross_entropy(logits_NC, torch.tensor(golden.column("label")), reduction="none")
     assert golden.column("loss") == pytest.approx(losses_N.numpy(), abs=2e-6)
     assert golden.provenance.extra["rounded"] == "conv"
+    tgr("evaluate", *TOY, "--format", "bfloat16", "--targets", "linear, conv", "--out", "both.parquet")
+    assert store.read(Path("both.parquet"), GOLDEN).provenance.extra["rounded"] == "conv,linear"
     refused = tgr("evaluate", *TOY, "--targets", "conv")
     assert isinstance(refused.exception, TgrError)
     assert str(refused.exception) == "--targets does nothing without --format; leave it out"

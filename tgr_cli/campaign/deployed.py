@@ -18,6 +18,7 @@ from tgr_cli.faults.deploying import calibrated, deployment_of, formats_of
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.formats import Format
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.sites import OPS
 from tgr_cli.models import golden
 from tgr_cli.reporting import Reporter
 
@@ -62,7 +63,8 @@ def deployed(
         if calibrated(form):
             found = ranges.of_neurons(subject, network, path=None, targets=targets)
         calibration = {"scale": SCALE, **found.profiled_on, **found.inputs} if found.inputs else {}
-        facts |= {"format": form.name, "number_format": form.facts, "rounded": targets, "calibration": calibration}
+        rounded = ",".join(op for op in OPS if op in {site.op for site in network.sites})
+        facts |= {"format": form.name, "number_format": form.facts, "rounded": rounded, "calibration": calibration}
     if weight_form is not None:
         facts |= {"weight_format": weight_form.name, "weight_number_format": weight_form.facts}
     limits = {name: (low, found.high[name]) for name, low in found.low.items()}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from faults.small_formats import BlockSteps, ChannelSteps, Steps
 from safetensors.torch import save_file
 from torch import Tensor
 from toys import ToyNet, toy_net, write_toy_dataset
@@ -20,7 +19,6 @@ from tgr_cli.campaign import runs
 from tgr_cli.data.datasets import DataSource, batches, open_split
 from tgr_cli.data.transforms import Preprocessing, evaluation
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import deploying
 from tgr_cli.faults.formats import format_named
 from tgr_cli.metrics.outcomes import predictions
 
@@ -30,7 +28,6 @@ TOY = (
 )
 PRE = Preprocessing(resize=None, crop=8, mean=(0.5,), std=(0.25,), channels=1)
 RUN = Path("runs/toy/toys-build_toy-baseline")
-NAMED = {form.name: form for form in (Steps(), ChannelSteps(), BlockSteps())}
 
 
 def tgr(*arguments: object) -> Result:
@@ -41,10 +38,9 @@ def tgr(*arguments: object) -> Result:
 
 
 @pytest.fixture(autouse=True)
-def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def _toy() -> None:
     write_toy_dataset(Path("toy"))
     save_file(toy_net(4).state_dict(), "m.safetensors")
-    monkeypatch.setattr(deploying, "format_named", lambda name, *option: NAMED.get(name) or format_named(name, *option))
 
 
 def images(split: str) -> Tensor:
@@ -78,21 +74,21 @@ def tops() -> dict[str, Tensor]:
 
 
 def test_evaluate_classifies_the_deployed_model_with_scales_of_the_train_split() -> None:
-    printed = json.loads(tgr("evaluate", *TOY, "--format", "steps", "--json").stdout)
+    printed = json.loads(tgr("evaluate", *TOY, "--format", "int8", "--json").stdout)
     top = tops()
     logits_NC, _ = by_hand(images("eval"), lambda name, out: stepped(out, top[name]))
     plain_NC, _ = by_hand(images("eval"), lambda _, out: out)
     assert (logits_NC != plain_NC).any()
-    golden = store.read(RUN / "golden-steps.parquet", GOLDEN)
+    golden = store.read(RUN / "golden-int8.parquet", GOLDEN)
     labels_N = torch.tensor(golden.column("label"))
     assert golden.column("prediction").tolist() == predictions(logits_NC).tolist()
     losses_N = torch.nn.functional.cross_entropy(logits_NC, labels_N, reduction="none")
     assert golden.column("loss") == pytest.approx(losses_N.numpy(), abs=2e-6)
-    assert printed["format"] == golden.provenance.number_format == "steps"
+    assert printed["format"] == golden.provenance.number_format == "int8"
     assert printed["weight_format"] == "float32"
-    assert printed["golden"] == str(RUN / "golden-steps.parquet")
+    assert printed["golden"] == str(RUN / "golden-int8.parquet")
     extra = golden.provenance.extra
-    assert extra["number_format"] == {"name": "steps", "width": 8, "fields": {"value": [0, 7]}}
+    assert extra["number_format"] == format_named("int8").facts
     assert extra["rounded"] == "conv,linear"
     profiled = store.read(RUN / "ranges.parquet", RANGES)
     assert extra["calibration"]["scale"] == "per layer"
@@ -102,17 +98,17 @@ def test_evaluate_classifies_the_deployed_model_with_scales_of_the_train_split()
 
 
 def test_weights_are_stored_in_a_format_of_their_own() -> None:
-    printed = json.loads(tgr("evaluate", *TOY, "--weight-format", "channel-steps", "--json").stdout)
+    printed = json.loads(tgr("evaluate", *TOY, "--weight-format", "int8:channel", "--json").stdout)
     state = toy_net(4).state_dict()
     for name in ("conv1.weight", "conv2.weight", "fc.weight"):
         axes = tuple(range(1, state[name].ndim))
         state[name] = stepped(state[name], state[name].abs().amax(dim=axes, keepdim=True))
     logits_NC, _ = by_hand(images("eval"), lambda _, out: out, state)
-    golden = store.read(RUN / "golden-weights-channel-steps.parquet", GOLDEN)
+    golden = store.read(RUN / "golden-weights-int8-channel.parquet", GOLDEN)
     losses_N = torch.nn.functional.cross_entropy(logits_NC, torch.tensor(golden.column("label")), reduction="none")
     assert golden.column("loss") == pytest.approx(losses_N.numpy(), abs=2e-6)
-    assert (printed["format"], printed["weight_format"]) == ("float32", "channel-steps")
-    assert golden.provenance.extra["weight_format"] == "channel-steps"
+    assert (printed["format"], printed["weight_format"]) == ("float32", "int8:channel")
+    assert golden.provenance.extra["weight_format"] == "int8:channel"
     assert "calibration" not in golden.provenance.extra
     assert not (RUN / "ranges.parquet").exists()  # a weight's range is its own
 
@@ -120,11 +116,11 @@ def test_weights_are_stored_in_a_format_of_their_own() -> None:
 def test_ranges_of_a_deployed_model_are_its_own_and_lie_beside_those_of_the_model() -> None:
     tgr("profile-ranges", *TOY)
     plain = (RUN / "ranges.parquet").read_bytes()
-    rows = json.loads(tgr("profile-ranges", *TOY, "--format", "steps", "--weight-format", "steps", "--json").stdout)
+    rows = json.loads(tgr("profile-ranges", *TOY, "--format", "int8", "--weight-format", "int8", "--json").stdout)
     assert (RUN / "ranges.parquet").read_bytes() == plain
-    found = store.read(RUN / "ranges-steps-weights-steps.parquet", RANGES)
+    found = store.read(RUN / "ranges-int8-weights-int8.parquet", RANGES)
     assert found.table.to_pylist() == rows
-    assert (found.provenance.number_format, found.provenance.extra["weight_format"]) == ("steps", "steps")
+    assert (found.provenance.number_format, found.provenance.extra["weight_format"]) == ("int8", "int8")
     state, top = toy_net(4).state_dict(), tops()
     for name in ("conv1.weight", "conv2.weight", "fc.weight"):
         state[name] = stepped(state[name], state[name].abs().max())
@@ -134,7 +130,7 @@ def test_ranges_of_a_deployed_model_are_its_own_and_lie_beside_those_of_the_mode
         assert row["max"] == pytest.approx(seen[row["site"]].max().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("form", ["bfloat16", "block-steps"])
+@pytest.mark.parametrize("form", ["bfloat16", "bfp"])
 def test_a_format_whose_scales_are_not_profiled_needs_no_ranges(form: str) -> None:
     tgr("evaluate", *TOY, "--format", form)
     assert (RUN / f"golden-{form}.parquet").exists()
@@ -158,7 +154,7 @@ def test_only_the_chosen_operations_are_rounded_and_that_is_recorded() -> None:
 
 
 REFUSED = {
-    "channel-steps": "channel-steps has a scale for each channel of a stored tensor, and the output of a layer has one "
+    "int8:channel": "int8:channel has a scale for each channel of a stored tensor, and the output of a layer has one "
     "scale; name another format with --format, or this one with --weight-format",
     "float64": "--format is float64, in which a network of float32 is not deployed: it would round to whole numbers, "
     "or not at all; use a narrower float, or an integer format with a scale",
@@ -216,16 +212,16 @@ def test_values_beyond_the_format_name_the_format(monkeypatch: pytest.MonkeyPatc
 
 
 def test_cam_explains_the_deployed_model_and_strikes_its_words() -> None:
-    options = ("--format", "steps", "--weight-format", "channel-steps", "--faults", 40, "--images", 2)
+    options = ("--format", "int8", "--weight-format", "int8:channel", "--faults", 40, "--images", 2)
     printed = json.loads(tgr("cam", *TOY[:-1], 4, *options, "--json").stdout)
-    path = RUN / "saliency-steps-weights-channel-steps.parquet"
+    path = RUN / "saliency-int8-weights-int8-channel.parquet"
     assert printed["saliency"] == str(path)
     saliency = store.read(path, SALIENCY)
-    assert list(saliency.provenance.extra["formats"].values()) == ["steps"]
+    assert list(saliency.provenance.extra["formats"].values()) == ["int8"]
     (facts,) = saliency.provenance.extra["models"]
-    assert (facts["weight_format"], facts["calibration"]["scale"]) == ("channel-steps", "per layer")
+    assert (facts["weight_format"], facts["calibration"]["scale"]) == ("int8:channel", "per layer")
     tgr("evaluate", *TOY, *options[:4])
-    golden = store.read(RUN / "golden-steps-weights-channel-steps.parquet", GOLDEN)
+    golden = store.read(RUN / "golden-int8-weights-int8-channel.parquet", GOLDEN)
     of_image = dict(zip(golden.column("image_id"), golden.column("top1"), strict=True))
     for row in saliency.table.to_pylist():
         assert row["top1_before"] == pytest.approx(of_image[row["image_id"]], abs=1e-5)
@@ -236,14 +232,14 @@ def test_cam_explains_the_deployed_model_and_strikes_its_words() -> None:
 
 
 def test_files_of_two_formats_are_never_taken_for_one_another() -> None:
-    for options in ((), ("--format", "steps"), ("--format", "steps", "--targets", "conv", "--out", "conv.parquet")):
+    for options in ((), ("--format", "int8"), ("--format", "int8", "--targets", "conv", "--out", "conv.parquet")):
         tgr("evaluate", *TOY, *options)
-    plain, steps = (runs.read_golden(RUN / name)[1] for name in ("golden.parquet", "golden-steps.parquet"))
+    plain, steps = (runs.read_golden(RUN / name)[1] for name in ("golden.parquet", "golden-int8.parquet"))
     conv = runs.read_golden(Path("conv.parquet"))[1]
     for golden, other, words in (
-        (plain, steps, "a model with outputs of conv,linear in steps, but the model as it is"),
-        (steps, plain, "the model as it is, but a model with outputs of conv,linear in steps"),
-        (steps, conv, "a model with outputs of conv in steps, but a model with outputs of conv,linear in steps"),
+        (plain, steps, "a model with outputs of conv,linear in int8, but the model as it is"),
+        (steps, plain, "the model as it is, but a model with outputs of conv,linear in int8"),
+        (steps, conv, "a model with outputs of conv in int8, but a model with outputs of conv,linear in int8"),
     ):
         with pytest.raises(TgrError) as refused:
             runs.refuse_other_model(golden, other)

@@ -108,12 +108,11 @@ def struck(network: AnyNetwork, strikes: WeightFaults, limit: str) -> dict[str, 
         values_N, of_element = tensor.reshape(-1).clone(), dict[int, list[int]]()
         for element, bit in zip(strikes.element_F[here_F].tolist(), strikes.bit_F[here_F].tolist(), strict=True):
             of_element.setdefault(element, []).append(bit)
-        bounds = RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor})
+        corruption = Corruption(RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor}), form=form)
+        of_tensor = None if network.deployment is None else network.deployment.weight_scales.get(site.name)
         for element, bits in of_element.items():
-            scale = None if network.deployment is None else network.deployment.weight_scales.get(site.name)
-            own_scale = scales.at(scale, site.shape, torch.tensor([element], device=tensor.device))
-            corruption = Corruption(bounds, form=form, scales={} if own_scale is None else {site.name: own_scale})
+            scale = scales.at(of_tensor, site.shape, torch.tensor([element]))
             upset = Upset.together(bits, form)
-            values_N[element] = corruption.struck(site.name, values_N[[element]], upset).seen
+            values_N[element] = corruption.struck(site.name, values_N[[element]], upset, scale).seen
         found[site.name] = torch.empty_like(tensor).copy_(values_N.reshape(tensor.shape))
     return found

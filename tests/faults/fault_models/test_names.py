@@ -1,0 +1,75 @@
+"""Fault models as people write them: names with settings, and TOML files."""
+
+from pathlib import Path
+
+import pytest
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.fault_models import fault_model_named
+
+NAMES = ("flip", "flip:bit=0", "flip:field=sign", "flip:bits=3", "burst:length=2", "stuck:at=0", "random")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "random-value", "zero"])
+def test_a_models_own_name_is_its_name_on_the_command_line(name: str) -> None:
+    assert fault_model_named(name).name == name
+    assert fault_model_named(fault_model_named(name).name) == fault_model_named(name)
+
+
+def test_short_names_mean_the_same() -> None:
+    assert fault_model_named("burst") == fault_model_named("burst:length=2")
+    assert fault_model_named("flip:bits=1") == fault_model_named("flip")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("flop", r'--fault-model is "flop"; use one of flip, .* Did you mean "flip"\?'),
+        ("", '--fault-model is ""; use one of flip'),
+        ("flip:bit", "write settings as name:key=value"),
+        ("flip:bit=", "write settings as name:key=value"),
+        ("flip:bit=-1", "bit is a whole number from 0 on"),
+        ("flip:bit=²", "bit is a whole number from 0 on"),
+        ("flip:bits=0", "bits is a whole number from 1 on"),
+        ("flip:bit=1,field=sign", "says twice what flips; give one of bit, bits, field"),
+        ("burst:length=1", "length is a whole number from 2 on"),
+        ("burst:bits=2", 'burst has no "bits"; it takes length'),
+        ("stuck", "write stuck:at=0 or stuck:at=1"),
+        ("stuck:at=2", "write stuck:at=0 or stuck:at=1"),
+        ("zero:at=1", 'zero has no "at"; it takes no settings'),
+        ("nowhere.toml", "nowhere.toml does not exist; name a fault model"),
+    ],
+)
+def test_what_is_no_fault_model_is_refused(text: str, words: str) -> None:
+    with pytest.raises(TgrError, match=words):
+        fault_model_named(text)
+
+
+def test_a_file_mixes_models_by_weight(tmp_path: Path) -> None:
+    file = tmp_path / "mixture.toml"
+    file.write_text('[mixture]\nflip = 3\n"burst:length=2" = 1\n')
+    found = fault_model_named(str(file))
+    assert found.name == "mixture of 0.75 flip, 0.25 burst:length=2"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", r"holds no mixture of fault models; write a table \[mixture\]"),
+        (b"[mixture]\n", "holds no mixture"),
+        (b"mixture = 3\n", "holds no mixture"),
+        (b"[mixture\n", "is not a TOML file"),
+        (b"\xff\xfe\x00", "is not a TOML file"),
+        (b"[mixture]\nflip = 0\n", 'gives "flip" the weight 0; weights are numbers above 0'),
+        (b"[mixture]\nflip = nan\n", 'gives "flip" the weight nan'),
+        (b"[mixture]\nflip = true\n", 'gives "flip" the weight True'),
+        (b'[mixture]\nflip = "much"\n', 'gives "flip" the weight much'),
+        (b"[mixture]\nflop = 1\n", 'is "flop"; use one of'),
+        (b'[mixture]\n"other.toml" = 1\n', "names the file"),
+    ],
+)
+def test_a_file_that_is_no_mixture_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "mixture.toml"
+    file.write_bytes(content)
+    with pytest.raises(TgrError, match=words):
+        fault_model_named(str(file))

@@ -1,4 +1,4 @@
-"""One capture of each toy network a session: torch.export takes longer than most of what tests then do with it."""
+"""One capture of each small network a session: torch.export takes longer than most of what tests then do with it."""
 
 import copy
 import sys
@@ -9,16 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from toys import ToyNet, toy_net
+from toys import toy_net
 
+from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.models.digits_cnn import DigitsCNN
+from tgr_cli.models.lenet import LeNet5
+
+_NETWORKS = (toy_net(), DigitsCNN(), LeNet5(), TextGuidedClassifier(DigitsCNN(8), 10, 8))
+# The attributes of modules that are untouched.
+_PLAIN = {type(module): set(vars(module)) for network in _NETWORKS for module in network.modules()}
 _programs: dict[object, ExportedProgram] = {}
-_PLAIN = {type(module): set(vars(module)) for module in toy_net().modules()}  # the attributes of an untouched toy
 
 
 def once() -> None:
-    """Let networks that are toys, and of equal weights, share the graph of one capture; each keeps its own weights.
+    """Let small networks of equal weights share the graph of one capture; each keeps its own weights.
 
-    Nothing changes a graph after its capture. Whatever a toy is not, or a test has added to it, is captured anew.
+    Nothing changes a graph after its capture. Other networks, and those to which a test has added something, are
+    captured anew.
     """
     graph = sys.modules.get("tgr_cli.faults.graph")
     if graph is not None and not hasattr(graph.export, "captures"):
@@ -29,10 +36,11 @@ def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., Export
     untouched = torch.export.export
 
     def remembering(model: nn.Module, example: Tensor, **options: Any) -> ExportedProgram:
-        if type(model) is not ToyNet or torch.export.export is not untouched or _marked(model):
+        if torch.export.export is not untouched or _marked(model):
             return export(model, example, **options)
         state = model.state_dict(keep_vars=True)
-        network = (repr(model), ToyNet.forward, tuple(map(_facts, state.values())), _bytes(state))
+        code = tuple(type(module).forward for module in model.modules())
+        network = (repr(model), code, tuple(map(_facts, state.values())), _bytes(state))
         key = (network, _facts(example), tuple(options.items()))
         if key not in _programs:
             _programs[key] = export(model, example, **options)
@@ -54,7 +62,7 @@ def _bytes(state: dict[str, Tensor]) -> str:
 
 
 def _marked(model: nn.Module) -> bool:
-    """Return whether a module of the toy has hooks, or a method or attribute of its own."""
+    """Return whether a module is of another network, or has hooks, or a method or attribute of its own."""
     for module in model.modules():
         hooks = module._forward_hooks or module._forward_pre_hooks
         if hooks or module.training or set(vars(module)) != _PLAIN.get(type(module)):

@@ -1,4 +1,4 @@
-"""The shared captures of toy models: each network keeps its own weights."""
+"""The shared captures of small networks: each network keeps its own weights."""
 
 import captures
 import pytest
@@ -8,6 +8,8 @@ from toys import toy_net
 
 from tgr_cli.faults import graph
 from tgr_cli.faults.graph import Network
+from tgr_cli.models.classifier import TextGuidedClassifier
+from tgr_cli.models.digits_cnn import DigitsCNN
 
 SHAPE = (1, 8, 8)
 
@@ -54,3 +56,15 @@ def test_a_toy_that_differs_is_captured_anew(counted: list[nn.Module], change: s
     assert len(counted) == 2
     x = torch.rand(network.batch_size, *SHAPE)
     assert torch.equal(network.forward(x), other(x))
+
+
+def test_networks_of_the_zoo_are_captured_once_and_what_else_there_is_is_not(counted: list[nn.Module]) -> None:
+    x = torch.rand(2, *SHAPE)
+    for _ in range(2):
+        torch.manual_seed(0)
+        guided = TextGuidedClassifier(DigitsCNN(8), 3, 8).eval()
+        assert torch.equal(Network.capture(guided, SHAPE, batch_size=2).forward(x), guided(x))
+    assert len(counted) == 1
+    for _ in range(2):
+        Network.capture(nn.Sequential(toy_net(), nn.Softmax(1)).eval(), SHAPE, batch_size=2)
+    assert len(counted) == 3

@@ -74,5 +74,6 @@ class AdaptivFloat(Format):
         smallest = 1 + 2.0**-self.mantissa
         highest = 2.0 ** (2**self.exponent - 1) * (2 - 2.0**-self.mantissa)
         sizes = wide.abs().nan_to_num_(nan=0.0).clamp_(max=highest)
-        numbers = nearest(sizes, self.mantissa, 1.0).clamp_(min=smallest).mul_(sizes > smallest / 2)
+        stored = sizes > smallest / 2
+        numbers = nearest(sizes, self.mantissa, 1.0).clamp_(min=smallest).mul_(stored)
         return numbers.copysign_(wide.nan_to_num(nan=0.0))

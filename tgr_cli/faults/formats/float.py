@@ -102,14 +102,12 @@ class Float(Format):
 
     def _rounded(self, values: Tensor) -> Tensor:
         """Return float32 values rounded to float32 numbers of this format."""
-        beyond = self.largest if self.overflow == "saturate" else 2.0 ** (self.top + 1)
-        if self.overflow == "saturate" or self.exponent < 8:
-            values = values.clamp(-beyond, beyond)
-        if self.specials == "ieee" and self.bias == usual_bias(self.exponent, "ieee") and self._cast is not None:
-            return values.to(self._cast).to(torch.float32)
-        if self.exponent == 8:
-            return shortened(values, self.mantissa)
-        numbers = nearest(values, self.mantissa, 2.0 ** (1 - self.bias))
+        saturates = self.overflow == "saturate"
+        if self.exponent == 8 or self._cast is not None:
+            within = values.clamp(-self.largest, self.largest) if saturates else values
+            return shortened(within, self.mantissa) if self._cast is None else within.to(self._cast).to(torch.float32)
+        end = self.largest if saturates else 2.0 ** (self.top + 1)
+        numbers = nearest(values.clamp(-end, end), self.mantissa, 2.0 ** (1 - self.bias))
         if self.specials != "fnuz":
             numbers.copysign_(values)
         if self.specials == "none":
@@ -122,4 +120,6 @@ class Float(Format):
 
     @property
     def _cast(self) -> torch.dtype | None:
-        return _CASTS.get((self.exponent, self.mantissa))
+        """Return the type of torch that is this format, but for overflow, if there is one."""
+        ieee = self.specials == "ieee" and self.bias == usual_bias(self.exponent, "ieee")
+        return _CASTS.get((self.exponent, self.mantissa)) if ieee else None

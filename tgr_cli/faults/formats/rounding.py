@@ -23,15 +23,15 @@ def single(values: Tensor) -> Tensor:
 
 
 def nearest(values: Tensor, mantissa: int, smallest_normal: float) -> Tensor:
-    """Return float32 `values` rounded to `mantissa` bits behind the leading one; zero is returned without its sign.
+    """Round float32 `values` in place to `mantissa` bits behind the leading one, and return them; -0 becomes 0.
 
     Values below `smallest_normal` keep its spacing. For at most 21 bits and magnitudes up to 2^(103 + mantissa); NaN
     stays. Adding and subtracting 1.5 · 2^(23 - mantissa) times the power of two below a value drops its last bits: the
     float32 addition rounds them, to nearest with ties to even, and the half keeps a negative value in the same binade.
     """
     power = values.view(torch.int32).bitwise_and(0x7F800000).view(torch.float32)
-    power = power.clamp_(min=smallest_normal).mul_(1.5 * 2.0 ** (23 - mantissa))
-    return (values + power).sub_(power)
+    power.clamp_(min=smallest_normal).mul_(1.5 * 2.0 ** (23 - mantissa))
+    return values.add_(power).sub_(power)
 
 
 def shortened(values: Tensor, mantissa: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""Write docs/cli.md from the commands' help and docs/artifacts.md from the schemas; with --check, only compare.
+"""Write docs/cli.md from the commands' help, docs/artifacts.md from the schemas, and the table in docs/formats.md.
+
+With --check, only compare.
 
 python docs/generate.py [--check]
 """
@@ -11,9 +13,12 @@ from pathlib import Path
 
 from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.schemas import KINDS
+from tgr_cli.commands.formats import shortened, specials
+from tgr_cli.steps import formats as formats_step
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; change the code, then run it again. -->\n\n"
+TABLE, END = "<!-- table: made by docs/generate.py -->", "<!-- end -->"
 
 
 def command_line() -> str:
@@ -61,9 +66,24 @@ def _section(schema: Schema) -> str:
     return "\n".join(lines).replace("| | |", "|  |  |") + "\n"
 
 
+def formats() -> str:
+    """Return docs/formats.md as it is, with the table of what the formats hold made anew."""
+    before, rest = (DOCS / "formats.md").read_text(encoding="utf-8").split(TABLE)
+    rows = [
+        f"| `{each.form.name}` | {each.form.width} | "
+        + " | ".join(map(shortened, (has.largest, has.smallest_normal, has.smallest, has.epsilon)))
+        + f" | {specials(has)} | {each.form.what.replace('|', chr(92) + '|')} |"
+        for each in formats_step.run()
+        for has in (each.properties,)
+    ]
+    header = ("format", "bits", "largest", "normal from", "smallest", "epsilon", "specials", "what it is")
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *rows]
+    return before + TABLE + "\n\n" + "\n".join(lines) + "\n\n" + END + rest.split(END)[1]
+
+
 def main() -> int:
     stale = []
-    for name, text in (("cli.md", command_line()), ("artifacts.md", artifacts())):
+    for name, text in (("cli.md", command_line()), ("artifacts.md", artifacts()), ("formats.md", formats())):
         path = DOCS / name
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")

@@ -35,11 +35,11 @@ def formats(
             (
                 each.form.name,
                 str(each.form.width),
-                _short(each.properties.largest),
-                _short(each.properties.smallest_normal),
-                _short(each.properties.smallest),
-                _short(each.properties.epsilon),
-                _specials(each.properties),
+                shortened(each.properties.largest),
+                shortened(each.properties.smallest_normal),
+                shortened(each.properties.smallest),
+                shortened(each.properties.epsilon),
+                specials(each.properties),
                 ", ".join(f"{name} {_span(bits)}" for name, bits in each.form.fields.items()),
                 each.form.what,
             )
@@ -56,12 +56,14 @@ def _facts(each: Any) -> dict[str, Any]:
     return facts | asdict(each.properties) | shared | {"facts": form.facts}
 
 
-def _specials(has: Any) -> str:
+def specials(has: Any) -> str:
+    """Return which special values a format has, by its properties."""
     found = (("inf", has.infinities), ("nan", has.nan), ("-0", has.negative_zero), ("subnormal", has.subnormals))
     return " ".join(name for name, there in found if there) or "-"
 
 
-def _short(number: float | None) -> str:
+def shortened(number: float | None) -> str:
+    """Return a figure with six digits."""
     return "-" if number is None else f"{number:.6g}"
 
 

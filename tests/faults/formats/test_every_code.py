@@ -1,5 +1,8 @@
 """Formats of at most 16 bits against independent oracles: decode, encode and flip every code."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -157,3 +160,11 @@ def test_posits_agree_with_softposit(width: int, es: int) -> None:
     numbers = numbers[:: max(1, len(numbers) // 20_000)].copy()
     expected = np.array([convert(float(x)) for x in numbers])
     assert np.array_equal(codes(form.encode(torch.from_numpy(numbers)), form), expected)
+
+
+def test_the_page_says_what_is_tested() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| [a-z_, ]+ \| ([0-9,]+) \| ([0-9,]+) \|$", page, re.MULTILINE)
+    told = {name: (int(words.replace(",", "")), int(flips.replace(",", ""))) for name, words, flips in rows}
+    widths = {name: format_named(name).width for name in ORACLES}
+    assert told == {name: (2**width, width * 2**width) for name, width in widths.items()}

@@ -16,6 +16,7 @@ import tgr_cli
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import VULNERABILITY
 from tgr_cli.data.built_in import READERS
+from tgr_cli.models import zoo
 from tgr_cli.report.measured import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +93,7 @@ def test_the_worked_examples_run(page: Path, runs: list[Run], monkeypatch: pytes
     assert "assert" in blocks[-1]
     for name in ("kmnist", "stripes"):
         monkeypatch.setitem(READERS, name, None)  # taken back at the end
+    monkeypatch.setattr(zoo, "ZOO", dict(zoo.ZOO))
     known: dict[str, object] = {"__name__": "worked_example", "runs": runs}
     for number, block in enumerate(blocks):
         exec(compile(block, f"{page.name}, block {number}", "exec"), known)

@@ -211,10 +211,10 @@ def test_shared_exponents_agree_with_ml_dtypes() -> None:
 
 
 @pytest.mark.parametrize("name", ["int8", "int8:affine", "int16:channel", "adaptivfloat"])
-@pytest.mark.parametrize("end", [torch.inf, torch.nan])
+@pytest.mark.parametrize("end", [torch.inf, torch.nan, 1e39])
 def test_a_range_that_is_not_finite_is_refused(name: str, end: float) -> None:
-    with pytest.raises(TgrError, match=rf"^{name} cannot be fitted to values that are not all finite; find where"):
-        format_named(name).fit(torch.tensor([0.0, 0.0]), torch.tensor([1.0, end]))
+    with pytest.raises(TgrError, match=rf"^{name} cannot be fitted to values that are not all finite in float32; find"):
+        format_named(name).fit(torch.zeros(2), torch.tensor([1.0, end], dtype=torch.float64))
 
 
 def test_negative_values_are_refused_where_there_is_no_sign() -> None:

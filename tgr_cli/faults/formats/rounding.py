@@ -70,9 +70,9 @@ def power_of_two(exponents: Tensor) -> Tensor:
 
 
 def require_finite(name: str, low: Tensor, high: Tensor) -> None:
-    """Raise TgrError if a range that a format's scale is to be fitted to is not finite."""
-    if not bool((low.isfinite() & high.isfinite()).all()):
+    """Raise TgrError if a range that a format's scale is to be fitted to is not finite in float32."""
+    if not bool((low.float().isfinite() & high.float().isfinite()).all()):
         raise TgrError(
-            f"{name} cannot be fitted to values that are not all finite; find where they come from, "
+            f"{name} cannot be fitted to values that are not all finite in float32; find where they come from, "
             'as with "tgr profile-ranges"'
         )

@@ -142,6 +142,9 @@ def test_block_floating_point_by_hand() -> None:
     assert form.rounded(torch.tensor([7.6, -100.0]), scale).tolist() == [7.0, -7.0]
     assert fitted(form, 0.0, 7.9).step == 1
     assert fitted(form, 0.0, 8.0).step == 2
+    below = torch.tensor(8 - 1e-12, dtype=torch.float64)  # 8 as a float32, yet not 8
+    assert form.fit(-below, below).step == 1  # type: ignore[union-attr]
+    assert form.fit(torch.tensor(0.0), torch.tensor(5.0).bfloat16()).step == 1  # type: ignore[union-attr]
 
 
 def test_adaptivfloat_by_hand() -> None:

@@ -51,15 +51,14 @@ def whole(values: Tensor, low: "float | Tensor", high: "float | Tensor") -> Tens
 
 
 def largest(low: Tensor, high: Tensor) -> Tensor:
-    """Return the largest absolute value of groups from `low` to `high`, as float32 and never rounded down."""
-    found = torch.maximum(low.abs(), high.abs())
-    near = found.to(torch.float32)
-    return torch.where(near < found, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
+    """Return the largest absolute value of groups from `low` to `high`."""
+    return torch.maximum(low.abs(), high.abs())
 
 
 def exponent(values: Tensor) -> Tensor:
-    """Return ⌊log2⌋ of positive finite float32 values, at least -127; dtype int32."""
-    return (values.view(torch.int32) >> 23) - 127
+    """Return ⌊log2⌋ of finite values above 0, and -150, below all float32 numbers, for 0; dtype int32."""
+    wide = values if values.dtype == torch.float64 else values.to(torch.float32)
+    return torch.where(wide > 0, torch.frexp(wide).exponent - 1, -150)
 
 
 def power_of_two(exponents: Tensor) -> Tensor:

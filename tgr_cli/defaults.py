@@ -20,6 +20,7 @@ COUNT_BY = "neurons"  # ISSRE 2021 draws a random neuron
 TARGET = "neuron"
 TARGETS = "conv,linear"
 FAULT_MODEL = "flip"
+PATTERN = "element"
 LIMIT = "clamp"
 PROFILED_IMAGES = 1024  # for range profiling, in "tgr profile-ranges" and "tgr inject"
 

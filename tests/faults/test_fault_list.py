@@ -8,6 +8,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.fault_models import Choices, Flip
 from tgr_cli.faults.formats import NATIVE
+from tgr_cli.faults.patterns import Element
 from tgr_cli.faults.sites import Site
 
 SITES = (
@@ -22,7 +23,7 @@ BITS = Choices(Flip(), NATIVE["float32"])
 def test_a_csv_file_becomes_a_plan_in_its_own_order(tmp_path: Path) -> None:
     file = tmp_path / "faults.csv"
     file.write_text('site,index,bit,image_id\nfc,2,30,b.png\nconv1,3 0 7,0,a.png\nfc,"[1]",31,a.png\n')
-    plan = fault_list.plan(fault_list.read(file, Flip()), SITES, IMAGES, choices=BITS)
+    plan = fault_list.plan(fault_list.read(file, Flip(), Element()), SITES, IMAGES, choices=BITS, pattern=Element())
     assert plan.site_F.tolist() == [1, 0, 1]
     assert plan.element_F.tolist() == [2, 3 * 64 + 0 * 8 + 7, 1]
     assert plan.choice_F.tolist() == [30, 0, 31]
@@ -47,7 +48,7 @@ GOOD = {"site": "fc", "index": [0], "bit": 0, "image_id": "a.png"}
 )
 def test_a_fault_that_does_not_exist_is_named(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(TgrError) as error:
-        fault_list.plan([GOOD, GOOD | change], SITES, IMAGES, choices=BITS)
+        fault_list.plan([GOOD, GOOD | change], SITES, IMAGES, choices=BITS, pattern=Element())
     assert str(error.value) == sentence
 
 
@@ -65,9 +66,9 @@ def test_a_csv_file_that_is_none_is_refused(tmp_path: Path, text: str, sentence:
     file = tmp_path / "faults.csv"
     file.write_text(text)
     with pytest.raises(TgrError, match=sentence):
-        fault_list.read(file, Flip())
+        fault_list.read(file, Flip(), Element())
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TgrError, match=r"none.csv does not exist; name a CSV file"):
-        fault_list.read(tmp_path / "none.csv", Flip())
+        fault_list.read(tmp_path / "none.csv", Flip(), Element())

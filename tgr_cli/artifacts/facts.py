@@ -87,6 +87,7 @@ CONFIG: Mapping[str, Check] = {
     "label": is_text,
     "lasting": is_flag,
     "fault_model": is_text,
+    "pattern": is_text,
     "engine": is_text,
 }
 EXTRA: Mapping[str, Check] = {
@@ -112,6 +113,7 @@ EXTRA: Mapping[str, Check] = {
     "rounded": is_text,
     "calibration": is_table,
     "fault_model": is_text,
+    "pattern": is_text,
     "struck_format": is_format,
     "formats": is_table,
     "preprocessing": is_table,

@@ -159,6 +159,11 @@ def _choice(since: int) -> Column:
     return Column("choice", INTEGER, "", meaning, since=since)
 
 
+def _footprint(since: int) -> Column:
+    meaning = "Which elements were struck with it, among the pattern's numbered footprints; 0 where there is one."
+    return Column("footprint", INTEGER, "", meaning, since=since)
+
+
 PLAN = Schema(
     "plan",
     2,
@@ -175,6 +180,7 @@ PLAN = Schema(
         ),
         BIT,
         _choice(since=2),
+        _footprint(since=2),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault.", limits=(0.0, MOST)),
         Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
@@ -198,6 +204,7 @@ INJECTIONS = Schema(
         ),
         BIT,
         _choice(since=3),
+        _footprint(since=3),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("label", INTEGER, "", "Class against which the losses are taken."),
         Column(

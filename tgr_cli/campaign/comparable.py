@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tgr_cli import defaults
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
@@ -87,9 +88,9 @@ def _rest(verb: str) -> str:
     return verb.partition(" ")[2].split()[1] if verb.startswith("was") else verb
 
 
-def _setting(name: str) -> Callable[[Provenance, Provenance], tuple[str, str] | None]:
-    """Return a reader of a campaign setting."""
-    return lambda theirs, ours: (str(theirs.config.get(name)), str(ours.config.get(name)))
+def _setting(name: str, unrecorded: str | None = None) -> Callable[[Provenance, Provenance], tuple[str, str] | None]:
+    """Return a reader of a campaign setting; `unrecorded` is what campaigns did that do not record it."""
+    return lambda theirs, ours: (str(theirs.config.get(name, unrecorded)), str(ours.config.get(name, unrecorded)))
 
 
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
@@ -149,6 +150,8 @@ ASPECTS: Mapping[str, _Aspect] = {
     "limit": _Aspect("was injected with --limit", _setting("limit")),
     "ranges": _Aspect("was limited to ranges of", _profiled),
     "format": _Aspect("was injected with values in", _format),
+    "fault-model": _Aspect("was injected with --fault-model", _setting("fault_model", defaults.FAULT_MODEL)),
+    "pattern": _Aspect("was injected with --pattern", _setting("pattern", defaults.PATTERN)),
     "targets": _Aspect("was injected with --targets", _setting("targets")),
     "label": _Aspect("was injected with --label", _setting("label")),
     "all-images": _Aspect("was injected with --all-images", _setting("all_images")),

@@ -26,8 +26,9 @@ def rows_are(lasting: bool) -> str:
 class Config:
     """The settings of a campaign: sites, faults, images, engine and outputs.
 
-    `faults` (a file of faults) and `plan` (a stored plan) replace sampling. `shard` is "i/n". A `batch_size` of 0 means
-    as large as suits `memory`.
+    `pattern_file` replaces `pattern`. `lasting` asks for faults in neurons that last, as those in tensors do; whether
+    faults last is `persists`. `faults` (a file of faults) and `plan` (a stored plan) replace sampling. `shard` is
+    "i/n". A `batch_size` of 0 means as large as suits `memory`.
     """
 
     data: DataSource
@@ -36,6 +37,9 @@ class Config:
     ranges: Path | None = None
     limit: str = defaults.LIMIT
     fault_model: str = defaults.FAULT_MODEL
+    pattern: str = defaults.PATTERN
+    pattern_file: Path | None = None
+    lasting: bool = False
     format: str | None = None
     weight_format: str | None = None
     encode: str | None = None
@@ -99,6 +103,7 @@ class Config:
                 "--encode stores a struck value of a model that computes as it is, and --format or --weight-format "
                 "deploys the whole model; leave one out"
             )
+        self._check_patterns()
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
@@ -124,6 +129,24 @@ class Config:
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
             )
 
+    def _check_patterns(self) -> None:
+        if self.pattern != defaults.PATTERN and self.pattern_file is not None:
+            raise TgrError("--pattern and --pattern-file both say which elements a fault strikes; leave one out")
+        if self.patterned and self.engine == "pytorchfi":
+            raise TgrError("the engine pytorchfi strikes single elements; use --engine auto, or leave --pattern out")
+        if self.patterned and self.exhaustive:
+            raise TgrError("--exhaustive strikes each element alone; leave out one of --exhaustive, --pattern")
+        if (
+            self.lasting
+            and self.target == "neuron"
+            and self.sampling == "importance"
+            and not (self.faults or self.plan)
+        ):
+            raise TgrError(
+                "--sampling importance weighs a fault in a neuron by what it does to one image, and --lasting tries it "
+                "on several; use --sampling uniform or stratified"
+            )
+
     def refuse_unlimited_dloss(self) -> None:
         """Raise TgrError if something rests on mean dLoss, and no range limit makes it a usable figure."""
         on_dloss = (self.precision is not None and self.precision[0] == "dloss", self.max_dloss is not None)
@@ -135,9 +158,14 @@ class Config:
             )
 
     @property
-    def lasting(self) -> bool:
+    def persists(self) -> bool:
         """Return whether a fault persists over several inferences, as in a tensor, or affects a single one."""
-        return self.target != "neuron"
+        return self.lasting or self.target != "neuron"
+
+    @property
+    def patterned(self) -> bool:
+        """Return whether a fault strikes more than the element that is drawn."""
+        return self.pattern != defaults.PATTERN or self.pattern_file is not None
 
     @property
     def part(self) -> tuple[int, int] | None:

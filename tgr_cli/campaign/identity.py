@@ -9,6 +9,7 @@ from tgr_cli.artifacts.provenance import Provenance, flat, normalised
 from tgr_cli.campaign.config import Config
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.fault_models import fault_model_named
+from tgr_cli.faults.patterns import pattern_of
 
 DRAWING = (
     "sampling",
@@ -27,12 +28,12 @@ AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate
 def drawn_with(config: Config) -> dict[str, Any]:
     """Return the settings that a plan depends on, without those about running, checking or writing it."""
     values: dict[str, Any] = normalised(config)
-    unused = set[str]()
+    unused = {"pattern_file"}
     if config.faults is not None:  # a list is not sampled
         unused |= set(DRAWING)
     if not config.needs_pilot:
         unused.add("pilot")
-    if not config.lasting:
+    if not config.persists:
         unused.add("images_per_fault")
     unused |= {"target_ci", "max_injections"} if config.precision is None else {"injections"}
     if config.precision is None:  # otherwise the confidence determines the number of faults
@@ -40,7 +41,8 @@ def drawn_with(config: Config) -> dict[str, Any]:
     elsewhere = {*AROUND, *RUNNING} - {"confidence"}
     kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
     kept["fault_model"] = fault_model_named(config.fault_model).name  # a file's content, not its path
-    return kept | {"lasting": config.lasting} | ({"sampling": "list"} if config.faults else {})
+    kept["pattern"] = pattern_of(config.pattern, config.pattern_file).name
+    return kept | {"lasting": config.persists} | ({"sampling": "list"} if config.faults else {})
 
 
 def run_with(config: Config) -> dict[str, Any]:

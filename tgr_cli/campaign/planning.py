@@ -18,6 +18,7 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.patterns.draw import with_footprints
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
 from tgr_cli.faults.sites import Site
@@ -51,12 +52,16 @@ def planned(setup: PreparedCampaign, parts: Parts) -> Planned:
     if config.needs_pilot:
         if config.part:
             setup.subject.reporter.note('every shard runs the whole pilot; with "--plan-only" first it is run once')
-        first = _stored(setup, parts, about, "pilot") or _write(setup, parts, about, "pilot", _pilot(setup, sites))
+        first = _stored(setup, parts, about, "pilot")
+        if first is None:
+            drawn = with_footprints(_pilot(setup, sites), setup.pattern, seed=allocation.pilot_seed(config.seed))
+            first = _write(setup, parts, about, "pilot", drawn)
         found = running.run(setup, parts, first, first.units, stage="pilot")
-        faults = _after(setup, sites, first.faults, found)
-        return _write(setup, parts, about, "plan", faults, pilot=first.faults.count)
-    faults = _draw(setup, sites, np.full(len(sites), config.injections), config.seed)
-    return _write(setup, parts, about, "plan", faults)
+        faults, pilot = _after(setup, sites, first.faults, found), first.faults.count
+    else:
+        faults, pilot = _draw(setup, sites, np.full(len(sites), config.injections), config.seed), 0
+    faults = with_footprints(faults, setup.pattern, seed=config.seed)
+    return _write(setup, parts, about, "plan", faults, pilot=pilot)
 
 
 def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:
@@ -201,4 +206,4 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
 
 def _images_per_fault(config: Config) -> int | None:
     """Return the number of images that a lasting fault is tried on; None for faults in a single inference."""
-    return config.images_per_fault if config.lasting else None
+    return config.images_per_fault if config.persists else None

@@ -19,6 +19,7 @@ from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.engines.engine import Engine
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.patterns import Pattern, pattern_of
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.unseen_work import unseen_work
@@ -51,7 +52,8 @@ class PreparedCampaign:
         """Return the campaign prepared on `subject`; missing ranges are profiled."""
         choices = choices_of(config, subject)
         config = with_limit(config, choices, subject)
-        rows = fault_list.read(config.faults, choices.model) if config.faults else None
+        pattern = pattern_of(config.pattern, config.pattern_file)
+        rows = fault_list.read(config.faults, choices.model, pattern) if config.faults else None
         refuse_scripted(subject.loaded.model, subject.loaded.name)
         if config.batch_size == 0:
             config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
@@ -59,12 +61,13 @@ class PreparedCampaign:
         network = subject.network(config.targets)
         if config.target == "neuron":
             _tell_unseen_work(subject, network, config.targets)
-        checks.refuse(config, choices, network, facts_of(config, subject, network, choices))
+        checks.refuse(config, choices, network, facts_of(config, subject, network, choices, pattern))
+        pattern.check({site.op for site in network.sites_of(config.target)})
         listed = None
         if rows is not None:
             sites, ids = network.sites_of(config.target), subject.images.ids
-            listed = fault_list.plan(rows, sites, ids, choices=choices, lasting=config.lasting)
-        values = struck_values(config, subject, network, choices)
+            listed = fault_list.plan(rows, sites, ids, choices=choices, pattern=pattern, lasting=config.persists)
+        values = struck_values(config, subject, network, choices, pattern)
         engine = ENGINES[config.engine](
             subject.loaded.model, network, values.corruption, memory=memory.parsed(config.memory)
         )
@@ -92,9 +95,14 @@ class PreparedCampaign:
         return self.network.sites_of(self.config.target)
 
     @property
+    def pattern(self) -> Pattern:
+        """Return which elements a fault strikes."""
+        return self.values.corruption.pattern
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Return the metadata for artifacts, as fields of a provenance."""
-        facts = facts_of(self.config, self.subject, self.network, self.values.choices)
+        facts = facts_of(self.config, self.subject, self.network, self.values.choices, self.pattern)
         extra = facts["extra"] | {"ranges": dict(self.values.ranges.profiled_on)}
         return {**facts, "inputs": dict(self.inputs), "extra": extra}
 
@@ -107,6 +115,7 @@ class PreparedCampaign:
                 "index": faults.indices(),
                 "bit": self.values.choices.bits(faults.choice_F),
                 "choice": faults.choice_F,
+                "footprint": faults.footprints,
                 "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
                 "label": self.labels_N[faults.image_F],
                 "weight": faults.weight_F,
@@ -124,7 +133,9 @@ def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> No
         subject.reporter.note(sentence)
 
 
-def facts_of(config: Config, subject: Subject, network: AnyNetwork, choices: Choices) -> dict[str, Any]:
+def facts_of(
+    config: Config, subject: Subject, network: AnyNetwork, choices: Choices, pattern: Pattern
+) -> dict[str, Any]:
     """Return the metadata of a campaign without its inputs, as fields of a provenance."""
     return {
         "model": subject.loaded.fingerprint,
@@ -135,6 +146,7 @@ def facts_of(config: Config, subject: Subject, network: AnyNetwork, choices: Cho
         | {
             "pool": subject.pool,
             "fault_model": choices.model.name,
+            "pattern": pattern.name,
             "struck_format": choices.form.facts,
             "macs": sum(site.macs for site in network.sites),
             "last_sites": _last_sites(network, subject.loaded.head, config),

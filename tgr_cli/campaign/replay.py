@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import of_target
 from tgr_cli.artifacts.schemas import INJECTIONS
@@ -15,10 +16,15 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import fault_list, units
 from tgr_cli.faults.fault_models import fault_model_named
+from tgr_cli.faults.patterns import pattern_of
+from tgr_cli.faults.patterns.by_operation import OF_A_FILE
 from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 
-OF_THE_CAMPAIGN = ("limit", "label", "target", "targets", "fault_model", "format", "weight_format", "encode")
+OF_THE_CAMPAIGN = (
+    *("limit", "label", "target", "targets", "fault_model", "pattern"),
+    *("format", "weight_format", "encode"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,12 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
     if setup.inputs.get("ranges") != artifact.provenance.inputs.get("ranges"):
         raise TgrError(f"{path} was limited by other ranges than those found now; name the ones it used with --ranges")
     faults = fault_list.plan(
-        [stored], setup.sites, subject.images.ids, choices=setup.values.choices, lasting=config.lasting
+        [stored],
+        setup.sites,
+        subject.images.ids,
+        choices=setup.values.choices,
+        pattern=setup.pattern,
+        lasting=config.persists,
     )
     columns = units.run(setup.engine, faults, setup.subject.load, setup.labels_N)
     again = setup.rows(faults, columns).to_pylist()[0]
@@ -84,6 +95,11 @@ def _as_it_was(config: Config, artifact: Artifact) -> dict[str, Any]:
     kept = {name: value for name, value in artifact.provenance.config.items() if name in OF_THE_CAMPAIGN}
     if kept.get("fault_model") == fault_model_named(config.fault_model).name:
         del kept["fault_model"]  # a mixture is known by its file alone
+    pattern = kept.setdefault("pattern", defaults.PATTERN)
+    if pattern == pattern_of(config.pattern, config.pattern_file).name:
+        del kept["pattern"]
+    elif config.pattern_file is not None or pattern.startswith(OF_A_FILE):
+        raise TgrError(f"{artifact.path} was run with --pattern {pattern}; give the same, or the same --pattern-file")
     for field in fields(Config):
         given = getattr(config, field.name)
         if field.name in kept and given not in (kept[field.name], field.default):

@@ -100,6 +100,7 @@ def _is_of_unit(table: pa.Table, row_F: np.ndarray, planned: Plan, choices: Choi
     return (
         np.array_equal(table["fault"].to_numpy(), planned.number_F)
         and np.array_equal(table["choice"].to_numpy(), planned.choice_F)
+        and np.array_equal(table["footprint"].to_numpy(), planned.footprints)
         and np.array_equal(table["bit"].to_numpy(), choices.bits(planned.choice_F))
         and table["site"].to_pylist() == names[planned.site_F].tolist()
     )

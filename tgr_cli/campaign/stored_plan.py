@@ -63,6 +63,7 @@ def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) 
         "index": faults.indices(),
         "bit": setup.values.choices.bits(faults.choice_F),
         "choice": faults.choice_F,
+        "footprint": faults.footprints,
         "image_id": np.array(setup.subject.images.ids, object)[faults.image_F],
         "weight": faults.weight_F,
         "unit": unit_F,
@@ -113,6 +114,7 @@ def read(path: Path, setup: PreparedCampaign) -> Planned:
         choice_F=table["choice"].to_numpy(),
         weight_F=table["weight"].to_numpy(),
         lasting=lasting(artifact.provenance.config),
+        footprint_F=table["footprint"].to_numpy(),
     )
     return Planned(faults, table["unit"].to_numpy(), artifact.provenance, artifact.sha256)
 

@@ -16,6 +16,7 @@ from tgr_cli.faults.formats import Format, Scale, format_named, format_of
 from tgr_cli.faults.limits import UNLIMITED, RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.option_values import LimitMode
+from tgr_cli.faults.patterns import Pattern
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def with_limit(config: Config, choices: Choices, subject: Subject) -> Config:
     return config
 
 
-def struck_values(config: Config, subject: Subject, network: AnyNetwork, choices: Choices) -> StruckValues:
+def struck_values(
+    config: Config, subject: Subject, network: AnyNetwork, choices: Choices, pattern: Pattern
+) -> StruckValues:
     """Return the corruption of the campaign's values; missing ranges are profiled."""
     form, found = choices.form, SiteRanges()
     fitted = bool(form.shared and config.encode)
@@ -74,6 +77,7 @@ def struck_values(config: Config, subject: Subject, network: AnyNetwork, choices
         None if form == format_of(subject.dtype) else form,
         _fitted(form, found, network) if fitted else _deployed(config, network),
         found.max_abs,
+        pattern,
     )
     return StruckValues(corruption, choices, found)
 

@@ -29,6 +29,29 @@ def inject(
             rich_help_panel=FAULTS,
         ),
     ] = defaults.FAULT_MODEL,
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help="Which elements a fault strikes: element, row, column, channel (a feature map), "
+            "block:height=2,width=2 (neighbours), several:count=2 (anywhere at the site).",
+            rich_help_panel=FAULTS,
+        ),
+    ] = defaults.PATTERN,
+    pattern_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw patterns by the probabilities of this TOML or JSON file, given for each operation.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = None,
+    lasting: Annotated[
+        bool,
+        typer.Option(
+            "--lasting",
+            help="Faults in neurons last: each is tried on --images-per-fault images, as one in a tensor is.",
+            rich_help_panel=FAULTS,
+        ),
+    ] = False,
     format: options.Format = None,
     weight_format: options.WeightFormat = None,
     encode: Annotated[
@@ -89,7 +112,7 @@ def inject(
         typer.Option(
             min=1,
             max=options.AT_ONCE,
-            help="Images that a fault in a weight, bias or buffer is tried on.",
+            help="Images that a lasting fault is tried on: one in a weight, bias or buffer, or with --lasting.",
             rich_help_panel=SAMPLING,
         ),
     ] = defaults.IMAGES_PER_FAULT,

@@ -22,12 +22,16 @@ RULES: Rules = (
     (
         lambda given: given["replay"] is not None,
         "beside --replay, which runs one stored fault again and writes nothing",
-        (*NUMBERS, *OF_A_CAMPAIGN, *("seed", "target_ci", "all_images", "exhaustive", "plan", "plan_only", "out")),
+        (
+            *NUMBERS,
+            *OF_A_CAMPAIGN,
+            *("seed", "target_ci", "all_images", "exhaustive", "plan", "plan_only", "out", "lasting"),
+        ),
     ),
     (
         lambda given: given["exhaustive"] is not None,
         "beside --exhaustive, which strikes everything at the last site",
-        (*NUMBERS, "seed", "engine", "confidence", "restart"),
+        (*NUMBERS, "seed", "engine", "confidence", "restart", "lasting"),
     ),
     (
         lambda given: given["faults"] is not None,
@@ -43,9 +47,14 @@ RULES: Rules = (
         ("pilot",),
     ),
     (
-        lambda given: _drawn(given) and given["target"] == "neuron",
+        lambda given: _drawn(given) and given["target"] == "neuron" and not given["lasting"],
         "where neurons are struck, each fault on one image",
         ("images_per_fault",),
+    ),
+    (
+        lambda given: given["target"] != "neuron",
+        "where tensors are struck, in which faults last anyway",
+        ("lasting",),
     ),
     (
         lambda given: given["target"] != "neuron",

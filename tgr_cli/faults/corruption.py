@@ -3,7 +3,7 @@
 Engines, importance sampling, exhaustive campaigns and saliency all use this. Two flip on their own: `tgr flip`, which
 shows a value, and training/stimulated.py, which flips all values of a layer in place with masks drawn from a table.
 
-Suffixes: F faults, V choices.
+Suffixes: V choices.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from tgr_cli.faults import scales
 from tgr_cli.faults.fault_models import FaultModel, Flip
 from tgr_cli.faults.formats import Format, Scale, format_of
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.patterns import Element, Pattern
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.upset import Upset
 
@@ -34,6 +35,7 @@ class Corruption:
 
     Values are stored in `form`, None for their own dtype, with the scale of their site if it has one, which broadcasts
     with the site's shape. `max_abs` is each site's largest absolute value, for fault models that need it.
+    A fault strikes the elements of its `pattern`, all by the same choice of the fault model.
     """
 
     limit: RangeLimit
@@ -41,6 +43,7 @@ class Corruption:
     form: Format | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
     max_abs: Mapping[str, float] = field(default_factory=dict)
+    pattern: Pattern = field(default_factory=Element)
 
     def format(self, dtype: torch.dtype) -> Format:
         """Return the format in which values of this dtype are struck."""
@@ -60,13 +63,13 @@ class Corruption:
             raw = torch.where(value.isnan(), raw, value.to(before.dtype))
         return Corrupted(raw, self.limit.apply(site, raw))
 
-    def chosen(self, site: Site, elements_F: Tensor, before_F: Tensor, choices_F: Tensor) -> Corrupted:
-        """Return the values [F] of a site's elements after one choice of the fault model each.
+    def chosen(self, site: Site, elements: Tensor, before: Tensor, choices: Tensor) -> Corrupted:
+        """Return the values of a site's elements after one choice of the fault model each; choices broadcast with them.
 
         Raises TgrError for a bit that the format lacks.
         """
-        upset = self.model.upset(choices_F.to(before_F.device), self.format(before_F.dtype))
-        return self.struck(site.name, before_F, upset, self._scale(site, elements_F))
+        upset = self.model.upset(choices.to(before.device), self.format(before.dtype))
+        return self.struck(site.name, before, upset, self._scale(site, elements))
 
     def every_choice(self, site: Site, elements: Tensor, before: Tensor, choices: Tensor) -> Corrupted:
         """Return the values of a site's elements after each of several choices, [..., V].

@@ -14,22 +14,24 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean, found_at
 from tgr_cli.faults.fault_models import Choices, FaultModel, Flip
+from tgr_cli.faults.patterns import Element, Pattern
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sites import Site
 
 COLUMNS = ("site", "index", "bit", "image_id")  # or "choice" in place of "bit"
 
 
-def read(path: Path, model: FaultModel) -> list[dict[str, Any]]:
+def read(path: Path, model: FaultModel, pattern: Pattern) -> list[dict[str, Any]]:
     """Return the faults of a file in its order, each with `site`, `index` (list of int), `bit` or `choice`, `image_id`.
 
     A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact
-    of faults of `model`. A `choice` numbers what the model does; without it a bit flips.
+    of faults of `model` and `pattern`. A `choice` numbers what the model does; without it a bit flips. A `footprint`
+    numbers which elements of the pattern are struck; without it the first.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return _of_artifact(path, model)
+        return _of_artifact(path, model, pattern)
     try:
         content = documents.text(documents.read_bytes(path))
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
@@ -44,13 +46,14 @@ def read(path: Path, model: FaultModel) -> list[dict[str, Any]]:
     return [_parsed(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
-def _of_artifact(path: Path, model: FaultModel) -> list[dict[str, Any]]:
+def _of_artifact(path: Path, model: FaultModel, pattern: Pattern) -> list[dict[str, Any]]:
     artifact = store.read(path, INJECTIONS, columns=COLUMNS)
     if (theirs := artifact.provenance.config.get("fault_model", Flip().name)) != model.name:
         raise TgrError(f"{path} holds faults of the model {theirs}; give it as --fault-model, not {model.name}")
-    if model == Flip():
-        return artifact.table.to_pylist()
-    return store.read(path, INJECTIONS, columns=(*COLUMNS, "choice")).table.to_pylist()
+    if (theirs := artifact.provenance.config.get("pattern", Element().name)) != pattern.name:
+        raise TgrError(f"{path} holds faults of the pattern {theirs}, not {pattern.name}; give that with --pattern")
+    needed = [name for name, usual in (("choice", Flip()), ("footprint", Element())) if usual not in (model, pattern)]
+    return store.read(path, INJECTIONS, columns=(*COLUMNS, *needed)).table.to_pylist()
 
 
 def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
@@ -58,13 +61,15 @@ def _parsed(row: dict[str, str], where: str) -> dict[str, Any]:
     try:
         index = documents.parse_json(text) if text.startswith("[") else [int(part) for part in text.split()]
         number = int(row[name])
+        footprint = int(row.get("footprint") or 0)
         if not isinstance(index, list) or not all(type(part) is int for part in index):
             raise ValueError
     except (ValueError, TypeError) as error:
         raise TgrError(
-            f'{where}: index "{text}" and {name} "{row[name]}" must be whole numbers, as "3 1 2" and 30'
+            f'{where}: index "{text}" and {name} "{row[name]}" must be whole numbers, as "3 1 2" and 30, '
+            "and the footprint, if there is one, too"
         ) from error
-    return {"site": row["site"], "index": index, name: number, "image_id": row["image_id"]}
+    return {"site": row["site"], "index": index, name: number, "image_id": row["image_id"], "footprint": footprint}
 
 
 def plan(
@@ -73,16 +78,17 @@ def plan(
     image_ids: Sequence[str],
     *,
     choices: Choices,
+    pattern: Pattern,
     lasting: bool = False,
 ) -> Plan:
     """Return the plan that runs exactly `faults`, in their order and numbered by position.
 
-    If faults are `lasting`, consecutive entries with the same site, element and choice are one fault, tried on several
-    images. Raises TgrError for the first fault whose site, index, choice or image does not exist.
+    If faults are `lasting`, consecutive entries with the same site, element, choice and footprint are one fault, tried
+    on several images. Raises TgrError for the first fault whose site, index, choice, footprint or image does not exist.
     """
     position = {site.name: number for number, site in enumerate(sites)}
     image = {name: number for number, name in enumerate(image_ids)}
-    site_F, image_F, element_F, choice_F = [], [], [], list[int]()
+    site_F, image_F, element_F, choice_F, footprint_F = [], [], [], list[int](), list[int]()
     for number, fault in enumerate(faults):
         where = f"fault {number}"
         if fault["site"] not in position:
@@ -94,13 +100,17 @@ def plan(
         if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
             raise TgrError(f"{where}: index {list(index)} lies outside the shape {list(shape)} of {fault['site']}")
         choice = _choice(fault, choices, where)
+        footprint, known = int(fault.get("footprint") or 0), pattern.count(sites[position[fault["site"]]].op)
+        if not 0 <= footprint < known:
+            raise TgrError(f"{where}: footprint {footprint} lies outside 0 to {known - 1}, those of {pattern.name}")
         if fault["image_id"] not in image:
             raise TgrError(f'{where}: the data set has no image "{fault["image_id"]}"; check --dataset and --images')
         site_F.append(position[fault["site"]])
         image_F.append(image[fault["image_id"]])
         element_F.append(int(np.ravel_multi_index(index, shape)))
         choice_F.append(choice)
-    struck = list(zip(site_F, element_F, choice_F, strict=True))
+        footprint_F.append(footprint)
+    struck = list(zip(site_F, element_F, choice_F, footprint_F, strict=True))
     return Plan(
         sites=tuple(sites),
         number_F=_numbers(struck, lasting),
@@ -110,6 +120,7 @@ def plan(
         choice_F=np.array(choice_F, np.int64),
         weight_F=np.ones(len(faults)),
         lasting=lasting,
+        footprint_F=np.array(footprint_F, np.int64),
     )
 
 
@@ -127,6 +138,6 @@ def _choice(fault: dict[str, Any], choices: Choices, where: str) -> int:
     return found
 
 
-def _numbers(struck: Sequence[tuple[int, int, int]], lasting: bool) -> np.ndarray:
+def _numbers(struck: Sequence[tuple[int, int, int, int]], lasting: bool) -> np.ndarray:
     again_F = [False] + [lasting and one == other for one, other in itertools.pairwise(struck)]
     return np.cumsum(~np.array(again_F)) - 1

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.deployment import Deployment
+from tgr_cli.faults.patterns.layout import Layout
 from tgr_cli.faults.sites import Site
 
 Replacements = Mapping[str, Callable[[Tensor], Tensor]]
@@ -68,6 +69,12 @@ class AnyNetwork(ABC):
     @abstractmethod
     def output_axis(self, name: str) -> int:
         """Return the axis of a tensor along which the outputs of the layer that reads it lie."""
+
+    def layout(self, site: Site) -> Layout:
+        """Return the layout of a site's values: of one image's share of an output, or of a tensor."""
+        if site.is_parameter:
+            return Layout.of_tensor(site.shape, self.output_axis(site.name))
+        return Layout.of_output(site.shape, self.channel_axis(site.name))
 
     def sites_of(self, target: str) -> tuple[Site, ...]:
         """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.

@@ -28,8 +28,9 @@ class Plan:
 
     `site_F` indexes `sites`, `image_F` the pool of images, and `element_F` one image's share of the site's output
     (flat). `choice_F` numbers what happens to it, among the choices of the fault model. `weight_F` is the importance
-    weight: the probability of the fault under uniform sampling / its actual probability. If faults are `lasting`, each
-    is tried on several images, with one entry per image.
+    weight: the probability of the fault under uniform sampling / its actual probability. `footprint_F` numbers which
+    elements are struck with it, among those of the pattern; None for 0. If faults are `lasting`, each is tried on
+    several images, with one entry per image.
     """
 
     sites: tuple[Site, ...]
@@ -40,6 +41,7 @@ class Plan:
     choice_F: np.ndarray
     weight_F: np.ndarray
     lasting: bool = False
+    footprint_F: np.ndarray | None = None
 
     @classmethod
     def joined(cls, sites: Sequence[Site], drawn: Sequence[Drawn], *, lasting: bool = False) -> "Plan":
@@ -50,6 +52,11 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.number_F)
+
+    @property
+    def footprints(self) -> np.ndarray:
+        """Return the footprint of each entry, int64 [F]."""
+        return np.zeros(len(self), np.int64) if self.footprint_F is None else self.footprint_F
 
     @property
     def count(self) -> int:

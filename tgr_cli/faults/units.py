@@ -75,6 +75,7 @@ def strike(
             rows_F=row_F,
             elements_F=torch.from_numpy(faults.element_F),
             choices_F=torch.from_numpy(faults.choice_F),
+            footprints_F=torch.from_numpy(faults.footprints),
         )
     )
     return {

@@ -25,6 +25,7 @@ def inject(config: Campaign, reporter: Reporter) -> None:
     files = (
         needs.file(config.plan, "--plan", 'run "tgr inject --plan-only" first'),
         needs.file(config.faults, "--faults", "name a CSV file of faults or an injections artifact"),
+        needs.file(config.pattern_file, "--pattern-file", "name a TOML or JSON file of patterns"),
         needs.file(config.ranges, "--ranges", 'run "tgr profile-ranges" first'),
     )
     along = None

@@ -107,7 +107,9 @@ def test_attention_is_run_for_the_windows_that_have_moved(name: str, groups: int
     region = engine.followed_rows._region(node, path)
     assert region is not None
     assert region.groups == groups
-    changes = engine.followed_rows.follow(node, path[: len(region.inner)], faults, elements, before_K + 1.0)
+    changes = engine.followed_rows.follow(
+        node, path[: len(region.inner)], faults, elements[:, None], before_K[:, None] + 1.0
+    )
     (rows,) = changes.values()
     assert rows.base is region.exit
     windows = [sorted({int(r) // 16 for r in rows.row_M[rows.fault_M == fault]}) for fault in range(3)]

@@ -57,8 +57,8 @@ class Auto(Engine):
     def _at_once(self, site: Site) -> int:
         return self.chosen(site)._at_once(site)
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
-        return self.chosen(site)._strike(site, rows_K, elements_K, choices_K)
+    def _strike(self, site: Site, rows_K: Tensor, elements_KP: Tensor, choices_K: Tensor) -> FaultEffects:
+        return self.chosen(site)._strike(site, rows_K, elements_KP, choices_K)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
         return self.chosen(site)._with_parameter(site, faulty, rows_K)

@@ -1,6 +1,7 @@
 """Propagates the change itself: a window around the fault, until it fills most of the map.
 
-Suffixes: F faults, K faults of one batch, B batch of the network, N images, C classes or channels.
+Suffixes: F faults, K faults of one batch, P elements of a fault, B batch of the network, N images, C classes or
+channels.
 """
 
 import sys
@@ -15,10 +16,11 @@ from torch.fx.node import Node
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.batch import Batch
-from tgr_cli.faults.engines.golden_values import unflattened
+from tgr_cli.faults.engines.doubtful import doubtful, size_of
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import rule_of
+from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
 from tgr_cli.faults.engines.token_propagation import FollowedRows
 from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Network
@@ -27,11 +29,9 @@ from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.operation_names import POINTWISE, name_of
 from tgr_cli.faults.program import Program, with_deaths
 from tgr_cli.faults.sites import Site
-from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 
 FAULTS_AT_ONCE = 128
 WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32); rules hold several copies
-HUGE = 1e30
 # Rounding is measured on a sample of faults at a sample of sites; the margin covers the others
 # (benchmarks/rounding_share.py).
 SITES_TRIED, FAULTS_TRIED, MARGIN = 6, 8, 4.0
@@ -99,13 +99,18 @@ class Delta(Replay):
             generator = torch.Generator().manual_seed(place)
             count = min(FAULTS_TRIED, self.network.batch_size)
             image_K = torch.arange(count, device=self.network.device) % len(golden_NC)
-            element_K = torch.randint(0, call.site.neurons, (count,), generator=generator).to(self.network.device)
+            anchor_K = torch.randint(0, call.site.neurons, (count,), generator=generator).to(self.network.device)
+            footprint_K = torch.arange(count, device=anchor_K.device) % self.corruption.pattern.count(call.site.op)
             with torch.inference_mode():
-                before_K = self.golden.elements(call, image_K, element_K)
-                after_K = before_K + before_K.abs().max() * (1 + torch.arange(count, device=before_K.device)) / count
-                found_KC = self._followed(call, image_K, element_K, before_K, after_K)
-            again_KC = super()._faulty(call, image_K, element_K, before_K, after_K)
-            size_K = torch.maximum(_size(self.golden_NC[image_K]), _size(again_KC))
+                element_KP = self._elements(call.site, anchor_K, footprint_K)
+                before_KP = self.golden.elements(call, image_K[:, None], element_KP.clamp_min(0))
+                size_K = before_KP[:, 0].abs().max() * (1 + torch.arange(count, device=before_KP.device)) / count
+                after_KP = before_KP + size_K[:, None]
+                extent = self._extent(call, element_KP)
+                found_KC = self._followed(call, image_K, element_KP, before_KP, after_KP, extent)
+            again_KC = super()._faulty(call, image_K, element_KP, before_KP, after_KP)
+            found_KC = torch.where(extent.small_F[:, None], found_KC, again_KC)
+            size_K = torch.maximum(size_of(self.golden_NC[image_K]), size_of(again_KC))
             moved_K = (found_KC - again_KC).abs().amax(dim=1) / size_K
             largest = max(largest, float(moved_K.nan_to_num(0.0).max()))
         return max(MARGIN * largest, torch.finfo(self.network.dtype).eps)
@@ -131,33 +136,50 @@ class Delta(Replay):
     def _at_once(self, site: Site) -> int:
         return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out
 
-    def _faulty(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
+    def _faulty(self, call: Call, rows_F: Tensor, elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:
         golden_FC = self.golden_NC[rows_F]
         with torch.inference_mode():
             if self.follows(call.site):
-                logits_FC = self._followed(call, rows_F, elements_F, before_F, after_F)
-                again_F = ~(after_F - before_F).isfinite() | doubtful(golden_FC, logits_FC, self.rounding)
+                extent = self._extent(call, elements_FP)
+                logits_FC = self._followed(call, rows_F, elements_FP, before_FP, after_FP, extent)
+                sure_F = (_change(elements_FP, before_FP, after_FP).isfinite()).all(dim=1) & extent.small_F
+                again_F = ~sure_F | doubtful(golden_FC, logits_FC, self.rounding)
                 self.doubted += int(again_F.sum())
             else:
                 logits_FC = golden_FC.clone()
                 again_F = torch.ones_like(rows_F, dtype=torch.bool)
             for some in _lots(again_F, super()._at_once(call.site)):
-                struck = (values[some] for values in (rows_F, elements_F, before_F, after_F))
+                struck = (values[some] for values in (rows_F, elements_FP, before_FP, after_FP))
                 logits_FC[some] = super()._faulty(call, *struck)
         return logits_FC
 
-    def _followed(self, call: Call, rows_F: Tensor, elements_F: Tensor, before_F: Tensor, after_F: Tensor) -> Tensor:
-        """Return the logits [F, C] after the changes; those of the golden run where a change is not finite."""
-        delta_F = after_F - before_F
+    def _extent(self, call: Call, elements_FP: Tensor) -> Extent:
+        """Return the extent of faults' elements among the site's tokens, or on its map."""
+        if self.follows_rows(call.site):
+            return self.followed_rows.extent(call.node, elements_FP)
+        return extent_of(elements_FP, call.site.shape)
+
+    def _followed(
+        self, call: Call, rows_F: Tensor, elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor, extent: Extent
+    ) -> Tensor:
+        """Return the logits [F, C] after the changes.
+
+        Those of the golden run where a change is not finite, or reaches so far that following it would save nothing.
+        """
+        delta_FP = _change(elements_FP, before_FP, after_FP)
         logits_FC = self.golden_NC[rows_F]
         tail = _Tail(self, logits_FC)
-        for faults_K in _lots(delta_F.isfinite() & (delta_F != 0), FAULTS_AT_ONCE):
-            image_K, element_K = rows_F[faults_K], elements_F[faults_K]
-            if self.follows_rows(call.site):
-                self._follow_rows(call, image_K, element_K, after_F[faults_K], faults_K, tail)
-            else:
-                batch = Batch(self.golden, image_K, {call.node: _struck(call, element_K, delta_F[faults_K])})
-                self._follow(self._path(call.node), batch, faults_K, tail)
+        wanted_F = delta_FP.isfinite().all(dim=1) & (delta_FP != 0).any(dim=1) & extent.small_F
+        for alike_F in extent.alike():
+            at_once = min(FAULTS_AT_ONCE, max(1, self.memory // WINDOWS_SHARE // extent.bytes(alike_F)))
+            for faults_K in _lots(wanted_F & alike_F, at_once):
+                image_K, element_KP = rows_F[faults_K], elements_FP[faults_K]
+                if self.follows_rows(call.site):
+                    self._follow_rows(call, image_K, element_KP, after_FP[faults_K], faults_K, tail)
+                else:
+                    window = window_of(element_KP, delta_FP[faults_K], call.site.shape)
+                    batch = Batch(self.golden, image_K, {call.node: window})
+                    self._follow(self._path(call.node), batch, faults_K, tail)
         tail.flush()
         return logits_FC
 
@@ -192,10 +214,10 @@ class Delta(Replay):
         tail.logits_FC[faults_K] += change.dense().flatten(1)
 
     def _follow_rows(
-        self, call: Call, image_K: Tensor, elements_K: Tensor, after_K: Tensor, faults_K: Tensor, tail: "_Tail"
+        self, call: Call, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor, faults_K: Tensor, tail: "_Tail"
     ) -> None:
         """Propagate a batch of faults as tokens as far as possible, then run the rest for those still alive."""
-        changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_K, after_K)
+        changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_KP, after_KP)
         alive_K = torch.zeros(len(image_K), dtype=torch.bool, device=image_K.device)
         for rows in changes.values():
             alive_K[rows.fault_M] = True
@@ -272,30 +294,6 @@ def _added(windows: Mapping[Node, Window], golden: Mapping[Node, Tensor]) -> dic
     return changed
 
 
-def _struck(call: Call, elements_K: Tensor, delta_K: Tensor) -> Window:
-    """Return the change of one element per fault as a window of the site's output."""
-    shape = call.site.shape
-    y_K, x_K, channel_K = unflattened(elements_K, shape)
-    bounds = (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
-    return Window(delta_K[:, None, None, None], y_K, x_K, bounds, channel_K)
-
-
-def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
-    """Return for each fault whether rounding could change its outcome or its dLoss noticeably, bool [F].
-
-    `rounding` bounds the effect of rounding on logits, relative to the largest.
-    """
-    golden_F, faulty_F = _size(golden_FC), _size(faulty_FC)
-    moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / golden_F
-    doubtful_F = (
-        ((moved_F - MASKED_BOUND).abs() <= rounding) | (rounding * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
-    )
-    if faulty_FC.shape[1] > 1:
-        top_F2 = faulty_FC.topk(2, dim=1).values
-        doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= rounding * faulty_F
-    return doubtful_F
-
-
-def _size(logits_FC: Tensor) -> Tensor:
-    """Return the largest absolute logit of each row, at least the smallest positive number."""
-    return logits_FC.abs().amax(dim=1).clamp_min(torch.finfo(logits_FC.dtype).tiny)
+def _change(elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:
+    """Return the changes of faults' elements; 0 where -1 pads."""
+    return (after_FP - before_FP).masked_fill_(elements_FP < 0, 0.0)

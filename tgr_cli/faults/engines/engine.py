@@ -1,6 +1,7 @@
 """The base class of engines: takes any number of faults, runs them in batches of one shape, returns logits.
 
-Suffixes: N images, B batch, K faults of one batch, F faults, C classes or channels, H W height and width.
+Suffixes: N images, B batch, K faults of one batch, F faults, P elements of a fault, C classes or channels, H W height
+and width.
 """
 
 import math
@@ -9,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +19,10 @@ from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.patterns import Element, Pattern
 from tgr_cli.faults.sites import Site
+
+ELEMENTS = 2**22  # elements of faults listed at once
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,28 @@ class FaultBatch:
     """Faults at one site; every array is int64 [F].
 
     `rows_F` are images (positions among the prepared ones), `elements_F` flat indices within one image's share of the
-    site's output or within the tensor, `choices_F` what happens to each, by the fault model's numbers. A lasting fault
-    has one adjacent row per image that it is tried on.
+    site's output or within the tensor, `choices_F` what happens to each, by the fault model's numbers. `footprints_F`
+    numbers which elements go with each, by the pattern's; None for 0. A lasting fault has one adjacent row per image
+    that it is tried on.
     """
 
     site: Site
     rows_F: Tensor
     elements_F: Tensor
     choices_F: Tensor
+    footprints_F: Tensor | None = None
+
+    @property
+    def footprints(self) -> Tensor:
+        """Return the footprint of each fault, [F]."""
+        return torch.zeros_like(self.elements_F) if self.footprints_F is None else self.footprints_F
 
 
 @dataclass(frozen=True)
 class FaultEffects:
     """The results of faults, on the CPU: the values before, after the upset and after the limit, and the logits.
 
-    Values are in the model's dtype.
+    Values are those of the drawn element, in the model's dtype.
     """
 
     before_F: Tensor
@@ -114,16 +124,27 @@ class Engine(ABC):
         assert x_NCHW is not None, "prepare comes first"
         assert len(strike.rows_F) == len(strike.elements_F) == len(strike.choices_F) > 0
         assert 0 <= int(strike.rows_F.min()) <= int(strike.rows_F.max()) < len(x_NCHW)
-        _check(site, strike, self.choices)
+        _check(site, strike, self.choices, self.corruption.pattern)
         if site.is_parameter:
             return self._inject_parameter(strike)
         if site.name in self.unseen():
             raise TgrError(f'the engine {self.name} cannot strike site "{site.name}"; use --engine full for it')
-        together, done = self._at_once(site), []
+        together, done = self._together(site), []
         for start in range(0, len(strike.rows_F), together):
             some = slice(start, start + together)
-            done.append(self._strike(site, strike.rows_F[some], strike.elements_F[some], strike.choices_F[some]))
+            elements_KP = self._elements(site, strike.elements_F[some], strike.footprints[some])
+            done.append(self._strike(site, strike.rows_F[some], elements_KP, strike.choices_F[some]))
         return joined(done)
+
+    def _together(self, site: Site) -> int:
+        """Return how many faults are run together: `_at_once`, but with few enough elements to be listed."""
+        if isinstance(self.corruption.pattern, Element):
+            return self._at_once(site)
+        return min(self._at_once(site), max(self.network.batch_size, ELEMENTS // max(site.neurons, 1)))
+
+    def _elements(self, site: Site, anchors_K: Tensor, footprints_K: Tensor) -> Tensor:
+        """Return the elements that faults strike, [K, P]: the anchor first, -1 pads."""
+        return self.corruption.pattern.elements(site.op, self.network.layout(site), anchors_K, footprints_K)
 
     def _take(self, x_NCHW: Tensor) -> None:
         assert len(x_NCHW), "no images"
@@ -137,8 +158,11 @@ class Engine(ABC):
         return self.network.batch_size if site.per_image else 1
 
     @abstractmethod
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
-        """Run K ≤ `_at_once` independent faults, each in its own image."""
+    def _strike(self, site: Site, rows_K: Tensor, elements_KP: Tensor, choices_K: Tensor) -> FaultEffects:
+        """Run K ≤ `_at_once` independent faults, each in its own image.
+
+        Each strikes the elements in a row of `elements_KP`; -1 pads.
+        """
 
     def _inject_parameter(self, strike: FaultBatch) -> FaultEffects:
         """Run faults in a tensor of the model: one forward pass per fault and batch of its images.
@@ -148,15 +172,19 @@ class Engine(ABC):
         site, done = strike.site, []
         faulty = self.network.parameters[site.name].clone()
         for some in same_faults(strike, self.network.batch_size):
-            place = tuple(int(axis) for axis in np.unravel_index(int(strike.elements_F[some[0]]), site.shape))
-            before_1 = faulty[place].reshape(1).clone()
-            flipped_1, after_1 = self.corruption.chosen(
-                site, strike.elements_F[some[:1]], before_1, strike.choices_F[some[:1]]
-            )
-            faulty[place] = after_1[0]
+            first = some[:1]
+            elements_1P = self._elements(site, strike.elements_F[first], strike.footprints[first])
+            elements_1P = elements_1P[:, elements_1P[0] >= 0]
+            places = torch.unravel_index(elements_1P.to(faulty.device), site.shape or (1,))
+            own = faulty if site.shape else faulty.view(1)  # a scalar tensor has no axis
+            before_1P = own[places]
+            flipped_1P, after_1P = self.corruption.chosen(site, elements_1P, before_1P, strike.choices_F[first])
+            own[places] = after_1P
             logits_KC = self._with_parameter(site, faulty, strike.rows_F[some])
-            faulty[place] = before_1[0]
-            before_K, flipped_K, after_K = (value_1.expand(len(some)) for value_1 in (before_1, flipped_1, after_1))
+            own[places] = before_1P
+            before_K, flipped_K, after_K = (
+                value_1P[0, :1].expand(len(some)) for value_1P in (before_1P, flipped_1P, after_1P)
+            )
             done.append(FaultEffects(before_K, flipped_K, after_K, logits_KC))
         return joined(done)
 
@@ -177,11 +205,17 @@ def joined(parts: Sequence[FaultEffects]) -> FaultEffects:
 
 
 def same_faults(strike: FaultBatch, at_most: int) -> list[Tensor]:
-    """Return groups of at most `at_most` adjacent rows with the same element and choice."""
-    struck_2F = torch.stack((strike.elements_F, strike.choices_F))
-    _, lengths = torch.unique_consecutive(struck_2F, dim=1, return_counts=True)
+    """Return groups of at most `at_most` adjacent rows with the same element, choice and footprint."""
+    struck_3F = torch.stack((strike.elements_F, strike.choices_F, strike.footprints))
+    _, lengths = torch.unique_consecutive(struck_3F, dim=1, return_counts=True)
     runs = torch.arange(len(strike.rows_F)).split(lengths.tolist())
     return [lot for run in runs for lot in run.split(at_most)]
+
+
+def written(output_BN: Tensor, elements_KP: Tensor, after_KP: Tensor) -> Tensor:
+    """Return a copy of an output with `after_KP` at the elements of row k in its row k; -1 pads, K ≤ B."""
+    rows, places = (elements_KP >= 0).nonzero(as_tuple=True)
+    return output_BN.index_put((rows, elements_KP[rows, places]), after_KP[rows, places])
 
 
 def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
@@ -190,9 +224,13 @@ def padded(x_BCHW: Tensor, batch_size: int) -> Tensor:
     return torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, *x_BCHW.shape[1:])]) if missing else x_BCHW
 
 
-def _check(site: Site, strike: FaultBatch, choices: Choices) -> None:
-    """Raise TgrError for an element or choice that does not exist; faults may come from a file."""
-    limits = (("element", strike.elements_F, site.neurons), (choices.noun, strike.choices_F, choices.count))
+def _check(site: Site, strike: FaultBatch, choices: Choices, pattern: Pattern) -> None:
+    """Raise TgrError for an element, choice or footprint that does not exist; faults may come from a file."""
+    limits = (
+        ("element", strike.elements_F, site.neurons),
+        (choices.noun, strike.choices_F, choices.count),
+        ("footprint", strike.footprints, pattern.count(site.op)),
+    )
     for what, values_F, bound in limits:
         wrong = values_F[(values_F < 0) | (values_F >= bound)]
         if len(wrong):

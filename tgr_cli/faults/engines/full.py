@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.engines.engine import Engine, FaultEffects
+from tgr_cli.faults.engines.engine import Engine, FaultEffects, written
 from tgr_cli.faults.sites import Site
 
 
@@ -18,20 +18,20 @@ class Full(Engine):
     name: ClassVar[str] = "full"
     needs_graph: ClassVar[bool] = False
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
-        elements_K = elements_K.to(self.network.device)
-        places_K = torch.arange(len(elements_K), device=self.network.device)
+    def _strike(self, site: Site, rows_K: Tensor, elements_KP: Tensor, choices_K: Tensor) -> FaultEffects:
+        elements_KP, count = elements_KP.to(self.network.device), len(elements_KP)
+        places_K1 = torch.arange(count, device=self.network.device)[:, None]
         values: list[Tensor] = []
 
         def hit(output_BN: Tensor) -> Tensor:
-            before_K = output_BN[places_K, elements_K]
-            flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
-            values.extend((before_K, flipped_K, after_K))
-            return output_BN.index_put((places_K, elements_K), after_K)
+            before_KP = output_BN[places_K1, elements_KP.clamp_min(0)]
+            flipped_KP, after_KP = self.corruption.chosen(site, elements_KP.clamp_min(0), before_KP, choices_K[:, None])
+            values.extend(value_KP[:, 0] for value_KP in (before_KP, flipped_KP, after_KP))
+            return written(output_BN, elements_KP, after_KP)
 
         logits_BC = self.network.forward(self._images(rows_K), strike={site.name: hit})
-        before_K, flipped_K, after_K = values or (logits_BC.new_full((len(elements_K),), torch.nan),) * 3
-        return FaultEffects(before_K, flipped_K, after_K, logits_BC[: len(elements_K)])
+        before_K, flipped_K, after_K = values or (logits_BC.new_full((count,), torch.nan),) * 3
+        return FaultEffects(before_K, flipped_K, after_K, logits_BC[:count])
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
         return self.network.forward(self._images(rows_K), parameters={site.name: faulty})[: len(rows_K)]

@@ -133,7 +133,7 @@ class GoldenValues:
         return value
 
     def elements(self, call: Call, rows_F: Tensor, elements_F: Tensor) -> Tensor:
-        """Return one element per image of a site's output, at flat indices of the image's share."""
+        """Return elements of a site's output, at flat indices of the image's share; images broadcast with them."""
         if not call.site.per_image:
             return self.fixed[call.node].reshape(-1)[elements_F]
         kept, value = self.kept[call.node], self._values[call.node]

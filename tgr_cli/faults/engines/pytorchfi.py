@@ -24,6 +24,7 @@ from tgr_cli.faults.engines.engine import Engine, FaultEffects
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.patterns import Element
 from tgr_cli.faults.sites import Site
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -36,6 +37,7 @@ class PyTorchFI(Engine):
 
     def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, corruption, memory=memory)
+        assert isinstance(corruption.pattern, Element), "refused before"
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
@@ -79,7 +81,8 @@ class PyTorchFI(Engine):
     def unseen(self) -> tuple[str, ...]:
         return tuple(site.name for site in self.network.sites if site.name not in self._layers)
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
+    def _strike(self, site: Site, rows_K: Tensor, elements_KP: Tensor, choices_K: Tensor) -> FaultEffects:
+        elements_K = elements_KP[:, 0]
         tool, layer, count = self._tool, self._layers[site.name], len(elements_K)
         indices = [axis.tolist() for axis in np.unravel_index(elements_K.cpu().numpy(), site.shape)]
         # PyTorchFI takes three axes per fault, with None for axes that the output lacks.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.engines.engine import Engine, FaultEffects, padded
+from tgr_cli.faults.engines.engine import Engine, FaultEffects, padded, written
 from tgr_cli.faults.engines.golden_values import GoldenValues, Part
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
@@ -49,23 +49,25 @@ class Replay(Engine):
             s.macs for s in self.network.sites
         )
 
-    def _strike(self, site: Site, rows_K: Tensor, elements_K: Tensor, choices_K: Tensor) -> FaultEffects:
+    def _strike(self, site: Site, rows_K: Tensor, elements_KP: Tensor, choices_K: Tensor) -> FaultEffects:
         call, device = self._calls[site.name], self.network.device
-        rows_K, elements_K = rows_K.to(device), elements_K.to(device)
-        before_K = self.golden.elements(call, rows_K, elements_K)
-        flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
-        return FaultEffects(before_K, flipped_K, after_K, self._faulty(call, rows_K, elements_K, before_K, after_K))
+        rows_K, elements_KP = rows_K.to(device), elements_KP.to(device)
+        before_KP = self.golden.elements(call, rows_K[:, None], elements_KP.clamp_min(0))
+        flipped_KP, after_KP = self.corruption.chosen(site, elements_KP.clamp_min(0), before_KP, choices_K[:, None])
+        logits_KC = self._faulty(call, rows_K, elements_KP, before_KP, after_KP)
+        return FaultEffects(before_KP[:, 0], flipped_KP[:, 0], after_KP[:, 0], logits_KC)
 
-    def _faulty(self, call: Call, rows_K: Tensor, elements_K: Tensor, before_K: Tensor, after_K: Tensor) -> Tensor:
-        """Return the logits [K, C] of images whose elements are `after_K` instead of `before_K`."""
+    def _faulty(self, call: Call, rows_K: Tensor, elements_KP: Tensor, before_KP: Tensor, after_KP: Tensor) -> Tensor:
+        """Return the logits [K, C] of images whose elements are `after_KP` instead of `before_KP`; -1 pads."""
         count = len(rows_K)
         if call.site.per_image:  # always full batches: kernels are chosen by batch size
-            rows_K, elements_K, after_K = (padded(v, self.network.batch_size) for v in (rows_K, elements_K, after_K))
-        places_K = torch.arange(len(rows_K), device=rows_K.device)
+            rows_K, elements_KP, after_KP = (
+                padded(v, self.network.batch_size) for v in (rows_K, elements_KP, after_KP)
+            )
 
         def hit(golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
             value = self.network.struck(
-                call, golden[call.node], lambda share_BN: share_BN.index_put((places_K, elements_K), after_K)
+                call, golden[call.node], lambda share_BN: written(share_BN, elements_KP, after_KP)
             )
             return {call.node: value}
 

@@ -1,6 +1,7 @@
 """Propagates faults as changed tokens: through operations on single tokens, and through windowed attention.
 
-Suffixes: K faults, M changed rows of all faults, C columns.
+Suffixes: F faults, K faults of one batch, P elements of a fault, E elements of all faults, M changed rows of all
+faults, C columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,10 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.attention import Region, find_region, through
 from tgr_cli.faults.engines.golden_values import GoldenValues
+from tgr_cli.faults.engines.strikes import LARGEST_SHARE, Extent
 from tgr_cli.faults.engines.tokens import LAYOUT, ChangedRows, Tables, is_map
 from tgr_cli.faults.operation_names import name_of
 from tgr_cli.faults.program import Program
-
-LARGEST_SHARE = 0.5
 
 
 class FollowedRows:
@@ -41,10 +41,10 @@ class FollowedRows:
         return True
 
     def follow(
-        self, source: Node, path: Program, image_K: Tensor, elements_K: Tensor, after_K: Tensor
+        self, source: Node, path: Program, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor
     ) -> dict[Node, ChangedRows]:
-        """Return the changes, by node, where propagation ends, for faults that set elements of `source`."""
-        rows = self._struck(source, image_K, elements_K, after_K)
+        """Return the changes, by node, where propagation ends, for faults that set elements of `source`; -1 pads."""
+        rows = self._struck(source, image_K, elements_KP, after_KP)
         changes, skipped = {source: rows}, set[Node]()
         for node, dead in path:
             if node in skipped:
@@ -91,17 +91,31 @@ class FollowedRows:
             laid[rows.base] = new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
         return laid
 
-    def _struck(self, source: Node, image_K: Tensor, elements_K: Tensor, after_K: Tensor) -> ChangedRows:
+    def extent(self, source: Node, elements_FP: Tensor) -> Extent:
+        """Return how many rows of the table of `source` the elements of each fault lie in; -1 pads."""
         count, columns = self.tables.size(source)
-        mapped = is_map(source)
-        row_K, column_K = (
-            (elements_K % count, elements_K // count) if mapped else (elements_K // columns, elements_K % columns)
-        )
-        values_KC = self.tables.golden_rows(source, image_K, row_K)
-        assert values_KC is not None
-        fault_K = torch.arange(len(image_K), device=image_K.device)
-        values_KC[fault_K, column_K] = after_K
-        return ChangedRows(source, fault_K, row_K, values_KC)
+        row_FP, _ = self._places(source, torch.where(elements_FP < 0, elements_FP[:, :1], elements_FP))
+        sorted_FP = row_FP.sort(dim=1).values
+        rows_F = 1 + (sorted_FP[:, 1:] != sorted_FP[:, :-1]).sum(dim=1)
+        return Extent(rows_F[:, None], rows_F <= max(1, LARGEST_SHARE * count), unit=4 * columns)
+
+    def _places(self, source: Node, elements_FP: Tensor) -> tuple[Tensor, Tensor]:
+        """Return row and column of elements in the table of `source`."""
+        count, columns = self.tables.size(source)
+        if is_map(source):
+            return elements_FP % count, elements_FP // count
+        return elements_FP // columns, elements_FP % columns
+
+    def _struck(self, source: Node, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor) -> ChangedRows:
+        count, _ = self.tables.size(source)
+        fault_E, place_E = (elements_KP >= 0).nonzero(as_tuple=True)
+        row_E, column_E = self._places(source, elements_KP[fault_E, place_E])
+        key_M, own_E = (fault_E * count + row_E).unique(return_inverse=True)
+        fault_M, row_M = key_M // count, key_M % count
+        values_MC = self.tables.golden_rows(source, image_K[fault_M], row_M)
+        assert values_MC is not None
+        values_MC[own_E, column_E] = after_KP[fault_E, place_E]
+        return ChangedRows(source, fault_M, row_M, values_MC)
 
     def _step(
         self, node: Node, changes: Mapping[Node, ChangedRows], path: Program, image_K: Tensor

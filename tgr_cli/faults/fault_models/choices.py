@@ -3,13 +3,14 @@
 Suffixes: F faults, K images, V candidate choices.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tgr_cli import seeding
 from tgr_cli.errors import TgrError
-from tgr_cli.faults.fault_models.fault_model import FaultModel
+from tgr_cli.faults.fault_models.fault_model import FaultModel, Piece
 from tgr_cli.faults.fault_models.flip import Flip
 from tgr_cli.faults.formats import Format
 
@@ -44,17 +45,7 @@ class Choices:
 
     def drawn(self, words_F: np.ndarray, pieces_F: np.ndarray) -> np.ndarray:
         """Return one choice a fault, int64 [F], from two random 64-bit words each; the second chooses the piece."""
-        pieces = self.model.pieces(self.form)
-        if self.alike:
-            return seeding.below(words_F, pieces[0].count)
-        ends = np.cumsum([piece.probability for piece in pieces])
-        piece_F = np.minimum(np.searchsorted(ends, seeding.unit(pieces_F) * ends[-1], side="right"), len(pieces) - 1)
-        choice_F, first = np.zeros(len(words_F), np.int64), 0
-        for number, piece in enumerate(pieces):
-            own_F = piece_F == number
-            choice_F[own_F] = first + seeding.below(words_F[own_F], piece.count)
-            first += piece.count
-        return choice_F
+        return drawn(self.model.pieces(self.form), words_F, pieces_F)
 
     def candidates(self, seed: int, site: str, image_K: np.ndarray) -> np.ndarray:
         """Return equally likely choices to weigh for each image, int64 [K, V], or [1, V] where they are the same.
@@ -90,3 +81,17 @@ class Choices:
                 f"{self.form.name} has {self.count:,}; use another --fault-model, or leave that out"
             )
         return np.arange(self.count)
+
+
+def drawn(pieces: Sequence[Piece], words_F: np.ndarray, pieces_F: np.ndarray) -> np.ndarray:
+    """Return a number among those of the pieces for each pair of random 64-bit words; the second chooses the piece."""
+    if len(pieces) == 1:
+        return seeding.below(words_F, pieces[0].count)
+    ends = np.cumsum([piece.probability for piece in pieces])
+    piece_F = np.minimum(np.searchsorted(ends, seeding.unit(pieces_F) * ends[-1], side="right"), len(pieces) - 1)
+    number_F, first = np.zeros(len(words_F), np.int64), 0
+    for number, piece in enumerate(pieces):
+        own_F = piece_F == number
+        number_F[own_F] = first + seeding.below(words_F[own_F], piece.count)
+        first += piece.count
+    return number_F

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.faults.formats.format import Format
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ class UnsuitableOptionsError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """How a format is made, from its canonical name and the values of all options by key."""
+    """How a format or a pattern is made, from its canonical name and the values of all options by key."""
 
-    make: Callable[..., Format]
+    make: Callable[..., Any]
     options: Mapping[str, Option] = field(default_factory=dict)
 
     @property

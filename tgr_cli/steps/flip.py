@@ -94,7 +94,7 @@ class Flipped:
 def run(config: Config, reporter: Reporter = SILENT) -> Flipped:
     """Return the number before and after the flips; raises TgrError for a text that is not a number of this format."""
     form = format_named(config.format)
-    scale = None if config.max is None else form.fit(*(torch.tensor(x) for x in (config.low, config.max)))
+    scale = None if config.max is None else form.fit(*torch.tensor([config.low, config.max], dtype=torch.float64))
     word_1 = _stored(config.value, form, scale)
     before = _encoded(word_1, form, scale)
     given, stored = float(config.value), float(before.value)

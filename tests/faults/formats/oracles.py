@@ -61,6 +61,22 @@ def of_gfloat(name: str) -> Floats | None:
         return np.asarray(decode_ndarray(_GFLOAT[name], np.arange(2 ** _GFLOAT[name].k)), np.float64)
 
 
+def floating(exponent: int, mantissa: int, bias: int, specials: str) -> Floats:
+    """Return the value of every code of a float, by the definition of its fields."""
+    code = np.arange(2 ** (exponent + mantissa))
+    field, rest = code >> mantissa, code & (2**mantissa - 1)
+    values = np.where(field == 0, rest, rest + 2**mantissa) * 2.0 ** (np.maximum(field, 1) - bias - mantissa)
+    if specials == "ieee":
+        values[field == 2**exponent - 1] = np.nan
+        values[(2**exponent - 1) << mantissa] = np.inf
+    elif specials == "fn":
+        values[-1] = np.nan
+    both = np.concatenate([values, -values])
+    if specials == "fnuz":
+        both[len(values)] = np.nan
+    return both
+
+
 def twos_complement(width: int, fraction: int = 0) -> Floats:
     """Return the value of every code of a signed whole number, divided by 2^fraction."""
     return (np.arange(2**width) + 2 ** (width - 1)) % 2**width * 2.0**-fraction - 2.0 ** (width - 1 - fraction)

@@ -15,6 +15,21 @@ from .oracles import Floats
 
 POSITS = [(8, 2), (8, 0), (8, 1), (8, 3), (6, 2), (3, 1), (16, 2), (16, 1)]
 
+# Exponent bits, mantissa bits, bias, specials, and what is stored of numbers beyond the largest (0: the largest).
+FLOATS = {
+    "float:e=2,m=1": (2, 1, 1, "ieee", np.inf),
+    "float:e=2,m=7,bias=2": (2, 7, 2, "ieee", np.inf),
+    "float:e=3,m=2,overflow=saturate": (3, 2, 3, "ieee", 0),
+    "float:e=5,m=4,specials=fn": (5, 4, 15, "fn", np.nan),
+    "float:e=3,m=1,bias=1,specials=fn,overflow=saturate": (3, 1, 1, "fn", 0),
+    "float:e=6,m=3,bias=50,specials=fnuz": (6, 3, 50, "fnuz", np.nan),
+    "float:e=4,m=2,specials=fnuz,overflow=saturate": (4, 2, 8, "fnuz", 0),
+    "float:e=3,m=3,bias=5,specials=none": (3, 3, 5, "none", 0),
+    "float:e=7,m=5": (7, 5, 63, "ieee", np.inf),
+    "float:e=8,m=4": (8, 4, 127, "ieee", np.inf),
+    "float:e=8,m=1,overflow=saturate": (8, 1, 127, "ieee", 0),
+}
+
 
 def posit_name(width: int, es: int) -> str:
     return f"posit:n={width},es={es}"
@@ -23,6 +38,7 @@ def posit_name(width: int, es: int) -> str:
 # The value of every code, without a scale, by the oracle.
 ORACLES: dict[str, Floats] = {
     **{name: oracles.of_type(name) for name in oracles.TYPES},
+    **{name: oracles.floating(*size) for name, (*size, _) in FLOATS.items()},
     **{f"int{width}": oracles.twos_complement(width) for width in (4, 8, 16)},
     "uint8": np.arange(256.0),
     **{f"fixed:int={i},frac={f}": oracles.twos_complement(1 + i + f, f) for i, f in ((3, 4), (0, 7), (7, 8), (2, 0))},
@@ -104,6 +120,7 @@ def test_rounding_of_values_ties_and_their_neighbours(name: str, dtype: torch.dt
 # What is stored of numbers beyond the largest, where it is not the largest.
 OVERFLOW = {
     **dict.fromkeys(("float16", "bfloat16", "float8_e5m2", "float:e=4,m=3", "float:e=3,m=4"), np.inf),
+    **{name: beyond for name, (*_, beyond) in FLOATS.items() if beyond},
     **dict.fromkeys(("float8_e4m3fnuz", "float8_e5m2fnuz", "float:e=4,m=3,bias=11,specials=fnuz"), np.nan),
 }
 

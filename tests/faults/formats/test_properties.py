@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tgr_cli.faults.formats import NATIVE, format_named
@@ -45,6 +45,9 @@ def test_figures_agree_with_torch(name: str) -> None:
         ("posit16", 2**56, None, 2**-56),
         ("fixed:int=3,frac=4", 8 - 1 / 16, None, 1 / 16),
         ("int64", 2.0**63, None, 1),
+        ("bfp:m=1", 1, None, 1),
+        ("fixed:int=1,frac=0", 1, None, 1),
+        ("adaptivfloat:n=3,e=1", 3, 1.5, 1.5),
     ],
 )
 def test_figures_as_published(name: str, largest: float, normal: float | None, smallest: float) -> None:
@@ -65,6 +68,7 @@ def test_figures_agree_with_rounding(form) -> None:  # type: ignore[no-untyped-d
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(WIDE), st.lists(numbers, min_size=2, max_size=20))
 def test_wide_formats_round_to_the_nearest(name: str, given_values: list[float]) -> None:
     form, figures = format_named(name), properties(format_named(name))
@@ -79,6 +83,7 @@ def test_wide_formats_round_to_the_nearest(name: str, given_values: list[float])
     assert ((found - values).abs() <= bound).all()
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))
 def test_the_arithmetic_for_any_size_gives_what_types_give(given_values: list[float]) -> None:
     values = torch.tensor(given_values, dtype=torch.float32)

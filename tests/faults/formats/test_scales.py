@@ -142,6 +142,9 @@ def test_block_floating_point_by_hand() -> None:
     assert form.rounded(torch.tensor([7.6, -100.0]), scale).tolist() == [7.0, -7.0]
     assert fitted(form, 0.0, 7.9).step == 1
     assert fitted(form, 0.0, 8.0).step == 2
+    below = torch.tensor(8 - 1e-12, dtype=torch.float64)  # 8 as a float32, yet not 8
+    assert form.fit(-below, below).step == 1  # type: ignore[union-attr]
+    assert form.fit(torch.tensor(0.0), torch.tensor(5.0).bfloat16()).step == 1  # type: ignore[union-attr]
 
 
 def test_adaptivfloat_by_hand() -> None:
@@ -211,10 +214,10 @@ def test_shared_exponents_agree_with_ml_dtypes() -> None:
 
 
 @pytest.mark.parametrize("name", ["int8", "int8:affine", "int16:channel", "adaptivfloat"])
-@pytest.mark.parametrize("end", [torch.inf, torch.nan])
+@pytest.mark.parametrize("end", [torch.inf, torch.nan, 1e39])
 def test_a_range_that_is_not_finite_is_refused(name: str, end: float) -> None:
-    with pytest.raises(TgrError, match=rf"^{name} cannot be fitted to values that are not all finite; find where"):
-        format_named(name).fit(torch.tensor([0.0, 0.0]), torch.tensor([1.0, end]))
+    with pytest.raises(TgrError, match=rf"^{name} cannot be fitted to values that are not all finite in float32; find"):
+        format_named(name).fit(torch.zeros(2), torch.tensor([1.0, end], dtype=torch.float64))
 
 
 def test_negative_values_are_refused_where_there_is_no_sign() -> None:

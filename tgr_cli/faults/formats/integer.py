@@ -76,9 +76,10 @@ class Integer(Format):
                 f"{self.name} holds no negative numbers, and the values go down to {float(low.min()):.6g}; "
                 f"use {self.name}:affine or int{self.width}"
             )
+        peak = largest(low, high)
         if self.power_of_two:
-            return Scale(self._step(torch.maximum(low.abs(), high.abs()).double() / last))
-        return Scale((largest(low, high) / last).clamp_(min=_TINY))
+            return Scale(self._step(peak.double() / last))
+        return Scale((peak.to(torch.float32) / last).clamp_(min=_TINY))
 
     def rounded(self, values: Tensor, scale: Scale | None = None) -> Tensor:
         codes = self._codes(values, scale)

@@ -36,7 +36,7 @@ def properties(form: Format) -> Properties:
     positive = finite[finite > 0]
     gaps, below = positive.diff(), positive[:-1]
     power = below.log2()
-    epsilon = float(next(iter((gaps / below)[(below >= 1) & (power == power.round())]), gaps.min()))
+    epsilon = float(next(iter((gaps / below)[(below >= 1) & (power == power.round())]), finite.diff().min()))
     smallest, normal = float(positive[0]), None
     if "exponent" in form.fields:
         lowest_exponent = torch.tensor(1 << form.fields["exponent"][0])

@@ -51,15 +51,14 @@ def whole(values: Tensor, low: "float | Tensor", high: "float | Tensor") -> Tens
 
 
 def largest(low: Tensor, high: Tensor) -> Tensor:
-    """Return the largest absolute value of groups from `low` to `high`, as float32 and never rounded down."""
-    found = torch.maximum(low.abs(), high.abs())
-    near = found.to(torch.float32)
-    return torch.where(near < found, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
+    """Return the largest absolute value of groups from `low` to `high`."""
+    return torch.maximum(low.abs(), high.abs())
 
 
 def exponent(values: Tensor) -> Tensor:
-    """Return ⌊log2⌋ of positive finite float32 values, at least -127; dtype int32."""
-    return (values.view(torch.int32) >> 23) - 127
+    """Return ⌊log2⌋ of finite values above 0, and -150, below all float32 numbers, for 0; dtype int32."""
+    wide = values if values.dtype == torch.float64 else values.to(torch.float32)
+    return torch.where(wide > 0, torch.frexp(wide).exponent - 1, -150)
 
 
 def power_of_two(exponents: Tensor) -> Tensor:
@@ -70,9 +69,9 @@ def power_of_two(exponents: Tensor) -> Tensor:
 
 
 def require_finite(name: str, low: Tensor, high: Tensor) -> None:
-    """Raise TgrError if a range that a format's scale is to be fitted to is not finite."""
-    if not bool((low.isfinite() & high.isfinite()).all()):
+    """Raise TgrError if a range that a format's scale is to be fitted to is not finite in float32."""
+    if not bool((low.float().isfinite() & high.float().isfinite()).all()):
         raise TgrError(
-            f"{name} cannot be fitted to values that are not all finite; find where they come from, "
+            f"{name} cannot be fitted to values that are not all finite in float32; find where they come from, "
             'as with "tgr profile-ranges"'
         )

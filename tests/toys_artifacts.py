@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tgr_cli.app import app
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.layout import vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN, INJECTIONS, VULNERABILITY
 from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
@@ -29,6 +29,7 @@ def write_golden(
     classes: str = CLASSES,
     label: int = 0,
     preprocessing: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Path:
     """Write `golden` for images named by letters: their Top2Diff; those in `wrong` are classified wrongly."""
     ids, values = list(top2diff), np.array(list(top2diff.values()))
@@ -44,7 +45,14 @@ def write_golden(
     }
     facts = {"model": model, "classes": classes, "extra": {"run": run, "params": 1000 + len(run)}}
     facts["extra"] |= {"preprocessing": preprocessing} if preprocessing else {}
+    facts["extra"] |= dict(extra or {})
     return store.write(path, GOLDEN, columns, store.provenance_for(GOLDEN, **facts))
+
+
+def stored_in(name: str, width: int = 8, **fields: list[int]) -> dict[str, Any]:
+    """Return the facts of a model whose layers' outputs are rounded to a format, and struck as its words."""
+    form = {"name": name, "width": width, "fields": fields or {"sign": [width - 1] * 2, "value": [0, width - 2]}}
+    return {"format": name, "number_format": form, "rounded": "conv,linear", "calibration": {}, "struck_format": form}
 
 
 def formats_of(path: Path) -> Any:
@@ -122,9 +130,7 @@ def write_injections(
     rows = [vulnerability_row(site, faults.at(site["site"])) for site, *_ in sites]
     facts["inputs"] = {"injections": sha256_file(path)}
     table = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
-    store.write(
-        RunFolder(path.parent).vulnerability, VULNERABILITY, table, store.provenance_for(VULNERABILITY, **facts)
-    )
+    store.write(vulnerability_beside(path), VULNERABILITY, table, store.provenance_for(VULNERABILITY, **facts))
     return path
 
 

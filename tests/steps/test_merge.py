@@ -66,6 +66,31 @@ def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None
         invoke("merge", RUN / "injections.parquet")
 
 
+def test_shards_of_a_deployed_model_merge_into_the_files_of_its_format(toy: list[str]) -> None:
+    inject(toy, "--injections", 8)
+    plain = (RUN / "injections.parquet").read_bytes()
+    deployed = ("--injections", 8, "--format", "int8", "--weight-format", "int8:channel", "--fault-model", "burst")
+    shards = [RUN / f"injections-int8-weights-int8-channel-{number}-of-2.parquet" for number in (1, 2)]
+    for number in (1, 2):
+        inject(toy, *deployed, "--shard", f"{number}/2")
+    merged = invoke("merge", *shards, "-q").stdout
+    whole = RUN / "injections-int8-weights-int8-channel.parquet"
+    bytes_ = whole.read_bytes()
+    title = (
+        "toys-build_toy-baseline-int8-weights-int8-channel: 24 faults; burst:length=2 in int8, weights in int8:channel"
+    )
+    assert merged.strip().startswith(title)
+    assert (RUN / "injections.parquet").read_bytes() == plain
+    told = json.loads(inject(toy, *deployed, "--json"))
+    assert whole.read_bytes() == bytes_
+    assert told["run"] == "toys-build_toy-baseline-int8-weights-int8-channel"
+    assert [told[name] for name in ("format", "struck_format", "fault_model")] == [
+        "int8, weights in int8:channel",
+        "int8",
+        "burst:length=2",
+    ]
+
+
 def test_shards_may_outnumber_the_units(toy: list[str]) -> None:
     inject(toy)
     whole = (RUN / "injections.parquet").read_bytes()

@@ -1,10 +1,12 @@
 """The paths of all artifacts; no other module defines file names."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.paths import real
 
 INITS = ("random", "template", "descriptions")  # sources of class embeddings, part of names
 TENSORS = ("weight", "bias", "buffer")  # targets of campaigns other than neurons, part of the names of their files
@@ -54,9 +56,21 @@ def of_format(path: Path, form: str | None, weight_form: str | None) -> Path:
 
     `form` is that of the layers' outputs and `weight_form` that of the weights; `path` itself where both are None.
     """
+    return _with_suffix(path, formats_in_names(form, weight_form))
+
+
+def formats_in_names(form: str | None, weight_form: str | None) -> str:
+    """Return how names of files and runs spell the formats that a model is deployed in; "" for a model as it is.
+
+    >>> formats_in_names("int8", "int8:channel")
+    'int8-weights-int8-channel'
+    """
     parts = [slug(form)] if form else []
-    parts += ["weights", slug(weight_form)] if weight_form else []
-    return path.with_stem("-".join([path.stem, *parts]))
+    return "-".join([*parts, "weights", slug(weight_form)] if weight_form else parts)
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    return path.with_stem(f"{path.stem}-{suffix}") if suffix else path
 
 
 def vulnerability_beside(injections: Path) -> Path:
@@ -68,13 +82,24 @@ def vulnerability_beside(injections: Path) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one model's run: `<model>-<head>[-<init>][-s<seed>][-<variant>]`."""
+    """The folder of one model's run, `<model>-<head>[-<init>][-s<seed>][-<variant>]`, and one of its measurements.
+
+    A folder has measurements of the model as it is and of its deployments: `formats` is how file names spell the number
+    formats (`formats_in_names`). Each has campaigns of several targets. The paths are those of this measurement.
+    """
 
     path: Path
+    target: str = "neuron"
+    formats: str = ""
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def called(self) -> str:
+        """Return the name of the measurement, such as `resnet20-baseline-int8`, wherever the path starts."""
+        return self._measured(of_target(real(self.path), self.target)).name
 
     @property
     def weights(self) -> Path:
@@ -105,23 +130,23 @@ class RunFolder:
 
     @property
     def golden(self) -> Path:
-        return self.path / "golden.parquet"
+        return self._measured(self.path / "golden.parquet")
 
     @property
     def ranges(self) -> Path:
-        return self.path / "ranges.parquet"
+        return self._measured(self.path / "ranges.parquet")
 
     @property
     def plan(self) -> Path:
-        return self.path / "plan.parquet"
+        return self._measured(of_target(self.path / "plan.parquet", self.target))
 
     @property
     def injections(self) -> Path:
-        return self.path / "injections.parquet"
+        return self._measured(of_target(self.path / "injections.parquet", self.target))
 
     @property
     def vulnerability(self) -> Path:
-        return self.path / "vulnerability.parquet"
+        return self._measured(of_target(self.path / "vulnerability.parquet", self.target))
 
     @property
     def exhaustive(self) -> Path:
@@ -138,6 +163,9 @@ class RunFolder:
         whole = (self.golden, self.ranges, self.injections, self.vulnerability, self.saliency)
         deployed = (found for path in whole for found in sorted(self.path.glob(f"{path.stem}-*{path.suffix}")))
         return *whole[:-1], *struck, self.saliency, *(path for path in deployed if path not in struck)
+
+    def _measured(self, path: Path) -> Path:
+        return _with_suffix(path, self.formats)
 
     def apart(self, fingerprint: str) -> "RunFolder":
         """Return the folder beside this one for a model of the same name with other weights."""
@@ -200,10 +228,15 @@ def run_folder(workspace: Workspace, run: str) -> RunFolder:
     for path in (workspace.path / run, Path(run)):
         if path.is_dir():
             return RunFolder(path)
-    known = sorted(folder.name for folder in workspace.path.glob("*/"))
+    raise no_such_run(workspace, run)
+
+
+def no_such_run(workspace: Workspace, run: str, others: Sequence[str] = ()) -> TgrError:
+    """Return the error that there is no run of this name; `others` are names, besides those of folders, to offer."""
+    known = sorted([*(folder.name for folder in workspace.path.glob("*/")), *others])
     found = f"it holds {', '.join(known)}" if known else 'it holds none; run "tgr train" or "tgr evaluate" first'
-    others = sorted(f.name for f in workspace.workdir.glob("*/") if f != workspace.path) if not known else []
-    elsewhere = f", or choose one of {', '.join(others)} in {workspace.workdir} with --dataset or --name"
-    raise TgrError(
-        f'there is no run "{run}" in {workspace.path}; {found}{elsewhere * bool(others)}.{did_you_mean(run, known)}'
+    elsewhere = sorted(f.name for f in workspace.workdir.glob("*/") if f != workspace.path) if not known else []
+    listed = f", or choose one of {', '.join(elsewhere)} in {workspace.workdir} with --dataset or --name"
+    return TgrError(
+        f'there is no run "{run}" in {workspace.path}; {found}{listed * bool(elsewhere)}.{did_you_mean(run, known)}'
     )

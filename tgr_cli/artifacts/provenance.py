@@ -71,6 +71,11 @@ class Provenance:
         """Return the number format of the values that the artifact's one model computes."""
         return str(self.extra.get("format") or UNRECORDED_FORMAT)
 
+    @property
+    def deployed_in(self) -> tuple[str | None, str | None]:
+        """Return the formats that the model's layers and weights are rounded to; None for what is left as it is."""
+        return (self.number_format if "rounded" in self.extra else None), self.extra.get("weight_format")
+
     def to_json(self) -> str:
         """Return the metadata as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)

@@ -43,12 +43,15 @@ class Difference:
 class _Aspect:
     """A property in which campaigns may differ: the verb of its sentence, and a function that reads its values.
 
-    `read` returns the values of both campaigns as text, or None if the property does not apply.
+    `read` returns the values of both campaigns as text, or None if the property does not apply. `excused` returns why
+    a difference is not refused between these two, None if it is; `may_be_allowed` says whether the user may allow it.
     """
 
     verb: str
     read: Callable[[Provenance, Provenance], tuple[str, str] | None]
     refused: bool = True
+    may_be_allowed: bool = True
+    excused: Callable[[Provenance, Provenance], str | None] = lambda theirs, ours: None
 
 
 def check(allowed: Sequence[str]) -> None:
@@ -67,15 +70,23 @@ def differences(
         if values is None or values[0] == values[1]:
             continue
         sentence = f"{candidate} {aspect.verb} {values[1]}, {baseline} {_rest(aspect.verb)} {values[0]}"
+        if excuse := aspect.excused(theirs, ours):
+            sentence += f" ({excuse})"
         known = not {UNKNOWN, UNKNOWN_FORMAT} & set(values)
-        refused = aspect.refused and known and name not in allowed
+        refused = aspect.refused and known and not excuse and name not in allowed
         found.append(Difference(name, baseline, candidate, values[0], values[1], sentence, refused))
     return found
 
 
 def refuse(found: Sequence[Difference]) -> None:
     """Raise TgrError if any difference is refused."""
-    if refused := [each for each in found if each.refused]:
+    refused = [each for each in found if each.refused]
+    for each in refused:
+        if each.name not in MAY_DIFFER:
+            raise TgrError(
+                f'{each.sentence}, which cannot be compared; run "tgr inject" on both with the same --{each.name}'
+            )
+    if refused:
         options = " ".join(f"--allow-different {each.name}" for each in refused)
         raise TgrError(
             f"{'; '.join(each.sentence for each in refused)}: a factor would measure that, too. Run "
@@ -93,20 +104,61 @@ def _setting(name: str, unrecorded: str | None = None) -> Callable[[Provenance, 
     return lambda theirs, ours: (str(theirs.config.get(name, unrecorded)), str(ours.config.get(name, unrecorded)))
 
 
-def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
-    first, second = (
-        str(each.extra.get("format") or UNKNOWN_FORMAT)
-        + (f" and weights in {stored}" if (stored := each.extra.get("weight_format")) else "")
-        for each in (theirs, ours)
-    )
+def _target(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
+    first, second = (str(each.config.get("target", "neuron")) for each in (theirs, ours))
     return first, second
 
 
+def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
+    first, second = (formats_in_words(each) for each in (theirs, ours))
+    return first, second
+
+
+def fault_model_of(campaign: Provenance) -> str:
+    """Return the name of a campaign's fault model; older campaigns, which record none, flip any one bit."""
+    return str(campaign.extra.get("fault_model") or campaign.config.get("fault_model") or defaults.FAULT_MODEL)
+
+
+def struck_format_of(campaign: Provenance) -> str:
+    """Return the name of the format in which struck values are stored; older campaigns record the model's alone."""
+    return str((campaign.extra.get("struck_format") or {}).get("name") or campaign.extra.get("format") or "")
+
+
+def formats_in_words(campaign: Provenance) -> str:
+    """Return the formats of a campaign or a golden run: of the values, the weights, and the struck ones if different.
+
+    For example "float32, weights in int8" and "float32, struck in bfloat16".
+    """
+    computed = str(campaign.extra.get("format") or UNKNOWN_FORMAT)
+    said = computed
+    if stored := campaign.extra.get("weight_format"):
+        said += f", weights in {stored}"
+    struck = struck_format_of(campaign)
+    return said if struck in ("", computed, stored) else f"{said}, struck in {struck}"
+
+
+def _one_model(theirs: Provenance, ours: Provenance) -> str | None:
+    alike = theirs.model is not None and theirs.model == ours.model
+    return "one model in two formats, which the factors compare" if alike else None
+
+
+def _bounded(theirs: Provenance, ours: Provenance) -> str | None:
+    """Return why different limits are not refused: one format holds nothing beyond its range, and the other does."""
+    limits = {str(each.config.get("limit")) for each in (theirs, ours)}
+    if struck_format_of(theirs) == struck_format_of(ours) or limits not in ({"format", "clamp"}, {"format", "none"}):
+        return None
+    return "format: the number format itself holds nothing beyond its range"
+
+
 def _profiled(theirs: Provenance, ours: Provenance) -> tuple[str, str] | None:
-    """Return the images that the range limits were profiled on; None if a campaign has no profiled limits."""
+    """Return the images that bound the values: those of the range limits, or those that a bounded format was fitted to.
+
+    None if the values of a campaign have no such bounds.
+    """
     if any(c.config.get("limit") == "none" or c.config.get("target", "neuron") != "neuron" for c in (theirs, ours)):
         return None
-    return _images(theirs.extra.get("ranges") or {}, ours.extra.get("ranges") or {}, UNKNOWN)
+    first, second = (c.extra.get("ranges") or c.extra.get("calibration") or {} for c in (theirs, ours))
+    return _images(first, second, UNKNOWN)
 
 
 def _struck(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
@@ -147,9 +199,10 @@ def _prepared(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
 
 
 ASPECTS: Mapping[str, _Aspect] = {
-    "limit": _Aspect("was injected with --limit", _setting("limit")),
+    "target": _Aspect("was injected with --target", _target, may_be_allowed=False),
+    "limit": _Aspect("was injected with --limit", _setting("limit"), excused=_bounded),
     "ranges": _Aspect("was limited to ranges of", _profiled),
-    "format": _Aspect("was injected with values in", _format),
+    "format": _Aspect("was injected with values in", _format, excused=_one_model),
     "fault-model": _Aspect("was injected with --fault-model", _setting("fault_model", defaults.FAULT_MODEL)),
     "pattern": _Aspect("was injected with --pattern", _setting("pattern", defaults.PATTERN)),
     "targets": _Aspect("was injected with --targets", _setting("targets")),
@@ -160,4 +213,4 @@ ASPECTS: Mapping[str, _Aspect] = {
     "engine": _Aspect("was injected with --engine", _setting("engine"), refused=False),
     "preprocessing": _Aspect("was injected with images prepared with", _prepared, refused=False),
 }
-MAY_DIFFER = tuple(name for name, aspect in ASPECTS.items() if aspect.refused)
+MAY_DIFFER = tuple(name for name, aspect in ASPECTS.items() if aspect.refused and aspect.may_be_allowed)

@@ -19,7 +19,6 @@ from tgr_cli.campaign.comparable import Difference, profiled_on
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.estimates import codes
-from tgr_cli.paths import real
 from tgr_cli.reporting import Reporter
 
 
@@ -89,27 +88,21 @@ def open_run(folder: RunFolder) -> Measured:
         raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
     runs.refuse_other_sites(injections, vulnerability)
     rows = vulnerability.table.to_pylist()
-    name = real(folder.path).name
     campaign = injections.provenance.config
     faults = results.read(injections.table, campaign)
     if results.clusters(campaign) == "image":  # position among all image ids: equal for the same image in every run
         order = pa.array(np.sort(golden.column("image_id")))
         faults = replace(faults, cluster=pc.index_in(pa.array(faults.image_id), order).to_numpy())
     said = _with_ranges(folder, injections.provenance)
-    return Measured(name, golden, injections, vulnerability, said, rows, faults)
+    return Measured(folder.called, golden, injections, vulnerability, said, rows, faults)
 
 
 def differences(baseline: Measured, candidate: Measured, allowed: Sequence[str]) -> list[Difference]:
     """Return the differences between the campaigns of two runs.
 
-    Raises TgrError for runs measured on other images or with another --target, which are never comparable.
+    Raises TgrError for runs measured on other images, which are never comparable.
     """
     runs.refuse_other_images(baseline.golden, candidate.golden)
-    if candidate.target != baseline.target:
-        raise TgrError(
-            f"{candidate.name} was injected with --target {candidate.target}, {baseline.name} with "
-            f'{baseline.target}, which cannot be compared; run "tgr inject" on both with the same --target'
-        )
     return comparable.differences(baseline.name, baseline.campaign, candidate.name, candidate.campaign, allowed)
 
 

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.layout import vulnerability_beside
+from tgr_cli.artifacts.layout import of_format, vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
+from tgr_cli.campaign import comparable
 from tgr_cli.metrics import summary
 
 # columns of `injections` that the estimates need
@@ -23,11 +24,16 @@ COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")
 class Written:
     """The artifacts of a campaign, its sites' rows and the network's estimates.
 
+    `run` is the name of the run with the formats that the model is deployed in. `format` says in which formats it
+    computes and stores (`comparable.formats_in_words`), `struck_format` in which one the struck values are.
     A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
     value ranges, a few faults dominate mean dLoss, which is then not reported.
     """
 
     run: str
+    format: str
+    struck_format: str
+    fault_model: str
     faults: int
     rows: int
     injections: Path
@@ -51,13 +57,17 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         for site in facts["extra"]["sites"]
         if site["site"] in faults
     ]
-    store.write(path, INJECTIONS, table, provenance_for(INJECTIONS, **facts))
+    campaign = provenance_for(INJECTIONS, **facts)
+    store.write(path, INJECTIONS, table, campaign)
     vulnerability = vulnerability_beside(path)
     inputs = {"injections": sha256_file(path)}
     sites = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
     return Written(
-        run=facts["extra"]["run"],
+        run=of_format(Path(facts["extra"]["run"]), *campaign.deployed_in).name,
+        format=comparable.formats_in_words(campaign),
+        struck_format=comparable.struck_format_of(campaign),
+        fault_model=comparable.fault_model_of(campaign),
         faults=sum(faults.values()),
         rows=table.num_rows,
         injections=path,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.layout import RunFolder, of_format
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
@@ -17,7 +17,7 @@ EVALUATE = "tgr evaluate"
 
 
 def read_golden(path: Path) -> tuple[str, Artifact]:
-    """Return the name of the run and its `golden` artifact.
+    """Return the name of the run, with the formats that its model is deployed in, and its `golden` artifact.
 
     Raises TgrError if it has no images, or the run's model has been retrained since.
     """
@@ -32,7 +32,8 @@ def read_golden(path: Path) -> tuple[str, Artifact]:
             )
     if golden.table.num_rows == 0:
         raise TgrError(f'{path} holds no image; run "{EVALUATE}" on some')
-    return str(golden.provenance.extra.get("run", path.parent.name)), golden
+    name = str(golden.provenance.extra.get("run", path.parent.name))
+    return of_format(Path(name), *golden.provenance.deployed_in).name, golden
 
 
 def correct(golden: Artifact) -> np.ndarray:

@@ -25,6 +25,9 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         console.json(
             {
                 "run": result.run,
+                "format": result.format,
+                "struck_format": result.struck_format,
+                "fault_model": result.fault_model,
                 "faults": result.faults,
                 "rows": result.rows,
                 "verified": verified,
@@ -37,7 +40,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         )
         return
     console.table(
-        f"{result.run}: {faults_of(result.faults, result.rows)}",
+        f"{result.run}: {faults_of(result.faults, result.rows)}; {result.fault_model} in {result.format}",
         COLUMNS,
         [_cells(row) for row in result.sites],
         ("mean dLoss", [row["mean_dloss"] or 0.0 for row in result.sites]),

@@ -14,8 +14,13 @@ from tgr_cli.commands.session import session
 
 def compare(
     ctx: typer.Context,
-    baseline: Annotated[str, typer.Argument(help="Run folder of the baseline, by name or path.")],
-    candidates: Annotated[list[str], typer.Argument(help="Run folders of the candidates.")],
+    baseline: Annotated[
+        str,
+        typer.Argument(
+            help="Baseline: a run folder, by name or path, or one of its deployments, as net-baseline-int8."
+        ),
+    ],
+    candidates: Annotated[list[str], typer.Argument(help="Candidates, named alike.")],
     min_improvement: Annotated[
         float | None,
         typer.Option(

@@ -12,7 +12,13 @@ from tgr_cli.commands.session import session
 
 def report(
     ctx: typer.Context,
-    runs: Annotated[list[str], typer.Argument(help="Run folders, by name or path, the baseline first.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders, by name or path, the baseline first; or single deployments of them, as "
+            "net-baseline-int8. A folder is shown with all its deployments, unless one is named."
+        ),
+    ],
     dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
     count_by: o.CountBy = defaults.COUNT_BY,

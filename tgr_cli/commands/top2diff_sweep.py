@@ -27,7 +27,9 @@ def top2diff_sweep(
     run: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run folder, by name or path; repeat for more. Default: every evaluated run.", show_default=False
+            help="Run folder, by name or path, or one of its deployments, as net-baseline-int8; repeat for more. "
+            "Default: every evaluated run.",
+            show_default=False,
         ),
     ] = None,
     golden: Annotated[

@@ -120,7 +120,7 @@ def top2diff_sweep(workspace: Workspace, runs: Sequence[str], files: Sequence[Pa
     """Check the runs, their `golden` artifacts, and the artifacts named by options."""
     named = [MissingInput(f"{path} does not exist", 'run "tgr evaluate" first') for path in files if not path.exists()]
     found = [*needs.run_artifacts(workspace, runs, ("golden",)), *named]
-    if not runs and not files and not any(workspace.path.glob("*/golden.parquet")):
+    if not runs and not files and not any(workspace.path.glob("*/golden*.parquet")):
         found.append(
             MissingInput(
                 f"no run in {workspace.path} has golden.parquet",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
-from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
+from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data import missing as absent
 from tgr_cli.data.images import Split
 from tgr_cli.data.source import DataSource, classes
@@ -177,13 +177,15 @@ def model(
 
 
 def run_artifacts(workspace: Workspace, runs: Sequence[str], artifacts: Sequence[str]) -> list[MissingInput | None]:
-    """Return the artifacts that are missing in the runs' folders; `artifacts` are file names without suffix."""
+    """Return the artifacts that the runs lack; `artifacts` are kinds, such as "golden"."""
     return [missing for run in dict.fromkeys(runs) for missing in _of_run(workspace, run, artifacts)]
 
 
 def _of_run(workspace: Workspace, run: str, artifacts: Sequence[str]) -> list[MissingInput | None]:
+    from tgr_cli.artifacts.measurements import measured_run  # imported here: reading files loads pyarrow
+
     try:
-        folder = run_folder(workspace, run)
+        folder = measured_run(workspace, run)
     except TgrError as error:
         return [MissingInput.told(error)]
     return [_artifact(folder, name) for name in artifacts]
@@ -192,7 +194,7 @@ def _of_run(workspace: Workspace, run: str, artifacts: Sequence[str]) -> list[Mi
 def _artifact(folder: RunFolder, name: str) -> MissingInput | None:
     from tgr_cli.artifacts.schemas import KINDS
 
-    path = folder.path / f"{name}.parquet"
+    path: Path = getattr(folder, name)
     return None if path.exists() else MissingInput(f"{path} does not exist", f'run "{KINDS[name].command}" first')
 
 

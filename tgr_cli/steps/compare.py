@@ -11,7 +11,8 @@ from typing import Any
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import Workspace, run_folder
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.campaign import comparable, comparison
 from tgr_cli.campaign.comparable import Difference
@@ -24,10 +25,11 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The runs, by folder name within the data set's folder or by path, and the gate for each candidate.
+    """The runs, by name within the data set's folder or by path, and the gate for each candidate.
 
-    `allow_different` names settings in which campaigns may differ (`campaign.comparable`). `min_improvement` is the
-    lower bound for the factor `gate_on` (None: `overall`), on the images of each model's own campaign.
+    Names and paths are as in `artifacts.measurements`. `allow_different` names settings in which campaigns may differ
+    (`campaign.comparable`). `min_improvement` is the lower bound for the factor `gate_on` (None: `overall`), on the
+    images of each model's own campaign.
     """
 
     baseline: str
@@ -64,7 +66,7 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Compare every candidate with the baseline, write the `comparison` artifact and return its rows."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    opened = [open_run(run_folder(workspace, run)) for run in (config.baseline, *config.candidates)]
+    opened = [open_run(measured_run(workspace, run)) for run in (config.baseline, *config.candidates)]
     names = [measured.name for measured in opened]
     for name in names:
         if names.count(name) > 1:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.layout import of_target, vulnerability_beside
+from tgr_cli.artifacts.layout import RunFolder, formats_in_names, vulnerability_beside
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
@@ -49,7 +49,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     table = running.in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
-    whole = of_target(first.path.with_name("injections.parquet"), first.provenance.config["target"])
+    deployed = first.provenance.deployed_in
+    whole = RunFolder(first.path.parent, first.provenance.config["target"], formats_in_names(*deployed)).injections
     output = store.prepare(config.out or whole, INJECTIONS.kind, config)
     store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output)):  # Hold the output's lock.

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from tgr_cli import defaults
-from tgr_cli.artifacts import store
+from tgr_cli.artifacts import measurements, store
 from tgr_cli.artifacts.facts import refuse_confidence
-from tgr_cli.artifacts.layout import Workspace, run_folder
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import INJECTIONS, SWEEP
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import confidences, runs
@@ -29,9 +30,9 @@ from tgr_cli.reporting import SILENT, Reporter
 class Config:
     """The models, the thresholds, and the counting; all runs of the data set if neither `run` nor `golden` is given.
 
-    `run` are run folders by name or path, `golden` and `injections` artifacts by path; injections are assigned to
-    models by fingerprint. `count_by` and `targets` are as in `metrics.population`. `max_overhead` limits the overhead
-    at `target_coverage`, by the criterion `gate_on` (None: top2diff).
+    `run` are runs by name or path (`artifacts.measurements`), `golden` and `injections` artifacts by path; injections
+    are assigned to models by fingerprint and deployment. `count_by` and `targets` are as in `metrics.population`.
+    `max_overhead` limits the overhead at `target_coverage`, by the criterion `gate_on` (None: top2diff).
     """
 
     dataset: str = defaults.DATASET
@@ -171,24 +172,25 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
 
 
 def _models(config: Config, workspace: Workspace) -> list[_Model]:
-    named = list(config.run)
-    if not named and not config.golden:
-        named = [path.parent.name for path in sorted(workspace.path.glob("*/golden.parquet"))]
-    if not named and not config.golden:
+    folders = [measured_run(workspace, name) for name in config.run]
+    if not folders and not config.golden:
+        folders = measurements.evaluated(workspace)
+    if not folders and not config.golden:
         raise TgrError(
             f'no run in {workspace.path} has golden.parquet; run "tgr evaluate" first, or name artifacts with --golden'
         )
-    folders = [run_folder(workspace, name) for name in named]
-    goldens = [runs.read_golden(path) for path in (*(folder.golden for folder in folders), *config.golden)]
+    goldens = [(folder.called, runs.read_golden(folder.golden)[1]) for folder in folders]
+    goldens += [runs.read_golden(path) for path in config.golden]
     given = [store.read(path, INJECTIONS, columns=breakdown.COLUMNS) for path in config.injections]
     for artifact in given:
-        if artifact.provenance.model not in [golden.provenance.model for _, golden in goldens]:
-            runs.refuse_other_model(goldens[0][1], artifact)
+        if not any(_of_one_model(golden, artifact) for _, golden in goldens):
+            models_ = [golden for _, golden in goldens if golden.provenance.model == artifact.provenance.model]
+            runs.refuse_other_model((models_ or [goldens[0][1]])[0], artifact)
     models: list[_Model] = []
     for position, (name, golden) in enumerate(goldens):
         if name in [model.name for model in models]:
             raise TgrError(f'two of the models are called "{name}"; name each run once')
-        own = [artifact for artifact in given if artifact.provenance.model == golden.provenance.model]
+        own = [artifact for artifact in given if _of_one_model(golden, artifact)]
         if len(own) > 1:
             raise TgrError(f"{own[0].path} and {own[1].path} are both of the model of {golden.path}; name one of them")
         if not own and position < len(folders) and folders[position].injections.exists():
@@ -197,6 +199,12 @@ def _models(config: Config, workspace: Workspace) -> list[_Model]:
             runs.refuse_other_model(golden, artifact)
         models.append(_Model(name, golden, own[0] if own else None))
     return models
+
+
+def _of_one_model(golden: Artifact, other: Artifact) -> bool:
+    """Return whether two artifacts are of one model, deployed alike."""
+    alike = golden.provenance.model == other.provenance.model
+    return alike and not runs.otherwise_deployed(other, golden.provenance.extra)
 
 
 def _cost(model: str, curve: Curve, faults: Injected, target: float, seen: Seen) -> RerunCost:

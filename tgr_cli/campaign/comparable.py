@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tgr_cli import defaults
+from tgr_cli.artifacts.fault_facts import UNKNOWN_FORMAT, fault_model_of, formats_in_words, struck_format_of
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
 UNKNOWN = "images that are not recorded"
-UNKNOWN_FORMAT = "a number format that is not recorded"
 PROFILED_ON = ("dataset", "used", "images", "pool")  # metadata of ranges that identifies the images
 
 
@@ -112,29 +111,6 @@ def _target(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
     first, second = (formats_in_words(each) for each in (theirs, ours))
     return first, second
-
-
-def fault_model_of(campaign: Provenance) -> str:
-    """Return the name of a campaign's fault model; older campaigns, which record none, flip any one bit."""
-    return str(campaign.extra.get("fault_model") or campaign.config.get("fault_model") or defaults.FAULT_MODEL)
-
-
-def struck_format_of(campaign: Provenance) -> str:
-    """Return the name of the format in which struck values are stored; older campaigns record the model's alone."""
-    return str((campaign.extra.get("struck_format") or {}).get("name") or campaign.extra.get("format") or "")
-
-
-def formats_in_words(campaign: Provenance) -> str:
-    """Return the formats of a campaign or a golden run: of the values, the weights, and the struck ones if different.
-
-    For example "float32, weights in int8" and "float32, struck in bfloat16".
-    """
-    computed = str(campaign.extra.get("format") or UNKNOWN_FORMAT)
-    said = computed
-    if stored := campaign.extra.get("weight_format"):
-        said += f", weights in {stored}"
-    struck = struck_format_of(campaign)
-    return said if struck in ("", computed, stored) else f"{said}, struck in {struck}"
 
 
 def _one_model(theirs: Provenance, ours: Provenance) -> str | None:

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
+from tgr_cli.artifacts.fault_facts import fault_model_of, formats_in_words, struck_format_of
 from tgr_cli.artifacts.layout import of_format, vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
-from tgr_cli.campaign import comparable
 from tgr_cli.metrics import summary
 
 # columns of `injections` that the estimates need
@@ -25,7 +25,7 @@ class Written:
     """The artifacts of a campaign, its sites' rows and the network's estimates.
 
     `run` is the name of the run with the formats that the model is deployed in. `format` says in which formats it
-    computes and stores (`comparable.formats_in_words`), `struck_format` in which one the struck values are.
+    computes and stores (`fault_facts.formats_in_words`), `struck_format` in which one the struck values are.
     A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
     value ranges, a few faults dominate mean dLoss, which is then not reported.
     """
@@ -65,9 +65,9 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
     return Written(
         run=of_format(Path(facts["extra"]["run"]), *campaign.deployed_in).name,
-        format=comparable.formats_in_words(campaign),
-        struck_format=comparable.struck_format_of(campaign),
-        fault_model=comparable.fault_model_of(campaign),
+        format=formats_in_words(campaign),
+        struck_format=struck_format_of(campaign),
+        fault_model=fault_model_of(campaign),
         faults=sum(faults.values()),
         rows=table.num_rows,
         injections=path,

@@ -1,15 +1,16 @@
-"""Outcomes of a campaign broken down by bit and by image, with equal weight for every site.
+"""Outcomes of a campaign broken down by bit, field of the number format, and image, with equal weight for every site.
 
 Each row is weighted by its importance weight / number of rows at its site. Unweighted counts would reflect the sampling
 distribution rather than the effect of the faults.
 
-Suffixes: N rows of `injections`, I images.
+Suffixes: N rows of `injections`, K some of them, I images.
 
 Sources: D. G. Bonett and T. A. Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman
 correlations", Psychometrika 65 (2000), the interval of Spearman's coefficient.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -24,11 +25,12 @@ from tgr_cli.metrics.outcomes import OUTCOMES
 CONFIDENCES = ("golden_top1", "faulty_top1", "golden_top2diff", "faulty_top2diff")
 COLUMNS = ("fault", "site", "bit", "image_id", "weight", *CONFIDENCES, "outcome")
 FAILURES = ("sdc", "non_finite")
+NO_BIT = -1  # the bit of a fault that strikes no single one
 
 
 @dataclass(frozen=True)
 class FaultRows:
-    """Rows of `injections` as numeric arrays [N], the input of breakdowns by bit and by image.
+    """Rows of `injections` as numeric arrays [N], the input of breakdowns.
 
     `site`, `image` and `outcome` are indices into `sites`, `images` and OUTCOMES. `cluster` and `stratum` are as in
     `summary.FaultColumns`. Nulls of the faulty inference are NaN.
@@ -101,26 +103,45 @@ class Correlation(NamedTuple):
 
 
 def by_bit(struck: FaultRows, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
-    """Return, for each flipped bit, its rows, the share of every outcome, and failures with their interval.
+    """Return, for each struck bit, its rows, the share of every outcome, and failures with their interval.
 
-    The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite) have a score interval with the same
-    clusters. It treats differences between sites as sampling variation, and is therefore slightly conservative.
+    Rows without a bit (-1) belong to none. The shares of a bit add up to 1. `sdc` and `failure` (sdc or non_finite)
+    have a score interval with the same clusters. It treats differences between sites as sampling variation, and is
+    therefore slightly conservative.
     """
-    size_N, rows = struck.weight * struck.alike, []
-    for bit in np.unique(struck.bit).tolist():
-        chosen_N = np.flatnonzero(struck.bit == bit)
-        outcome_N, size_K = struck.outcome[chosen_N], size_N[chosen_N] / size_N[chosen_N].sum()
-        shares = np.bincount(outcome_N, size_K, minlength=len(OUTCOMES)).tolist()
-        row = {"bit": bit, "rows": len(chosen_N), **dict(zip(OUTCOMES, shares, strict=True))}
-        row["failure"] = sum(row[name] for name in FAILURES)
-        cluster_N = np.unique(struck.cluster[chosen_N], return_inverse=True)[1]
-        for name, counted in (("sdc", ("sdc",)), ("failure", FAILURES)):
-            hit_N = np.isin(outcome_N, [OUTCOMES.index(outcome) for outcome in counted])
-            error_C = np.bincount(cluster_N, (hit_N - row[name]) * size_K)
-            limits = score_interval(row[name], error_C, hit_N * size_K, size_K, confidence)
-            row |= {f"{name}_low": limits.low, f"{name}_high": limits.high}
-        rows.append(row)
+    bits = np.unique(struck.bit[struck.bit != NO_BIT]).tolist()
+    return [{"bit": bit} | _shares(struck, struck.bit == bit, confidence) for bit in bits]
+
+
+def by_field(
+    struck: FaultRows, fields: Mapping[str, Sequence[int]], confidence: float = CONFIDENCE
+) -> list[dict[str, Any]]:
+    """Return the same for each field of a number format, by its lowest and highest bit; fields without rows are absent.
+
+    A bit counts in proportion to its faults in the population: all bits of a field alike where any bit may flip.
+    """
+    rows = []
+    for name, (low, high) in fields.items():
+        chosen_N = (struck.bit >= low) & (struck.bit <= high)
+        if chosen_N.any():
+            rows.append({"field": name, "low": low, "high": high} | _shares(struck, chosen_N, confidence))
     return rows
+
+
+def _shares(struck: FaultRows, chosen_N: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Return the number of chosen rows, their share of every outcome, and the limits of `sdc` and `failure`."""
+    size_K = (struck.weight * struck.alike)[chosen_N]
+    size_K, outcome_K = size_K / size_K.sum(), struck.outcome[chosen_N]
+    shares = np.bincount(outcome_K, size_K, minlength=len(OUTCOMES)).tolist()
+    row: dict[str, Any] = {"rows": len(outcome_K), **dict(zip(OUTCOMES, shares, strict=True))}
+    row["failure"] = sum(row[name] for name in FAILURES)
+    cluster_K = np.unique(struck.cluster[chosen_N], return_inverse=True)[1]
+    for name, counted in (("sdc", ("sdc",)), ("failure", FAILURES)):
+        hit_K = np.isin(outcome_K, [OUTCOMES.index(outcome) for outcome in counted])
+        error_C = np.bincount(cluster_K, (hit_K - row[name]) * size_K)
+        limits = score_interval(row[name], error_C, hit_K * size_K, size_K, confidence)
+        row |= {f"{name}_low": limits.low, f"{name}_high": limits.high}
+    return row
 
 
 def by_image(struck: FaultRows) -> ByImage:

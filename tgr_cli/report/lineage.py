@@ -1,9 +1,15 @@
 """Lineage: the page's table of artifacts, their commands and inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from tgr_cli.artifacts.provenance import Provenance
+from tgr_cli import documents
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import Workspace
+from tgr_cli.artifacts.provenance import Provenance, sha256_file
+from tgr_cli.errors import TgrError
+from tgr_cli.paths import real
 from tgr_cli.report.figure import NONE, Block
 
 SHORT = 12  # digits of a SHA-256 shown
@@ -17,6 +23,40 @@ class Made:
     sha256: str
     provenance: Provenance
     command: str | None
+
+
+def artifacts(workspace: Workspace, folders: Sequence[Path]) -> Iterator[Made]:
+    """Yield the data set's artifacts that the runs in these folders were made from, then the runs' own artifacts."""
+    shared = [_made(path, workspace) for path in sorted(workspace.path.glob("*.parquet"))]
+    own = [
+        _made(path, workspace)
+        for folder in dict.fromkeys(folders)
+        for path in sorted(folder.glob("*.parquet"), key=lambda path: (_place(path), path.name))
+    ]
+    used, before = {digest for made in own for digest in made.provenance.inputs.values()}, -1
+    while len(used) != before:  # follow inputs transitively
+        before = len(used)
+        used |= {d for made in shared if made.sha256 in used for d in made.provenance.inputs.values()}
+    yield from sorted((made for made in shared if made.sha256 in used), key=lambda made: len(made.provenance.inputs))
+    yield from own
+
+
+def _place(path: Path) -> int:
+    order = ("training", "golden", "ranges", "plan", "injections", "vulnerability")
+    kind = path.stem.split("-")[0]
+    return order.index(kind) if kind in order else len(order)
+
+
+def _made(path: Path, workspace: Workspace) -> Made:
+    record, command = store.run_record(path), None
+    if record.exists():
+        try:
+            command = str(documents.read_json(record, "delete it, the artifact does not need it")["command"])
+        except (KeyError, TypeError) as error:
+            raise TgrError(f"{record} is no run record of tgr; delete it, the artifact does not need it") from error
+    inside = path.is_relative_to(workspace.path)
+    name = path.relative_to(workspace.path) if inside else Path(real(path.parent).name) / path.name
+    return Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)
 
 
 def table(artifacts: Sequence[Made]) -> Block:

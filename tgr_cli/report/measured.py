@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts.facts import lasting
+from tgr_cli.artifacts.fault_facts import fault_model_of
+from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
-from tgr_cli.metrics.breakdown import ByImage, Correlation, FaultRows, by_bit, by_image, spearman
+from tgr_cli.metrics.breakdown import NO_BIT, ByImage, Correlation, FaultRows, by_bit, by_field, by_image, spearman
 from tgr_cli.metrics.curves import Curve, GoldenConfidences, Injected
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.population import Population
@@ -48,18 +50,28 @@ class Rerun:
 
 @dataclass(frozen=True)
 class FaultBreakdown:
-    """Statistics of the rows of `injections`, without the rows themselves."""
+    """Statistics of the rows of `injections`, without the rows themselves.
+
+    `form` describes the number format of the struck words, as artifacts record it; `without_bit` counts the rows of
+    faults that strike no single bit, which `bits` and `fields` leave out.
+    """
 
     rows: int
+    form: Mapping[str, Any]
+    without_bit: int
     bits: list[dict[str, Any]]
+    fields: list[dict[str, Any]]
     images: ByImage
     correlation: Correlation
 
     @classmethod
-    def of(cls, struck: FaultRows, confidence: float) -> "FaultBreakdown":
+    def of(cls, struck: FaultRows, form: Mapping[str, Any], confidence: float) -> "FaultBreakdown":
         images = by_image(struck)
         return cls(
             rows=len(struck),
+            form=form,
+            without_bit=int((struck.bit == NO_BIT).sum()),
+            fields=by_field(struck, form["fields"], confidence),
             bits=by_bit(struck, confidence),
             images=images,
             correlation=spearman(images.top2diff, images.sdc_rate, confidence),
@@ -70,7 +82,8 @@ class FaultBreakdown:
 class Run:
     """One run: its artifacts, None if missing.
 
-    `vulnerability`, `faults` and `network` exist together; `rerun` also needs `golden`.
+    `vulnerability`, `faults` and `network` exist together; `rerun` also needs `golden`. `folder` is the name of the run
+    folder, which a model as it is and its deployments in number formats share.
     """
 
     name: str
@@ -81,6 +94,18 @@ class Run:
     faults: FaultBreakdown | None = None
     network: NetworkEstimates | None = None
     rerun: Rerun | None = None
+    folder: str = ""
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Return the provenance of its campaign or else of its golden run, None without both."""
+        artifact = self.vulnerability or self.golden
+        return artifact.provenance if artifact else None
+
+    @property
+    def fault_model(self) -> str:
+        """Return the name of its campaign's fault model, "" without a campaign."""
+        return fault_model_of(self.vulnerability.provenance) if self.vulnerability else ""
 
     @property
     def campaign(self) -> Mapping[str, Any]:
@@ -134,6 +159,19 @@ def basis(runs: Sequence[Run], *, intervals: bool = True) -> str:
         f"{_span([len(each.images.image_id) for each in faults])} images, {samplings}"
         + (f"; intervals at {levels}, clustered by {'fault' if any_lasting else 'image'}." if intervals else ".")
     )
+
+
+def faults_are(runs: Sequence[Run]) -> str:
+    """Return what to call the faults of these runs."""
+    return "flips" if all(run.fault_model.startswith("flip") for run in runs) else "faults"
+
+
+def without_bit(runs: Sequence[Run]) -> str:
+    """Return a sentence on faults that have no place in figures by bit; "" if there are none."""
+    left_out = [f"{run.faults.without_bit:,} of {run.name}" for run in runs if run.faults and run.faults.without_bit]
+    said = f"Faults that strike no single bit are not shown: {listed(left_out)}." if left_out else ""
+    bursts = any("burst" in run.fault_model for run in runs)
+    return f"{said} A burst counts at its lowest bit.".strip() if bursts else said
 
 
 def _settings(runs: Sequence[Run], name: str) -> list[str]:

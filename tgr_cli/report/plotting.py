@@ -124,6 +124,32 @@ def decades(values: Sequence[float | None]) -> tuple[float, float]:
     return float(10.0**low), float(10.0 ** max(high, low + 1))
 
 
+def estimates(
+    axes: Axes,
+    y: Sequence[float],
+    limits: Sequence[tuple[float | None, float | None, float | None]],
+    colour: str,
+    paper: str,
+    *,
+    mark: str,
+    sound: Sequence[bool],
+    edge: float | None,
+) -> None:
+    """Draw values with their intervals as markers at heights `y`: each of `limits` is (value, low, high).
+
+    Markers are hollow where not `sound`. On a logarithmic axis values at or below its lower end `edge` are drawn there
+    as `<`; None is a linear axis. Without a value nothing is drawn, without limits no interval.
+    """
+    least = -np.inf if edge is None else edge
+    for height, (value, low, high), full in zip(y, limits, sound, strict=True):
+        if value is None:
+            continue
+        if low is not None and high is not None and high > least:
+            axes.hlines(height, max(low, least), high, color=colour, linewidth=1.4, alpha=0.8)
+        shape, face = mark if value > least else "<", colour if full else paper
+        axes.plot(max(value, least), height, shape, color=colour, markersize=5, markerfacecolor=face, clip_on=False)
+
+
 def level(axes: Axes, value: float, colour: str, *, across: bool = True) -> None:
     """Draw a thin horizontal line at `value`; vertical if not `across`."""
     (axes.axhline if across else axes.axvline)(value, color=colour, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tgr_cli.artifacts.facts import lasting
+from tgr_cli.artifacts.fault_facts import formats_in_words, struck_format_of
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.report.figure import NONE, Block, Said
 from tgr_cli.report.measured import Run
@@ -50,6 +51,7 @@ def measured(runs: Sequence[Run]) -> Block:
     """Return one row per run: model, data and settings of the measurement."""
     columns = (
         "model",
+        "format",
         "images",
         "accuracy",
         "parameters",
@@ -58,6 +60,7 @@ def measured(runs: Sequence[Run]) -> Block:
         "faults",
         "images struck",
         "struck",
+        "fault model",
         "sampling",
         "range limit",
         "label",
@@ -72,12 +75,13 @@ def _cells(run: Run) -> tuple[str, ...]:
     facts = golden.provenance.extra if golden else {}
     first = (
         run.name,
+        formats_in_words(run.provenance) if run.provenance else NONE,
         count(golden.table.num_rows if golden else None),
         percent(float(run.correct.mean()) if golden else None),
         count(facts.get("params")),
     )
     if not sites or not run.faults:
-        return (*first, *[NONE] * 10)
+        return (*first, *[NONE] * 11)
     campaign = run.campaign
     return (
         *first,
@@ -86,6 +90,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         count(run.faults.rows),
         count(len(run.faults.images.image_id)),
         f"{STRUCK[campaign.get('target', 'neuron')]} of {str(campaign.get('targets', NONE)).replace(',', ', ')}",
+        run.fault_model,
         str(campaign.get("sampling")),
         str(campaign.get("limit")),
         str(campaign.get("label")),
@@ -107,5 +112,10 @@ def _mean_dloss(estimate: Estimate) -> str:
 
 
 def _struck(run: Run, rows: int) -> str:
-    what = f"{plural(rows, 'row')} of single-bit faults" if lasting(run.campaign) else plural(rows, "single-bit fault")
-    return f"{what} in {STRUCK[run.campaign.get('target', 'neuron')]}"
+    assert run.vulnerability is not None
+    flip = run.fault_model == "flip"
+    one = "single-bit fault" if flip else "fault"
+    what = f"{plural(rows, 'row')} of {one}s" if lasting(run.campaign) else plural(rows, one)
+    stored = struck_format_of(run.vulnerability.provenance)
+    where = f"{stored} {STRUCK[run.campaign.get('target', 'neuron')]}".strip()
+    return f"{what} in {where}" if flip else f"{what} ({run.fault_model}) in {where}"

@@ -1,13 +1,15 @@
 """Write a report on one or more runs, as a single HTML page made from their artifacts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tgr_cli import defaults, documents
-from tgr_cli.artifacts import store
+from tgr_cli import defaults
+from tgr_cli.artifacts import measurements, store
 from tgr_cli.artifacts.columns import Schema
-from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
+from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import COMPARISON, INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
@@ -17,7 +19,6 @@ from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
-from tgr_cli.paths import real
 from tgr_cli.report import comparison, lineage, page, plotting, sections
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Said, Section
@@ -30,10 +31,11 @@ SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artif
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The runs, baseline first: folders by name within the data set's folder, or by path.
+    """The runs, baseline first, by name within the data set's folder or by path (`artifacts.measurements`).
 
-    `count_by` is the unit of counting for re-running (`metrics.population`), `allow_different` the settings in which
-    compared runs may differ (`campaign.comparable`), `png` a folder for a PNG of every plot.
+    A run is followed by its deployments in number formats, unless one of these is named. `count_by` is the unit of
+    counting for re-running (`metrics.population`), `allow_different` the settings in which compared runs may differ
+    (`campaign.comparable`), `png` a folder for a PNG of every plot.
     """
 
     runs: Sequence[str]
@@ -63,17 +65,25 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Collect the runs' artifacts and write the page; raises TgrError where they do not belong together."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    folders = [run_folder(workspace, name) for name in config.runs]
+    named = [measured_run(workspace, name) for name in config.runs]
     path = store.prepare(config.out or workspace.report, "page", config)
     if path.suffix == ".parquet":
         raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
     if config.png:
         _prepare_folder(config.png)
-    measured: list[Run] = []
-    for done, folder in enumerate(folders):
-        reporter.progress("runs read", done, len(folders))
-        measured.append(_measured(folder, config.count_by, reporter))
-        _refuse_unlike(measured)
+    folders, measured = list[RunFolder](), list[Run]()
+    for folder in _with_deployments(named):
+        reporter.progress("runs read", len(folders), len(named))
+        try:
+            run = _measured(folder, config.count_by, reporter)
+            _refuse_unlike(measured, run)
+        except TgrError as error:
+            if folder in named:
+                raise
+            reporter.note(f"{folder.called}, which was not named, is left out: {error}")
+            continue
+        folders.append(folder)
+        measured.append(run)
     compared, differing = _compared(config, workspace, folders, measured, reporter)
     made = page.Page(
         f"Resilience of {workspace.dataset} classifiers",
@@ -85,9 +95,20 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     return Result(path, _pictures(config.png, made, reporter) if config.png else [])
 
 
+def _with_deployments(named: Sequence[RunFolder]) -> list[RunFolder]:
+    """Return the measurements, each of a model as it is followed by its deployments, unless one of these is named."""
+    explicit = {(folder.path, folder.target) for folder in named if folder.formats}
+    every = list[RunFolder]()
+    for folder in named:
+        every.append(folder)
+        if not folder.formats and (folder.path, folder.target) not in explicit:
+            every += measurements.deployments(folder)
+    return every
+
+
 def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
     """Return the artifacts of one run, checked to be of one model."""
-    name = real(folder.path).name
+    name = folder.called
     if not any(getattr(folder, what).exists() for what in SHOWN):
         raise TgrError(
             f'{folder.path} has no artifacts for a report; run "tgr evaluate" or "tgr inject" on the model first'
@@ -112,22 +133,32 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         campaign = injections.provenance.config
         injected = confidences.injected(injections, count_by, None)
         assert injected is not None, "a campaign without a fault"
-        faults = FaultBreakdown.of(injected.struck, campaign["confidence"])
+        faults = FaultBreakdown.of(injected.struck, _struck_format(injections), campaign["confidence"])
         if golden:
             rerun = Rerun.of(confidences.golden(golden), injected, campaign["confidence"])
         network = summary.network(
             vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
         )
-    return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun)
+    own = RunFolder(folder.path).called
+    return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun, own)
+
+
+def _struck_format(injections: Artifact) -> Mapping[str, Any]:
+    """Return the facts of the format that struck values are stored in; earlier campaigns recorded its name alone."""
+    recorded: Mapping[str, Any] | None = injections.provenance.extra.get("struck_format")
+    if recorded is None:
+        from tgr_cli.faults.formats import format_named  # imported here: it loads torch, which other files do not need
+
+        recorded = format_named(injections.provenance.number_format).facts
+    return recorded
 
 
 def _read(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> Artifact | None:
     return store.read(path, schema, columns=columns) if path.exists() else None
 
 
-def _refuse_unlike(measured: Sequence[Run]) -> None:
-    """Raise TgrError if the last run has the name of another, or was evaluated on other images."""
-    *before, last = measured
+def _refuse_unlike(before: Sequence[Run], last: Run) -> None:
+    """Raise TgrError if a run has the name of one before, or was evaluated on other images."""
     if last.name in [run.name for run in before]:
         raise TgrError(f'two of the runs are called "{last.name}"; name each once, or rename the folder of one')
     evaluated = next((run for run in before if run.golden), None)
@@ -169,9 +200,9 @@ def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.R
     if not path.exists():
         return [], []
     schema, provenance, _ = store.describe(path)
-    baseline, *candidates = (real(folder.path).name for folder in folders)
+    baseline, *candidates = (folder.called for folder in folders)
     inputs = {
-        f"{role} {real(folder.path).name}": sha256_file(getattr(folder, role))
+        f"{role} {folder.called}": sha256_file(getattr(folder, role))
         for folder in folders
         for role in ("golden", "injections", "vulnerability")
     }
@@ -215,48 +246,18 @@ def _sections(
         lone = "There is one run; name more, the baseline first, for a comparison."
         yield Section("comparison", "Comparison", missing=[lone])
     yield from sections.plotted(measured)
-    yield Section("lineage", "Lineage", blocks=[lineage.table(list(_lineage(workspace, folders)))])
+    made = list(lineage.artifacts(workspace, [folder.path for folder in folders]))
+    yield Section("lineage", "Lineage", blocks=[lineage.table(made)])
 
 
 def _told(difference: Difference) -> str:
     """Return a sentence on the difference, and on whether the runs are compared anyway."""
     if not difference.refused:
         return f"{difference.sentence}."
+    if difference.name not in comparable.MAY_DIFFER:
+        return f"{difference.sentence}, which cannot be compared."
     option = f'"--allow-different {difference.name}"'
     return f"{difference.sentence}, so the two are not compared; {option} compares them all the same."
-
-
-def _lineage(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[lineage.Made]:
-    """Yield the data set's artifacts that the runs were made from, then the runs' own artifacts."""
-    shared = [_made(path, workspace) for path in sorted(workspace.path.glob("*.parquet"))]
-    own = [
-        _made(path, workspace)
-        for folder in folders
-        for path in sorted(folder.path.glob("*.parquet"), key=lambda path: (_place(path), path.name))
-    ]
-    used, before = {digest for made in own for digest in made.provenance.inputs.values()}, -1
-    while len(used) != before:  # follow inputs transitively
-        before = len(used)
-        used |= {d for made in shared if made.sha256 in used for d in made.provenance.inputs.values()}
-    yield from sorted((made for made in shared if made.sha256 in used), key=lambda made: len(made.provenance.inputs))
-    yield from own
-
-
-def _place(path: Path) -> int:
-    order = ("training", "golden", "ranges", "plan", "injections", "vulnerability")
-    return order.index(path.stem) if path.stem in order else len(order)
-
-
-def _made(path: Path, workspace: Workspace) -> lineage.Made:
-    record, command = store.run_record(path), None
-    if record.exists():
-        try:
-            command = str(documents.read_json(record, "delete it, the artifact does not need it")["command"])
-        except (KeyError, TypeError) as error:
-            raise TgrError(f"{record} is no run record of tgr; delete it, the artifact does not need it") from error
-    inside = path.is_relative_to(workspace.path)
-    name = path.relative_to(workspace.path) if inside else Path(real(path.parent).name) / path.name
-    return lineage.Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)
 
 
 def _prepare_folder(folder: Path) -> None:

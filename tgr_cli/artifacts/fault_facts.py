@@ -1,0 +1,27 @@
+"""What an artifact's metadata says of number formats and faults, in words; earlier versions recorded less."""
+
+from tgr_cli.artifacts.provenance import Provenance
+
+UNKNOWN_FORMAT = "a number format that is not recorded"
+EARLIER_FAULT_MODEL = "flip"  # before fault models had names, any one bit of a word flipped
+
+
+def fault_model_of(campaign: Provenance) -> str:
+    """Return the name of a campaign's fault model."""
+    return str(campaign.extra.get("fault_model") or campaign.config.get("fault_model") or EARLIER_FAULT_MODEL)
+
+
+def struck_format_of(campaign: Provenance) -> str:
+    """Return the name of the format in which struck values are stored; "" if it is not recorded."""
+    return str((campaign.extra.get("struck_format") or {}).get("name") or campaign.extra.get("format") or "")
+
+
+def formats_in_words(made: Provenance) -> str:
+    """Return the formats of a campaign or a golden run: of the values, the weights, and the struck ones if different.
+
+    For example "float32", "float32, weights in int8" and "float32, struck in bfloat16".
+    """
+    computed = str(made.extra.get("format") or UNKNOWN_FORMAT)
+    stored, struck = made.extra.get("weight_format"), struck_format_of(made)
+    said = f"{computed}, weights in {stored}" if stored else computed
+    return said if struck in ("", computed, stored) else f"{said}, struck in {struck}"

@@ -1,14 +1,33 @@
 """What an artifact's metadata says of number formats and faults, in words; earlier versions recorded less."""
 
+from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance
 
 UNKNOWN_FORMAT = "a number format that is not recorded"
 EARLIER_FAULT_MODEL = "flip"  # before fault models had names, any one bit of a word flipped
+SINGLE = "element"  # the pattern of a fault that strikes one element
 
 
 def fault_model_of(campaign: Provenance) -> str:
     """Return the name of a campaign's fault model."""
     return str(campaign.extra.get("fault_model") or campaign.config.get("fault_model") or EARLIER_FAULT_MODEL)
+
+
+def pattern_of(campaign: Provenance) -> str:
+    """Return the name of the pattern of elements that a campaign's faults strike."""
+    return str(campaign.config.get("pattern") or SINGLE)
+
+
+def faults_in_words(campaign: Provenance) -> str:
+    """Return a campaign's fault model, with the pattern of faults that strike several elements, and their duration.
+
+    For example "flip" and "random, pattern row, lasting". Faults in tensors always last, which is not said.
+    """
+    config = campaign.config
+    parts = [fault_model_of(campaign)]
+    parts += [f"pattern {pattern}"] if (pattern := pattern_of(campaign)) != SINGLE else []
+    parts += ["lasting"] if lasting(config) and config.get("target", "neuron") == "neuron" else []
+    return ", ".join(parts)
 
 
 def struck_format_of(campaign: Provenance) -> str:

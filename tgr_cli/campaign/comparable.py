@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tgr_cli.artifacts.fault_facts import UNKNOWN_FORMAT, fault_model_of, formats_in_words, struck_format_of
+from tgr_cli import defaults
+from tgr_cli.artifacts.facts import lasting
+from tgr_cli.artifacts.fault_facts import UNKNOWN_FORMAT, formats_in_words, struck_format_of
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.errors import TgrError, one_of
 
@@ -108,6 +110,13 @@ def _target(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
     return first, second
 
 
+def _lasting(theirs: Provenance, ours: Provenance) -> tuple[str, str] | None:
+    if len(set(_target(theirs, ours))) > 1:  # which says it already
+        return None
+    first, second = (str(lasting(each.config)) for each in (theirs, ours))
+    return first, second
+
+
 def _format(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
     first, second = (formats_in_words(each) for each in (theirs, ours))
     return first, second
@@ -176,6 +185,7 @@ def _prepared(theirs: Provenance, ours: Provenance) -> tuple[str, str]:
 
 ASPECTS: Mapping[str, _Aspect] = {
     "target": _Aspect("was injected with --target", _target, may_be_allowed=False),
+    "lasting": _Aspect("was injected with --lasting", _lasting, may_be_allowed=False),
     "limit": _Aspect("was injected with --limit", _setting("limit"), excused=_bounded),
     "ranges": _Aspect("was limited to ranges of", _profiled),
     "format": _Aspect("was injected with values in", _format, excused=_one_model),

@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.fault_facts import fault_model_of, formats_in_words, struck_format_of
+from tgr_cli.artifacts.fault_facts import (
+    fault_model_of,
+    faults_in_words,
+    formats_in_words,
+    pattern_of,
+    struck_format_of,
+)
 from tgr_cli.artifacts.layout import of_format, vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
@@ -25,7 +31,8 @@ class Written:
     """The artifacts of a campaign, its sites' rows and the network's estimates.
 
     `run` is the name of the run with the formats that the model is deployed in. `format` says in which formats it
-    computes and stores (`fault_facts.formats_in_words`), `struck_format` in which one the struck values are.
+    computes and stores (`fault_facts.formats_in_words`), `struck_format` in which one the struck values are, and
+    `faults_are` what strikes them (`fault_facts.faults_in_words`).
     A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
     value ranges, a few faults dominate mean dLoss, which is then not reported.
     """
@@ -33,7 +40,9 @@ class Written:
     run: str
     format: str
     struck_format: str
+    faults_are: str
     fault_model: str
+    pattern: str
     faults: int
     rows: int
     injections: Path
@@ -67,7 +76,9 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         run=of_format(Path(facts["extra"]["run"]), *campaign.deployed_in).name,
         format=formats_in_words(campaign),
         struck_format=struck_format_of(campaign),
+        faults_are=faults_in_words(campaign),
         fault_model=fault_model_of(campaign),
+        pattern=pattern_of(campaign),
         faults=sum(faults.values()),
         rows=table.num_rows,
         injections=path,

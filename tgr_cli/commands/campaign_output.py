@@ -28,6 +28,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
                 "format": result.format,
                 "struck_format": result.struck_format,
                 "fault_model": result.fault_model,
+                "pattern": result.pattern,
                 "faults": result.faults,
                 "rows": result.rows,
                 "verified": verified,
@@ -40,7 +41,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         )
         return
     console.table(
-        f"{result.run}: {faults_of(result.faults, result.rows)}; {result.fault_model} in {result.format}",
+        f"{result.run}: {faults_of(result.faults, result.rows)}; {result.faults_are} in {result.format}",
         COLUMNS,
         [_cells(row) for row in result.sites],
         ("mean dLoss", [row["mean_dloss"] or 0.0 for row in result.sites]),

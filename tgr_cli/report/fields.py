@@ -12,7 +12,7 @@ from tgr_cli.report.plotting import decades, estimates, scaled, spread_out
 from tgr_cli.report.theme import MARKS, Palette
 from tgr_cli.report.words import short_percent
 
-LIMITS = ("sdc", "sdc_low", "sdc_high")
+BODY = "A posit's body is its regime, exponent and fraction, whose lengths differ from word to word. "
 COLUMNS = ("field", "low", "high", "rows", *OUTCOMES, "sdc_low", "sdc_high", "failure", "failure_low", "failure_high")
 
 
@@ -27,9 +27,9 @@ def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     yield Plot(
         "sdc-by-field",
         "SDC rate by field",
-        f"Share of {noun} in each field of the number format that change the prediction, with intervals: Sites have "
+        f"Share of {noun} in each field of the number format that change the prediction, with intervals. Sites have "
         f"equal weights and {noun} their sampling weights, so each bit of a field counts as in uniformly drawn "
-        f"{noun}. A posit's body is its regime, exponent and fraction, whose lengths differ from word to word. "
+        f"{noun}. {BODY * any('body' in _of(run).form['fields'] for run in struck)}"
         f"Hollow: no SDC among the {noun} drawn for the field. {'< at the edge: 0 or below the axis. ' * bool(edge)}"
         f"{basis(struck)} {without_bit([run for run in runs if run.faults])} Failures are in the data.",
         Table(
@@ -58,16 +58,8 @@ def _of(run: Run) -> FaultBreakdown:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Return the fields of these runs' formats, those of each in its order, the most significant first."""
-    order = list[str]()
-    for run in runs:
-        place = 0
-        for name in _of(run).form["fields"]:
-            place = order.index(name) if name in order else place
-            if name not in order:
-                order.insert(place, name)
-            place += 1
-    return [name for name in order if any(name == row["field"] for run in runs for row in _of(run).fields)]
+    """Return the fields of these runs' formats with faults, those of the first run first."""
+    return list(dict.fromkeys(row["field"] for run in runs for row in _of(run).fields))
 
 
 def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], edge: float | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.fault_facts import fault_model_of
+from tgr_cli.artifacts.fault_facts import faults_in_words
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
@@ -52,8 +52,8 @@ class Rerun:
 class FaultBreakdown:
     """Statistics of the rows of `injections`, without the rows themselves.
 
-    `form` describes the number format of the struck words, as artifacts record it; `without_bit` counts the rows of
-    faults that strike no single bit, which `bits` and `fields` leave out.
+    `form` describes the number format of the struck words, as artifacts record it, with the fields from the most
+    significant on; `without_bit` counts the rows of faults that strike no single bit, which `bits` and `fields` lack.
     """
 
     rows: int
@@ -67,6 +67,8 @@ class FaultBreakdown:
     @classmethod
     def of(cls, struck: FaultRows, form: Mapping[str, Any], confidence: float) -> "FaultBreakdown":
         images = by_image(struck)
+        fields = sorted(form["fields"].items(), key=lambda field: -field[1][1])  # metadata sorts them by name
+        form = {**form, "fields": dict(fields)}
         return cls(
             rows=len(struck),
             form=form,
@@ -104,8 +106,8 @@ class Run:
 
     @property
     def fault_model(self) -> str:
-        """Return the name of its campaign's fault model, "" without a campaign."""
-        return fault_model_of(self.vulnerability.provenance) if self.vulnerability else ""
+        """Return its campaign's fault model, and pattern and duration where they matter; "" without a campaign."""
+        return faults_in_words(self.vulnerability.provenance) if self.vulnerability else ""
 
     @property
     def campaign(self) -> Mapping[str, Any]:

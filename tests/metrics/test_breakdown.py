@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from tgr_cli.metrics.breakdown import COLUMNS, FaultRows, by_bit, by_image, spearman
+from tgr_cli.metrics.breakdown import COLUMNS, FaultRows, by_bit, by_field, by_image, spearman
 from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
 
 LETTERS = {"n": "non_finite", "s": "sdc", "m": "masked", "b": "benign"}
@@ -38,6 +38,38 @@ def test_a_bit_weighs_faults_by_their_weight_and_sites_alike() -> None:
     assert high["sdc"] == pytest.approx((0.125 + 0.5) / (0.125 + 0.5 + 1.5))
     assert high["benign"] == pytest.approx(1 - high["sdc"])
     assert high["sdc_low"] < high["sdc"] < high["sdc_high"]
+
+
+FIELDS = {"sign": (7, 7), "exponent": (3, 6), "mantissa": (0, 2)}
+
+
+def test_a_field_weighs_the_faults_of_its_bits_and_leaves_out_those_without_a_bit() -> None:
+    """Exponent: bits 6 (weight 0.5, SDC), 3 (weight 2) and 3 (weight 1, SDC, at q with three rows for p's four)."""
+    table = rows("ppppqqq", [6, 3, 0, -1, 3, 2, -1], "abcdabc", "smmsssn", [0.5, 2, 1, 1, 1, 4, 9])
+    exponent, mantissa = by_field(FaultRows.read(table), FIELDS)
+    assert [exponent[name] for name in ("field", "low", "high", "rows")] == ["exponent", 3, 6, 3]
+    assert exponent["sdc"] == pytest.approx((0.125 + 1 / 3) / (0.125 + 0.5 + 1 / 3))
+    assert (mantissa["field"], mantissa["rows"]) == ("mantissa", 2)
+    assert mantissa["sdc"] == pytest.approx((4 / 3) / (4 / 3 + 0.25))
+    assert [row["bit"] for row in by_bit(FaultRows.read(table))] == [0, 2, 3, 6]
+
+
+def test_a_field_of_one_bit_is_that_bit_and_one_of_all_bits_is_the_site() -> None:
+    random = np.random.default_rng(1)
+    images = "".join("abcdefghij"[i] for i in random.integers(0, 10, 200))
+    outcomes = "".join("snmb"[i] for i in random.integers(0, 4, 200))
+    table = rows("p" * 200, random.integers(0, 8, 200).tolist(), images, outcomes, random.uniform(0.1, 2, 200).tolist())
+    struck = FaultRows.read(table)
+    of_bit = by_bit(struck, 0.95)[7]
+    (sign, _, _) = by_field(struck, FIELDS, 0.95)
+    assert {name: sign[name] for name in of_bit if name != "bit"} == {n: of_bit[n] for n in of_bit if n != "bit"}
+    (whole,) = by_field(FaultRows.read(table.set_column(4, "weight", pa.array([1.0] * 200))), {"value": (0, 7)}, 0.95)
+    facts = {"site": "p", "op": "conv", "per_image": True, "neurons": 1, "macs": 1}
+    plain = table.set_column(4, "weight", pa.array([1.0] * 200)).append_column("dloss", pa.array([0.1] * 200))
+    site = vulnerability_row(facts, FaultColumns.read(plain), 0.95)
+    for name in ("sdc", "failure"):
+        found = [whole[name], whole[f"{name}_low"], whole[f"{name}_high"]]
+        assert found == pytest.approx([site[f"{name}_rate{end}"] for end in ("", "_low", "_high")])
 
 
 def test_a_failure_is_sdc_or_non_finite_and_the_shares_add_up() -> None:

@@ -1,7 +1,3 @@
-import base64
-import csv
-import html.parser
-import io
 import json
 import re
 from dataclasses import replace
@@ -9,44 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_pages import Notes, Page
 from toys_artifacts import invoke, site, write_golden, write_injections
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import COMPARISON, GOLDEN, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.errors import TgrError
 from tgr_cli.report import plotting
-from tgr_cli.reporting import Reporter
 from tgr_cli.steps import compare, top2diff_sweep
 from tgr_cli.steps.report import Config, run
 
 FOLDER = Path("runs/digits")
 BASELINE, TEXT = "net-baseline", "net-text-descriptions"
 IMAGES = {"a": 0.5, "b": 0.6, "c": 0.1, "d": 0.2, "e": 0.9}
-
-
-class Page(html.parser.HTMLParser):
-    """The content of a page: text, ids, attributes that refer to ids, and its CSV files by name."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.ids: list[str] = []
-        self.named: list[str] = []
-        self.csv: dict[str, list[dict[str, str]]] = {}
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        given = dict(attrs)
-        self.tags.add(tag)
-        self.ids += [given["id"]] if "id" in given else []
-        self.named += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "srcset")]
-        if "download" in given:
-            content = base64.b64decode(given["href"].split("base64,")[1]).decode()
-            self.csv[given["download"]] = list(csv.DictReader(io.StringIO(content)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def make(name: str, *, model: str, wrong: str = "", head: str = "fc", shift: float = 0.0, limit: str = "clamp") -> None:
@@ -377,14 +348,6 @@ def test_the_command_tells_where_the_page_is_and_how_it_was_made() -> None:
     done = invoke("report", BASELINE, TEXT, "--dataset", "digits", "--out", "out/page.html")
     assert (done.exit_code, done.stdout.strip()) == (0, "out/page.html")
     assert json.loads(Path("out/page.run.json").read_text())["artifact"] == "page.html"
-
-
-class Notes(Reporter):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -107,6 +107,21 @@ def test_campaigns_of_two_targets_are_never_compared() -> None:
         invoke("compare", "net-baseline", "net-baseline-weight", "--dataset", "digits", "--allow-different", "format")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("pattern", "row", "was injected with --pattern row, net-baseline with element: a factor would measure that"),
+        ("lasting", True, "was injected with --lasting True, net-baseline with False, which cannot be compared; run"),
+    ],
+)
+def test_where_and_how_long_faults_strike_is_compared_too(name: str, value: object, told: str) -> None:
+    measured()
+    measured("-int8", limit="format", extra=INT8, config={name: value})
+    with pytest.raises(TgrError) as refused:
+        invoke(*COMPARE)
+    assert str(refused.value).startswith(f"net-baseline-int8 {told}")
+
+
 def test_faults_of_one_format_do_not_meet_the_golden_run_of_another() -> None:
     measured()
     measured("-int8", extra=INT8, limit="format")

@@ -11,7 +11,7 @@ from tgr_cli.report.figure import Panel, Plot, Table
 from tgr_cli.report.measured import FaultBreakdown, Run, alone, basis, charts, faults_are, key, without_bit
 from tgr_cli.report.plotting import scaled
 from tgr_cli.report.theme import MARKS, Palette
-from tgr_cli.report.words import listed, short_percent
+from tgr_cli.report.words import short_percent
 
 COLUMNS = ("model", "bit", "rows", *OUTCOMES, "sdc_low", "sdc_high", "failure", "failure_low", "failure_high")
 STACKED = ("non_finite", "sdc", "benign", "masked")
@@ -23,7 +23,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Plot]:
     struck = [run for run in runs if run.faults and run.faults.bits]
     if not struck:
         return
-    formats = listed(list(dict.fromkeys(_described(run) for run in struck)))
+    formats = "; ".join(dict.fromkeys(_described(run) for run in struck))
     noun, left_out = faults_are(struck), without_bit([run for run in runs if run.faults])
     table = Table(COLUMNS, [[run.name, *(row[c] for c in COLUMNS[1:])] for run in struck for row in _of(run).bits])
     how = (

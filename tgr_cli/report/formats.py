@@ -62,7 +62,7 @@ def figures(runs: Sequence[Run]) -> Iterator[Plot]:
                 key("formats", quantity.column, group[0].name),
                 partial(_draw, runs=group, quantity=quantity),
                 group[0].folder if len(models) > 1 else "",
-                70 + 26 * len(group),
+                _height(group),
             )
             for group in models
             for quantity in QUANTITIES
@@ -133,7 +133,7 @@ def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], quantity: _Quant
         axes.set_xlim(left=edge)
     sound = [each is None or each.reliable or quantity.column != "mean_dloss" for each in found]
     estimates(axes, range(len(runs)), limits, colours.model_1, colours.paper, mark="o", sound=sound, edge=edge)
-    axes.set_yticks(range(len(runs)), [middle(label, LABEL_LENGTH) for label in _labels(runs)])
+    axes.set_yticks(range(len(runs)), _labels(runs))
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
@@ -144,7 +144,17 @@ def _draw(axes: Axes, colours: Palette, *, runs: Sequence[Run], quantity: _Quant
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Return the formats of runs, with the fault model where that differs, or the names where formats are alike."""
+    """Return the formats of runs, with the fault model where that differs, or the names where formats are alike.
+
+    Each part has a line of its own: side by side they would be cut off.
+    """
     several = len({run.fault_model for run in runs if run.fault_model}) > 1
     labels = [f"{_format(run)}, {run.fault_model}" if several and run.fault_model else _format(run) for run in runs]
-    return labels if len(set(labels)) == len(labels) else [run.name for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [run.name for run in runs]
+    return ["\n".join(middle(part, LABEL_LENGTH) for part in label.split(", ")) for label in labels]
+
+
+def _height(runs: Sequence[Run]) -> int:
+    lines = max(label.count("\n") + 1 for label in _labels(runs))
+    return 70 + max(26, 4 + 13 * lines) * len(runs)

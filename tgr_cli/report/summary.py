@@ -19,7 +19,9 @@ def opening(dataset: str, runs: Sequence[Run]) -> str:
     against = f" {runs[0].name} is the baseline." if len(runs) > 1 else ""
     faults = sum(run.faults.rows for run in runs if run.faults)
     struck = f", struck with {plural(faults, 'fault')} in all" if faults else ""
-    return f"{plural(len(runs), 'model')} on {dataset}{struck}: {names}.{against}"
+    models = len({run.folder for run in runs})
+    ways = f", measured in {len(runs)} ways" if models < len(runs) else ""
+    return f"{plural(models, 'model')} on {dataset}{ways}{struck}: {names}.{against}"
 
 
 def sentences(runs: Sequence[Run]) -> list[Said]:

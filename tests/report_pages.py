@@ -1,0 +1,41 @@
+"""What tests of the report read a page with."""
+
+import base64
+import csv
+import html.parser
+import io
+
+from tgr_cli.reporting import Reporter
+
+
+class Page(html.parser.HTMLParser):
+    """The content of a page: text, ids, attributes that refer to ids, and its CSV files by name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.named: list[str] = []
+        self.csv: dict[str, list[dict[str, str]]] = {}
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.named += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "srcset")]
+        if "download" in given:
+            content = base64.b64decode(given["href"].split("base64,")[1]).decode()
+            self.csv[given["download"]] = list(csv.DictReader(io.StringIO(content)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+class Notes(Reporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)

@@ -149,6 +149,10 @@ class RunFolder:
         return self._measured(of_target(self.path / "vulnerability.parquet", self.target))
 
     @property
+    def surface(self) -> Path:
+        return self.path / "surface.parquet"
+
+    @property
     def exhaustive(self) -> Path:
         return self.path / "exhaustive.parquet"
 

@@ -306,6 +306,28 @@ EXHAUSTIVE = Schema(
     formats="format",
 )
 
+SURFACE = Schema(
+    "surface",
+    1,
+    "one kind of fault at one site, or over the network",
+    "tgr inject --surface",
+    (
+        Column("site", TEXT, "", "Name of the site; empty for the mean over sites."),
+        Column("format", TEXT, "", "Number format in which the struck value alone is stored."),
+        Column("fault_model", TEXT, "", "What a fault does to the stored word."),
+        Column("anchors", INTEGER, "neurons", "Struck neurons, each on one image; all kinds of fault share them."),
+        Column("sdc_rate", NUMBER, "share", "Estimated share of faults with outcome sdc."),
+        Column("sdc_rate_low", NUMBER, "share", "Lower limit of its interval."),
+        Column("sdc_rate_high", NUMBER, "share", "Upper limit of its interval."),
+        Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss."),
+        Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval."),
+        Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval."),
+        Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images."),
+    ),
+    key=("site", "format", "fault_model"),
+    formats="format",
+)
+
 NO_COVERAGE = "without injections, or where none was an SDC"
 
 
@@ -507,6 +529,7 @@ KINDS: dict[str, Schema] = {
         SHARD,
         VULNERABILITY,
         EXHAUSTIVE,
+        SURFACE,
         SWEEP,
         COMPARISON,
         SALIENCY,

@@ -65,6 +65,7 @@ class Config:
     plan: Path | None = None
     plan_only: bool = False
     exhaustive: str | None = None
+    surface: tuple[str, ...] = ()
     shard: str | None = None
     restart: bool = False
     verify: int = defaults.VERIFY
@@ -122,6 +123,7 @@ class Config:
             )
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
+        self._check_surface()
         part = self.part  # evaluated here to report an invalid shard before anything is opened
         gated = self.max_sdc_rate is not None or self.max_dloss is not None
         if (part or self.plan_only or self.exhaustive) and gated:
@@ -145,6 +147,17 @@ class Config:
             raise TgrError(
                 "--sampling importance weighs a fault in a neuron by what it does to one image, and --lasting tries it "
                 "on several; use --sampling uniform or stratified"
+            )
+
+    def _check_surface(self) -> None:
+        stored, drawn = ("format", "weight_format", "encode"), ("faults", "plan", "plan_only", "exhaustive", "shard")
+        beside = (*stored, *drawn, "target_ci", "verify", "max_sdc_rate", "max_dloss", "lasting", "pattern_file")
+        given = [name for name in beside if getattr(self, name)]
+        given += ["pattern"] * (self.pattern != defaults.PATTERN) + ["target"] * (self.target != "neuron")
+        if self.surface and given:
+            raise TgrError(
+                "--surface strikes single neurons under many kinds of fault at once, for estimates alone; leave out "
+                f"{' and '.join(f'--{name.replace("_", "-")}' for name in given)}"
             )
 
     def refuse_unlimited_dloss(self) -> None:

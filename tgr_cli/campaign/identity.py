@@ -22,7 +22,7 @@ DRAWING = (
 )  # settings of the sampling
 RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
 # Settings that affect neither the faults nor the results.
-AROUND = ("shard", "restart", "plan_only", "exhaustive", "verify", "max_sdc_rate", "max_dloss")
+AROUND = ("shard", "restart", "plan_only", "exhaustive", "surface", "verify", "max_sdc_rate", "max_dloss")
 
 
 def drawn_with(config: Config) -> dict[str, Any]:

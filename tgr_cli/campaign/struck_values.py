@@ -65,8 +65,8 @@ def struck_values(
 ) -> StruckValues:
     """Return the corruption of the campaign's values; missing ranges are profiled."""
     form, found = choices.form, SiteRanges()
-    fitted = bool(form.shared and config.encode)
-    if config.limit not in UNLIMITED or fitted or choices.model.needs_ranges:
+    scaled = bool(form.shared and config.encode)
+    if config.limit not in UNLIMITED or scaled or choices.model.needs_ranges:
         if config.target == "neuron":
             found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
         else:
@@ -75,7 +75,7 @@ def struck_values(
         RangeLimit(cast(LimitMode, config.limit), found.max_abs if config.limit not in UNLIMITED else {}),
         choices.model,
         None if form == format_of(subject.dtype) else form,
-        _fitted(form, found, network) if fitted else _deployed(config, network),
+        fitted(form, found, network) if scaled else _deployed(config, network),
         found.max_abs,
         pattern,
     )
@@ -90,7 +90,7 @@ def _deployed(config: Config, network: AnyNetwork) -> dict[str, Scale]:
     return {name: scale for name, scale in own.items() if scale is not None}
 
 
-def _fitted(form: Format, found: SiteRanges, network: AnyNetwork) -> dict[str, Scale]:
+def fitted(form: Format, found: SiteRanges, network: AnyNetwork) -> dict[str, Scale]:
     """Return a scale for each site, fitted to its range."""
     scales = {}
     for name, low in found.low.items():

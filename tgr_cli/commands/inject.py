@@ -9,7 +9,7 @@ from tgr_cli import defaults
 from tgr_cli.commands import options
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import GATES, refuse_unless_passed
-from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard
+from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
 
@@ -154,6 +154,14 @@ def inject(
             rich_help_panel=SAMPLING,
         ),
     ] = None,
+    surface: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Estimate SDC rate and mean dLoss under this number format, or FORMAT/FAULT_MODEL, of the struck "
+            "value; give it once for each. One campaign of about --injections faults a site serves them all.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     confidence: Annotated[
         float,
         typer.Option(help="Confidence of the intervals, 0.5 to 0.999999.", rich_help_panel=SAMPLING),
@@ -267,12 +275,13 @@ def inject(
     from tgr_cli.preflight import before
 
     with session(ctx) as console:
-        config = options.configure(Config, locals())
+        config = options.configure(Config, {**locals(), "surface": tuple(surface or ())})
         refuse_idle(ctx)
         before.inject(config, console)
         from tgr_cli.campaign import exhaustive as everything
         from tgr_cli.campaign import forecast
         from tgr_cli.campaign import replay as again
+        from tgr_cli.campaign import surface as over
         from tgr_cli.steps import inject as step
 
         if replay is not None:
@@ -282,6 +291,11 @@ def inject(
             exact = everything.run(config, console)
             console.wrote(exact.path)
             print_exact(console, exact)
+            return
+        if surface:
+            estimated = over.run(config, console)
+            console.wrote(estimated.path)
+            print_surface(console, estimated)
             return
         if plan_only:
             planned = forecast.run(config, console)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tgr_cli.campaign.exhaustive import Exact
     from tgr_cli.campaign.forecast import Forecast
     from tgr_cli.campaign.replay import ReplayedRow
+    from tgr_cli.campaign.surface import Result as Surface
     from tgr_cli.steps.inject import Shard
 
 
@@ -52,6 +53,28 @@ def print_replay(console: Console, replay: "ReplayedRow") -> None:
             f"row {replay.row} is stored as {replay.stored['outcome']} and came out as {replay.again['outcome']}; "
             "check that weights, data and library versions are those of the campaign"
         )
+
+
+def print_surface(console: Console, surface: "Surface") -> None:
+    """Print the network's figures under every kind of fault; those of the sites are in the artifact and in JSON."""
+    if console.as_json:
+        console.json({"run": surface.run, "anchors": surface.anchors, "rows": surface.rows})
+        return
+    rows = [
+        (
+            *(row["format"], row["fault_model"], percent(row["sdc_rate"])),
+            *(percent(row["sdc_rate_low"]), percent(row["sdc_rate_high"])),
+            *(number(row["mean_dloss"]), number(row["mean_dloss_low"]), number(row["mean_dloss_high"])),
+        )
+        for row in surface.rows
+        if not row["site"]
+    ]
+    limits = ("lower\nlimit", "upper\nlimit")
+    console.table(
+        f"{surface.run}: {surface.anchors:,} neurons struck; means over sites",
+        ("format", "fault model", "SDC rate\n(%)", *limits, "mean dLoss\n(nats)", *limits),
+        rows,
+    )
 
 
 def print_exact(console: Console, exact: "Exact") -> None:

@@ -75,7 +75,7 @@ def draw(
                     _at_images(site, sensitivities[site.name], image_K, number_KR, count, corruption, choices, seed)
                 )
         reporter.progress("drawing faults", start + len(image_K), struck)
-    return Plan.joined(sites, [_in_order(done) for done in parts])
+    return Plan.joined(sites, [in_order(done) for done in parts])
 
 
 def _at_images(
@@ -107,12 +107,12 @@ def _at_images(
     )
 
 
-def elements(site: Site, image_K: np.ndarray, faults: int, seed: int) -> np.ndarray:
+def elements(site: Site, image_K: np.ndarray, faults: int, seed: int, *, most: int = MAX_ELEMENTS) -> np.ndarray:
     """Return each image's candidate elements, int64 [K, M].
 
     All elements of a small map; otherwise one random element of each of M equal parts of the map.
     """
-    size = min(ELEMENTS_A_FAULT * faults, MAX_ELEMENTS)
+    size = min(ELEMENTS_A_FAULT * faults, most)
     if site.neurons <= size:
         return np.tile(np.arange(site.neurons), (len(image_K), 1))
     draws = [seeding.words(seed, "elements", site.name, int(image), count=size // 4).ravel() for image in image_K]
@@ -163,7 +163,8 @@ def pick(q_KMV: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return place_KR, choice_KR1[..., 0], weight_KR
 
 
-def _in_order(parts: Sequence[Drawn]) -> Drawn:
+def in_order(parts: Sequence[Drawn]) -> Drawn:
+    """Return faults of one site, drawn in parts, in number order."""
     if not parts:
         none = np.zeros(0, np.int64)
         return Drawn(none, none, none, none, np.zeros(0))

@@ -1,0 +1,171 @@
+"""One campaign for many number formats and fault models: `tgr inject --surface`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.provenance import sha256_names
+from tgr_cli.artifacts.schemas import SURFACE
+from tgr_cli.campaign import ranges, struck_values
+from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.identity import DRAWING, RUNNING, drawn_with
+from tgr_cli.campaign.ranges import SiteRanges
+from tgr_cli.campaign.subject import Subject
+from tgr_cli.errors import TgrError
+from tgr_cli.faults import units
+from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.engines import ENGINES, memory
+from tgr_cli.faults.fault_models import Choices, fault_model_named
+from tgr_cli.faults.formats import format_named, format_of
+from tgr_cli.faults.gradients import Gradients
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.network import AnyNetwork
+from tgr_cli.faults.option_values import LimitMode
+from tgr_cli.faults.plan import Plan
+from tgr_cli.faults.sampling import anchors
+from tgr_cli.faults.sampling.anchors import FaultKind
+from tgr_cli.faults.surface import Anchors, Surface, corruption
+from tgr_cli.metrics.estimates import Draws
+from tgr_cli.metrics.surface import SurfaceEstimates
+from tgr_cli.reporting import SILENT, Reporter
+
+FAULTS_AN_ANCHOR = 6  # a campaign of N faults a site takes about as long as N / 6 anchors, over all kinds of fault
+BATCH_SIZE = 32
+IMAGES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The artifact's path and rows: those of the network (site "") first, then those of each site."""
+
+    run: str
+    path: Path
+    anchors: int
+    rows: list[dict[str, Any]]
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Result:
+    """Estimate SDC rate and mean dLoss under every kind of fault, write the `surface` artifact and return its rows."""
+    subject = Subject.open(config, reporter)
+    if config.batch_size == 0:
+        config = replace(config, batch_size=BATCH_SIZE)
+        subject = replace(subject, settings=config)
+    output = store.prepare(config.out or subject.loaded.run.surface, SURFACE.kind, config)
+    network = subject.network(config.targets)
+    engine_class = ENGINES[config.engine]
+    engine_class.check(network)
+    found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
+    kinds = _kinds(config, subject, network, found)
+    engine = engine_class(subject.loaded.model, network, corruption(), memory=memory.parsed(config.memory))
+    labels_N, eligible_N = subject.labels(config.label, everything=config.all_images)
+    plan = anchors.draw(
+        network.sites,
+        eligible_N,
+        max(2, config.injections // FAULTS_AN_ANCHOR),
+        kinds=kinds,
+        gradients=Gradients.capture(subject.loaded.model, network, memory=engine.memory),
+        load=subject.load,
+        labels_N=labels_N,
+        seed=config.seed,
+        reporter=reporter,
+    )
+    effects_K2N, done = np.zeros((len(kinds), 2, len(plan))), 0
+    surface = Surface(engine, kinds, seed=config.seed)
+    for rows_A, struck in _struck(plan, surface, subject, labels_N):
+        for number, effect in enumerate(surface.effects(struck)):
+            effects_K2N[number][:, rows_A] = np.stack([effect.sdc.numpy(), effect.dloss.numpy()])
+        done += len(rows_A)
+        reporter.progress("striking neurons", done, len(plan))
+    rows = _rows(config, plan, kinds, effects_K2N)
+    provenance = store.provenance_for(
+        SURFACE,
+        config=_settings(config),
+        seed=config.seed,
+        model=subject.loaded.fingerprint,
+        classes=sha256_names(subject.images.classes),
+        inputs=dict(found.inputs),
+        extra=subject.facts | {"pool": subject.pool, "ranges": dict(found.profiled_on)},
+    )
+    store.write(output, SURFACE, {name: [row[name] for row in rows] for name in SURFACE.arrow.names}, provenance)
+    return Result(run=subject.name, path=output, anchors=len(plan), rows=rows)
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that the figures depend on."""
+    unused = {*DRAWING, "fault_model", "images_per_fault"} - {"injections", "seed"}
+    kept = {name: value for name, value in drawn_with(config).items() if name not in unused}
+    return kept | {name: getattr(config, name) for name in RUNNING} | {"sampling": "anchors"}
+
+
+def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRanges) -> list[FaultKind]:
+    """Return the kinds of fault by the names given with --surface, as int8 or bfloat16/random."""
+    kinds: dict[str, FaultKind] = {}
+    for text in config.surface:
+        name, _, model_name = text.partition("/")
+        form, model = format_named(name), fault_model_named(model_name or config.fault_model)
+        if form.dynamic:
+            raise TgrError(
+                f"--surface {text}: {form.name} shares scales among neighbours, so that a value alone does not say "
+                "what a fault makes of it; leave it out"
+            )
+        if config.limit == "none" and not form.bounded:
+            raise TgrError(
+                f"--surface {text}: {form.name} holds values beyond any range, between which nothing can be "
+                "interpolated; use --limit clamp"
+            )
+        mode = "format" if form.bounded else config.limit
+        limit = RangeLimit(cast(LimitMode, mode), {} if mode == "format" else found.max_abs)
+        stored = None if form == format_of(subject.dtype) else form
+        scales = struck_values.fitted(form, found, network) if form.shared else {}
+        kind = f"{form.name}/{model.name}"
+        if kind in kinds:
+            raise TgrError(f"--surface names {kind} twice; name each once")
+        kinds[kind] = FaultKind(kind, Corruption(limit, model, stored, scales, found.max_abs), Choices(model, form))
+    return list(kinds.values())
+
+
+def _struck(
+    plan: Plan, surface: Surface, subject: Subject, labels_N: np.ndarray
+) -> Iterator[tuple[np.ndarray, Anchors]]:
+    """Yield the anchors of each site on each lot of images, prepared, with their positions in the plan."""
+    engine = surface.engine
+    unit_F = units.units(plan, min(IMAGES_AT_ONCE, engine.images_at_once))
+    rows, chunk_F = units.rows_of(unit_F), unit_F // len(plan.sites)
+    for chunk in np.unique(chunk_F).tolist():
+        image_K = np.unique(plan.image_F[chunk_F == chunk])
+        golden_KC = engine.prepare(subject.load(image_K))
+        for unit in [unit for unit in rows if unit // len(plan.sites) == chunk]:
+            yield rows[unit], Anchors.of(plan.take(rows[unit]), image_K, golden_KC, labels_N)
+
+
+def _rows(config: Config, plan: Plan, kinds: list[FaultKind], effects_K2N: np.ndarray) -> list[dict[str, Any]]:
+    sites = len(plan.sites)
+    draws = Draws(sites, plan.site_F, np.zeros(len(plan), np.int64), plan.image_F, plan.weight_F)
+    places = [("", np.full(sites, 1 / sites))]
+    places += [(site.name, np.eye(sites)[number]) for number, site in enumerate(plan.sites)]
+    rows = []
+    for name, coefficient_S in places:
+        for kind, (sdc_N, dloss_N) in zip(kinds, effects_K2N, strict=True):
+            estimates = SurfaceEstimates(draws, sdc_N, dloss_N)
+            sdc = estimates.sdc_rate(coefficient_S, config.confidence)
+            dloss = estimates.mean_dloss(coefficient_S, config.confidence)
+            rows.append(
+                {
+                    "site": name,
+                    "format": kind.choices.form.name,
+                    "fault_model": kind.choices.model.name,
+                    "anchors": int((coefficient_S[plan.site_F] != 0).sum()),
+                    "sdc_rate": sdc.mean,
+                    "sdc_rate_low": sdc.low,
+                    "sdc_rate_high": sdc.high,
+                    "mean_dloss": dloss.mean,
+                    "mean_dloss_low": dloss.low,
+                    "mean_dloss_high": dloss.high,
+                    "reliable": dloss.reliable,
+                }
+            )
+    return rows

@@ -33,7 +33,7 @@ from tgr_cli.metrics.estimates import Draws
 from tgr_cli.metrics.surface import SurfaceEstimates
 from tgr_cli.reporting import SILENT, Reporter
 
-FAULTS_AN_ANCHOR = 6  # a campaign of N faults a site takes about as long as N / 6 anchors, over all kinds of fault
+FAULTS_AN_ANCHOR = 2  # N / 2 neurons a site, however many kinds of fault, take about as long as 1.5 N faults
 BATCH_SIZE = 32
 IMAGES_AT_ONCE = 256
 

@@ -10,6 +10,7 @@ Wretman, "Model assisted survey sampling" (1992), section 6.3).
 Suffixes: A anchors, P nodes of an anchor, V choices of a kind of fault, C classes, E exact faults.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,8 +29,8 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling.anchors import FaultKind
 from tgr_cli.faults.sites import Site
 
-REFINED = 6  # further nodes of the half of the anchors where most is at stake
-EXACT = 3.0  # exact faults an anchor, over all kinds
+AT_STAKE, REFINED = 0.15, 4  # the share of anchors where most is at stake, and how many more nodes they get
+EXACT = 1.0  # exact faults an anchor, over all kinds
 UNIFORM = 0.4  # part of the exact faults' probability that is the same for every choice
 TOGETHER = 2**24  # predicted logits at a time
 
@@ -127,7 +128,7 @@ class Surface:
         golden = _Golden.of(anchors)
         at_ends = golden.effects(logits_APC[:, 1:])
         stake_A = anchors.weight_A * (at_ends.dloss.amax(dim=1) + at_ends.sdc.amax(dim=1))
-        refined = stake_A.argsort(descending=True, stable=True)[: (len(every_A) + 1) // 2].sort().values
+        refined = stake_A.argsort(descending=True, stable=True)[: math.ceil(len(every_A) * AT_STAKE)].sort().values
         inner_RP = _spread(all_AV[refined], REFINED)
         _, more_EC = self._evaluated(anchors, refined.repeat_interleave(REFINED), inner_RP.flatten())
         nodes_AP = torch.cat([nodes_AP, nodes_AP[:, :1].expand(-1, REFINED)], dim=1)

@@ -155,9 +155,10 @@ class Config:
         given = [name for name in beside if getattr(self, name)]
         given += ["pattern"] * (self.pattern != defaults.PATTERN) + ["target"] * (self.target != "neuron")
         if self.surface and given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise TgrError(
                 "--surface strikes single neurons under many kinds of fault at once, for estimates alone; leave out "
-                f"{' and '.join(f'--{name.replace("_", "-")}' for name in given)}"
+                f"{options}"
             )
 
     def refuse_unlimited_dloss(self) -> None:

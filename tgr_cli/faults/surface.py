@@ -141,7 +141,10 @@ class Surface:
     def _values(self, kind: FaultKind, anchors: Anchors, before_A: Tensor) -> Tensor:
         """Return the values that a kind may leave in each anchor, equally likely, float64 [A, V]."""
         choice_AV = torch.from_numpy(kind.choices.candidates(self.seed, anchors.site.name, anchors.image_A))
-        return kind.corruption.every_choice(anchors.site, anchors.elements_A, before_A, choice_AV).seen.double()
+        seen_AV = kind.corruption.every_choice(anchors.site, anchors.elements_A, before_A, choice_AV).seen
+        if not seen_AV.isfinite().all():
+            raise _not_finite(f'a fault at site "{anchors.site.name}" leaves a value that is')
+        return seen_AV.double()
 
     def _evaluated(self, anchors: Anchors, place_E: Tensor, value_E: Tensor) -> tuple[Tensor, Tensor]:
         """Return the golden values [E] of anchors, and the logits [E, C] with other values in their place."""
@@ -152,10 +155,7 @@ class Surface:
             FaultBatch(anchors.site, anchors.rows_A[place_E], anchors.elements_A[place_E], torch.arange(len(place_E)))
         )
         if not struck.logits_FC.isfinite().all():
-            raise TgrError(
-                f'a fault at site "{anchors.site.name}" makes logits that are not finite, between which nothing can be '
-                "interpolated; use --limit clamp, or leave --surface out"
-            )
+            raise _not_finite(f'a fault at site "{anchors.site.name}" makes logits that are')
         return struck.before_F, struck.logits_FC.double()
 
     def _predicted(self, curves: "_Curves", value_AV: Tensor, golden: "_Golden") -> Effects:
@@ -226,6 +226,12 @@ class _Golden:
         sdc_AV = (_first(logits_AVC) != own.first_A[:, None]).double()
         labels_AV = own.labels_A[:, None].expand(logits_AVC.shape[:2])
         return Effects(sdc_AV, (_loss(logits_AVC, labels_AV) - own.loss_A[:, None]).abs())
+
+
+def _not_finite(what: str) -> TgrError:
+    return TgrError(
+        f"{what} not finite, between which nothing can be interpolated; use --limit clamp, or leave --surface out"
+    )
 
 
 def _first(logits: Tensor) -> Tensor:

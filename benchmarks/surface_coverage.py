@@ -32,18 +32,18 @@ from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.metrics.surface import SurfaceEstimates
 
 FORMATS = ("float32", "bfloat16", "int8", "float8_e4m3fn")
-POPULATION, BATCH = 64, 32
+BATCH = 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("campaigns", 200), ("neurons", 128), ("images", 48), ("seed", 0)):
+    for name, default in (("campaigns", 200), ("neurons", 128), ("images", 48), ("population", 64), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     start = time.perf_counter()
-    world = World(options.seed)
+    world = World(options.population, options.seed)
     true = [world.truth(kind) for kind in world.kinds]
-    print(f"every fault of {POPULATION} images: {time.perf_counter() - start:.0f} s\n", flush=True)
+    print(f"every fault of {options.population} images: {time.perf_counter() - start:.0f} s\n", flush=True)
     found = [world.campaign(options.seed + 1 + number, options) for number in range(options.campaigns)]
     print("| figure | format | truth | held | width |\n|---|---|---|---|---|")
     for number, kind in enumerate(world.kinds):
@@ -61,7 +61,7 @@ def main() -> None:
 class World:
     """A small network with images, labels, ranges, and kinds of fault."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, images: int, seed: int) -> None:
         random = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         self.model = nn.Sequential(
@@ -71,7 +71,7 @@ class World:
         with torch.no_grad():
             for weight in self.model.parameters():
                 weight.mul_(2.5)
-        self.x_NCHW = torch.rand(POPULATION, 1, 8, 8, generator=random)
+        self.x_NCHW = torch.rand(images, 1, 8, 8, generator=random)
         self.network = Network.capture(self.model, (1, 8, 8), batch_size=BATCH)
         with torch.no_grad():
             self.labels_N = predictions(self.model(self.x_NCHW))
@@ -98,21 +98,21 @@ class World:
         engine, rates, losses = Auto(self.model, self.network, kind.corruption), [], []
         for number, site in enumerate(self.network.sites):
             image_F, element_F, choice_F = (
-                axis.ravel() for axis in np.indices((POPULATION, site.neurons, kind.choices.count))
+                axis.ravel() for axis in np.indices((len(self.x_NCHW), site.neurons, kind.choices.count))
             )
             count = len(image_F)
             plan = Plan(
                 tuple(self.network.sites),
                 *(np.arange(count), np.full(count, number), image_F, element_F, choice_F, np.ones(count)),
             )
-            found = units.run(engine, plan, self._load(np.arange(POPULATION)), self.labels_N)
+            found = units.run(engine, plan, self._load(np.arange(len(self.x_NCHW))), self.labels_N)
             rates.append(float((found["outcome"] == "sdc").mean()))
             losses.append(float(found["dloss"].mean()))
         return [float(np.mean(rates)), *rates], [float(np.mean(losses)), *losses]
 
     def campaign(self, seed: int, options: argparse.Namespace) -> list[tuple[list[Estimate], list[Estimate]]]:
         """Return the estimates of one campaign by kind: SDC rates and mean dLosses of the network and of each site."""
-        image_G = np.random.default_rng(seed).integers(0, POPULATION, options.images)
+        image_G = np.random.default_rng(seed).integers(0, len(self.x_NCHW), options.images)
         load, labels_G = self._load(image_G), self.labels_N[image_G]
         plan = anchors.draw(
             self.network.sites,

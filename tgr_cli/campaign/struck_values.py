@@ -41,7 +41,7 @@ def choices_of(config: Config, subject: Subject) -> Choices:
 def _format(config: Config, subject: Subject) -> Format:
     """Return the format in which struck values are stored."""
     if config.encode:
-        return format_named(config.encode)
+        return format_named(config.encode, "--encode")
     deployed = {"neuron": subject.form, "weight": subject.weight_form}.get(config.target)
     return deployed or format_of(subject.dtype)
 

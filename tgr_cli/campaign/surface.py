@@ -106,7 +106,7 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
     kinds: dict[str, FaultKind] = {}
     for text in config.surface:
         name, _, model_name = text.partition("/")
-        form, model = format_named(name), fault_model_named(model_name or config.fault_model)
+        form, model = format_named(name, "--surface"), fault_model_named(model_name or config.fault_model)
         if form.dynamic:
             raise TgrError(
                 f"--surface {text}: {form.name} shares scales among neighbours, so that a value alone does not say "

@@ -19,7 +19,7 @@ SOURCES = {
     str(p.relative_to(Path(tgr_cli.__file__).parent)): p.read_text()
     for p in Path(tgr_cli.__file__).parent.rglob("*.py")
 }
-MODELS = {f"faults/fault_models/{name}.py" for name in ("burst", "flip", "mixture", "replacement", "stuck")}
+MODELS = {f"faults/fault_models/{name}.py" for name in ("burst", "flip", "given", "mixture", "replacement", "stuck")}
 CLAMP = Corruption(RangeLimit("clamp", {"conv": 2.0}))
 CONV = Site("conv", "conv", (2, 3), macs=1)
 

@@ -21,6 +21,7 @@ TARGET = "neuron"
 TARGETS = "conv,linear"
 FAULT_MODEL = "flip"
 PATTERN = "element"
+STRIKE = "element"
 LIMIT = "clamp"
 PROFILED_IMAGES = 1024  # for range profiling, in "tgr profile-ranges" and "tgr inject"
 

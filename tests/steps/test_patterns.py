@@ -130,6 +130,9 @@ def test_a_killed_campaign_goes_on_with_its_patterns(toy: list[str], monkeypatch
 def test_weights_are_struck_in_patterns(toy: list[str]) -> None:
     weights = ("--target", "weight", "--images-per-fault", 2, "--pattern", "channel")
     assert inject(toy, *FEW, *weights, "--verify", 60)["verified"] == 60
+    Path("array.toml").write_text('[[weight]]\npattern = "row"\nprobability = 1.0\n')
+    weights = ("--target", "weight", "--images-per-fault", 2, "--pattern-file", "array.toml")
+    assert inject(toy, *FEW, *weights, "--restart", "--verify", 60)["verified"] == 60
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "stratified"])

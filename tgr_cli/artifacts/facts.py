@@ -88,6 +88,7 @@ CONFIG: Mapping[str, Check] = {
     "lasting": is_flag,
     "fault_model": is_text,
     "pattern": is_text,
+    "strike": is_text,
     "engine": is_text,
 }
 EXTRA: Mapping[str, Check] = {

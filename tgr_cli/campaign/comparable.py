@@ -190,6 +190,7 @@ ASPECTS: Mapping[str, _Aspect] = {
     "ranges": _Aspect("was limited to ranges of", _profiled),
     "format": _Aspect("was injected with values in", _format, excused=_one_model),
     "fault-model": _Aspect("was injected with --fault-model", _setting("fault_model", defaults.FAULT_MODEL)),
+    "strike": _Aspect("was injected with --strike", _setting("strike", defaults.STRIKE)),
     "pattern": _Aspect("was injected with --pattern", _setting("pattern", defaults.PATTERN)),
     "targets": _Aspect("was injected with --targets", _setting("targets")),
     "label": _Aspect("was injected with --label", _setting("label")),

@@ -40,6 +40,7 @@ class Config:
     pattern: str = defaults.PATTERN
     pattern_file: Path | None = None
     lasting: bool = False
+    strike: str = defaults.STRIKE
     format: str | None = None
     weight_format: str | None = None
     encode: str | None = None
@@ -80,6 +81,7 @@ class Config:
         one_of("--engine", self.engine, option_values.ENGINES)
         one_of("--sampling", self.sampling, SCHEMES)
         one_of("--target", self.target, TARGETS)
+        one_of("--strike", self.strike, option_values.STRIKES)
         for name in ("injections", "max_injections", "pilot", "images_per_fault"):
             if getattr(self, name) < 1:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
@@ -105,6 +107,7 @@ class Config:
                 "deploys the whole model; leave one out"
             )
         self._check_patterns()
+        self._check_scales()
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
@@ -129,6 +132,21 @@ class Config:
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
+            )
+
+    def _check_scales(self) -> None:
+        if self.strike != "scale":
+            return
+        if self.patterned:
+            raise TgrError("--strike scale changes all values that share the scale; leave --pattern out")
+        if self.engine == "pytorchfi":
+            raise TgrError("the engine pytorchfi strikes single elements; use --engine auto, or leave --strike out")
+        if self.exhaustive:
+            raise TgrError("--exhaustive strikes each element alone; leave out one of --exhaustive, --strike")
+        if self.sampling == "importance" and not (self.faults or self.plan):
+            raise TgrError(
+                "--sampling importance weighs single elements, and --strike scale changes many at once; use --sampling "
+                "uniform or stratified"
             )
 
     def _check_patterns(self) -> None:

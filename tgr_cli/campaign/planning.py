@@ -20,7 +20,8 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.patterns.draw import with_footprints
 from tgr_cli.faults.plan import Plan
-from tgr_cli.faults.sampling import allocation, importance, stratified, tensors, uniform
+from tgr_cli.faults.sampling import allocation, importance, scale_words, stratified, tensors, uniform
+from tgr_cli.faults.scale_groups import ScaleGroups
 from tgr_cli.faults.sites import Site
 
 
@@ -48,20 +49,34 @@ def planned(setup: PreparedCampaign, parts: Parts) -> Planned:
         listed = _seen_by_engine(setup, setup.listed)
         setup.subject.reporter.note(f"the figures describe the faults that {config.faults} lists, not the model")
         return _write(setup, parts, about, "plan", listed)
-    sites = _seen(setup)
+    own = _seen(setup)
+    groups = _scale_groups(setup, own)
+    sites = scale_words.stand_ins(own, groups) if groups else own
     if config.needs_pilot:
         if config.part:
             setup.subject.reporter.note('every shard runs the whole pilot; with "--plan-only" first it is run once')
         first = _stored(setup, parts, about, "pilot")
         if first is None:
-            drawn = with_footprints(_pilot(setup, sites), setup.pattern, seed=allocation.pilot_seed(config.seed))
+            drawn = _pilot(setup, sites)
+            drawn = scale_words.anchored(drawn, own, groups) if groups else drawn
+            drawn = with_footprints(drawn, setup.pattern, seed=allocation.pilot_seed(config.seed))
             first = _write(setup, parts, about, "pilot", drawn)
         found = running.run(setup, parts, first, first.units, stage="pilot")
         faults, pilot = _after(setup, sites, first.faults, found), first.faults.count
     else:
         faults, pilot = _draw(setup, sites, np.full(len(sites), config.injections), config.seed), 0
+    faults = scale_words.anchored(faults, own, groups) if groups else faults
     faults = with_footprints(faults, setup.pattern, seed=config.seed)
     return _write(setup, parts, about, "plan", faults, pilot=pilot)
+
+
+def _scale_groups(setup: PreparedCampaign, sites: Sequence[Site]) -> dict[str, ScaleGroups]:
+    """Return the values of each site that share a scale; empty where scales are not struck."""
+    corruption = setup.values.corruption
+    if setup.config.strike != "scale":
+        return {}
+    assert corruption.form is not None
+    return {site.name: setup.network.scale_groups(site, corruption.form) for site in sites}
 
 
 def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:

@@ -22,7 +22,7 @@ from tgr_cli.metrics.outcomes import agree
 from tgr_cli.reporting import SILENT, Reporter
 
 OF_THE_CAMPAIGN = (
-    *("limit", "label", "target", "targets", "fault_model", "pattern"),
+    *("limit", "label", "target", "targets", "fault_model", "pattern", "strike"),
     *("format", "weight_format", "encode"),
 )
 

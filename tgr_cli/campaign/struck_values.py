@@ -10,12 +10,14 @@ from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.ranges import SiteRanges
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import deploying, scales
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.fault_models import Choices, fault_model_named
 from tgr_cli.faults.formats import Format, Scale, format_named, format_of
+from tgr_cli.faults.formats.block import Block
 from tgr_cli.faults.limits import UNLIMITED, RangeLimit
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.option_values import LimitMode
+from tgr_cli.faults.option_values import LimitMode, Strike
 from tgr_cli.faults.patterns import Pattern
 
 
@@ -30,15 +32,27 @@ class StruckValues:
 
 def choices_of(config: Config, subject: Subject) -> Choices:
     """Return what a fault can do to a value of this campaign; raises TgrError for settings that do not suit."""
-    form = _format(config, subject)
-    if config.target == "neuron" and form.dynamic:
+    form, model = format_of_values(config, subject), fault_model_named(config.fault_model)
+    if config.target == "neuron" and config.encode:
+        deploying.refuse(form)
+    if config.target == "neuron" and config.format and isinstance(form, Block) and not form.refits:
         raise TgrError(
-            f"{form.name} shares scales among neighbours, and faults in it cannot be drawn yet; use another format"
+            f"--format is {form.name}, whose shared exponents cannot be told from values that are rounded already, as "
+            f"a word holds a whole power of two more; use --encode {form.name}, or another format"
         )
-    return Choices(fault_model_named(config.fault_model), form)
+    if config.strike == "element":
+        return Choices(model, form)
+    if not form.shared or form.scale_format is None:
+        raise TgrError(
+            f"--strike is scale, and {form.name} has none; name a format with a scale by --format, --weight-format or "
+            "--encode, as int8, or leave --strike out"
+        )
+    if model.needs_ranges:
+        raise TgrError(f"--strike is scale, and {model.name} draws a value, not a scale; use another --fault-model")
+    return Choices(model, form.scale_format)
 
 
-def _format(config: Config, subject: Subject) -> Format:
+def format_of_values(config: Config, subject: Subject) -> Format:
     """Return the format in which struck values are stored."""
     if config.encode:
         return format_named(config.encode, "--encode")
@@ -48,7 +62,11 @@ def _format(config: Config, subject: Subject) -> Format:
 
 def with_limit(config: Config, choices: Choices, subject: Subject) -> Config:
     """Return the settings with --limit format where the number format holds nothing beyond its range."""
-    form = choices.form
+    form = format_of_values(config, subject)
+    if config.strike == "scale":  # another scale is another range
+        if config.limit == "format":
+            raise TgrError("--limit is format, and --strike scale changes what the format's range is; use clamp")
+        return config
     if form.bounded and config.limit != "format":
         subject.reporter.note(
             f"{form.name} holds nothing beyond the range that it was fitted to: no range limit is applied"
@@ -64,10 +82,11 @@ def struck_values(
     config: Config, subject: Subject, network: AnyNetwork, choices: Choices, pattern: Pattern
 ) -> StruckValues:
     """Return the corruption of the campaign's values; missing ranges are profiled."""
-    form, found = choices.form, SiteRanges()
-    scaled = bool(form.shared and config.encode)
+    form, found = format_of_values(config, subject), SiteRanges()
+    neurons = config.target == "neuron"
+    scaled = bool(form.shared and config.encode and not (neurons and form.dynamic))
     if config.limit not in UNLIMITED or scaled or choices.model.needs_ranges:
-        if config.target == "neuron":
+        if neurons:
             found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
         else:
             found = ranges.of_tensors(network, config.target)
@@ -75,9 +94,10 @@ def struck_values(
         RangeLimit(cast(LimitMode, config.limit), found.max_abs if config.limit not in UNLIMITED else {}),
         choices.model,
         None if form == format_of(subject.dtype) else form,
-        fitted(form, found, network) if scaled else _deployed(config, network),
+        fitted(form, found, network, neurons=neurons) if scaled else _deployed(config, network),
         found.max_abs,
         pattern,
+        cast(Strike, config.strike),
     )
     return StruckValues(corruption, choices, found)
 
@@ -90,11 +110,14 @@ def _deployed(config: Config, network: AnyNetwork) -> dict[str, Scale]:
     return {name: scale for name, scale in own.items() if scale is not None}
 
 
-def fitted(form: Format, found: SiteRanges, network: AnyNetwork) -> dict[str, Scale]:
-    """Return a scale for each site, fitted to its range."""
-    scales = {}
+def fitted(form: Format, found: SiteRanges, network: AnyNetwork, *, neurons: bool = True) -> dict[str, Scale]:
+    """Return the scale of each site, fitted to its range, or of each tensor."""
+    found_scales = {}
     for name, low in found.low.items():
-        ends = torch.tensor([low, found.high[name]], device=network.device, dtype=network.dtype)
-        if (scale := form.fit(*ends)) is not None:
-            scales[name] = scale
-    return scales
+        if neurons:
+            scale = form.fit(*torch.tensor([low, found.high[name]], device=network.device, dtype=network.dtype))
+        else:
+            scale = scales.of_weight(form, network.parameters[name], network.output_axis(name))
+        if scale is not None:
+            found_scales[name] = scale
+    return found_scales

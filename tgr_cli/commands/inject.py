@@ -44,6 +44,14 @@ def inject(
             rich_help_panel=FAULTS,
         ),
     ] = None,
+    strike: Annotated[
+        str,
+        typer.Option(
+            help="What is struck: element (a value's word), or scale (the word of the number format's scale, as a "
+            "shared exponent: all values that share it change).",
+            rich_help_panel=FAULTS,
+        ),
+    ] = defaults.STRIKE,
     lasting: Annotated[
         bool,
         typer.Option(

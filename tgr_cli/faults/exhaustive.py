@@ -12,6 +12,7 @@ from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.graph import Network
+from tgr_cli.faults.scale_groups import FaultFree
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics import outcomes
 
@@ -62,7 +63,7 @@ class LastSite:
         if not torch.equal(before_KC * self.factor_C, golden_KC):
             raise self._other()
         flipped_KCV, after_KCV = self.corruption.every_choice(
-            self.site, torch.arange(before_KC.shape[1]), before_KC, self._choices_V
+            self.site, torch.arange(before_KC.shape[1]), before_KC, self._choices_V, self._fault_free(before_KC)
         )
         faulty_KCV = after_KCV * self.factor_C[:, None]
         before_KCV = before_KC[..., None].expand_as(flipped_KCV)
@@ -71,6 +72,12 @@ class LastSite:
             **dict(zip(("value_before", "value_flipped", "value_after"), arrays, strict=True)),
             **_judged(golden_KC.double().cpu(), faulty_KCV.double().cpu().numpy(), labels_K),
         }
+
+    def _fault_free(self, before_KC: Tensor) -> FaultFree | None:
+        if self.corruption.form is None or not self.corruption.reads_groups:
+            return None
+        groups = self.network.scale_groups(self.site, self.corruption.form)
+        return FaultFree(groups, lambda elements_CS: before_KC[:, elements_CS])
 
 
 def _judged(golden_KC: Tensor, faulty_KCV: np.ndarray, labels_K: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.deployment import Deployment
+from tgr_cli.faults.formats import Format
 from tgr_cli.faults.patterns.layout import Layout
+from tgr_cli.faults.scale_groups import ScaleGroups
 from tgr_cli.faults.sites import Site
 
 Replacements = Mapping[str, Callable[[Tensor], Tensor]]
@@ -75,6 +77,12 @@ class AnyNetwork(ABC):
         if site.is_parameter:
             return Layout.of_tensor(site.shape, self.output_axis(site.name))
         return Layout.of_output(site.shape, self.channel_axis(site.name))
+
+    def scale_groups(self, site: Site, form: Format) -> ScaleGroups:
+        """Return which of a site's elements share a scale of the format."""
+        if site.is_parameter:
+            return ScaleGroups.of_tensor(form, site.shape, self.output_axis(site.name))
+        return ScaleGroups.of_output(form, site.shape or (1,), self.channel_axis(site.name))
 
     def sites_of(self, target: str) -> tuple[Site, ...]:
         """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.

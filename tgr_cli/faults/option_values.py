@@ -8,6 +8,8 @@ from tgr_cli.errors import TgrError
 LimitMode = Literal["clamp", "zero", "none", "format"]
 MODES: tuple[LimitMode, ...] = get_args(LimitMode)
 OF_TENSORS: tuple[LimitMode, ...] = ("clamp", "zero", "none")  # of tensors that are in no format of their own
+Strike = Literal["element", "scale"]
+STRIKES: tuple[Strike, ...] = get_args(Strike)
 ENGINES = ("auto", "delta", "replay", "full", "pytorchfi")  # classes of these names: `faults.engines`
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 

@@ -21,7 +21,7 @@ def of_tensor(form: Format, values: Tensor) -> Scale | None:
 def of_rows(form: Format, values_RN: Tensor) -> Scale | None:
     """Return one scale a row, [R, 1]."""
     low_R, high_R = torch.aminmax(values_RN, dim=1)
-    return _mapped(form.fit(low_R, high_R), lambda step_R: step_R[:, None])
+    return mapped(form.fit(low_R, high_R), lambda step_R: step_R[:, None])
 
 
 def of_channels(form: Format, values: Tensor, axis: int) -> Scale | None:
@@ -29,7 +29,7 @@ def of_channels(form: Format, values: Tensor, axis: int) -> Scale | None:
     shape = [1] * values.ndim
     shape[axis] = values.shape[axis]
     scale = of_rows(form, values.movedim(axis, 0).reshape(values.shape[axis], -1))
-    return _mapped(scale, lambda step_R1: step_R1.reshape(shape))
+    return mapped(scale, lambda step_R1: step_R1.reshape(shape))
 
 
 def of_blocks(form: Format, values: Tensor, axis: int) -> Scale | None:
@@ -44,7 +44,7 @@ def of_blocks(form: Format, values: Tensor, axis: int) -> Scale | None:
         along = torch.cat([along, along[..., -1:].expand(*along.shape[:-1], missing)], dim=-1)
     low, high = torch.aminmax(along.unflatten(-1, (-1, size)), dim=-1)
     scale = form.fit(low, high)
-    return _mapped(scale, lambda step: step.repeat_interleave(size, dim=-1)[..., :length].movedim(-1, axis))
+    return mapped(scale, lambda step: step.repeat_interleave(size, dim=-1)[..., :length].movedim(-1, axis))
 
 
 def of_weight(form: Format, weight: Tensor, axis: int) -> Scale | None:
@@ -61,18 +61,20 @@ def of_weight(form: Format, weight: Tensor, axis: int) -> Scale | None:
     outputs_first = weight.movedim(axis, 0)
     rows_RN = outputs_first.reshape(len(outputs_first) if weight.ndim > 1 else 1, -1)
     scale = of_blocks(form, rows_RN, axis=1)
-    return _mapped(scale, lambda step_RN: step_RN.reshape(outputs_first.shape).movedim(0, axis))
+    return mapped(scale, lambda step_RN: step_RN.reshape(outputs_first.shape).movedim(0, axis))
 
 
 def at(scale: Scale | None, shape: tuple[int, ...], elements_F: Tensor) -> Scale | None:
     """Return the scale of single elements, at flat indices into values of `shape`; a single scale as it is."""
-    if scale is None or scale.step.numel() == 1:
-        return scale
+    if scale is None:
+        return None
+    if scale.step.numel() == 1:
+        return mapped(scale, lambda step: step.reshape(()))
     places = torch.unravel_index(elements_F.to(scale.step.device), shape)
-    return _mapped(scale, lambda step: step.expand(shape)[places])
+    return mapped(scale, lambda step: step.expand(shape)[places])
 
 
-def _mapped(scale: Scale | None, function: Callable[[Tensor], Tensor]) -> Scale | None:
+def mapped(scale: Scale | None, function: Callable[[Tensor], Tensor]) -> Scale | None:
     """Return the scale with `function` applied to its step and, if it has one, its zero."""
     if scale is None:
         return None

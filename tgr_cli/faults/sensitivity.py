@@ -34,6 +34,10 @@ class Sensitivity(ABC):
         """Return the golden values of selected elements, [K, M]."""
         return _gathered(self.values_KN, place_KM)
 
+    def read(self, elements: Tensor) -> Tensor:
+        """Return the golden values of elements [K, ...], each row those of its image."""
+        return self.at(elements.flatten(1)).view(elements.shape)
+
 
 @dataclass(frozen=True)
 class Pool:

@@ -53,7 +53,7 @@ class Delta(Replay):
     def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, corruption, memory=memory)
         self.finished = self.doubted = 0
-        self.rounding = 0.0
+        self._rounding: float | None = None
         self._paths: dict[Node, Program] = {}
         self.followed_rows = FollowedRows(self.golden)
 
@@ -80,13 +80,22 @@ class Delta(Replay):
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
         golden_NC = super().prepare(x_NCHW)
-        finished = self.finished
-        # measured per set of images, so that no result depends on earlier ones
-        self.rounding = self._measure_rounding(golden_NC)
-        self.finished = finished
+        self._rounding = None
         return golden_NC
 
-    def _measure_rounding(self, golden_NC: Tensor) -> float:
+    @property
+    def rounding(self) -> float:
+        """Return the effect of rounding on logits, relative to the largest.
+
+        It is measured once for each set of images, so that no result depends on earlier ones.
+        """
+        if self._rounding is None:
+            finished = self.finished
+            self._rounding = self._measure_rounding()
+            self.finished = finished
+        return self._rounding
+
+    def _measure_rounding(self) -> float:
         """Return an estimated bound of the effect of rounding on logits, relative to the image's largest logit.
 
         Large changes at sites all over the network are propagated, and also run by `replay`; the difference is due to
@@ -98,7 +107,7 @@ class Delta(Replay):
             call = self._calls[sites[place].name]
             generator = torch.Generator().manual_seed(place)
             count = min(FAULTS_TRIED, self.network.batch_size)
-            image_K = torch.arange(count, device=self.network.device) % len(golden_NC)
+            image_K = torch.arange(count, device=self.network.device) % len(self.golden_NC)
             anchor_K = torch.randint(0, call.site.neurons, (count,), generator=generator).to(self.network.device)
             footprint_K = torch.arange(count, device=anchor_K.device) % self.corruption.pattern.count(call.site.op)
             with torch.inference_mode():
@@ -137,13 +146,14 @@ class Delta(Replay):
         return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out
 
     def _faulty(self, call: Call, rows_F: Tensor, elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:
-        golden_FC = self.golden_NC[rows_F]
+        golden_FC, follows = self.golden_NC[rows_F], self.follows(call.site)
+        rounding = self.rounding if follows else 0.0
         with torch.inference_mode():
-            if self.follows(call.site):
+            if follows:
                 extent = self._extent(call, elements_FP)
                 logits_FC = self._followed(call, rows_F, elements_FP, before_FP, after_FP, extent)
                 sure_F = (_change(elements_FP, before_FP, after_FP).isfinite()).all(dim=1) & extent.small_F
-                again_F = ~sure_F | doubtful(golden_FC, logits_FC, self.rounding)
+                again_F = ~sure_F | doubtful(golden_FC, logits_FC, rounding)
                 self.doubted += int(again_F.sum())
             else:
                 logits_FC = golden_FC.clone()

@@ -6,7 +6,7 @@ and width.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -19,7 +19,8 @@ from tgr_cli.faults.engines.memory import CAPTURING, MEMORY, held_bytes
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.patterns import Element, Pattern
+from tgr_cli.faults.patterns import Pattern
+from tgr_cli.faults.scale_groups import FaultFree, ScaleGroups
 from tgr_cli.faults.sites import Site
 
 ELEMENTS = 2**22  # elements of faults listed at once
@@ -74,7 +75,8 @@ class Engine(ABC):
         self.model = model
         self.network = network
         self.corruption = corruption
-        self.choices = Choices(corruption.model, corruption.format(network.dtype))
+        self.choices = Choices(corruption.model, corruption.word_format(network.dtype))
+        self._groups: dict[str, ScaleGroups] = {}
         self.memory = memory
         self._x_NCHW: Tensor | None = None
 
@@ -138,13 +140,30 @@ class Engine(ABC):
 
     def _together(self, site: Site) -> int:
         """Return how many faults are run together: `_at_once`, but with few enough elements to be listed."""
-        if isinstance(self.corruption.pattern, Element):
-            return self._at_once(site)
-        return min(self._at_once(site), max(self.network.batch_size, ELEMENTS // max(site.neurons, 1)))
+        form, at_once = self.corruption.form, self._at_once(site)
+        a_fault = 1 if self.corruption.single else max(site.neurons, 1)
+        if form is not None and form.dynamic:  # and for each the values beside
+            a_fault *= max(form.block, 1)
+        return at_once if a_fault == 1 else min(at_once, max(self.network.batch_size, ELEMENTS // a_fault))
 
     def _elements(self, site: Site, anchors_K: Tensor, footprints_K: Tensor) -> Tensor:
         """Return the elements that faults strike, [K, P]: the anchor first, -1 pads."""
-        return self.corruption.pattern.elements(site.op, self.network.layout(site), anchors_K, footprints_K)
+        layout, groups = self.network.layout(site), self._scale_groups(site)
+        return self.corruption.elements(site.op, layout, groups, anchors_K, footprints_K)
+
+    def _scale_groups(self, site: Site) -> ScaleGroups | None:
+        """Return which elements of a site share a scale, where faults need to know."""
+        if not self.corruption.reads_groups:
+            return None
+        if site.name not in self._groups:
+            assert self.corruption.form is not None
+            self._groups[site.name] = self.network.scale_groups(site, self.corruption.form)
+        return self._groups[site.name]
+
+    def _fault_free(self, site: Site, read: Callable[[Tensor], Tensor]) -> FaultFree | None:
+        """Return the fault-free values beside struck ones, where faults need them; `read` as `FaultFree.read`."""
+        groups = self._scale_groups(site)
+        return None if groups is None else FaultFree(groups, read)
 
     def _take(self, x_NCHW: Tensor) -> None:
         assert len(x_NCHW), "no images"

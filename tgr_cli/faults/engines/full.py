@@ -25,7 +25,9 @@ class Full(Engine):
 
         def hit(output_BN: Tensor) -> Tensor:
             before_KP = output_BN[places_K1, elements_KP.clamp_min(0)]
-            flipped_KP, after_KP = self.corruption.chosen(site, elements_KP.clamp_min(0), before_KP, choices_K[:, None])
+            fault_free = self._fault_free(site, lambda elements_KPS: output_BN[places_K1[..., None], elements_KPS])
+            real_KP = elements_KP.clamp_min(0)
+            flipped_KP, after_KP = self.corruption.chosen(site, real_KP, before_KP, choices_K[:, None], fault_free)
             values.extend(value_KP[:, 0] for value_KP in (before_KP, flipped_KP, after_KP))
             return written(output_BN, elements_KP, after_KP)
 

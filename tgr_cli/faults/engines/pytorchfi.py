@@ -24,7 +24,6 @@ from tgr_cli.faults.engines.engine import Engine, FaultEffects
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.patterns import Element
 from tgr_cli.faults.sites import Site
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -37,7 +36,7 @@ class PyTorchFI(Engine):
 
     def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, corruption, memory=memory)
-        assert isinstance(corruption.pattern, Element), "refused before"
+        assert corruption.single, "refused before"
         from pytorchfi.core import fault_injection
 
         paths: list[str] = []
@@ -98,7 +97,10 @@ class PyTorchFI(Engine):
                     if axis[0] is not None
                 )
                 before_K = output[where]
-                flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K)
+                rows_K1 = torch.arange(count, device=output.device)[:, None]
+                flat_BN = output.flatten(1)
+                fault_free = self._fault_free(site, lambda elements_KS: flat_BN[rows_K1, elements_KS])
+                flipped_K, after_K = self.corruption.chosen(site, elements_K, before_K, choices_K, fault_free)
                 output[where] = after_K
                 seen.update(before=before_K, flipped=flipped_K, after=after_K)
             tool.updateLayer()

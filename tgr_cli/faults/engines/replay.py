@@ -53,7 +53,11 @@ class Replay(Engine):
         call, device = self._calls[site.name], self.network.device
         rows_K, elements_KP = rows_K.to(device), elements_KP.to(device)
         before_KP = self.golden.elements(call, rows_K[:, None], elements_KP.clamp_min(0))
-        flipped_KP, after_KP = self.corruption.chosen(site, elements_KP.clamp_min(0), before_KP, choices_K[:, None])
+        fault_free = self._fault_free(
+            site, lambda elements_KPS: self.golden.elements(call, rows_K[:, None, None], elements_KPS)
+        )
+        real_KP = elements_KP.clamp_min(0)
+        flipped_KP, after_KP = self.corruption.chosen(site, real_KP, before_KP, choices_K[:, None], fault_free)
         logits_KC = self._faulty(call, rows_K, elements_KP, before_KP, after_KP)
         return FaultEffects(before_KP[:, 0], flipped_KP[:, 0], after_KP[:, 0], logits_KC)
 

@@ -43,6 +43,16 @@ class Block(Format):
     def facts(self) -> dict[str, Any]:
         return self.element.facts | super().facts | {"block": self.block, "scale_format": self.scale_format.name}
 
+    @property
+    def refits(self) -> bool:
+        """Return whether rounded values tell the scale they were rounded with: it is the one fitted to them again.
+
+        They do not where an element can be as large as a whole power of two above `top`, as -2 in MXINT8.
+        """
+        words = torch.arange(self.words, dtype=torch.int64).to(self.element.integer)
+        values = self.element.decode(words, dtype=torch.float32)
+        return bool(values[values.isfinite()].abs().max() < 2.0 ** (self.top + 1))
+
     def fit(self, low: Tensor, high: Tensor) -> Scale:
         peak = largest(low, high)
         shared = power_of_two((exponent(peak) - self.top).clamp(-127, 127))

@@ -32,6 +32,7 @@ from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.images import check, permuted
+from tgr_cli.faults.scale_groups import FaultFree, ScaleGroups
 from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
@@ -65,15 +66,17 @@ def draw(
     order = permuted(eligible_N, seed=seed)
     parts: list[list[Drawn]] = [[] for _ in sites]
     struck = min(len(order), max(counts))
+    groups_of: dict[str, ScaleGroups] = {}
+    if corruption.form is not None and corruption.reads_groups:
+        groups_of = {site.name: gradients.network.scale_groups(site, corruption.form) for site in sites}
     for start in range(0, struck, gradients.images_at_once):
         image_K = order[start : min(start + gradients.images_at_once, struck)]
         sensitivities = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
         for site, count, done in zip(sites, counts, parts, strict=True):
             number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
             if (number_KR < count).any():
-                done.append(
-                    _at_images(site, sensitivities[site.name], image_K, number_KR, count, corruption, choices, seed)
-                )
+                sensitivity, groups = sensitivities[site.name], groups_of.get(site.name)
+                done.append(_at_images(site, sensitivity, image_K, number_KR, count, corruption, choices, groups, seed))
         reporter.progress("drawing faults", start + len(image_K), struck)
     return Plan.joined(sites, [in_order(done) for done in parts])
 
@@ -86,6 +89,7 @@ def _at_images(
     count: int,
     corruption: Corruption,
     choices: Choices,
+    groups: ScaleGroups | None,
     seed: int,
 ) -> Drawn:
     """Return the faults numbered `number_KR`, row k in image k; numbers >= `count` are left out."""
@@ -93,7 +97,8 @@ def _at_images(
     place_KM = torch.from_numpy(element_KM).to(sensitivity.values_KN.device)
     values_KM = sensitivity.at(place_KM)
     choice_KV = choices.candidates(seed, site.name, image_K)
-    change_KMV = changes(corruption, site, place_KM, values_KM, torch.from_numpy(choice_KV))
+    fault_free = None if groups is None else FaultFree(groups, sensitivity.read)
+    change_KMV = changes(corruption, site, place_KM, values_KM, torch.from_numpy(choice_KV), fault_free)
     q_KMV = relative(change_KMV, sensitivity.loss_change(place_KM, change_KMV)).cpu()
     words_KR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_KR, count - 1)]
     chosen_KR, place_KR, weight_KR = pick(q_KMV, torch.from_numpy(seeding.unit(words_KR[..., :2])))
@@ -134,13 +139,22 @@ def relative(change_KMV: Tensor, loss_KMV: Tensor) -> Tensor:
     return q_KMV
 
 
-def changes(corruption: Corruption, site: Site, place_KM: Tensor, values_KM: Tensor, choice_KV: Tensor) -> Tensor:
+def changes(
+    corruption: Corruption,
+    site: Site,
+    place_KM: Tensor,
+    values_KM: Tensor,
+    choice_KV: Tensor,
+    fault_free: FaultFree | None = None,
+) -> Tensor:
     """Return the change of a site's values at `place_KM` by each choice, after the range limit, [K, M, V] in float32.
 
     Without a limit they may be infinite, and q's mean would be too. They are then clamped to the range of the image's
     values: beyond it the effect hardly grows, and any positive q keeps the estimate unbiased.
     """
-    after_KMV = corruption.every_choice(site, place_KM, values_KM, choice_KV[:, None].to(values_KM.device)).seen
+    after_KMV = corruption.every_choice(
+        site, place_KM, values_KM, choice_KV[:, None].to(values_KM.device), fault_free
+    ).seen
     if corruption.limit.mode == "none":
         bound_K11 = values_KM.abs().amax(dim=1)[:, None, None]
         after_KMV = torch.where(after_KMV.isnan(), bound_K11, after_KMV).clamp(-bound_K11, bound_K11)

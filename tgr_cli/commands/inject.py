@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from tgr_cli import defaults
-from tgr_cli.commands import options
+from tgr_cli.commands import fault_options, options
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import GATES, refuse_unless_passed
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
 
-FAULTS, SAMPLING, ENGINE, CAMPAIGN = "Faults", "Sampling", "Engine", "Campaign"
+SAMPLING, ENGINE, CAMPAIGN = "Sampling", "Engine", "Campaign"
+FAULTS = fault_options.FAULTS
 
 
 def inject(
@@ -29,37 +30,10 @@ def inject(
             rich_help_panel=FAULTS,
         ),
     ] = defaults.FAULT_MODEL,
-    pattern: Annotated[
-        str,
-        typer.Option(
-            help="Which elements a fault strikes: element, row, column, channel (a feature map), "
-            "block:height=2,width=2 (neighbours), several:count=2 (anywhere at the site).",
-            rich_help_panel=FAULTS,
-        ),
-    ] = defaults.PATTERN,
-    pattern_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="Draw patterns by the probabilities of this TOML or JSON file, given for each operation.",
-            rich_help_panel=FAULTS,
-        ),
-    ] = None,
-    strike: Annotated[
-        str,
-        typer.Option(
-            help="What is struck: element (a value's word), or scale (the word of the number format's scale, as a "
-            "shared exponent: all values that share it change).",
-            rich_help_panel=FAULTS,
-        ),
-    ] = defaults.STRIKE,
-    lasting: Annotated[
-        bool,
-        typer.Option(
-            "--lasting",
-            help="Faults in neurons last: each is tried on --images-per-fault images, as one in a tensor is.",
-            rich_help_panel=FAULTS,
-        ),
-    ] = False,
+    pattern: fault_options.Pattern = defaults.PATTERN,
+    pattern_file: fault_options.PatternFile = None,
+    strike: fault_options.Strike = defaults.STRIKE,
+    lasting: fault_options.Lasting = False,
     format: options.Format = None,
     weight_format: options.WeightFormat = None,
     encode: Annotated[

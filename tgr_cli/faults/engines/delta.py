@@ -5,7 +5,6 @@ channels.
 """
 
 import sys
-from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -21,8 +20,8 @@ from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import rule_of
 from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
+from tgr_cli.faults.engines.tail import Tail
 from tgr_cli.faults.engines.token_propagation import FollowedRows
-from tgr_cli.faults.engines.windows import Window, stacked
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
@@ -178,7 +177,7 @@ class Delta(Replay):
         """
         delta_FP = _change(elements_FP, before_FP, after_FP)
         logits_FC = self.golden_NC[rows_F]
-        tail = _Tail(self, logits_FC)
+        tail = Tail(self, logits_FC)
         wanted_F = delta_FP.isfinite().all(dim=1) & (delta_FP != 0).any(dim=1) & extent.small_F
         for alike_F in extent.alike():
             at_once = min(FAULTS_AT_ONCE, max(1, self.memory // WINDOWS_SHARE // extent.bytes(alike_F)))
@@ -193,7 +192,7 @@ class Delta(Replay):
         tail.flush()
         return logits_FC
 
-    def _follow(self, path: Program, batch: Batch, faults_K: Tensor, tail: "_Tail") -> None:
+    def _follow(self, path: Program, batch: Batch, faults_K: Tensor, tail: Tail) -> None:
         """Propagate a batch of faults as far as rules apply; add their logits, or the remaining work, to `tail`."""
         for place, (node, dead) in enumerate(path):
             rule = rule_of(node)
@@ -224,7 +223,7 @@ class Delta(Replay):
         tail.logits_FC[faults_K] += change.dense().flatten(1)
 
     def _follow_rows(
-        self, call: Call, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor, faults_K: Tensor, tail: "_Tail"
+        self, call: Call, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor, faults_K: Tensor, tail: Tail
     ) -> None:
         """Propagate a batch of faults as tokens as far as possible, then run the rest for those still alive."""
         changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_KP, after_KP)
@@ -252,56 +251,9 @@ class Delta(Replay):
         return self._paths[source]
 
 
-class _Tail:
-    """Faults that rules propagate no further; they are run in whole batches."""
-
-    def __init__(self, engine: Delta, logits_FC: Tensor) -> None:
-        self.logits_FC = logits_FC
-        self._engine = engine
-        self._waiting: dict[tuple[tuple[Node, bool], ...], list[tuple[Tensor, Batch]]] = {}
-
-    def add(self, batch: Batch, faults_K: Tensor) -> None:
-        key = tuple((node, window.channel_K is None) for node, window in batch.changes.items())
-        waiting = self._waiting.setdefault(key, [])
-        waiting.append((faults_K, batch))
-        size = self._engine.network.batch_size
-        if sum(len(faults) for faults, _ in waiting) >= size:
-            self._waiting[key] = self._run(waiting, at_least=size)
-
-    def flush(self) -> None:
-        for waiting in self._waiting.values():
-            if waiting:
-                self._run(waiting, at_least=1)
-        self._waiting.clear()
-
-    def _run(self, waiting: list[tuple[Tensor, Batch]], at_least: int) -> list[tuple[Tensor, Batch]]:
-        """Run the waiting faults in batches and return those left over: a last batch smaller than `at_least`."""
-        faults_F = torch.cat([faults for faults, _ in waiting])
-        rows_F = torch.cat([batch.rows_K for _, batch in waiting])
-        cut = tuple(waiting[0][1].changes)
-        windows = {node: stacked([batch.changes[node] for _, batch in waiting]) for node in cut}
-        for some in torch.arange(len(faults_F), device=faults_F.device).split(self._engine.network.batch_size):
-            part = {node: window.take(some) for node, window in windows.items()}
-            if len(some) < at_least:
-                return [(faults_F[some], Batch(self._engine.golden, rows_F[some], part))]
-            self.logits_FC[faults_F[some]] = self._engine.rest(set(cut), rows_F[some], partial(_added, part))
-        return []
-
-
 def _lots(chosen_F: Tensor, size: int) -> list[Tensor]:
     """Return the positions where `chosen_F` is True, in groups of at most `size`."""
     return [lot for lot in chosen_F.nonzero().flatten().split(size) if len(lot)]
-
-
-def _added(windows: Mapping[Node, Window], golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
-    """Return the golden values plus the changes in the windows."""
-    changed = {}
-    for node, window in windows.items():
-        value = golden[node].clone()
-        delta = window.dense()
-        value[: len(delta)] += delta.reshape(len(delta), *value.shape[1:])
-        changed[node] = value
-    return changed
 
 
 def _change(elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:

@@ -100,6 +100,8 @@ def test_groups_are_drawn_alike_and_all_that_share_a_scale_change(toy: list[str]
         ((*SCALE, "--format", "int8", "--pattern", "row"), "--strike scale changes all values that share the scale"),
         ((*SCALE, "--format", "int8", "--limit", "format"), "--strike scale changes what the format's range is"),
         ((*SCALE, "--format", "int8", "--fault-model", "random-value"), "random-value draws a value, not a scale"),
+        (("--surface", "int8", "--strike", "scale"), "--surface strikes single neurons under many kinds"),
+        (("--surface", "int8:channel"), "int8:channel has a scale for each channel of a stored tensor"),
         (("--strike", "exponent"), '--strike is "exponent"; use one of element, scale'),
         (("--format", "mxint8"), "--format is mxint8, whose shared exponents cannot be told from values that"),
         (("--encode", "int8:channel"), "int8:channel has a scale for each channel of a stored tensor"),

@@ -106,8 +106,6 @@ class Config:
                 "--encode stores a struck value of a model that computes as it is, and --format or --weight-format "
                 "deploys the whole model; leave one out"
             )
-        self._check_patterns()
-        self._check_scales()
         draws = [n for n, v in (("--faults", self.faults), ("--plan", self.plan), ("--plan-only", self.plan_only)) if v]
         if len(draws) > 1:
             raise TgrError(f"{' and '.join(draws)} are given, and each says where the faults come from; leave one out")
@@ -127,6 +125,8 @@ class Config:
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
         self._check_surface()
+        self._check_patterns()
+        self._check_scales()
         part = self.part  # evaluated here to report an invalid shard before anything is opened
         gated = self.max_sdc_rate is not None or self.max_dloss is not None
         if (part or self.plan_only or self.exhaustive) and gated:
@@ -171,7 +171,8 @@ class Config:
         stored, drawn = ("format", "weight_format", "encode"), ("faults", "plan", "plan_only", "exhaustive", "shard")
         beside = (*stored, *drawn, "target_ci", "verify", "max_sdc_rate", "max_dloss", "lasting", "pattern_file")
         given = [name for name in beside if getattr(self, name)]
-        given += ["pattern"] * (self.pattern != defaults.PATTERN) + ["target"] * (self.target != "neuron")
+        usual = (("pattern", defaults.PATTERN), ("strike", defaults.STRIKE), ("target", defaults.TARGET))
+        given += [name for name, value in usual if getattr(self, name) != value]
         if self.surface and given:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise TgrError(

@@ -16,7 +16,7 @@ from tgr_cli.campaign.identity import DRAWING, RUNNING, drawn_with
 from tgr_cli.campaign.ranges import SiteRanges
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import units
+from tgr_cli.faults import deploying, units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.fault_models import Choices, fault_model_named
@@ -107,6 +107,7 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
     for text in config.surface:
         name, _, model_name = text.partition("/")
         form, model = format_named(name, "--surface"), fault_model_named(model_name or config.fault_model)
+        deploying.refuse(form)
         if form.dynamic:
             raise TgrError(
                 f"--surface {text}: {form.name} shares scales among neighbours, so that a value alone does not say "

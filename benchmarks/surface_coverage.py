@@ -32,7 +32,7 @@ from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.metrics.surface import SurfaceEstimates
 
 FORMATS = ("float32", "bfloat16", "int8", "float8_e4m3fn")
-BATCH = 32
+BATCH = 8  # divides the population
 
 
 def main() -> None:

@@ -130,12 +130,18 @@ def test_faults_of_one_format_do_not_meet_the_golden_run_of_another() -> None:
         invoke(*COMPARE)
 
 
-def test_a_measurement_that_lacks_a_file_says_which() -> None:
+def test_a_measurement_that_lacks_a_file_says_which_and_how_it_is_made() -> None:
     measured()
     measured("-int8", extra=INT8, limit="format")
     (NET / "golden-int8.parquet").unlink()
-    with pytest.raises(TgrError, match=r'net-baseline/golden-int8.parquet does not exist; run "tgr evaluate" first'):
+    made = 'does not exist; run "tgr evaluate" with the number formats of that deployment first'
+    with pytest.raises(TgrError, match=f"net-baseline/golden-int8.parquet {made}"):
         invoke(*COMPARE)
+    struck = [(site("conv.weight", "weight"), "sbb", "abc", [1, 1, 1])]
+    path = write_injections(NET / "injections-weight.parquet", struck, model="net", target="weight")
+    path.with_name("vulnerability-weight.parquet").unlink()
+    with pytest.raises(TgrError, match='run "tgr inject" with --target weight first'):
+        invoke("compare", "net-baseline-weight", "net-baseline", "--dataset", "digits")
 
 
 def test_the_sweep_takes_deployments_by_name_by_file_and_by_default() -> None:

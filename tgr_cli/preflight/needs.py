@@ -195,7 +195,12 @@ def _artifact(folder: RunFolder, name: str) -> MissingInput | None:
     from tgr_cli.artifacts.schemas import KINDS
 
     path: Path = getattr(folder, name)
-    return None if path.exists() else MissingInput(f"{path} does not exist", f'run "{KINDS[name].command}" first')
+    if path.exists():
+        return None
+    options = [f"--target {folder.target}"] if folder.target != "neuron" and name != "golden" else []
+    options += ["the number formats of that deployment"] if folder.formats else []
+    with_options = f" with {' and '.join(options)}" if options else ""
+    return MissingInput(f"{path} does not exist", f'run "{KINDS[name].command}"{with_options} first')
 
 
 def embeddings(path: Path | None, workspace: Workspace, dataset: str, init: str) -> MissingInput | None:

@@ -89,6 +89,23 @@ def test_a_deployment_that_was_not_named_and_does_not_fit_is_left_out_and_that_i
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_model_that_was_measured_in_deployments_only_is_shown_with_these() -> None:
+    three()
+    for kind in ("golden", "injections", "vulnerability"):
+        (NET / f"{kind}.parquet").unlink()
+    notes = Notes()
+    shown = page(notes=notes)
+    assert [row["format"] for row in shown.csv["formats.csv"]] == ["int8", "posit8"]
+    assert f"{NAME} was measured as it is deployed only: {NAME}-int8 and {NAME}-posit8" in notes.said
+    assert {row["baseline"] for row in shown.csv["improvement.csv"]} == {f"{NAME}-int8"}
+    for kind in ("int8", "posit8"):
+        (NET / f"vulnerability-{kind}.parquet").unlink()
+    with pytest.raises(TgrError, match="no measurement of net-baseline can be shown, as told above; measure them"):
+        page(notes=notes)
+    assert f"{NAME}-posit8, which was not named, is left out: " in notes.said[-1]
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_formats_stand_side_by_side_with_intervals() -> None:
     three()
     rows = page().csv["formats.csv"]

@@ -23,6 +23,7 @@ from tgr_cli.report import comparison, lineage, page, plotting, sections
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Said, Section
 from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
+from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
 
 OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # columns that are read
@@ -72,7 +73,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     if config.png:
         _prepare_folder(config.png)
     folders, measured = list[RunFolder](), list[Run]()
-    for folder in _with_deployments(named):
+    for folder in _with_deployments(named, reporter):
         reporter.progress("runs read", len(folders), len(named))
         try:
             run = _measured(folder, config.count_by, reporter)
@@ -84,6 +85,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             continue
         folders.append(folder)
         measured.append(run)
+    if not measured:
+        raise TgrError(f"no measurement of {listed(config.runs)} can be shown, as told above; measure them again")
     compared, differing = _compared(config, workspace, folders, measured, reporter)
     made = page.Page(
         f"Resilience of {workspace.dataset} classifiers",
@@ -95,14 +98,21 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     return Result(path, _pictures(config.png, made, reporter) if config.png else [])
 
 
-def _with_deployments(named: Sequence[RunFolder]) -> list[RunFolder]:
-    """Return the measurements, each of a model as it is followed by its deployments, unless one of these is named."""
+def _with_deployments(named: Sequence[RunFolder], reporter: Reporter) -> list[RunFolder]:
+    """Return the measurements, each of a model as it is followed by its deployments, unless one of these is named.
+
+    A model that was measured in deployments only is left out itself.
+    """
     explicit = {(folder.path, folder.target) for folder in named if folder.formats}
     every = list[RunFolder]()
     for folder in named:
-        every.append(folder)
-        if not folder.formats and (folder.path, folder.target) not in explicit:
-            every += measurements.deployments(folder)
+        own = not folder.formats and (folder.path, folder.target) not in explicit
+        found = measurements.deployments(folder) if own else []
+        if found and not (folder.golden.exists() or folder.injections.exists()):
+            reporter.note(f"{folder.called} was measured as it is deployed only: {listed([f.called for f in found])}")
+            every += found
+        else:
+            every += [folder, *found]
     return every
 
 

@@ -26,6 +26,11 @@ class Extent:
     small_F: Tensor
     unit: int
 
+    @classmethod
+    def single(cls, elements_F1: Tensor, unit: int) -> "Extent":
+        """Return the extent of faults in single elements."""
+        return cls(torch.ones_like(elements_F1), torch.ones_like(elements_F1[:, 0], dtype=torch.bool), unit)
+
     def alike(self) -> Iterator[Tensor]:
         """Give the masks, bool [F], of groups of faults that reach equally far."""
         if (self.reach_Fn == self.reach_Fn[:1]).all():
@@ -41,8 +46,10 @@ class Extent:
 
 def extent_of(elements_FP: Tensor, shape: tuple[int, ...]) -> Extent:
     """Return the extent on a map: height and width of the bounding window, and its channels, one or all."""
-    *_, height_F, width_F, several_F = _box(elements_FP, shape)
     channels, height, width = _bounds(shape)
+    if elements_FP.shape[1] == 1:
+        return Extent.single(elements_FP, unit=4)
+    *_, height_F, width_F, several_F = _box(elements_FP, shape)
     small_F = height_F * width_F <= max(1, LARGEST_SHARE * height * width)
     channels_F = torch.where(several_F, channels, 1)
     return Extent(torch.stack((height_F, width_F, channels_F), dim=1), small_F, unit=4)
@@ -52,9 +59,9 @@ def window_of(elements_KP: Tensor, delta_KP: Tensor, shape: tuple[int, ...]) -> 
     """Return the change of a map's elements as windows of one size, with a single channel if each fault has one."""
     bounds = _bounds(shape)
     y_KP, x_KP, channel_KP = unflattened(elements_KP.clamp_min(0), shape)
-    top_K, left_K, height_K, width_K, several_K = _box(elements_KP, shape)
     if elements_KP.shape[1] == 1:
-        return Window(delta_KP[:, :, None, None], top_K, left_K, bounds, channel_KP[:, 0])
+        return Window(delta_KP[:, :, None, None], y_KP[:, 0], x_KP[:, 0], bounds, channel_KP[:, 0])
+    top_K, left_K, height_K, width_K, several_K = _box(elements_KP, shape)
     height, width, alone = int(height_K.max()), int(width_K.max()), not several_K.any()
     delta = delta_KP.new_zeros((len(elements_KP), height, width, 1 if alone else bounds[0]))
     faults, places = (elements_KP >= 0).nonzero(as_tuple=True)

@@ -94,6 +94,8 @@ class FollowedRows:
     def extent(self, source: Node, elements_FP: Tensor) -> Extent:
         """Return how many rows of the table of `source` the elements of each fault lie in; -1 pads."""
         count, columns = self.tables.size(source)
+        if elements_FP.shape[1] == 1:
+            return Extent.single(elements_FP, unit=4 * columns)
         row_FP, _ = self._places(source, torch.where(elements_FP < 0, elements_FP[:, :1], elements_FP))
         sorted_FP = row_FP.sort(dim=1).values
         rows_F = 1 + (sorted_FP[:, 1:] != sorted_FP[:, :-1]).sum(dim=1)

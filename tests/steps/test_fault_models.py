@@ -61,6 +61,8 @@ def test_a_mixture_is_recorded_by_what_it_mixes_and_a_row_is_replayed_with_its_f
     )
     replayed = invoke("inject", *toy, "--replay", "3", "--fault-model", "mixture.toml", "--json")
     assert json.loads(replayed.stdout)["agrees"]
+    with pytest.raises(TgrError, match=r"was run with --fault-model mixture of .*; give the same, a mixture"):
+        invoke("inject", *toy, "--replay", "3")
     with pytest.raises(TgrError, match=r"holds faults of the model mixture of 0\.75 flip:field=exponent"):
         invoke("inject", *toy, "--faults", str(RUN / "injections.parquet"), "--out", "again.parquet")
 
@@ -84,6 +86,58 @@ def test_an_int8_network_needs_no_range_limit(toy: list[str]) -> None:
         word = row["choice"] - 256 if row["choice"] >= 128 else row["choice"]
         assert round(row["value_after"] / steps[row["site"]]) == word
         assert row["bit"] == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        (["--format", "int8"], "no --weight-format"),
+        (["--format", "fp16", "--weight-format", "int8:channel"], "int8:channel"),
+    ],
+)
+def test_a_row_of_a_deployed_model_is_replayed_with_its_formats(
+    toy: list[str], options: list[str], weights: str
+) -> None:
+    invoke("inject", *toy, "--injections", "8", "--out", "of_format.parquet", *options)
+    for again in (options, [], ["--batch-size", "0"]):
+        replayed = invoke("inject", *toy, "--replay", "3", "--faults", "of_format.parquet", "--json", *again)
+        assert json.loads(replayed.stdout)["agrees"]
+    with pytest.raises(TgrError, match=f"--weight-format is int4, but of_format.parquet was run with {weights}"):
+        invoke("inject", *toy, "--replay", "3", "--faults", "of_format.parquet", "--weight-format", "int4")
+
+
+def test_scales_fitted_to_other_ranges_are_noticed(toy: list[str]) -> None:
+    own = [option for option in toy if option not in ("--label", "golden")]
+    invoke("profile-ranges", *own)
+    invoke("inject", *toy, "--injections", "8", "--format", "int8")
+    invoke("inject", *toy, "--injections", "8", "--format", "int8", "--plan-only", "--out", "plan.parquet")
+    invoke("profile-ranges", *own, "--images", "3")
+    with pytest.raises(TgrError, match="scales were fitted to other ranges"):
+        invoke("inject", *toy, "--format", "int8", "--replay", "3")
+    with pytest.raises(TgrError, match=r"plan\.parquet was drawn with .*calibration\.ranges"):
+        invoke("inject", *toy, "--format", "int8", "--plan", "plan.parquet")
+
+
+def test_names_of_one_format_are_the_same_setting(toy: list[str]) -> None:
+    invoke("inject", *toy, "--injections", "8", "--encode", "bf16", "--plan-only", "--out", "plan.parquet")
+    invoke("inject", *toy, "--encode", "bfloat16", "--plan", "plan.parquet")
+    replayed = invoke("inject", *toy, "--replay", "3", "--encode", "bf16", "--json")
+    assert json.loads(replayed.stdout)["agrees"]
+
+
+def test_listed_faults_are_not_taken_for_faults_in_another_format(toy: list[str]) -> None:
+    invoke("inject", *toy, "--injections", "8", "--encode", "bf16", "--out", "of_bf16.parquet")
+    listed = ("--faults", "of_bf16.parquet", "--out", "again.parquet")
+    with pytest.raises(TgrError, match="holds faults in words of bfloat16, and here they are words of float32"):
+        invoke("inject", *toy, *listed)
+    invoke("inject", *toy, *listed, "--encode", "bf16")
+
+
+def test_ranges_that_nothing_uses_are_told(toy: list[str]) -> None:
+    invoke("inject", *toy, "--injections", "8")
+    loud = [option for option in toy if option != "--quiet"]
+    ran = invoke("inject", *loud, "--injections", "8", "--format", "int8", "--ranges", str(RUN / "ranges.parquet"))
+    assert "ranges.parquet is not used: no limit applies" in " ".join(ran.stderr.split())
 
 
 def test_one_surface_serves_many_formats(toy: list[str]) -> None:
@@ -123,6 +177,7 @@ def test_one_surface_serves_many_formats(toy: list[str]) -> None:
         ("--surface int8 --surface int8/flip", "--surface names int8/flip twice"),
         ("--surface int8 --format int8", "leave out --format"),
         ("--surface bf16 --limit none", "bfloat16 holds values beyond any range"),
+        ("--surface int8 --surface fixed:int=3,frac=4 --limit format", "and fixed:int=3,frac=4 has none; use --limit"),
         ("--surface mxfp8_e4m3", "mxfp8_e4m3 shares scales among neighbours"),
     ],
 )

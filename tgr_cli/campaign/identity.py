@@ -9,6 +9,7 @@ from tgr_cli.artifacts.provenance import Provenance, flat, normalised
 from tgr_cli.campaign.config import Config
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.fault_models import fault_model_named
+from tgr_cli.faults.formats import format_named
 from tgr_cli.faults.patterns import pattern_of
 
 DRAWING = (
@@ -21,6 +22,7 @@ DRAWING = (
     "max_injections",
 )  # settings of the sampling
 RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
+FORMATS = ("format", "weight_format", "encode")
 # Settings that affect neither the faults nor the results.
 AROUND = ("shard", "restart", "plan_only", "exhaustive", "surface", "verify", "max_sdc_rate", "max_dloss")
 
@@ -42,6 +44,8 @@ def drawn_with(config: Config) -> dict[str, Any]:
     kept = {name: value for name, value in values.items() if name not in elsewhere | unused}
     kept["fault_model"] = fault_model_named(config.fault_model).name  # a file's content, not its path
     kept["pattern"] = pattern_of(config.pattern, config.pattern_file).name
+    for name in FORMATS:  # one format has several names
+        kept[name] = None if kept[name] is None else format_named(kept[name]).name
     return kept | {"lasting": config.persists} | ({"sampling": "list"} if config.faults else {})
 
 
@@ -68,7 +72,7 @@ def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
         **(config := field("config") or {}),
         "lasting": lasting(config),
         **{name: field(name) for name in ("model", "classes", "inputs")},
-        **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing")},
+        **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing", "calibration")},
     }
     return flat(values)
 

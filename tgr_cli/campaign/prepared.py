@@ -53,11 +53,12 @@ class PreparedCampaign:
         choices = choices_of(config, subject)
         config = with_limit(config, choices, subject)
         pattern = pattern_of(config.pattern, config.pattern_file)
-        rows = fault_list.read(config.faults, choices.model, pattern) if config.faults else None
+        rows = None
+        if config.faults:
+            words = {"form": choices.form.name, "strike": config.strike}
+            rows = fault_list.read(config.faults, choices.model, pattern, **words)
         refuse_scripted(subject.loaded.model, subject.loaded.name)
-        if config.batch_size == 0:
-            config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
-            subject = replace(subject, settings=config)
+        config, subject = with_batch_size(config, subject)
         network = subject.network(config.targets)
         if config.target == "neuron":
             _tell_unseen_work(subject, network, config.targets)
@@ -152,6 +153,14 @@ def facts_of(
             "last_sites": _last_sites(network, subject.loaded.head, config),
         },
     }
+
+
+def with_batch_size(config: Config, subject: Subject) -> tuple[Config, Subject]:
+    """Return the settings, and the subject with them, with a batch size that suits --memory in place of 0."""
+    if config.batch_size == 0:
+        config = replace(config, batch_size=_batch_size(subject, memory.parsed(config.memory)))
+        subject = replace(subject, settings=config)
+    return config, subject
 
 
 def _batch_size(subject: Subject, bytes_: int) -> int:

@@ -90,6 +90,10 @@ def struck_values(
             found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
         else:
             found = ranges.of_tensors(network, config.target)
+    elif config.ranges is not None:
+        subject.reporter.note(
+            f"--ranges {config.ranges} is not used: no limit applies, and the scales of --format rest on the run's"
+        )
     corruption = Corruption(
         RangeLimit(cast(LimitMode, config.limit), found.max_abs if config.limit not in UNLIMITED else {}),
         choices.model,

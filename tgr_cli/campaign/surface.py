@@ -118,6 +118,11 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
                 f"--surface {text}: {form.name} holds values beyond any range, between which nothing can be "
                 "interpolated; use --limit clamp"
             )
+        if config.limit == "format" and not form.bounded:
+            raise TgrError(
+                f"--surface {text}: --limit format is for formats with a range of their own, and {form.name} has none; "
+                "use --limit clamp, which those with one do not need"
+            )
         mode = "format" if form.bounded else config.limit
         limit = RangeLimit(cast(LimitMode, mode), {} if mode == "format" else found.max_abs)
         stored = None if form == format_of(subject.dtype) else form

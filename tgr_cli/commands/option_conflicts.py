@@ -63,7 +63,9 @@ RULES: Rules = (
     ),
     (
         lambda given: (
-            given["limit"] == "none" and not (given["encode"] or given["fault_model"].startswith("random-value"))
+            given["limit"] == "none"
+            and not (given["encode"] or given["fault_model"].startswith("random-value"))
+            and not given["fault_model"].endswith(".toml")  # which may draw random values
         ),
         "beside --limit none",
         ("ranges",),

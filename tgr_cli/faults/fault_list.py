@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tgr_cli import documents
+from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean, found_at
@@ -21,17 +21,20 @@ from tgr_cli.faults.sites import Site
 COLUMNS = ("site", "index", "bit", "image_id")  # or "choice" in place of "bit"
 
 
-def read(path: Path, model: FaultModel, pattern: Pattern) -> list[dict[str, Any]]:
+def read(
+    path: Path, model: FaultModel, pattern: Pattern, *, form: str = "", strike: str = defaults.STRIKE
+) -> list[dict[str, Any]]:
     """Return the faults of a file in its order, each with `site`, `index` (list of int), `bit` or `choice`, `image_id`.
 
     A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact
-    of faults of `model` and `pattern`. A `choice` numbers what the model does; without it a bit flips. A `footprint`
+    of faults of `model` and `pattern` that `strike` the same kind of word, in the format `form` if one is given and
+    recorded. A `choice` numbers what the model does; without it a bit flips. A `footprint`
     numbers which elements of the pattern are struck; without it the first.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return _of_artifact(path, model, pattern)
+        return _of_artifact(path, model, pattern, form, strike)
     try:
         content = documents.text(documents.read_bytes(path))
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
@@ -46,12 +49,20 @@ def read(path: Path, model: FaultModel, pattern: Pattern) -> list[dict[str, Any]
     return [_parsed(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
-def _of_artifact(path: Path, model: FaultModel, pattern: Pattern) -> list[dict[str, Any]]:
+def _of_artifact(path: Path, model: FaultModel, pattern: Pattern, form: str, strike: str) -> list[dict[str, Any]]:
     artifact = store.read(path, INJECTIONS, columns=COLUMNS)
     if (theirs := artifact.provenance.config.get("fault_model", Flip().name)) != model.name:
         raise TgrError(f"{path} holds faults of the model {theirs}; give it as --fault-model, not {model.name}")
     if (theirs := artifact.provenance.config.get("pattern", Element().name)) != pattern.name:
         raise TgrError(f"{path} holds faults of the pattern {theirs}, not {pattern.name}; give that with --pattern")
+    if (theirs := artifact.provenance.config.get("strike", defaults.STRIKE)) != strike:
+        raise TgrError(f"{path} holds faults that strike a {theirs}, not a {strike}; give that with --strike")
+    theirs = (artifact.provenance.extra.get("struck_format") or {}).get("name", form)
+    if form and theirs != form:
+        raise TgrError(
+            f"{path} holds faults in words of {theirs}, and here they are words of {form}, whose bits mean something "
+            "else; give the same --format, --weight-format or --encode, or write the faults as CSV"
+        )
     needed = [name for name, usual in (("choice", Flip()), ("footprint", Element())) if usual not in (model, pattern)]
     return store.read(path, INJECTIONS, columns=(*COLUMNS, *needed)).table.to_pylist()
 

@@ -75,7 +75,7 @@ class Upset:
         """Return this upset where `own` is True, elsewhere the `other`; all of one shape."""
         fraction = None
         if self.fraction is not None or other.fraction is not None:
-            none = torch.full(own.shape, torch.nan, dtype=torch.float64)
+            none = torch.full(own.shape, torch.nan, dtype=torch.float64, device=own.device)
             mine, theirs = (none if each.fraction is None else each.fraction for each in (self, other))
             fraction = torch.where(own, mine, theirs)
         kept, flipped = torch.where(own, self.kept, other.kept), torch.where(own, self.flipped, other.flipped)

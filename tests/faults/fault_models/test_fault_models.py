@@ -11,9 +11,10 @@ from tgr_cli import seeding
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.fault_models import Choices, FaultModel, fault_model_named
-from tgr_cli.faults.formats import NATIVE, Native
+from tgr_cli.faults.formats import NATIVE, Native, format_named
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
+from tgr_cli.faults.upset import Upset
 
 SITE = Site("conv", "conv", (4,), macs=1)
 FLOAT16, FLOAT32 = NATIVE["float16"], NATIVE["float32"]
@@ -146,3 +147,14 @@ def test_sets_of_bits_that_cannot_be_numbered_are_refused() -> None:
     }.items():
         with pytest.raises(TgrError, match=words):
             Choices(fault_model_named(name), FLOAT16)
+
+
+def test_upsets_are_joined_on_the_device_of_their_words() -> None:
+    form = format_named("int8")
+    own = torch.tensor([True, False], device="meta")
+    flips = Upset.of_bits(torch.tensor([0, 7]), form)
+    flips = Upset(flips.kept.to("meta"), flips.flipped.to("meta"))
+    values = Upset.put_fraction(torch.zeros(2, dtype=torch.float64, device="meta"), form)
+    joined = flips.where(own, values)
+    assert joined.fraction is not None
+    assert {part.device.type for part in (joined.kept, joined.flipped, joined.fraction)} == {"meta"}

@@ -10,6 +10,8 @@ from tgr_cli.faults.fault_models.fault_model import FaultModel, Piece
 from tgr_cli.faults.formats import Format
 from tgr_cli.faults.upset import Upset
 
+MIXTURE = "mixture of "  # how the names of mixtures begin
+
 
 @dataclass(frozen=True)
 class Mixture(FaultModel):

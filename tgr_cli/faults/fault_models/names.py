@@ -9,7 +9,7 @@ from tgr_cli.errors import TgrError, found_at, one_of
 from tgr_cli.faults.fault_models.burst import Burst
 from tgr_cli.faults.fault_models.fault_model import FaultModel
 from tgr_cli.faults.fault_models.flip import Flip, FlipSeveral
-from tgr_cli.faults.fault_models.mixture import Mixture
+from tgr_cli.faults.fault_models.mixture import MIXTURE, Mixture
 from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zero
 from tgr_cli.faults.fault_models.stuck import Stuck
 
@@ -100,7 +100,7 @@ def _mixture(path: Path) -> FaultModel:
     shares = tuple(weight / total for weight in table.values())
     models = tuple(fault_model_named(name) for name in table)
     described = ", ".join(f"{share:.6g} {model.name}" for share, model in zip(shares, models, strict=True))
-    return Mixture(f"mixture of {described}", models, shares)
+    return Mixture(f"{MIXTURE}{described}", models, shares)
 
 
 def _refuse_other(text: str, settings: Settings, known: tuple[str, ...]) -> None:

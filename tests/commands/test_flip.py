@@ -106,6 +106,15 @@ def test_a_number_that_the_format_does_not_hold_is_told(call) -> None:  # type: 
     assert call("flip", "0.5", "--bit", 3, "--format", "float16")[2] == ""
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "bf16"])
+def test_a_number_beyond_what_python_reads_is_told(call, name: str) -> None:  # type: ignore[no-untyped-def]
+    told = {text: call("flip", text, "--bit", 0, "--format", name)[2] for text in ("1e400", "-1e999", "1e-400")}
+    assert [each.rsplit(" ", 1)[1] for each in told.values()] == ["inf\n", "-inf\n", "0.0\n"]
+    assert all(each.startswith(f"{text} is stored in ") for text, each in told.items())
+    for text in ("inf", "-Infinity", "nan", "0e5", "-0"):
+        assert call("flip", text, "--bit", 0, "--format", name)[2] == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -122,6 +131,11 @@ def test_a_number_that_the_format_does_not_hold_is_told(call) -> None:  # type: 
             ("1", "--format", "int8", "--max", "nan"),
             1,
             "tgr: --max is nan, where a finite number is expected; give one",
+        ),
+        (
+            ("1", "--format", "int8", "--max", -3),
+            1,
+            "tgr: --max is -3.0 without --min; give the largest magnitude, or both ends of the range\n",
         ),
         (
             ("1", "--format", "int8", "--max", 1, "--min", 2),

@@ -81,3 +81,14 @@ def test_bits_that_flip_together_are_limited_once() -> None:
 def test_a_bit_that_the_format_lacks_is_refused() -> None:
     with pytest.raises(TgrError, match="bit 16 does not exist in bfloat16; its bits are 0 to 15"):
         CLAMP.chosen(CONV, torch.arange(1), torch.ones(1, dtype=torch.bfloat16), torch.tensor([16]))
+
+
+@pytest.mark.parametrize("first", ["put", "put_fraction"])
+def test_upsets_are_merged_on_the_device_where_they_are(first: str) -> None:
+    form = NATIVE["float16"]
+    own = torch.zeros(3, dtype=torch.bool, device="meta")
+    word = Upset.put(torch.zeros(3, dtype=form.integer, device="meta"))
+    value = Upset.put_fraction(torch.zeros(3, dtype=torch.float64, device="meta"), form)
+    found = word.where(own, value) if first == "put" else value.where(own, word)
+    assert found.fraction is not None
+    assert found.fraction.device.type == found.kept.device.type == "meta"

@@ -178,6 +178,8 @@ def test_one_surface_serves_many_formats(toy: list[str]) -> None:
         ("--surface int8 --format int8", "leave out --format"),
         ("--surface bf16 --limit none", "bfloat16 holds values beyond any range"),
         ("--surface int8 --surface fixed:int=3,frac=4 --limit format", "and fixed:int=3,frac=4 has none; use --limit"),
+        ("--encode int32", "--encode is int32, which holds whole numbers alone, without a scale"),
+        ("--surface int64/zero", "--surface is int64, which holds whole numbers alone"),
         ("--surface mxfp8_e4m3", "mxfp8_e4m3 shares scales among neighbours"),
     ],
 )

@@ -175,3 +175,14 @@ def test_what_does_not_go_together_is_refused(toy: list[str], options: tuple[str
         invoke("inject", *toy, *options)
     assert words in str(told.value)
     assert not INJECTED.exists()
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_faults_of_a_file_last_as_they_did(toy: list[str], lasting: bool) -> None:
+    lasts, theirs = ["--lasting"], ["--sampling", "uniform", "--injections", 4]
+    theirs += [*lasts, "--images-per-fault", 2] if lasting else []
+    inject(toy, *theirs, "--out", "theirs.parquet")
+    words = "faults that last, .*; give --lasting" if lasting else "faults that do not last; leave --lasting out"
+    with pytest.raises(TgrError, match=words):
+        inject(toy, "--faults", "theirs.parquet", *([] if lasting else lasts), "--out", "ours.parquet")
+    inject(toy, "--faults", "theirs.parquet", *(lasts if lasting else []), "--out", "ours.parquet")

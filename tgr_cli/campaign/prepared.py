@@ -56,7 +56,7 @@ class PreparedCampaign:
         rows = None
         if config.faults:
             words = {"form": choices.form.name, "strike": config.strike}
-            rows = fault_list.read(config.faults, choices.model, pattern, **words)
+            rows = fault_list.read(config.faults, choices.model, pattern, **words, lasting=config.persists)
         refuse_scripted(subject.loaded.model, subject.loaded.name)
         config, subject = with_batch_size(config, subject)
         network = subject.network(config.targets)

@@ -13,7 +13,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import deploying, scales
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.fault_models import Choices, fault_model_named
-from tgr_cli.faults.formats import Format, Scale, format_named, format_of
+from tgr_cli.faults.formats import Format, Native, Scale, format_named, format_of
 from tgr_cli.faults.formats.block import Block
 from tgr_cli.faults.limits import UNLIMITED, RangeLimit
 from tgr_cli.faults.network import AnyNetwork
@@ -55,9 +55,20 @@ def choices_of(config: Config, subject: Subject) -> Choices:
 def format_of_values(config: Config, subject: Subject) -> Format:
     """Return the format in which struck values are stored."""
     if config.encode:
-        return format_named(config.encode, "--encode")
+        return encoding(config.encode, "--encode")
     deployed = {"neuron": subject.form, "weight": subject.weight_form}.get(config.target)
     return deployed or format_of(subject.dtype)
+
+
+def encoding(text: str, option: str) -> Format:
+    """Return the format of this name, for struck values alone; raises TgrError, in the name of `option`, if none."""
+    form = format_named(text, option)
+    if isinstance(form, Native) and not form.exponent:
+        raise TgrError(
+            f"{option} is {form.name}, which holds whole numbers alone, without a scale: values would be rounded to "
+            "them; use a float, fixed, or an integer format with a scale, as int8"
+        )
+    return form
 
 
 def with_limit(config: Config, choices: Choices, subject: Subject) -> Config:

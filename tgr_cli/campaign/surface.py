@@ -20,7 +20,7 @@ from tgr_cli.faults import deploying, units
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.fault_models import Choices, fault_model_named
-from tgr_cli.faults.formats import format_named, format_of
+from tgr_cli.faults.formats import format_of
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
@@ -106,7 +106,7 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
     kinds: dict[str, FaultKind] = {}
     for text in config.surface:
         name, _, model_name = text.partition("/")
-        form, model = format_named(name, "--surface"), fault_model_named(model_name or config.fault_model)
+        form, model = struck_values.encoding(name, "--surface"), fault_model_named(model_name or config.fault_model)
         deploying.refuse(form)
         if form.dynamic:
             raise TgrError(

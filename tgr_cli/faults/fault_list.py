@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tgr_cli import defaults, documents
-from tgr_cli.artifacts import store
+from tgr_cli.artifacts import facts, store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean, found_at
 from tgr_cli.faults.fault_models import Choices, FaultModel, Flip
@@ -22,19 +22,25 @@ COLUMNS = ("site", "index", "bit", "image_id")  # or "choice" in place of "bit"
 
 
 def read(
-    path: Path, model: FaultModel, pattern: Pattern, *, form: str = "", strike: str = defaults.STRIKE
+    path: Path,
+    model: FaultModel,
+    pattern: Pattern,
+    *,
+    form: str = "",
+    strike: str = defaults.STRIKE,
+    lasting: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the faults of a file in its order, each with `site`, `index` (list of int), `bit` or `choice`, `image_id`.
 
     A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact
     of faults of `model` and `pattern` that `strike` the same kind of word, in the format `form` if one is given and
-    recorded. A `choice` numbers what the model does; without it a bit flips. A `footprint`
+    recorded, and last if `lasting`. A `choice` numbers what the model does; without it a bit flips. A `footprint`
     numbers which elements of the pattern are struck; without it the first.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return _of_artifact(path, model, pattern, form, strike)
+        return _of_artifact(path, model, pattern, form, strike, lasting)
     try:
         content = documents.text(documents.read_bytes(path))
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
@@ -49,7 +55,9 @@ def read(
     return [_parsed(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
-def _of_artifact(path: Path, model: FaultModel, pattern: Pattern, form: str, strike: str) -> list[dict[str, Any]]:
+def _of_artifact(
+    path: Path, model: FaultModel, pattern: Pattern, form: str, strike: str, lasting: bool
+) -> list[dict[str, Any]]:
     artifact = store.read(path, INJECTIONS, columns=COLUMNS)
     if (theirs := artifact.provenance.config.get("fault_model", Flip().name)) != model.name:
         raise TgrError(f"{path} holds faults of the model {theirs}; give it as --fault-model, not {model.name}")
@@ -57,6 +65,9 @@ def _of_artifact(path: Path, model: FaultModel, pattern: Pattern, form: str, str
         raise TgrError(f"{path} holds faults of the pattern {theirs}, not {pattern.name}; give that with --pattern")
     if (theirs := artifact.provenance.config.get("strike", defaults.STRIKE)) != strike:
         raise TgrError(f"{path} holds faults that strike a {theirs}, not a {strike}; give that with --strike")
+    if facts.lasting(artifact.provenance.config) != lasting:
+        words = "do not last; leave --lasting out" if lasting else "last, each tried on several images; give --lasting"
+        raise TgrError(f"{path} holds faults that {words}")
     theirs = (artifact.provenance.extra.get("struck_format") or {}).get("name", form)
     if form and theirs != form:
         raise TgrError(

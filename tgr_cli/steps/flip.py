@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ class Config:
             return
         if not form.shared:
             raise TgrError(f"--max is for formats with a scale, as int8, and {form.name} has none; leave it out")
+        if self.min is None and self.max < 0:
+            raise TgrError(f"--max is {self.max} without --min; give the largest magnitude, or both ends of the range")
         if not -math.inf < self.low <= self.max < math.inf:
             raise TgrError(f"--min is {self.low} and --max is {self.max}; use a finite range from --min to --max")
 
@@ -46,7 +49,7 @@ class Config:
         """Return the lower end of the range that a scale is fitted to."""
         if self.min is not None or self.max is None:
             return self.min or 0.0
-        return -abs(self.max) if "sign" in format_named(self.format).fields else 0.0
+        return -self.max if "sign" in format_named(self.format).fields else 0.0
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Flipped:
     scale = None if config.max is None else form.fit(*torch.tensor([config.low, config.max], dtype=torch.float64))
     word_1 = _stored(config.value, form, scale)
     before = _encoded(word_1, form, scale)
-    given, stored = float(config.value), float(before.value)
-    if not _whole(form, scale) and given != stored and not (math.isnan(given) and math.isnan(stored)):
+    if not _whole(form, scale) and _differs(config.value, float(before.value)):
         reporter.note(f"{config.value} is stored in {form.name} as {before.value!r}")
     bits = range(form.width - 1, -1, -1) if config.bit is None else [config.bit]
     flips = []
@@ -106,6 +108,15 @@ def run(config: Config, reporter: Reporter = SILENT) -> Flipped:
         after_1 = Upset.of_bits(torch.tensor([bit]), form).applied(word_1)
         flips.append(Flip(bit, _field(form, word_1, bit), _encoded(after_1, form, scale)))
     return Flipped(before, tuple(flips), None if scale is None else _shared(word_1, form, scale))
+
+
+def _differs(text: str, stored: float) -> bool:
+    """Return whether a number is stored as another one; float64's nearest counts as equal, but for infinity and 0."""
+    given, exact = float(text), Decimal(text)
+    if math.isnan(given):
+        return not math.isnan(stored)
+    beyond = exact.is_finite() and (math.isinf(given) or (bool(exact) and not given))
+    return beyond or given != stored
 
 
 def _shared(word_1: Tensor, form: Format, scale: Scale) -> SharedScale:

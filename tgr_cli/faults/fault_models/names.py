@@ -1,6 +1,6 @@
 """Fault models by name, as `flip`, `burst:length=3`, or a TOML file with a mixture."""
 
-import tomllib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zer
 from tgr_cli.faults.fault_models.stuck import Stuck
 
 OPTION = "--fault-model"
+DIGITS = 9  # of a number of bits
 Settings = Mapping[str, str]
 
 
@@ -25,7 +26,7 @@ def fault_model_named(text: str) -> FaultModel:
     >>> fault_model_named("flip:field=exponent")
     Flip(bit=None, field='exponent')
     """
-    if text.endswith(".toml"):
+    if _is_file(text):
         return _mixture(Path(text))
     name, _, rest = text.partition(":")
     one_of("--fault-model", name, MODELS)
@@ -34,7 +35,9 @@ def fault_model_named(text: str) -> FaultModel:
         key, equals, value = part.partition("=")
         if not equals or not value:
             raise TgrError(f'{OPTION} is "{text}"; write settings as name:key=value, such as burst:length=2')
-        settings[key.strip()] = value.strip()
+        if (key := key.strip()) in settings:
+            raise TgrError(f'{OPTION} is "{text}", with {key} twice; give it once')
+        settings[key] = value.strip()
     return MODELS[name](text, settings)
 
 
@@ -85,22 +88,30 @@ def _mixture(path: Path) -> FaultModel:
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a fault model ({', '.join(MODELS)}) or a TOML file of one")
     example = 'write a table [mixture] with lines as "burst:length=2" = 0.3'
-    try:
-        table = tomllib.loads(documents.text(documents.read_bytes(path))).get("mixture")
-    except (documents.MalformedError, tomllib.TOMLDecodeError) as error:
-        raise TgrError(f"{path} is not a TOML file ({error}); {example}") from error
+    content = documents.read_toml(path, example)
+    table = content.pop("mixture", None)
     if not isinstance(table, dict) or not table:
         raise TgrError(f"{path} holds no mixture of fault models; {example}")
+    if content:
+        raise TgrError(f'{path} sets "{next(iter(content))}" beside its mixture, which nothing reads; remove it')
     for name, weight in table.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
             raise TgrError(f'{path} gives "{name}" the weight {weight}; weights are numbers above 0')
-        if name.endswith(".toml"):
+        if _is_file(name):
             raise TgrError(f'{path} names the file "{name}"; a mixture is of fault models: write its models here')
-    total = sum(table.values())
+    if not math.isfinite(total := sum(table.values())):
+        raise TgrError(f"{path} gives weights that add up to {total}; divide them all by a large number")
     shares = tuple(weight / total for weight in table.values())
-    models = tuple(fault_model_named(name) for name in table)
+    try:
+        models = tuple(fault_model_named(name) for name in table)
+    except TgrError as error:
+        raise TgrError(f"{path}: {error}") from error
     described = ", ".join(f"{share:.6g} {model.name}" for share, model in zip(shares, models, strict=True))
     return Mixture(f"{MIXTURE}{described}", models, shares)
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).suffix.lower() == ".toml"
 
 
 def _refuse_other(text: str, settings: Settings, known: tuple[str, ...]) -> None:
@@ -112,6 +123,6 @@ def _refuse_other(text: str, settings: Settings, known: tuple[str, ...]) -> None
 
 def _number(text: str, settings: Settings, key: str, *, least: int) -> int:
     value = settings[key]
-    if not (value.isascii() and value.isdecimal()) or int(value) < least:
+    if not (value.isascii() and value.isdecimal()) or len(value) > DIGITS or int(value) < least:
         raise TgrError(f'{OPTION} is "{text}"; {key} is a whole number from {least} on')
     return int(value)

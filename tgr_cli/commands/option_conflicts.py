@@ -34,6 +34,11 @@ RULES: Rules = (
         (*NUMBERS, "seed", "engine", "confidence", "restart", "lasting"),
     ),
     (
+        lambda given: bool(given["surface"]),
+        "beside --surface, which draws neurons in its own way and starts anew",
+        ("sampling", "restart"),
+    ),
+    (
         lambda given: given["faults"] is not None,
         "beside --faults, which lists what is struck",
         (*NUMBERS, "all_images"),

@@ -65,8 +65,8 @@ class Choices:
 
     def stratified(self) -> "Choices":
         """Return these choices; raises TgrError where they cannot be the strata of stratified sampling: bits."""
-        every_V = self.enumerated("--sampling stratified")
-        if len(np.unique(self.bits(every_V))) < len(every_V):
+        bits_V = self.bits(self.enumerated("--sampling stratified"))
+        if bits_V.min() < 0 or len(np.unique(bits_V)) < len(bits_V):
             raise TgrError(
                 f"--sampling stratified divides faults by bit, and {self.model.name} strikes no single one; "
                 "use --sampling importance or uniform"

@@ -58,6 +58,7 @@ def test_inject_names_images_weights_and_training_images_at_once(tmp_path: Path)
         ("--weights none --limit none", "imagenet has no evaluation images", "things are missing"),
         ("--target weight", "Two things", "range limits"),
         ("--checkpoint nowhere.pth", "--checkpoint nowhere.pth does not exist", URL),
+        ("--surface int8 --limit none", "imagenet has no training images: data/imagenet/train", "CSV"),
         ("--plan nowhere.parquet --faults no.csv", "--faults and --plan are given", "missing"),
         ("--plan nowhere.parquet", '--plan nowhere.parquet does not exist; run "tgr inject --plan-only" first', "CSV"),
         ("--dataset cifar10", "torchvision's weights are for 1,000 classes, where it has 10; run \"tgr train ", URL),

@@ -30,7 +30,7 @@ def inject(config: Campaign, reporter: Reporter) -> None:
     )
     along = None
     if (
-        (config.limit != "none" or config.format or config.encode)
+        (config.limit != "none" or config.format or config.encode or config.surface)
         and config.target == "neuron"
         and config.ranges is None
     ):

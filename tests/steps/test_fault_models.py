@@ -13,6 +13,7 @@ from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.fault_facts import faults_in_words, formats_in_words
 from tgr_cli.artifacts.schemas import INJECTIONS, SURFACE
 from tgr_cli.errors import TgrError
 
@@ -190,3 +191,12 @@ def test_what_does_not_go_together_is_refused(options: str, sentence: str, toy: 
     with pytest.raises(TgrError, match=re.escape(sentence)):
         invoke("inject", *toy, *options.split())
     assert not list(RUN.glob("injections*")) + list(RUN.glob("surface*"))
+
+
+def test_faults_in_scales_are_named_with_the_format_of_the_values(toy: list[str]) -> None:
+    scales = ("--strike", "scale", "--sampling", "uniform", "--injections", "8", "--out", "of_scales.parquet")
+    for options, formats in ((["--encode", "int8"], "float32, struck in int8"), (["--format", "int8"], "int8")):
+        invoke("inject", *toy, *scales, *options)
+        said = store.read(Path("of_scales.parquet"), INJECTIONS).provenance
+        assert formats_in_words(said) == formats
+        assert faults_in_words(said) == "flip, in scales"

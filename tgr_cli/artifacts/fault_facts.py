@@ -18,6 +18,11 @@ def pattern_of(campaign: Provenance) -> str:
     return str(campaign.config.get("pattern") or SINGLE)
 
 
+def strikes_scales(campaign: Provenance) -> bool:
+    """Return whether a campaign's faults strike the words of scales, instead of those of values."""
+    return campaign.config.get("strike") == "scale"
+
+
 def faults_in_words(campaign: Provenance) -> str:
     """Return a campaign's fault model, with the pattern of faults that strike several elements, and their duration.
 
@@ -26,6 +31,7 @@ def faults_in_words(campaign: Provenance) -> str:
     config = campaign.config
     parts = [fault_model_of(campaign)]
     parts += [f"pattern {pattern}"] if (pattern := pattern_of(campaign)) != SINGLE else []
+    parts += ["in scales"] if strikes_scales(campaign) else []
     parts += ["lasting"] if lasting(config) and config.get("target", "neuron") == "neuron" else []
     return ", ".join(parts)
 
@@ -42,5 +48,7 @@ def formats_in_words(made: Provenance) -> str:
     """
     computed = str(made.extra.get("format") or UNKNOWN_FORMAT)
     stored, struck = made.extra.get("weight_format"), struck_format_of(made)
+    if strikes_scales(made):  # whose own format is that of no value
+        struck = str(made.config.get("encode") or "")
     said = f"{computed}, weights in {stored}" if stored else computed
     return said if struck in ("", computed, stored) else f"{said}, struck in {struck}"

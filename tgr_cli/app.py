@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Measure and improve how image classifiers survive single-bit hardware faults.",
+    help="Measure and improve how image classifiers survive hardware faults.",
 )
 
 

@@ -214,7 +214,9 @@ INJECTIONS = Schema(
             "Value of the element without the fault; NaN where the image does not run the site.",
             may_be_nan=True,
         ),
-        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit.", may_be_nan=True),
+        Column(
+            "value_flipped", NUMBER, "activation", "Value after the fault, before the range limit.", may_be_nan=True
+        ),
         Column("value_after", NUMBER, "activation", "Value the rest of the network saw.", may_be_nan=True),
         Column(
             "weight",
@@ -297,7 +299,9 @@ EXHAUSTIVE = Schema(
         BIT,
         _choice(since=2),
         Column("value_before", NUMBER, "activation", "Value of the output without the fault.", may_be_nan=True),
-        Column("value_flipped", NUMBER, "activation", "Value after the flip, before the range limit.", may_be_nan=True),
+        Column(
+            "value_flipped", NUMBER, "activation", "Value after the fault, before the range limit.", may_be_nan=True
+        ),
         Column("value_after", NUMBER, "activation", "Value that counted.", may_be_nan=True),
         Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
         Column("dloss", NUMBER, "nats", "Absolute change of the cross entropy.", null=NOT_FINITE),

@@ -19,7 +19,7 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Exact:
-    """The exact rates over all single-bit faults of the last site on these images.
+    """The exact rates over all faults of the last site on these images.
 
     `mean_dloss` (nats) is over finite outcomes; NaN if there are none.
     """

@@ -1,4 +1,4 @@
-"""Run a campaign of single-bit faults: one row per fault, and each site's vulnerability."""
+"""Run a campaign of faults: one row per fault, and each site's vulnerability."""
 
 from dataclasses import dataclass
 from pathlib import Path

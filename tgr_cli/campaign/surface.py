@@ -1,7 +1,7 @@
 """One campaign for many number formats and fault models: `tgr inject --surface`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from tgr_cli.artifacts.schemas import SURFACE
 from tgr_cli.campaign import ranges, struck_values
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.identity import DRAWING, RUNNING, drawn_with
+from tgr_cli.campaign.prepared import with_batch_size
 from tgr_cli.campaign.ranges import SiteRanges
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
@@ -34,7 +35,6 @@ from tgr_cli.metrics.surface import SurfaceEstimates
 from tgr_cli.reporting import SILENT, Reporter
 
 FAULTS_AN_ANCHOR = 2  # N / 2 neurons a site, however many kinds of fault, take about as long as 1.5 N faults
-BATCH_SIZE = 32
 IMAGES_AT_ONCE = 256
 
 
@@ -51,9 +51,7 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Estimate SDC rate and mean dLoss under every kind of fault, write the `surface` artifact and return its rows."""
     subject = Subject.open(config, reporter)
-    if config.batch_size == 0:
-        config = replace(config, batch_size=BATCH_SIZE)
-        subject = replace(subject, settings=config)
+    config, subject = with_batch_size(config, subject)
     output = store.prepare(config.out or subject.loaded.run.surface, SURFACE.kind, config)
     network = subject.network(config.targets)
     engine_class = ENGINES[config.engine]

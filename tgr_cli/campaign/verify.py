@@ -43,7 +43,7 @@ def verify(
         if not agree(*found, *oracle):
             site, index = some.sites[some.site_F[place]], some.indices()[place]
             raise TgrError(
-                f"fault {some.number_F[place]} at {site.name} (index {index}, bit {some.choice_F[place]}, image "
+                f"fault {some.number_F[place]} at {site.name} (index {index}, {engine.choices.noun} {some.choice_F[place]}, image "
                 f"{subject.images.ids[some.image_F[place]]}) is {found[0]} with dLoss {found[1]:.6g}, but "
                 f"{oracle[0]} with dLoss {oracle[1]:.6g} through full; run the campaign with --engine full"
             )

@@ -87,7 +87,7 @@ class Corruption:
 
         Upset and scale, that of the values where their format has one, broadcast with them.
         """
-        form = self.format(before.dtype)
+        form, scale = self.format(before.dtype), scales.mapped(scale, lambda step: step.to(before.device))
         raw = form.decode(upset.applied(form.encode(before, scale)), scale, dtype=before.dtype)
         if upset.fraction is not None:
             value = upset.fraction.to(before.device)

@@ -42,7 +42,7 @@ class FaultModel(ABC):
         """Return the change of each choice, an int64 tensor of any shape."""
 
     def bits(self, choices_F: np.ndarray, form: Format) -> np.ndarray:
-        """Return the bit that each choice strikes, int64 [F]; -1 where it strikes none or several."""
+        """Return the bit that each choice strikes, the lowest of a burst, int64 [F]; -1 where no single place is."""
         del form
         return np.full(len(choices_F), -1)
 

@@ -106,7 +106,7 @@ def _mixture(path: Path) -> FaultModel:
         models = tuple(fault_model_named(name) for name in table)
     except TgrError as error:
         raise TgrError(f"{path}: {error}") from error
-    described = ", ".join(f"{share:.6g} {model.name}" for share, model in zip(shares, models, strict=True))
+    described = ", ".join(f"{share!r} {model.name}" for share, model in zip(shares, models, strict=True))
     return Mixture(f"{MIXTURE}{described}", models, shares)
 
 

@@ -57,8 +57,7 @@ def pattern_from(path: Path) -> Pattern:
         _refuse_other(f"{path}: an operation", op, OPERATIONS)
     patterns = {op: _of_operation(f"{path}, {op}", rows) for op, rows in table.items()}
     described = "; ".join(
-        f"{op} {', '.join(f'{share:.6g} {pattern.name}' for share, pattern in likely)}"
-        for op, likely in patterns.items()
+        f"{op} {', '.join(f'{share!r} {pattern.name}' for share, pattern in likely)}" for op, likely in patterns.items()
     )
     return ByOperation(f"{OF_A_FILE}{described}", str(path), patterns)
 

@@ -42,10 +42,11 @@ def verify(
         oracle = (str(again["outcome"][place]), float(again["dloss"][place]))
         if not agree(*found, *oracle):
             site, index = some.sites[some.site_F[place]], some.indices()[place]
+            what = f"{engine.choices.noun} {some.choice_F[place]}, image {subject.images.ids[some.image_F[place]]}"
             raise TgrError(
-                f"fault {some.number_F[place]} at {site.name} (index {index}, {engine.choices.noun} {some.choice_F[place]}, image "
-                f"{subject.images.ids[some.image_F[place]]}) is {found[0]} with dLoss {found[1]:.6g}, but "
-                f"{oracle[0]} with dLoss {oracle[1]:.6g} through full; run the campaign with --engine full"
+                f"fault {some.number_F[place]} at {site.name} (index {index}, {what}) is {found[0]} with dLoss "
+                f"{found[1]:.6g}, but {oracle[0]} with dLoss {oracle[1]:.6g} through full; run the campaign with "
+                "--engine full"
             )
     return count
 

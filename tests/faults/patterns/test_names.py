@@ -59,7 +59,7 @@ def test_a_file_gives_patterns_by_operation_with_probabilities(tmp_path: Path) -
     assert [piece.probability for piece in pattern.footprints("linear")] == [1.0]
     rows = {"linear": [{"offsets": [[0, 1, 0]], "probability": 1.0}]}
     (as_json := tmp_path / "array.json").write_text(json.dumps(rows))
-    assert pattern_from(as_json).name == "patterns of linear 1 offsets [[0,1,0]]"
+    assert pattern_from(as_json).name == "patterns of linear 1.0 offsets [[0,1,0]]"
     with pytest.raises(TgrError, match=r"array\.json has no patterns for conv, where .*, but for linear"):
         pattern_from(as_json).check({"conv", "linear"})
 

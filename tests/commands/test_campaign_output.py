@@ -26,6 +26,11 @@ def campaign(images: int) -> SimpleNamespace:
     return SimpleNamespace(
         run="net",
         limited=True,
+        format="float32",
+        struck_format="float32",
+        fault_model="flip",
+        pattern="element",
+        faults_are="flip",
         faults=images,
         rows=images,
         sites=[vulnerability_row(SITE, faults)],

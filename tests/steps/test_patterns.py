@@ -182,7 +182,11 @@ def test_faults_of_a_file_last_as_they_did(toy: list[str], lasting: bool) -> Non
     lasts, theirs = ["--lasting"], ["--sampling", "uniform", "--injections", 4]
     theirs += [*lasts, "--images-per-fault", 2] if lasting else []
     inject(toy, *theirs, "--out", "theirs.parquet")
-    words = "faults that last, .*; give --lasting" if lasting else "faults that do not last; leave --lasting out"
+    words = (
+        "faults that last, .*; give --lasting"
+        if lasting
+        else "faults that strike one inference each; leave --lasting and --target out"
+    )
     with pytest.raises(TgrError, match=words):
         inject(toy, "--faults", "theirs.parquet", *([] if lasting else lasts), "--out", "ours.parquet")
     inject(toy, "--faults", "theirs.parquet", *(lasts if lasting else []), "--out", "ours.parquet")

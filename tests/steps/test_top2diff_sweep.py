@@ -256,7 +256,8 @@ def test_injections_of_an_earlier_version_are_refused_by_what_they_lack():
         run(Config(dataset="digits"))
     assert store.read(path, INJECTIONS, columns=("site", "outcome")).table.num_rows == 15
     with pytest.raises(
-        TgrError, match=r"version 1 of injections without choice, golden_top1, .*; make it with \"tgr inject\""
+        TgrError,
+        match=r"version 1 of injections without choice, .*; make it with \"tgr inject\"",
     ):
         store.read(path, INJECTIONS)
 

@@ -66,8 +66,12 @@ def _of_artifact(
     if (theirs := artifact.provenance.config.get("strike", defaults.STRIKE)) != strike:
         raise TgrError(f"{path} holds faults that strike a {theirs}, not a {strike}; give that with --strike")
     if facts.lasting(artifact.provenance.config) != lasting:
-        words = "do not last; leave --lasting out" if lasting else "last, each tried on several images; give --lasting"
-        raise TgrError(f"{path} holds faults that {words}")
+        target = artifact.provenance.config.get("target", defaults.TARGET)
+        wanted = "--lasting" if target == defaults.TARGET else f"--target {target}"
+        last = "last, each tried on several images" if not lasting else "strike one inference each"
+        raise TgrError(
+            f"{path} holds faults that {last}; {'leave --lasting and --target out' if lasting else f'give {wanted}'}"
+        )
     theirs = (artifact.provenance.extra.get("struck_format") or {}).get("name", form)
     if form and theirs != form:
         raise TgrError(

@@ -28,6 +28,7 @@ from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling.anchors import FaultKind
 from tgr_cli.faults.sites import Site
+from tgr_cli.metrics import outcomes
 
 AT_STAKE, REFINED = 0.15, 4  # the share of anchors where most is at stake, and how many more nodes they get
 EXACT = 1.0  # exact faults an anchor, over all kinds
@@ -215,7 +216,8 @@ class _Golden:
     @classmethod
     def of(cls, anchors: Anchors) -> "_Golden":
         logits_AC = anchors.golden_AC
-        return cls(_first(logits_AC), _loss(logits_AC, anchors.labels_A), anchors.labels_A)
+        first_A, loss_A = _judged(logits_AC, anchors.labels_A)
+        return cls(first_A, loss_A, anchors.labels_A)
 
     def take(self, places: Tensor) -> "_Golden":
         return _Golden(self.first_A[places], self.loss_A[places], self.labels_A[places])
@@ -223,9 +225,8 @@ class _Golden:
     def effects(self, logits_AVC: Tensor, places: Tensor | None = None) -> Effects:
         """Return the effects [A, V] of faulty logits, of the anchors at `places` (None: all)."""
         own = self if places is None else self.take(places)
-        sdc_AV = (_first(logits_AVC) != own.first_A[:, None]).double()
-        labels_AV = own.labels_A[:, None].expand(logits_AVC.shape[:2])
-        return Effects(sdc_AV, (_loss(logits_AVC, labels_AV) - own.loss_A[:, None]).abs())
+        first_AV, loss_AV = _judged(logits_AVC, own.labels_A[:, None].expand(logits_AVC.shape[:2]))
+        return Effects((first_AV != own.first_A[:, None]).double(), (loss_AV - own.loss_A[:, None]).abs())
 
 
 def _not_finite(what: str) -> TgrError:
@@ -234,15 +235,12 @@ def _not_finite(what: str) -> TgrError:
     )
 
 
-def _first(logits: Tensor) -> Tensor:
-    """Return the lowest index of the highest logit; torch's argmax does not define which index wins a tie."""
-    classes = torch.arange(logits.shape[-1])
-    highest = logits == logits.amax(dim=-1, keepdim=True)
-    return torch.where(highest, classes, len(classes)).amin(dim=-1)
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    return logits.logsumexp(dim=-1) - logits.gather(-1, labels[..., None])[..., 0]
+def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the prediction and the loss of each row of logits [..., C], in the shape of `labels`."""
+    rows_NC = logits.flatten(0, -2)
+    found = outcomes.predictions(rows_NC), outcomes.cross_entropy(rows_NC, labels.flatten())
+    first, loss = (torch.from_numpy(value).view(labels.shape) for value in found)
+    return first, loss
 
 
 def _spread(sorted_RV: Tensor, count: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Fault models by name, as `flip`, `burst:length=3`, or a TOML file with a mixture."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tgr_cli import documents
@@ -12,10 +12,9 @@ from tgr_cli.faults.fault_models.flip import Flip, FlipSeveral
 from tgr_cli.faults.fault_models.mixture import MIXTURE, Mixture
 from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zero
 from tgr_cli.faults.fault_models.stuck import Stuck
+from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word
 
-OPTION = "--fault-model"
-DIGITS = 9  # of a number of bits
-Settings = Mapping[str, str]
+WIDEST = 64  # bits of a word
 
 
 def fault_model_named(text: str) -> FaultModel:
@@ -30,56 +29,28 @@ def fault_model_named(text: str) -> FaultModel:
         return _mixture(Path(text))
     name, _, rest = text.partition(":")
     one_of("--fault-model", name, MODELS)
-    settings = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not value:
-            raise TgrError(f'{OPTION} is "{text}"; write settings as name:key=value, such as burst:length=2')
-        if (key := key.strip()) in settings:
-            raise TgrError(f'{OPTION} is "{text}", with {key} twice; give it once')
-        settings[key] = value.strip()
-    return MODELS[name](text, settings)
+    entry, found = MODELS[name], f'--fault-model is "{text}"'
+    values = entry.parsed(name, rest, found)
+    try:
+        model: FaultModel = entry.make(name=name, **values)
+    except UnsuitableOptionsError as error:
+        raise TgrError(f"{found}, {error}") from error
+    return model
 
 
-def _flip(text: str, settings: Settings) -> FaultModel:
-    _refuse_other(text, settings, ("bit", "bits", "field"))
-    if len(settings) > 1:
-        raise TgrError(f'{OPTION} is "{text}", which says twice what flips; give one of bit, bits, field')
-    if "bits" in settings:
-        count = _number(text, settings, "bits", least=1)
-        return Flip() if count == 1 else FlipSeveral(count)
-    if "bit" in settings:
-        return Flip(bit=_number(text, settings, "bit", least=0))
-    return Flip(field=settings.get("field"))
+def _flip(name: str, bit: int | None, bits: int | None, field: str | None) -> FaultModel:
+    if sum(given is not None for given in (bit, bits, field)) > 1:
+        raise UnsuitableOptionsError("which says twice what flips; give one of bit, bits, field")
+    return FlipSeveral(bits) if bits and bits > 1 else Flip(bit, field)
 
 
-def _burst(text: str, settings: Settings) -> FaultModel:
-    _refuse_other(text, settings, ("length",))
-    return Burst(_number(text, settings, "length", least=2) if settings else Burst.length)
-
-
-def _stuck(text: str, settings: Settings) -> FaultModel:
-    _refuse_other(text, settings, ("at",))
-    if settings.get("at") not in ("0", "1"):
-        raise TgrError(f'{OPTION} is "{text}"; a bit is stuck at 0 or at 1: write stuck:at=0 or stuck:at=1')
-    return Stuck(int(settings["at"]))
-
-
-def _plain(model: type[RandomWord] | type[RandomValue] | type[Zero]) -> Callable[[str, Settings], FaultModel]:
-    def made(text: str, settings: Settings) -> FaultModel:
-        _refuse_other(text, settings, ())
-        return model()
-
-    return made
-
-
-MODELS: Mapping[str, Callable[[str, Settings], FaultModel]] = {
-    "flip": _flip,
-    "burst": _burst,
-    "stuck": _stuck,
-    "random": _plain(RandomWord),
-    "random-value": _plain(RandomValue),
-    "zero": _plain(Zero),
+MODELS: Mapping[str, Entry] = {
+    "flip": Entry(_flip, {"bit": Count(0, WIDEST - 1), "bits": Count(1, WIDEST), "field": Word()}),
+    "burst": Entry(lambda name, length: Burst(length), {"length": Count(2, WIDEST, default=Burst.length)}),
+    "stuck": Entry(lambda name, at: Stuck(at), {"at": Count(0, 1, example=1)}),
+    "random": Entry(RandomWord),
+    "random-value": Entry(RandomValue),
+    "zero": Entry(Zero),
 }
 
 
@@ -112,17 +83,3 @@ def _mixture(path: Path) -> FaultModel:
 
 def _is_file(text: str) -> bool:
     return Path(text).suffix.lower() == ".toml"
-
-
-def _refuse_other(text: str, settings: Settings, known: tuple[str, ...]) -> None:
-    for key in settings:
-        if key not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes no settings"
-            raise TgrError(f'{OPTION} is "{text}", and {text.partition(":")[0]} has no "{key}"; {takes}')
-
-
-def _number(text: str, settings: Settings, key: str, *, least: int) -> int:
-    value = settings[key]
-    if not (value.isascii() and value.isdecimal()) or len(value) > DIGITS or int(value) < least:
-        raise TgrError(f'{OPTION} is "{text}"; {key} is a whole number from {least} on')
-    return int(value)

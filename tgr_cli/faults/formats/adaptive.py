@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tgr_cli.faults.formats.exponent import BIAS
-from tgr_cli.faults.formats.format import Format, Scale
+from tgr_cli.faults.formats.format import Format, Scale, float_fields
 from tgr_cli.faults.formats.rounding import exponent, largest, nearest, power_of_two, require_finite, single
 
 
@@ -36,8 +36,7 @@ class AdaptivFloat(Format):
 
     @property
     def fields(self) -> dict[str, tuple[int, int]]:  # type: ignore[override]
-        sign = self.width - 1
-        return {"sign": (sign, sign), "exponent": (self.mantissa, sign - 1), "mantissa": (0, self.mantissa - 1)}
+        return float_fields(self.exponent, self.mantissa)
 
     @property
     def facts(self) -> dict[str, Any]:

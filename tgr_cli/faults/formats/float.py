@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tgr_cli.faults.formats.format import Format, Scale
+from tgr_cli.faults.formats.format import Format, Scale, float_fields
 from tgr_cli.faults.formats.rounding import nearest, shortened, single
 
 Specials = Literal["ieee", "fn", "fnuz", "none"]
@@ -46,8 +46,7 @@ class Float(Format):
 
     @property
     def fields(self) -> dict[str, tuple[int, int]]:  # type: ignore[override]
-        sign = self.width - 1
-        return {"sign": (sign, sign), "exponent": (self.mantissa, sign - 1), "mantissa": (0, self.mantissa - 1)}
+        return float_fields(self.exponent, self.mantissa)
 
     @property
     def facts(self) -> dict[str, Any]:

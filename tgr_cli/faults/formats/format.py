@@ -30,6 +30,12 @@ class Scale:
     zero: Tensor | None = None
 
 
+def float_fields(exponent: int, mantissa: int) -> dict[str, tuple[int, int]]:
+    """Return the fields of a floating-point word: a sign, then `exponent` and `mantissa` bits."""
+    sign = exponent + mantissa
+    return {"sign": (sign, sign), "exponent": (mantissa, sign - 1), "mantissa": (0, mantissa - 1)}
+
+
 class Format(ABC):
     """A number format of `width` bits, with named `fields`: lowest and highest bit of each, most significant first.
 

@@ -9,10 +9,10 @@ from tgr_cli.faults.formats.block import Block, SignMagnitude
 from tgr_cli.faults.formats.fixed import Fixed
 from tgr_cli.faults.formats.float import Float, Overflow, Specials, usual_bias
 from tgr_cli.faults.formats.format import Format
-from tgr_cli.faults.formats.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError
 from tgr_cli.faults.formats.integer import Integer
 from tgr_cli.faults.formats.native import NATIVE
 from tgr_cli.faults.formats.posit import Posit
+from tgr_cli.faults.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError
 
 
 def format_named(text: str, option: str = "--format") -> Format:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tgr_cli import documents
 from tgr_cli.errors import TgrError, did_you_mean, one_of
-from tgr_cli.faults.formats.grammar import Count, Entry
+from tgr_cli.faults.grammar import Count, Entry
 from tgr_cli.faults.patterns.by_operation import OF_A_FILE, ByOperation, Likely
 from tgr_cli.faults.patterns.channel import Channel
 from tgr_cli.faults.patterns.element import Element

@@ -17,7 +17,7 @@ from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
-from tgr_cli.faults.sampling.images import check, permuted
+from tgr_cli.faults.sampling.images import check, numbers, permuted
 from tgr_cli.faults.sampling.importance import changes, elements, in_order, relative
 from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
@@ -55,7 +55,7 @@ def draw(
     for start in range(0, struck, gradients.images_at_once):
         image_K = order[start : min(start + gradients.images_at_once, struck)]
         sensitivities = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
-        number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
+        number_KR = numbers(start, len(image_K), count, len(order))
         for site, done in zip(sites, parts, strict=True):
             done.append(_at_images(site, sensitivities[site.name], image_K, number_KR, count, kinds, seed))
         reporter.progress("drawing neurons", start + len(image_K), struck)

@@ -38,6 +38,14 @@ def permuted(eligible_N: np.ndarray, *, seed: int) -> np.ndarray:
     return eligible[np.argsort(key_N[eligible], kind="stable")]
 
 
+def numbers(start: int, images: int, count: int, among: int) -> np.ndarray:
+    """Return the numbers of the faults in some images, int64 [images, R]; those >= `count` are none.
+
+    `count` faults are dealt to the `among` images of a pool in turn; these images are `start` and those after it.
+    """
+    return np.arange(start, start + images)[:, None] + np.arange(0, count, among)
+
+
 def several(
     site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int, stream: str = "fault"
 ) -> np.ndarray:

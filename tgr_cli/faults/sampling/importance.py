@@ -31,7 +31,7 @@ from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.plan import Drawn, Plan
-from tgr_cli.faults.sampling.images import check, permuted
+from tgr_cli.faults.sampling.images import check, numbers, permuted
 from tgr_cli.faults.scale_groups import FaultFree, ScaleGroups
 from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
@@ -73,7 +73,7 @@ def draw(
         image_K = order[start : min(start + gradients.images_at_once, struck)]
         sensitivities = gradients.of(load(image_K), torch.from_numpy(labels_N[image_K]))
         for site, count, done in zip(sites, counts, parts, strict=True):
-            number_KR = np.arange(start, start + len(image_K))[:, None] + np.arange(0, count, len(order))
+            number_KR = numbers(start, len(image_K), count, len(order))
             if (number_KR < count).any():
                 sensitivity, groups = sensitivities[site.name], groups_of.get(site.name)
                 done.append(_at_images(site, sensitivity, image_K, number_KR, count, corruption, choices, groups, seed))

@@ -1,4 +1,4 @@
-"""The grammar of format names, `NAME` or `NAME:flag,key=value,…`, and the errors of what does not follow it."""
+"""The grammar of names of formats, fault models and patterns: `NAME` or `NAME:flag,key=value,…`; and its errors."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -44,6 +44,22 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Word:
+    """An option `key=word`, any word; what is made of it checks it."""
+
+    default: None = None
+    example: None = None
+
+    def written(self, key: str) -> str:
+        return f"{key}=…"
+
+    def parsed(self, text: str) -> str:
+        if not text:
+            raise ValueError("give a word")
+        return text
+
+
+@dataclass(frozen=True)
 class Flag:
     """An option that is given by its key alone."""
 
@@ -54,7 +70,7 @@ class Flag:
         return key
 
 
-Option = Count | Choice | Flag
+Option = Count | Choice | Word | Flag
 
 
 class UnsuitableOptionsError(Exception):
@@ -63,7 +79,7 @@ class UnsuitableOptionsError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """How a format or a pattern is made, from its canonical name and the values of all options by key."""
+    """How what has a name is made, from the canonical name and the values of all options by key."""
 
     make: Callable[..., Any]
     options: Mapping[str, Option] = field(default_factory=dict)

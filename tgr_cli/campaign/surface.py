@@ -34,7 +34,7 @@ from tgr_cli.metrics.estimates import Draws
 from tgr_cli.metrics.surface import SurfaceEstimates
 from tgr_cli.reporting import SILENT, Reporter
 
-FAULTS_AN_ANCHOR = 2  # N / 2 neurons a site, however many kinds of fault, take about as long as 1.5 N faults
+FAULTS_AN_ANCHOR = 2  # --injections N strikes N / 2 neurons a site (benchmarks/2026-11-29-surface-time.md)
 IMAGES_AT_ONCE = 256
 
 

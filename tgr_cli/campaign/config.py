@@ -8,7 +8,7 @@ from tgr_cli.artifacts import facts
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
-from tgr_cli.faults import option_values
+from tgr_cli.faults import grammar, option_values
 from tgr_cli.faults.sampling import SCHEMES
 from tgr_cli.faults.sites import TARGETS
 from tgr_cli.models.source import ModelSource
@@ -150,7 +150,7 @@ class Config:
             )
 
     def _check_patterns(self) -> None:
-        if self.pattern != defaults.PATTERN and self.pattern_file is not None:
+        if self._names_a_pattern and self.pattern_file is not None:
             raise TgrError("--pattern and --pattern-file both say which elements a fault strikes; leave one out")
         if self.patterned and self.engine == "pytorchfi":
             raise TgrError("the engine pytorchfi strikes single elements; use --engine auto, or leave --pattern out")
@@ -171,7 +171,8 @@ class Config:
         stored, drawn = ("format", "weight_format", "encode"), ("faults", "plan", "plan_only", "exhaustive", "shard")
         beside = (*stored, *drawn, "target_ci", "verify", "max_sdc_rate", "max_dloss", "lasting", "pattern_file")
         given = [name for name in beside if getattr(self, name)]
-        usual = (("pattern", defaults.PATTERN), ("strike", defaults.STRIKE), ("target", defaults.TARGET))
+        given += ["pattern"] if self._names_a_pattern else []
+        usual = (("strike", defaults.STRIKE), ("target", defaults.TARGET))
         given += [name for name, value in usual if getattr(self, name) != value]
         if self.surface and given:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -198,7 +199,11 @@ class Config:
     @property
     def patterned(self) -> bool:
         """Return whether a fault strikes more than the element that is drawn."""
-        return self.pattern != defaults.PATTERN or self.pattern_file is not None
+        return self._names_a_pattern or self.pattern_file is not None
+
+    @property
+    def _names_a_pattern(self) -> bool:
+        return grammar.split(self.pattern) != (defaults.PATTERN, "")
 
     @property
     def part(self) -> tuple[int, int] | None:

@@ -69,8 +69,8 @@ RULES: Rules = (
     (
         lambda given: (
             given["limit"] == "none"
-            and not (given["encode"] or given["fault_model"].startswith("random-value"))
-            and not given["fault_model"].endswith(".toml")  # which may draw random values
+            and not (given["encode"] or given["fault_model"].lower().startswith("random-value"))
+            and not given["fault_model"].lower().endswith(".toml")  # which may draw random values
         ),
         "beside --limit none",
         ("ranges",),

@@ -38,9 +38,10 @@ class Choice:
         return f"{key}={'|'.join(self.words)}"
 
     def parsed(self, text: str) -> str:
-        if text not in self.words:
-            raise ValueError(f"use one of {', '.join(self.words)}.{did_you_mean(text, self.words)}")
-        return text
+        word = text.lower()
+        if word not in self.words:
+            raise ValueError(f"use one of {', '.join(self.words)}.{did_you_mean(word, self.words)}")
+        return word
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Word:
     def parsed(self, text: str) -> str:
         if not text:
             raise ValueError("give a word")
-        return text
+        return text.lower()
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Flag:
 
     def written(self, key: str) -> str:
         return key
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return the name, in lower case, and the options of what `text` names.
+
+    >>> split(" Burst:length=2 ")
+    ('burst', 'length=2')
+    """
+    name, _, options = text.strip().partition(":")
+    return name.strip().lower(), options
 
 
 Option = Count | Choice | Word | Flag
@@ -107,6 +118,7 @@ class Entry:
         given: dict[str, Any] = {}
         for part in text.split(",") if text else []:
             key, equals, value = (piece.strip() for piece in part.partition("="))
+            key = key.lower()
             if key in given:
                 raise TgrError(f"{found}, with {key} twice; give it once")
             given[key] = self._value(name, key, value if equals else None, found)

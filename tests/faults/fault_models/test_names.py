@@ -16,6 +16,15 @@ def test_a_models_own_name_is_its_name_on_the_command_line(name: str) -> None:
     assert fault_model_named(fault_model_named(name).name) == fault_model_named(name)
 
 
+def test_case_does_not_matter() -> None:
+    for text, name in (
+        ("FLIP", "flip"),
+        ("Burst:Length=3", "burst:length=3"),
+        ("Flip:Field=Exponent", "flip:field=exponent"),
+    ):
+        assert fault_model_named(text).name == name
+
+
 def test_short_names_mean_the_same() -> None:
     assert fault_model_named("burst") == fault_model_named("burst:length=2")
     assert fault_model_named("flip:bits=1") == fault_model_named("flip")

@@ -5,7 +5,8 @@ import torch
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.formats import NATIVE, Native, format_named
-from tgr_cli.faults.formats.names import ALIASES, ENTRIES, all_formats
+from tgr_cli.faults.formats.names import ENTRIES, all_formats
+from tgr_cli.faults.formats.spellings import ALIASES
 
 WITH_OPTIONS = [
     "bfloat16:overflow=saturate",
@@ -44,6 +45,22 @@ def test_formats_with_different_options_differ() -> None:
     [
         *ALIASES.items(),
         ("BF16", "bfloat16"),
+        ("q4.4", "fixed:int=4,frac=4"),
+        ("Q0.7", "fixed:int=0,frac=7"),
+        ("posit<8,1>", "posit8:es=1"),
+        ("Posit(16, 2)", "posit16"),
+        ("posit<6,0>", "posit:n=6,es=0"),
+        ("E4M3", "float8_e4m3fn"),
+        ("Half", "float16"),
+        ("FP32", "float32"),
+        ("fp8_e5m2fnuz", "float8_e5m2fnuz"),
+        ("torch.float8_e5m2", "float8_e5m2"),
+        ("fp8-e4m3", "float8_e4m3fn"),
+        ("mxfp4", "mxfp4_e2m1"),
+        ("fp4", "float4_e2m1"),
+        ("MXFP4:Block=16", "mxfp4_e2m1:block=16"),
+        ("INT8:Scale=Power-of-two", "int8:scale=power-of-two"),
+        ("posit:n=8,es=1", "posit8:es=1"),
         (" fp16 ", "float16"),
         ("float:e=8,m=23", "float32"),
         ("float:e=8,m=7", "bfloat16"),
@@ -73,6 +90,9 @@ def test_types_of_torch_are_themselves() -> None:
     [
         ("float23", r'--format is "float23"; use one of float64, .*\. Did you mean "float\d\d"\?'),
         ("bf61", r'--format is "bf61"; use one of .*\. Did you mean "bf16"\?'),
+        ("mxfp8", r'^--format is "mxfp8", and there are 2 formats of this kind; use one of mxfp8_e4m3, mxfp8_e5m2$'),
+        ("FP6", r'^--format is "FP6", and there are 2 formats of this kind; use one of float6_e3m2, float6_e2m3$'),
+        ("q40.2", r'is "q40\.2", where int is "40"; use a whole number from 0 to 31'),
         ("", r'--format is ""; use one of float64, '),
         (
             "int8:afine",

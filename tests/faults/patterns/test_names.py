@@ -29,6 +29,11 @@ probability = 1
 """
 
 
+def test_case_does_not_matter() -> None:
+    assert pattern_named("ROW").name == "row"
+    assert pattern_named("Block:Width=3,HEIGHT=1").name == "block:height=1,width=3"
+
+
 def test_a_name_is_written_in_one_way() -> None:
     assert pattern_named("block:width=3,height=2").name == "block:height=2,width=3"
     assert pattern_named("row").name == "row"

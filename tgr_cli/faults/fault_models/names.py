@@ -12,7 +12,7 @@ from tgr_cli.faults.fault_models.flip import Flip, FlipSeveral
 from tgr_cli.faults.fault_models.mixture import MIXTURE, Mixture
 from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zero
 from tgr_cli.faults.fault_models.stuck import Stuck
-from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word
+from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word, split
 
 WIDEST = 64  # bits of a word
 
@@ -27,7 +27,7 @@ def fault_model_named(text: str) -> FaultModel:
     """
     if _is_file(text):
         return _mixture(Path(text))
-    name, _, rest = text.partition(":")
+    name, rest = split(text)
     one_of("--fault-model", name, MODELS)
     entry, found = MODELS[name], f'--fault-model is "{text}"'
     values = entry.parsed(name, rest, found)

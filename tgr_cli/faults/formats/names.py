@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import cast
 
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults.formats import spellings
 from tgr_cli.faults.formats.adaptive import AdaptivFloat
 from tgr_cli.faults.formats.block import Block, SignMagnitude
 from tgr_cli.faults.formats.fixed import Fixed
@@ -12,7 +13,7 @@ from tgr_cli.faults.formats.format import Format
 from tgr_cli.faults.formats.integer import Integer
 from tgr_cli.faults.formats.native import NATIVE
 from tgr_cli.faults.formats.posit import Posit
-from tgr_cli.faults.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError
+from tgr_cli.faults.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError, split
 
 
 def format_named(text: str, option: str = "--format") -> Format:
@@ -20,19 +21,23 @@ def format_named(text: str, option: str = "--format") -> Format:
 
     Raises TgrError, in the name of the command's `option`, for an unknown name or options that do not suit.
 
-    >>> format_named("bf16").name
-    'bfloat16'
+    >>> format_named("bf16").name, format_named("Q3.4").name, format_named("posit<8,1>").name
+    ('bfloat16', 'fixed:int=3,frac=4', 'posit8:es=1')
     >>> format_named("bfloat16").fields
     {'sign': (15, 15), 'exponent': (7, 14), 'mantissa': (0, 6)}
     >>> format_named("float:e=4,m=3,overflow=saturate").rounded(torch.tensor([0.3, 1000.0])).tolist()
     [0.3125, 240.0]
     """
-    written, _, options = text.strip().partition(":")
-    name = ALIASES.get(written.lower(), written.lower())
+    found, (written, options) = f'{option} is "{text}"', split(text)
+    spelled, longer = spellings.canonical(written, ENTRIES)
+    if longer:
+        raise TgrError(f"{found}, and there are {len(longer)} formats of this kind; use one of {', '.join(longer)}")
+    name, told = split(spelled)
+    options = ",".join(part for part in (told, options) if part)
     if name not in ENTRIES:
-        close = did_you_mean(written.lower(), [*ENTRIES, *ALIASES])
-        raise TgrError(f'{option} is "{text}"; use one of {", ".join(ENTRIES)}.{close}')
-    entry, found = ENTRIES[name], f'{option} is "{text}"'
+        close = did_you_mean(name, [*ENTRIES, *spellings.ALIASES])
+        raise TgrError(f"{found}; use one of {', '.join(ENTRIES)}.{close}")
+    entry = ENTRIES[name]
     values = entry.parsed(name, options, found)
     try:
         form = entry.make(entry.named(name, values), **values)
@@ -147,6 +152,8 @@ def _adaptivfloat(name: str, n: int, e: int) -> Format:
 
 
 def _posit(name: str, n: int, es: int) -> Format:
+    if (short := f"posit{n}") in ENTRIES:  # one name for a format
+        name = ENTRIES[short].named(short, {"es": es})
     return Posit(name, n, es, f"posit of {n} bits, up to {es} of them exponent")
 
 
@@ -192,20 +199,4 @@ ENTRIES: dict[str, Entry] = {
     "posit8": Entry(lambda name, es: _posit(name, 8, es), _POSIT_ES),
     "posit16": Entry(lambda name, es: _posit(name, 16, es), _POSIT_ES),
     "posit": Entry(_posit, {"n": Count(3, 16, example=6), **_POSIT_ES}),
-}
-
-ALIASES = {
-    "fp64": "float64",
-    "fp32": "float32",
-    "fp16": "float16",
-    "bf16": "bfloat16",
-    "fp8_e4m3": "float8_e4m3fn",
-    "fp8_e4m3fn": "float8_e4m3fn",
-    "float8_e4m3": "float8_e4m3fn",
-    "fp8_e5m2": "float8_e5m2",
-    "fp8_e4m3fnuz": "float8_e4m3fnuz",
-    "fp8_e5m2fnuz": "float8_e5m2fnuz",
-    "fp6_e3m2": "float6_e3m2",
-    "fp6_e2m3": "float6_e2m3",
-    "fp4_e2m1": "float4_e2m1",
 }

@@ -20,6 +20,7 @@ BASES: dict[str, str] = {
     "merge": MERGE,
     "top2diff-sweep": SWEEP,
     "compare": COMPARE,
+    "fit": "fit one two --raw-fit 100 --dataset mnist --out new/fit.parquet",
     "report": REPORT,
     "cam": "cam one two --dataset mnist --out new/s.parquet -q",
     "demo": "demo --workdir new/demo",

@@ -51,6 +51,12 @@ CRITERION = "top2diff"
 # tgr compare
 FACTOR = "overall"
 
+# tgr fit
+PER = "mbit"
+EXPOSURE = "1"  # all the time: an upper bound for activations, and what holds for weights
+NON_FINITE = "undetected"
+LASTING_COUNT = "once"
+
 # tgr train
 HEAD = "baseline"
 RECIPE = "none"

@@ -13,7 +13,9 @@ OF_UNITS: dict[str, Bounds] = {
     "probability": SHARE,
     "share": SHARE,
     "cosine": ROUNDED,
-    **dict.fromkeys(("nats", "images", "faults", "rows", "elements", "texts", "places", "faults a site"), COUNT),
+    **dict.fromkeys(
+        ("nats", "images", "faults", "rows", "elements", "texts", "places", "faults a site", "bits", "FIT"), COUNT
+    ),
     **dict.fromkeys(("multiply-accumulates", "factor", "share of the diagonal"), COUNT),
 }
 

@@ -206,6 +206,10 @@ class Workspace:
         return self.path / "comparison.parquet"
 
     @property
+    def fit(self) -> Path:
+        return self.path / "fit.parquet"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -519,6 +519,41 @@ SALIENCY = Schema(
     formats="formats",
 )
 
+NO_DANGER = "where no fault was dangerous"
+
+
+def _in_time(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column, ...]:
+    return (
+        Column(name, NUMBER, unit, meaning, null=null),
+        Column(f"{name}_low", NUMBER, unit, "Lower limit of its interval.", null=null),
+        Column(f"{name}_high", NUMBER, unit, "Upper limit of its interval.", null=null),
+    )
+
+
+FIT = Schema(
+    "fit",
+    1,
+    "the bits of one site, or of all sites of a model",
+    "tgr fit",
+    (
+        Column("model", TEXT, "", "Name of the run."),
+        Column("site", TEXT, "", "Name of the site; empty for all sites together."),
+        Column("op", TEXT, "", "Its operation or kind of tensor; empty for all sites together."),
+        Column("bits", INTEGER, "bits", "Elements times the width of the struck format's words."),
+        Column("exposure", NUMBER, "share", "Mean share of the time for which a bit is exposed."),
+        Column("fit", NUMBER, "FIT", "Rate of upsets λ: raw rate × bits × exposure; 1 FIT is one in 10⁹ hours."),
+        *_in_time("fit_safe", "FIT", "Rate of safe faults, λ_S."),
+        *_in_time("fit_detected", "FIT", "Rate of dangerous faults that are detected, λ_DD."),
+        *_in_time("fit_undetected", "FIT", "Rate of dangerous faults that are not detected, λ_DU."),
+        *_in_time("safe_fraction", "share", "λ_S / λ."),
+        *_in_time("diagnostic_coverage", "share", "λ_DD / (λ_DD + λ_DU).", NO_DANGER),
+        *_in_time("spfm", "share", "Single-point fault metric, 1 - λ_DU / λ (ISO 26262-5, annex C)."),
+        Column("coverage_reliable", FLAG, "", "False where the diagnostic coverage rests on too few dangerous faults."),
+    ),
+    key=("model", "site"),
+    formats="formats",
+)
+
 KINDS: dict[str, Schema] = {
     schema.kind: schema
     for schema in (
@@ -537,5 +572,6 @@ KINDS: dict[str, Schema] = {
         SWEEP,
         COMPARISON,
         SALIENCY,
+        FIT,
     )
 }

@@ -9,6 +9,7 @@ from tgr_cli.commands.demo import demo
 from tgr_cli.commands.describe import describe
 from tgr_cli.commands.embed import embed
 from tgr_cli.commands.evaluate import evaluate
+from tgr_cli.commands.fit import fit
 from tgr_cli.commands.flip import flip
 from tgr_cli.commands.formats import formats
 from tgr_cli.commands.inject import inject
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
+    "fit": fit,
     "report": report,
     "cam": cam,
     "demo": demo,

@@ -111,6 +111,12 @@ def compare(workspace: Workspace, runs: Sequence[str]) -> None:
     needs.refuse(needs.run_artifacts(workspace, runs, MEASURED))
 
 
+def fit(workspace: Workspace, runs: Sequence[str]) -> None:
+    """Check the runs and their campaigns; a file is read by the step."""
+    named = [run for run in runs if not Path(run).is_file()]
+    needs.refuse(needs.run_artifacts(workspace, named, ("injections",)))
+
+
 def report(workspace: Workspace, runs: Sequence[str]) -> None:
     """Check the runs; the report itself says how to create measurements that are missing."""
     needs.refuse(needs.run_artifacts(workspace, runs, ()))

@@ -100,6 +100,16 @@ def test_rates_scale_with_the_raw_rate_and_the_exposure_and_shares_do_not() -> N
     assert by_work[""]["fit_undetected"] == pytest.approx(0.1 * 3.2 * 0.9 + 0.3 * 0.08 * 0.1)
 
 
+def test_a_large_site_without_a_dangerous_fault_widens_the_bound_of_all() -> None:
+    small, large = site("conv", "conv", neurons=10), site("fc", neurons=100_000)
+    struck = [(small, "s" * 5 + "b" * 5, LETTERS, [1.0] * 10), (large, "b" * 10, LETTERS, [1.0] * 10)]
+    write_injections(NET / "injections.parquet", struck, model="net")
+    rows = fit("--raw-fit", 1000)
+    distance = rows["fc"]["fit_undetected_high"]
+    assert rows["fc"]["fit_undetected"] == 0
+    assert rows[""]["fit_undetected_high"] >= rows[""]["fit_undetected"] + distance
+
+
 def test_faults_of_unequal_weight_count_by_it() -> None:
     measured(extra=INT8, weights=[0.2, *[1.0] * 19], sampling="importance")
     assert fit("--raw-fit", 1000)["conv"]["fit_undetected"] == pytest.approx(0.02 * 3.2)

@@ -110,6 +110,16 @@ def test_a_large_site_without_a_dangerous_fault_widens_the_bound_of_all() -> Non
     assert rows[""]["fit_undetected_high"] >= rows[""]["fit_undetected"] + distance
 
 
+@pytest.mark.parametrize(("raw", "share"), [(100, "1"), (0.1, "1"), (7, "0.3"), (1e-3, "0.7")])
+def test_one_exposure_of_all_sites_is_that_of_the_network(raw: float, share: str) -> None:
+    struck = [(site(f"s{n}", neurons=3 * 7**n + n), "sb", "ab", [1.0, 1.0]) for n in range(6)]
+    write_injections(NET / "injections.parquet", struck, model="net")
+    row = fit("--raw-fit", raw, "--exposure", share)[""]
+    assert row["exposure"] == pytest.approx(float(share))
+    assert row["exposure"] <= float(share)
+    assert invoke("show", "runs/digits/fit.parquet").exit_code == 0
+
+
 def test_faults_of_unequal_weight_count_by_it() -> None:
     measured(extra=INT8, weights=[0.2, *[1.0] * 19], sampling="importance")
     assert fit("--raw-fit", 1000)["conv"]["fit_undetected"] == pytest.approx(0.02 * 3.2)
@@ -220,3 +230,20 @@ def test_a_run_without_injections_says_what_makes_them() -> None:
     NET.mkdir(parents=True)
     with pytest.raises(TgrError, match=r'injections.parquet does not exist; run "tgr inject" first'):
         fit("--raw-fit", 1)
+
+
+def test_the_report_shows_the_rates_of_the_campaigns_it_reports_on() -> None:
+    measured(extra=INT8)
+    report = ("report", "net-baseline", "--dataset", "digits", "-q")
+    invoke(*report)
+    page = Path("runs/digits/report.html")
+    assert "Failures in time" not in page.read_text(encoding="utf-8")
+    fit("--raw-fit", 1000)
+    invoke(*report)
+    shown = page.read_text(encoding="utf-8")
+    assert "Dangerous undetected faults by site" in shown
+    assert "0.344" in shown
+    assert "89.51" in shown
+    measured(extra=INT8, conv="bbbbbbbbbb")  # another campaign, of which the stored rates are not
+    invoke(*report)
+    assert "Failures in time" not in page.read_text(encoding="utf-8")

@@ -136,7 +136,9 @@ def failure_rates(
         detected = Estimate(0.0, 0.0, 0.0, math.inf)  # known, not estimated
         coverage = detected if dangerous.mean else NO_ESTIMATE
     bits = sum(bits_S)
-    return FailureRates(bits, rate / (raw * bits), rate, dangerous, detected, undetected, coverage)
+    # Rounding may put a mean beyond the largest value.
+    exposure = min(float(np.average(exposure_S, weights=bits_S)), float(exposure_S.max()))
+    return FailureRates(bits, exposure, rate, dangerous, detected, undetected, coverage)
 
 
 def _shared(draws: Draws, marked_N: np.ndarray, coefficient_S: np.ndarray, confidence: float) -> Estimate:

@@ -181,7 +181,7 @@ def test_one_surface_serves_many_formats(toy: list[str]) -> None:
         ("--surface int8 --surface fixed:int=3,frac=4 --limit format", "and fixed:int=3,frac=4 has none; use --limit"),
         ("--encode int32", "--encode is int32, which holds whole numbers alone, without a scale"),
         ("--surface int64/zero", "--surface is int64, which holds whole numbers alone"),
-        ("--surface int8 --sampling uniform --restart", "--sampling and --restart do nothing beside --surface"),
+        ("--surface int8 --sampling uniform", "--sampling does nothing beside --surface"),
         ("--sampling stratified --fault-model zero", "divides faults by bit, and zero strikes no single one"),
         ("--sampling stratified --fault-model flip:bits=8 --encode int8", "and flip:bits=8 strikes no single one"),
         ("--surface mxfp8_e4m3", "mxfp8_e4m3 shares scales among neighbours"),

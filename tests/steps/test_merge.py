@@ -155,7 +155,7 @@ def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
         (("--all-images",), "all_images False, but True now"),
     ):
         with pytest.raises(TgrError, match=rf"plan.parquet was drawn with .*{words}.*; give the same model, data"):
-            inject(toy, "--plan", "plan.parquet", *changed)
+            inject(toy, "--plan", "plan.parquet", "--restart", *changed)
     assert pq.read_table("plan.parquet").num_rows == 180
 
 

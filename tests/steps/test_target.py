@@ -112,7 +112,7 @@ def test_a_tensor_of_one_number_has_an_index_without_axes(toy: list[str]) -> Non
     assert all(row["index"] == [] and row["value_before"] == 1.5 for row in scale)
     assert inject(toy, "--target", "weight", "--replay", len(rows(run)) - 1, model="scaled_toy:build")["agrees"] is True
     Path("one.csv").write_text("site,index,bit,image_id\nlogit_scale,,31,toy/0.png\n")
-    inject(toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", model="scaled_toy:build")
+    inject(toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", "--restart", model="scaled_toy:build")
     assert [(row["index"], row["value_after"]) for row in rows(run)] == [([], -1.5)]
 
 

@@ -11,6 +11,7 @@ from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import DRAWING, drawn_with
 from tgr_cli.campaign.prepared import PreparedCampaign
+from tgr_cli.campaign.replacing import refuse_other_faults
 from tgr_cli.faults.exhaustive import LastSite
 from tgr_cli.faults.graph import Network
 from tgr_cli.metrics.outcomes import OUTCOMES, with_nulls
@@ -39,6 +40,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     """Return the exact rates of the last site; the artifact is written batch by batch."""
     subject = open_subject(config, reporter)
     output = store.prepare(config.out or subject.file(subject.loaded.run.exhaustive), EXHAUSTIVE.kind, config)
+    refuse_other_faults(output, EXHAUSTIVE.kind, config)
     setup = PreparedCampaign.of(config, subject)
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse

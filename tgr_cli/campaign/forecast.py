@@ -16,6 +16,7 @@ from tgr_cli.campaign import planning
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.prepared import PreparedCampaign
+from tgr_cli.campaign.replacing import refuse_other_faults
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.faults import units
 from tgr_cli.reporting import SILENT, Reporter
@@ -48,6 +49,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     output = store.prepare(
         config.out or subject.file(of_target(subject.loaded.run.plan, config.target)), PLAN.kind, config
     )
+    refuse_other_faults(output, PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
         setup = PreparedCampaign.of(config, subject)
         planned = planning.planned(setup, parts)

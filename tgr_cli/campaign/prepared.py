@@ -61,7 +61,7 @@ class PreparedCampaign:
         config, subject = with_batch_size(config, subject)
         network = subject.network(config.targets)
         if config.target == "neuron":
-            _tell_unseen_work(subject, network, config.targets)
+            tell_unseen_work(subject, network, config.targets)
         checks.refuse(config, choices, network, facts_of(config, subject, network, choices, pattern))
         pattern.check({site.op for site in network.sites_of(config.target)})
         listed = None
@@ -126,7 +126,7 @@ class PreparedCampaign:
         return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
 
 
-def _tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:
+def tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:
     """Report the share of the network's work outside its sites, and add it to the network's facts."""
     work = unseen_work(subject.loaded.model, network.input_shape, network.sites)
     network.facts = {**network.facts, **work.facts}

@@ -1,6 +1,5 @@
 """One campaign for many number formats and fault models: `tgr inject --surface`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -8,16 +7,18 @@ from typing import Any, cast
 import numpy as np
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import sha256_names
 from tgr_cli.artifacts.schemas import SURFACE
-from tgr_cli.campaign import ranges, struck_values
+from tgr_cli.campaign import identity, ranges, struck_values, surface_units
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.identity import DRAWING, RUNNING, drawn_with
-from tgr_cli.campaign.prepared import with_batch_size
+from tgr_cli.campaign.prepared import site_facts, tell_unseen_work, with_batch_size
 from tgr_cli.campaign.ranges import SiteRanges
+from tgr_cli.campaign.replacing import refuse, refuse_other_faults
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import deploying, units
+from tgr_cli.faults import deploying
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import ENGINES, memory
 from tgr_cli.faults.fault_models import Choices, fault_model_named
@@ -29,13 +30,13 @@ from tgr_cli.faults.option_values import LimitMode
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import anchors
 from tgr_cli.faults.sampling.anchors import FaultKind
-from tgr_cli.faults.surface import Anchors, Surface, corruption
+from tgr_cli.faults.surface import Surface, corruption
 from tgr_cli.metrics.estimates import Draws
 from tgr_cli.metrics.surface import SurfaceEstimates
+from tgr_cli.models.trial import refuse_scripted
 from tgr_cli.reporting import SILENT, Reporter
 
 FAULTS_AN_ANCHOR = 2  # --injections N strikes N / 2 neurons a site (benchmarks/2026-11-29-surface-time.md)
-IMAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +52,24 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Estimate SDC rate and mean dLoss under every kind of fault, write the `surface` artifact and return its rows."""
     subject = Subject.open(config, reporter)
+    refuse_scripted(subject.loaded.model, subject.loaded.name)
     config, subject = with_batch_size(config, subject)
     output = store.prepare(config.out or subject.loaded.run.surface, SURFACE.kind, config)
+    refuse_other_faults(output, SURFACE.kind, config)
+    with Parts.beside(output, restart=config.restart) as parts:
+        result = _run(config, subject, output, parts, reporter)
+        parts.done()
+    return result
+
+
+def _run(config: Config, subject: Subject, output: Path, parts: Parts, reporter: Reporter) -> Result:
     network = subject.network(config.targets)
     engine_class = ENGINES[config.engine]
     engine_class.check(network)
     found = ranges.of_neurons(subject, network, path=config.ranges, targets=config.targets)
     kinds = _kinds(config, subject, network, found)
+    _refuse_fewer_kinds(output, config, kinds)
+    tell_unseen_work(subject, network, config.targets)
     engine = engine_class(subject.loaded.model, network, corruption(), memory=memory.parsed(config.memory))
     labels_N, eligible_N = subject.labels(config.label, everything=config.all_images)
     plan = anchors.draw(
@@ -71,25 +83,47 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         seed=config.seed,
         reporter=reporter,
     )
-    effects_K2N, done = np.zeros((len(kinds), 2, len(plan))), 0
+    facts = _facts(config, subject, network, found, kinds)
+    ours = identity.identity(facts) | {"surface": ", ".join(kind.name for kind in kinds)}
     surface = Surface(engine, kinds, seed=config.seed)
-    for rows_A, struck in _struck(plan, surface, subject, labels_N):
-        for number, effect in enumerate(surface.effects(struck)):
-            effects_K2N[number][:, rows_A] = np.stack([effect.sdc.numpy(), effect.dloss.numpy()])
-        done += len(rows_A)
-        reporter.progress("striking neurons", done, len(plan))
+    effects_K2N = surface_units.effects(plan, surface, subject, labels_N, parts, ours)
     rows = _rows(config, plan, kinds, effects_K2N)
-    provenance = store.provenance_for(
-        SURFACE,
-        config=_settings(config),
-        seed=config.seed,
-        model=subject.loaded.fingerprint,
-        classes=sha256_names(subject.images.classes),
-        inputs=dict(found.inputs),
-        extra=subject.facts | {"pool": subject.pool, "ranges": dict(found.profiled_on)},
-    )
+    provenance = store.provenance_for(SURFACE, **facts)
     store.write(output, SURFACE, {name: [row[name] for row in rows] for name in SURFACE.arrow.names}, provenance)
     return Result(run=subject.name, path=output, anchors=len(plan), rows=rows)
+
+
+def _facts(
+    config: Config, subject: Subject, network: AnyNetwork, found: SiteRanges, kinds: list[FaultKind]
+) -> dict[str, Any]:
+    """Return the metadata of the artifact, as fields of a provenance."""
+    return {
+        "config": _settings(config),
+        "seed": config.seed,
+        "model": subject.loaded.fingerprint,
+        "classes": sha256_names(subject.images.classes),
+        "inputs": dict(found.inputs),
+        "extra": subject.facts
+        | dict(network.facts)
+        | {
+            "pool": subject.pool,
+            "ranges": dict(found.profiled_on),
+            "macs": sum(site.macs for site in network.sites),
+            "sites": [site_facts(site) for site in network.sites],
+            "kinds": {kind.name: {"limit": kind.corruption.limit.mode} for kind in kinds},
+        },
+    }
+
+
+def _refuse_fewer_kinds(output: Path, config: Config, kinds: list[FaultKind]) -> None:
+    """Raise TgrError if `output` is the default place and holds a kind of fault that is not among `kinds`."""
+    if config.out or config.restart or not output.exists():
+        return
+    there = store.read(output, SURFACE).table.select(["format", "fault_model"]).to_pylist()
+    names = [kind.name for kind in kinds]
+    before = dict.fromkeys(f"{row['format']}/{row['fault_model']}" for row in there)
+    if lost := [name for name in before if name not in names]:
+        refuse(output, f"with --surface {', '.join(lost)}", f"only {', '.join(names)}")
 
 
 def _settings(config: Config) -> dict[str, Any]:
@@ -130,20 +164,6 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
             raise TgrError(f"--surface names {kind} twice; name each once")
         kinds[kind] = FaultKind(kind, Corruption(limit, model, stored, scales, found.max_abs), Choices(model, form))
     return list(kinds.values())
-
-
-def _struck(
-    plan: Plan, surface: Surface, subject: Subject, labels_N: np.ndarray
-) -> Iterator[tuple[np.ndarray, Anchors]]:
-    """Yield the anchors of each site on each lot of images, prepared, with their positions in the plan."""
-    engine = surface.engine
-    unit_F = units.units(plan, min(IMAGES_AT_ONCE, engine.images_at_once))
-    rows, chunk_F = units.rows_of(unit_F), unit_F // len(plan.sites)
-    for chunk in np.unique(chunk_F).tolist():
-        image_K = np.unique(plan.image_F[chunk_F == chunk])
-        golden_KC = engine.prepare(subject.load(image_K))
-        for unit in [unit for unit in rows if unit // len(plan.sites) == chunk]:
-            yield rows[unit], Anchors.of(plan.take(rows[unit]), image_K, golden_KC, labels_N)
 
 
 def _rows(config: Config, plan: Plan, kinds: list[FaultKind], effects_K2N: np.ndarray) -> list[dict[str, Any]]:

@@ -196,7 +196,8 @@ def inject(
         bool,
         typer.Option(
             "--restart",
-            help="Start anew: discard the finished parts of an interrupted campaign.",
+            help="Start anew: discard the finished parts of an interrupted campaign, and replace a finished one of "
+            "other faults.",
             rich_help_panel=CAMPAIGN,
         ),
     ] = False,

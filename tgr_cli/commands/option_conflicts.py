@@ -31,12 +31,12 @@ RULES: Rules = (
     (
         lambda given: given["exhaustive"] is not None,
         "beside --exhaustive, which strikes everything at the last site",
-        (*NUMBERS, "seed", "engine", "confidence", "restart", "lasting"),
+        (*NUMBERS, "seed", "engine", "confidence", "lasting"),
     ),
     (
         lambda given: bool(given["surface"]),
-        "beside --surface, which draws neurons in its own way and starts anew",
-        ("sampling", "restart"),
+        "beside --surface, which draws neurons in its own way",
+        ("sampling",),
     ),
     (
         lambda given: given["faults"] is not None,

@@ -14,6 +14,7 @@ from tgr_cli.campaign.config import Config as Config  # the options of `tgr inje
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import run_with
 from tgr_cli.campaign.prepared import PreparedCampaign
+from tgr_cli.campaign.replacing import refuse_other_faults
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.campaign.verify import verify
@@ -55,7 +56,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     """
     subject = open_subject(config, reporter)
     output = config.out or _default(config, subject)
-    store.prepare(output, (SHARD if config.part else INJECTIONS).kind, config)
+    kind = (SHARD if config.part else INJECTIONS).kind
+    store.prepare(output, kind, config)
+    refuse_other_faults(output, kind, config)
     if not config.part:
         store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
     with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:

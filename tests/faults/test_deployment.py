@@ -316,7 +316,7 @@ def test_blocks_of_a_weight_are_neighbours_that_one_output_sums_over() -> None:
 
 def test_a_format_with_a_scale_a_channel_is_refused_for_outputs() -> None:
     _, network, x_NCHW = subject("toy")
-    with pytest.raises(TgrError, match=r"channel-steps has a scale for each channel .* with --weight-format"):
+    with pytest.raises(TgrError, match=r"channel-steps, which has a scale for each channel .* with --weight-format"):
         deployed(network, x_NCHW, ChannelSteps())
 
 

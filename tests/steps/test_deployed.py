@@ -1,6 +1,7 @@
 """`tgr evaluate` and `tgr profile-ranges` of a model deployed in a number format."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -148,14 +149,13 @@ def test_only_the_chosen_operations_are_rounded_and_that_is_recorded() -> None:
     assert golden.provenance.extra["rounded"] == "conv"
     tgr("evaluate", *TOY, "--format", "bfloat16", "--targets", "linear, conv", "--out", "both.parquet")
     assert store.read(Path("both.parquet"), GOLDEN).provenance.extra["rounded"] == "conv,linear"
-    refused = tgr("evaluate", *TOY, "--targets", "conv")
-    assert isinstance(refused.exception, TgrError)
-    assert str(refused.exception) == "--targets does nothing without --format; leave it out"
+    told = tgr("evaluate", *TOY, "--targets", "conv")
+    assert "--targets conv rounds no outputs: it says which ones --format rounds" in " ".join(told.stderr.split())
 
 
 REFUSED = {
-    "int8:channel": "int8:channel has a scale for each channel of a stored tensor, and the output of a layer has one "
-    "scale; name another format with --format, or this one with --weight-format",
+    "int8:channel": "--format is int8:channel, which has a scale for each channel of a stored tensor, and the output "
+    "of a layer has one scale; name another format with --format, or this one with --weight-format",
     "float64": "--format is float64, in which a network of float32 is not deployed: it would round to whole numbers, "
     "or not at all; use a narrower float, or an integer format with a scale",
     "int32": "--format is int32, in which a network of float32 is not deployed",
@@ -170,6 +170,13 @@ def test_what_cannot_be_deployed_is_refused_before_any_work(command: str, form: 
     assert isinstance(refused.exception, TgrError)
     assert str(refused.exception).startswith(REFUSED[form])
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("option", ["--format", "--encode"])
+def test_a_format_that_a_site_does_not_fit_names_the_site(option: str) -> None:
+    refused = tgr("inject", *TOY, option, "uint8")
+    assert isinstance(refused.exception, TgrError)
+    assert re.match(r"site (conv1|conv2|fc): uint8 holds no negative numbers, and the v", str(refused.exception))
 
 
 @pytest.mark.parametrize("option", ["--format", "--weight-format"])

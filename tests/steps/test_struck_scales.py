@@ -13,6 +13,7 @@ from toys_artifacts import invoke
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError
+from tgr_cli.steps.report import _struck_format
 
 FOLDER = Path("runs/toy/toys-build_toy-baseline")
 SCALE = ("--strike", "scale", "--sampling", "uniform", "--injections", 24)
@@ -77,6 +78,18 @@ def test_scales_are_struck(toy: list[str], options: tuple[str, ...], bits: int) 
             assert abs(np.log2(row["value_flipped"] / row["value_before"])) == 2 ** row["bit"]
 
 
+def test_scales_of_other_values_are_other_faults(toy: list[str]) -> None:
+    inject(toy, *SCALE, "--encode", "mxfp8_e4m3")
+    listed = ("inject", *toy, "--strike", "scale", "--faults", "i.parquet", "--out", "again.parquet", "--encode")
+    for other in ("mxfp4_e2m1", "mxfp8_e5m2"):  # their scales are words of the same format
+        with pytest.raises(
+            TgrError, match=f"holds faults in scales of mxfp8_e4m3, and here they are scales of {other}"
+        ):
+            invoke(*listed, other)
+    invoke(*listed, "MXFP8_E4M3")
+    assert _struck_format(store.read(Path("i.parquet"), INJECTIONS))["name"].endswith(", scale of mxfp8_e4m3")
+
+
 def test_groups_are_drawn_alike_and_all_that_share_a_scale_change(toy: list[str]) -> None:
     _, rows = inject(toy, "--format", "bfp:m=7,block=2", *SCALE, "--limit", "none")
     at_conv1 = [row for row in rows if row["site"] == "conv1"]
@@ -101,10 +114,16 @@ def test_groups_are_drawn_alike_and_all_that_share_a_scale_change(toy: list[str]
         ((*SCALE, "--format", "int8", "--limit", "format"), "--strike scale changes what the format's range is"),
         ((*SCALE, "--format", "int8", "--fault-model", "random-value"), "random-value draws a value, not a scale"),
         (("--surface", "int8", "--strike", "scale"), "--surface strikes single neurons under many kinds"),
-        (("--surface", "int8:channel"), "int8:channel has a scale for each channel of a stored tensor"),
+        (
+            ("--surface", "int8:channel"),
+            "--surface is int8:channel, which has a scale for each channel of a stored tensor",
+        ),
         (("--strike", "exponent"), '--strike is "exponent"; use one of element, scale'),
         (("--format", "mxint8"), "--format is mxint8, whose shared exponents cannot be told from values that"),
-        (("--encode", "int8:channel"), "int8:channel has a scale for each channel of a stored tensor"),
+        (
+            ("--encode", "int8:channel"),
+            "--encode is int8:channel, which has a scale for each channel of a stored tensor",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(toy: list[str], options: tuple[str, ...], words: str) -> None:

@@ -41,6 +41,15 @@ def struck_format_of(campaign: Provenance) -> str:
     return str((campaign.extra.get("struck_format") or {}).get("name") or campaign.extra.get("format") or "")
 
 
+def scaled_format_of(campaign: Provenance) -> str:
+    """Return the name of the format of the values whose scales a campaign strikes; "" if it strikes none."""
+    if not strikes_scales(campaign):
+        return ""
+    config = campaign.config
+    deployed = {"neuron": "format", "weight": "weight_format"}.get(str(config.get("target", "neuron")), "")
+    return str(config.get("encode") or config.get(deployed) or "")
+
+
 def formats_in_words(made: Provenance) -> str:
     """Return the formats of a campaign or a golden run: of the values, the weights, and the struck ones if different.
 

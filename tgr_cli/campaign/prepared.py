@@ -12,7 +12,7 @@ from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign import checks
 from tgr_cli.campaign.config import Config
-from tgr_cli.campaign.struck_values import StruckValues, choices_of, struck_values, with_limit
+from tgr_cli.campaign.struck_values import StruckValues, choices_of, format_of_values, struck_values, with_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import fault_list
 from tgr_cli.faults.engines import ENGINES, memory
@@ -56,6 +56,8 @@ class PreparedCampaign:
         rows = None
         if config.faults:
             words = {"form": choices.form.name, "strike": config.strike}
+            if config.strike == "scale":
+                words["scaled"] = format_of_values(config, subject).name
             rows = fault_list.read(config.faults, choices.model, pattern, **words, lasting=config.persists)
         refuse_scripted(subject.loaded.model, subject.loaded.name)
         config, subject = with_batch_size(config, subject)

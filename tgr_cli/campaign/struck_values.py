@@ -34,7 +34,7 @@ def choices_of(config: Config, subject: Subject) -> Choices:
     """Return what a fault can do to a value of this campaign; raises TgrError for settings that do not suit."""
     form, model = format_of_values(config, subject), fault_model_named(config.fault_model)
     if config.target == "neuron" and config.encode:
-        deploying.refuse(form)
+        deploying.refuse(form, "--encode")
     if config.target == "neuron" and config.format and isinstance(form, Block) and not form.refits:
         raise TgrError(
             f"--format is {form.name}, whose shared exponents cannot be told from values that are rounded already, as "
@@ -130,7 +130,8 @@ def fitted(form: Format, found: SiteRanges, network: AnyNetwork, *, neurons: boo
     found_scales = {}
     for name, low in found.low.items():
         if neurons:
-            scale = form.fit(*torch.tensor([low, found.high[name]], device=network.device, dtype=network.dtype))
+            ends_2 = torch.tensor([low, found.high[name]], device=network.device, dtype=network.dtype)
+            scale = deploying.fitted(form, name, *ends_2)
         else:
             scale = scales.of_weight(form, network.parameters[name], network.output_axis(name))
         if scale is not None:

@@ -139,7 +139,7 @@ def _kinds(config: Config, subject: Subject, network: AnyNetwork, found: SiteRan
     for text in config.surface:
         name, _, model_name = text.partition("/")
         form, model = struck_values.encoding(name, "--surface"), fault_model_named(model_name or config.fault_model)
-        deploying.refuse(form)
+        deploying.refuse(form, "--surface")
         if form.dynamic:
             raise TgrError(
                 f"--surface {text}: {form.name} shares scales among neighbours, so that a value alone does not say "

@@ -7,10 +7,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import count, in_percent, number
-from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
-
-WITHOUT_FORMAT = ((lambda given: given["format"] is None, "without --format", ("targets",)),)
 
 
 def evaluate(
@@ -63,7 +60,6 @@ def evaluate(
     from tgr_cli.preflight import before
 
     with session(ctx) as console:
-        refuse_idle(ctx, WITHOUT_FORMAT)
         data, source = o.configure(DataSource, locals()), o.configure(ModelSource, locals())
         before.evaluate(data, source, workdir, console, calibrated=format is not None)
         from tgr_cli.steps import evaluate as step

@@ -41,7 +41,7 @@ def inject(
         typer.Option(
             help='Store the struck value alone in this number format (see "tgr formats"); the rest of the network '
             "computes as it is.",
-            rich_help_panel=FAULTS,
+            rich_help_panel=options.FORMATS,
         ),
     ] = None,
     limit: Annotated[

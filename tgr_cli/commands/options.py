@@ -11,7 +11,7 @@ from tgr_cli import defaults
 
 Config = TypeVar("Config")
 
-DATA, MODEL, OUTPUT = "Data", "Model", "Output"
+DATA, MODEL, FORMATS, OUTPUT = "Data", "Model", "Number formats", "Output"
 
 # Upper limit of any count: larger values are typing errors, and could overflow int64.
 MANY, AT_ONCE, PIXELS, WORKERS, SEEDS = 10**9, 2**16, 2**14, 1024, 2**63 - 1
@@ -32,14 +32,14 @@ Format = Annotated[
     typer.Option(
         help="Deploy the model in this number format: each layer's output is rounded to it, and faults strike its "
         'words; one of "tgr formats" (default: the model\'s own).',
-        rich_help_panel=MODEL,
+        rich_help_panel=FORMATS,
     ),
 ]
 WeightFormat = Annotated[
     str | None,
     typer.Option(
         help='Store the weights of the layers in this number format; one of "tgr formats" (default: the model\'s own).',
-        rich_help_panel=MODEL,
+        rich_help_panel=FORMATS,
     ),
 ]
 Dataset = Annotated[

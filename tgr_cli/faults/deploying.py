@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import scales
 from tgr_cli.faults.deployment import Deployment
-from tgr_cli.faults.formats import NATIVE, Format, Native, format_named
+from tgr_cli.faults.formats import NATIVE, Format, Native, Scale, format_named
 from tgr_cli.faults.network import AnyNetwork
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -42,7 +43,7 @@ def deployment_of(
         assert ranges is not None
         for site in network.sites:
             low, high = torch.tensor(ranges[site.name], device=network.device, dtype=network.dtype)
-            of_sites[site.name] = form.fit(low, high)
+            of_sites[site.name] = fitted(form, site.name, low, high)
     if weight_form is not None:
         for name in weights(network):
             of_weights[name] = scales.of_weight(weight_form, network.parameters[name], network.output_axis(name))
@@ -54,12 +55,21 @@ def calibrated(form: Format | None) -> bool:
     return form is not None and bool(form.shared) and not form.dynamic
 
 
-def refuse(form: Format | None) -> None:
-    """Raise TgrError for a format that cannot store the outputs of sites."""
+def fitted(form: Format, site: str, low: Tensor, high: Tensor) -> Scale | None:
+    """Return the format's scale for the values of a site from `low` to `high`; raises TgrError that names the site."""
+    try:
+        return form.fit(low, high)
+    except TgrError as error:
+        raise TgrError(f"site {site}: {error}") from error
+
+
+def refuse(form: Format | None, option: str = "--format") -> None:
+    """Raise TgrError, in the name of the command's `option`, for a format that cannot store the outputs of sites."""
     if form is not None and not form.dynamic and form.shared not in ("", "tensor"):
+        weights_too = ", or this one with --weight-format" if option == "--format" else ""
         raise TgrError(
-            f"{form.name} has a scale for each {form.shared} of a stored tensor, and the output of a layer has one "
-            "scale; name another format with --format, or this one with --weight-format"
+            f"{option} is {form.name}, which has a scale for each {form.shared} of a stored tensor, and the output of "
+            f"a layer has one scale; name another format with {option}{weights_too}"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts import facts, store
+from tgr_cli.artifacts.fault_facts import scaled_format_of
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.errors import TgrError, did_you_mean, found_at
 from tgr_cli.faults.fault_models import Choices, FaultModel, Flip
@@ -27,6 +28,7 @@ def read(
     pattern: Pattern,
     *,
     form: str = "",
+    scaled: str = "",
     strike: str = defaults.STRIKE,
     lasting: bool = False,
 ) -> list[dict[str, Any]]:
@@ -34,13 +36,14 @@ def read(
 
     A `.csv` file needs these columns, with `index` written as `3 1 2`; any other file must be an `injections` artifact
     of faults of `model` and `pattern` that `strike` the same kind of word, in the format `form` if one is given and
-    recorded, and last if `lasting`. A `choice` numbers what the model does; without it a bit flips. A `footprint`
-    numbers which elements of the pattern are struck; without it the first.
+    recorded, and last if `lasting`. Words of scales must be those of values in the format `scaled`, if one is given. A
+    `choice` numbers what the model does; without it a bit flips. A `footprint` numbers which elements of the pattern
+    are struck; without it the first.
     """
     if not path.is_file():
         raise TgrError(f"{path} {found_at(path)}; name a CSV file of faults or an injections artifact with --faults")
     if path.suffix != ".csv":
-        return _of_artifact(path, model, pattern, form, strike, lasting)
+        return _of_artifact(path, model, pattern, form, scaled, strike, lasting)
     try:
         content = documents.text(documents.read_bytes(path))
         rows = list(csv.DictReader(io.StringIO(content, newline=""), strict=True))
@@ -56,7 +59,7 @@ def read(
 
 
 def _of_artifact(
-    path: Path, model: FaultModel, pattern: Pattern, form: str, strike: str, lasting: bool
+    path: Path, model: FaultModel, pattern: Pattern, form: str, scaled: str, strike: str, lasting: bool
 ) -> list[dict[str, Any]]:
     artifact = store.read(path, INJECTIONS, columns=COLUMNS)
     if (theirs := artifact.provenance.config.get("fault_model", Flip().name)) != model.name:
@@ -79,6 +82,11 @@ def _of_artifact(
             "else; give the same --format, --weight-format or --encode, or write the faults as CSV"
         )
     needed = [name for name, usual in (("choice", Flip()), ("footprint", Element())) if usual not in (model, pattern)]
+    if (of_values := scaled_format_of(artifact.provenance)) and scaled and of_values != scaled:
+        raise TgrError(
+            f"{path} holds faults in scales of {of_values}, and here they are scales of {scaled}, which go with other "
+            "values; give the same --format, --weight-format or --encode, or write the faults as CSV"
+        )
     return store.read(path, INJECTIONS, columns=(*COLUMNS, *needed)).table.to_pylist()
 
 

@@ -62,6 +62,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Classify the evaluation split, write the `golden` artifact and return its figures."""
     subject = open_subject(config, reporter)
     path = store.prepare(config.out or subject.file(subject.loaded.run.golden), GOLDEN.kind, config)
+    if config.targets != defaults.TARGETS and config.format is None:
+        reporter.note(f"--targets {config.targets} rounds no outputs: it says which ones --format rounds")
     result = subject.classify()
     figures = golden.figures(result)
     provenance = store.provenance_for(

@@ -8,6 +8,7 @@ from typing import Any
 from tgr_cli import defaults
 from tgr_cli.artifacts import measurements, store
 from tgr_cli.artifacts.columns import Schema
+from tgr_cli.artifacts.fault_facts import scaled_format_of
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.provenance import sha256_file
@@ -160,6 +161,8 @@ def _struck_format(injections: Artifact) -> Mapping[str, Any]:
         from tgr_cli.faults.formats import format_named  # imported here: it loads torch, which other files do not need
 
         recorded = format_named(injections.provenance.number_format).facts
+    if scaled := scaled_format_of(injections.provenance):
+        recorded = {**recorded, "name": f"{recorded['name']}, scale of {scaled}"}
     return recorded
 
 

@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign import results, runs
+from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.metrics import breakdown, summary
 
 COLUMNS = "format", "accuracy", "SDC rate", "with non-finite", "mean dLoss, nats", "SDC rate by field"
@@ -37,7 +38,11 @@ def row(golden: Path, path: Path) -> tuple[str, ...]:
     config, form = injections.provenance.config, injections.fact("struck_format")
     figures = summary.network(injections.fact("sites"), results.read(injections.table, config), config["confidence"])
     struck = breakdown.FaultRows.read(injections.table, results.clusters(config), results.strata(config))
-    fields = breakdown.by_field(struck, form["fields"], config["confidence"])
+    field_N = struck_fields(injections, form)
+    if field_N is None:
+        fields = breakdown.by_field(struck, form["fields"], config["confidence"])
+    else:
+        fields = breakdown.by_struck_field(struck, field_N, config["confidence"])
     fields.sort(key=lambda field: -field["high"])
     return (
         form["name"],

@@ -156,7 +156,7 @@ def test_fields_are_those_of_each_format() -> None:
         ("int8", "sign"): ("7", "7", "1", 0.0),
         ("int8", "value"): ("0", "6", "3", pytest.approx(2 / 3)),
         ("posit8", "sign"): ("7", "7", "1", 0.0),
-        ("posit8", "body"): ("0", "6", "3", 0.0),
+        ("posit8", "regime"): ("1", "2", "3", 0.0),
     }
     of_float16 = [row["field"] for row in rows if row["format"] == "float16"]
     assert of_float16 == ["sign", "exponent", "mantissa"]  # from the most significant on
@@ -233,5 +233,5 @@ def test_the_commands_page_draws_each_format() -> None:
     text = Path("page.html").read_text(encoding="utf-8")
     assert 'aria-label="Formats side by side.' in text
     assert 'aria-label="SDC rate by field.' in text
-    for words in (">exponent<", ">body<", ">posit8<", ">accuracy<"):
+    for words in (">exponent<", ">regime<", ">posit8<", ">accuracy<"):
         assert words in text

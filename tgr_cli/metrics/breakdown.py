@@ -128,6 +128,17 @@ def by_field(
     return rows
 
 
+def by_struck_field(struck: FaultRows, field_N: np.ndarray, confidence: float = CONFIDENCE) -> list[dict[str, Any]]:
+    """Return the same by the field that each row's bit was in, "" for none; bits are the lowest and highest struck."""
+    rows = []
+    for name in sorted({*field_N.tolist()} - {""}):
+        chosen_N = field_N == name
+        bit_K = struck.bit[chosen_N]
+        ends = {"low": int(bit_K.min()), "high": int(bit_K.max())}
+        rows.append({"field": name, **ends} | _shares(struck, chosen_N, confidence))
+    return sorted(rows, key=lambda row: -row["high"])
+
+
 def _shares(struck: FaultRows, chosen_N: np.ndarray, confidence: float) -> dict[str, Any]:
     """Return the number of chosen rows, their share of every outcome, and the limits of `sdc` and `failure`."""
     size_K = (struck.weight * struck.alike)[chosen_N]

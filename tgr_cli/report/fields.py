@@ -12,7 +12,7 @@ from tgr_cli.report.plotting import decades, estimates, scaled, spread_out
 from tgr_cli.report.theme import MARKS, Palette
 from tgr_cli.report.words import short_percent
 
-BODY = "A posit's body is its regime, exponent and fraction, whose lengths differ from word to word. "
+BODY = "The fields of a posit are those of the word before the fault: their lengths differ from word to word. "
 COLUMNS = ("field", "low", "high", "rows", *OUTCOMES, "sdc_low", "sdc_high", "failure", "failure_low", "failure_high")
 
 

@@ -12,7 +12,17 @@ from tgr_cli.artifacts.fault_facts import faults_in_words
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.metrics import rerunning
-from tgr_cli.metrics.breakdown import NO_BIT, ByImage, Correlation, FaultRows, by_bit, by_field, by_image, spearman
+from tgr_cli.metrics.breakdown import (
+    NO_BIT,
+    ByImage,
+    Correlation,
+    FaultRows,
+    by_bit,
+    by_field,
+    by_image,
+    by_struck_field,
+    spearman,
+)
 from tgr_cli.metrics.curves import Curve, GoldenConfidences, Injected
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.population import Population
@@ -65,7 +75,10 @@ class FaultBreakdown:
     correlation: Correlation
 
     @classmethod
-    def of(cls, struck: FaultRows, form: Mapping[str, Any], confidence: float) -> "FaultBreakdown":
+    def of(
+        cls, struck: FaultRows, form: Mapping[str, Any], confidence: float, field_N: np.ndarray | None = None
+    ) -> "FaultBreakdown":
+        """Return the statistics; `field_N` names each row's field where fields differ from word to word."""
         images = by_image(struck)
         fields = sorted(form["fields"].items(), key=lambda field: -field[1][1])  # metadata sorts them by name
         form = {**form, "fields": dict(fields)}
@@ -73,7 +86,9 @@ class FaultBreakdown:
             rows=len(struck),
             form=form,
             without_bit=int((struck.bit == NO_BIT).sum()),
-            fields=by_field(struck, form["fields"], confidence),
+            fields=by_field(struck, form["fields"], confidence)
+            if field_N is None
+            else by_struck_field(struck, field_N, confidence),
             bits=by_bit(struck, confidence),
             images=images,
             correlation=spearman(images.top2diff, images.sdc_rate, confidence),

@@ -17,6 +17,7 @@ from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, results, runs
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
+from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
@@ -27,7 +28,7 @@ from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
 from tgr_cli.report.words import listed
 from tgr_cli.reporting import SILENT, Reporter
 
-OF_INJECTIONS = (*breakdown.COLUMNS, "dloss")  # columns that are read
+OF_INJECTIONS = (*breakdown.COLUMNS, "dloss", "value_before")  # columns that are read
 SHOWN = ("golden", "ranges", "training", "injections", "vulnerability")  # artifacts of a run that the page shows
 
 
@@ -144,7 +145,9 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         campaign = injections.provenance.config
         injected = confidences.injected(injections, count_by, None)
         assert injected is not None, "a campaign without a fault"
-        faults = FaultBreakdown.of(injected.struck, _struck_format(injections), campaign["confidence"])
+        form = _struck_format(injections)
+        field_N = struck_fields(injections, form)
+        faults = FaultBreakdown.of(injected.struck, form, campaign["confidence"], field_N)
         if golden:
             rerun = Rerun.of(confidences.golden(golden), injected, campaign["confidence"])
         network = summary.network(

@@ -58,6 +58,7 @@ def deployed(
     Raises TgrError for a model that does not compute in float32: rounding what is rounded already is no deployment.
     """
     _refuse_other_dtype(subject, form)
+    _refuse_quantised(subject, network, form, weight_form)
     found, facts = SiteRanges(), dict[str, Any]()
     if form is not None:
         if calibrated(form):
@@ -79,6 +80,20 @@ def _refuse_other_dtype(subject: Subject, form: Format | None) -> None:
         raise TgrError(
             f"{subject.name} computes in {subject.facts['format']}, and {option} deploys a model of float32; convert "
             f"its weights to float32, or leave {option} out"
+        )
+
+
+def _refuse_quantised(subject: Subject, network: AnyNetwork, form: Format | None, weight_form: Format | None) -> None:
+    """Raise TgrError for a model that is quantised itself."""
+    if weight_form is not None and (stored := network.stored_format("weight")):
+        raise TgrError(
+            f"--weight-format is {weight_form.name}, and {subject.name} stores its weights as integers already "
+            f"({stored.name}); leave --weight-format out"
+        )
+    if form is not None and network.rounding:
+        raise TgrError(
+            f"--format is {form.name}, and {subject.name} rounds what it computes itself "
+            f"({', '.join(network.rounding)}); leave --format out"
         )
 
 

@@ -50,6 +50,8 @@ class PreparedCampaign:
     @classmethod
     def of(cls, config: Config, subject: Subject) -> "PreparedCampaign":
         """Return the campaign prepared on `subject`; missing ranges are profiled."""
+        refuse_scripted(subject.loaded.model, subject.loaded.name)
+        config, subject = with_batch_size(config, subject)
         choices = choices_of(config, subject)
         config = with_limit(config, choices, subject)
         pattern = pattern_of(config.pattern, config.pattern_file)
@@ -59,11 +61,13 @@ class PreparedCampaign:
             if config.strike == "scale":
                 words["scaled"] = format_of_values(config, subject).name
             rows = fault_list.read(config.faults, choices.model, pattern, **words, lasting=config.persists)
-        refuse_scripted(subject.loaded.model, subject.loaded.name)
-        config, subject = with_batch_size(config, subject)
         network = subject.network(config.targets)
         if config.target == "neuron":
             tell_unseen_work(subject, network, config.targets)
+        if left := network.left_out(config.target):
+            subject.reporter.note(
+                f"{len(left)} {config.target} tensors ({left[0].name}, …) are no integers, and are not struck"
+            )
         checks.refuse(config, choices, network, facts_of(config, subject, network, choices, pattern))
         pattern.check({site.op for site in network.sites_of(config.target)})
         listed = None

@@ -12,9 +12,10 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import deploying, scales
 from tgr_cli.faults.corruption import Corruption
-from tgr_cli.faults.fault_models import Choices, fault_model_named
+from tgr_cli.faults.fault_models import Choices, FaultModel, fault_model_named
 from tgr_cli.faults.formats import Format, Native, Scale, format_named, format_of
 from tgr_cli.faults.formats.block import Block
+from tgr_cli.faults.formats.stored import Stored
 from tgr_cli.faults.limits import UNLIMITED, RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.option_values import LimitMode, Strike
@@ -40,6 +41,8 @@ def choices_of(config: Config, subject: Subject) -> Choices:
             f"--format is {form.name}, whose shared exponents cannot be told from values that are rounded already, as "
             f"a word holds a whole power of two more; use --encode {form.name}, or another format"
         )
+    if isinstance(form, Stored):
+        _refuse_real_values(config, model, form)
     if config.strike == "element":
         return Choices(model, form)
     if not form.shared or form.scale_format is None:
@@ -52,12 +55,32 @@ def choices_of(config: Config, subject: Subject) -> Choices:
     return Choices(model, form.scale_format)
 
 
+def _refuse_real_values(config: Config, model: FaultModel, form: Stored) -> None:
+    """Raise TgrError for settings that need the real values of integers that a quantised model stores."""
+    if model.needs_ranges:
+        raise TgrError(
+            f"--fault-model {model.name} draws a real value, and the model's {config.target} tensors hold words "
+            f"({form.name}); use --fault-model random"
+        )
+    if config.sampling == "importance" and not (config.faults or config.plan):
+        raise TgrError(
+            f"--sampling is importance, which follows gradients, and integers ({form.name}) have none; use --sampling "
+            "uniform or stratified"
+        )
+
+
 def format_of_values(config: Config, subject: Subject) -> Format:
     """Return the format in which struck values are stored."""
+    stored = subject.stored_format(config.target, config.targets)
+    if stored and config.encode:
+        raise TgrError(
+            f"--encode is {config.encode}, and the model's {config.target} tensors are words already ({stored.name}); "
+            "leave --encode out"
+        )
     if config.encode:
         return encoding(config.encode, "--encode")
     deployed = {"neuron": subject.form, "weight": subject.weight_form}.get(config.target)
-    return deployed or format_of(subject.dtype)
+    return stored or deployed or format_of(subject.dtype)
 
 
 def encoding(text: str, option: str) -> Format:

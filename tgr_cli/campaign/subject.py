@@ -24,6 +24,8 @@ from tgr_cli.models.trial import refuse_scripted
 from tgr_cli.models.weights import dtype, number_format
 from tgr_cli.reporting import Reporter
 
+STORED = (torch.int8, torch.uint8, torch.int16, torch.int32)  # int64 holds counters and positions
+
 
 class Settings(Protocol):
     """The part of a command's config that selects model, images and device."""
@@ -174,6 +176,16 @@ class Subject:
             device=self.settings.device,
             reporter=self.reporter,
         )
+
+    def stored_format(self, target: str, targets: str) -> Format | None:
+        """Return the format of the integers that a quantised model stores as tensors of `target`; None for real values.
+
+        The model's graph says which integers are weights; it is captured only if the model holds integers.
+        """
+        held = (*self.loaded.model.parameters(), *self.loaded.model.buffers())
+        if target == "neuron" or not any(tensor.dtype in STORED for tensor in held):
+            return None
+        return Subject.network(self, targets).stored_format(target)
 
     def classify(self) -> golden.GoldenRun:
         """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite."""

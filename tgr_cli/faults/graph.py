@@ -18,13 +18,14 @@ from torch.fx.node import Node
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.deployment import Deployment, RoundedOperation
 from tgr_cli.faults.export import export, inputs_of
+from tgr_cli.faults.formats.stored import is_stored
 from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis
 from tgr_cli.faults.network import AnyNetwork, Replacements
-from tgr_cli.faults.operation_names import ROUNDED, name_of
-from tgr_cli.faults.program import downstream, evaluate, with_deaths
+from tgr_cli.faults.operation_names import ROUNDED, ROUNDING, name_of
+from tgr_cli.faults.program import ancestors, downstream, evaluate, with_deaths
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
-from tgr_cli.faults.tensor_sites import TensorSite, ancestors, find_parameters
+from tgr_cli.faults.tensor_sites import TensorSite, find_parameters
 
 
 class Network(AnyNetwork):
@@ -54,6 +55,7 @@ class Network(AnyNetwork):
         self.parameters = {parameter.site.name: parameter.tensor for parameter in parameters}
         self.holders = {parameter.site.name: parameter.nodes for parameter in parameters}
         self.facts = {}
+        self.rounding = _rounding(program.graph, shares)
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
         self._channel_axes = {call.site.name: channel_axis(call.node) for call in calls}
@@ -103,7 +105,8 @@ class Network(AnyNetwork):
         wanted = {call.node for call in every_call} | set(program.graph.output_node().all_input_nodes)
         shares = find_shares(captured, program, example, batch_size, wanted)
         every_call = [divided(call, shares, batch_size) for call in every_call]
-        calls = [call for call in every_call if call.site.op in targets]
+        # The results of integer products are accumulators in int32, which is not the format of the other sites.
+        calls = [c for c in every_call if c.site.op in targets and not is_stored(c.node.meta["val"].dtype)]
         if not calls:
             raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
         _check(program, calls, shares, batch_size, dtype)
@@ -200,6 +203,19 @@ class Network(AnyNetwork):
         new = rows_RN.reshape(len(rows_RN), call.outer, -1).transpose(0, 1).reshape(value.shape)
         # Strides select the kernels of later operations: keep those of the golden run.
         return new if new.stride() == value.stride() else torch.empty_like(value).copy_(new)
+
+
+def _rounding(graph: Graph, shares: Shares) -> tuple[str, ...]:
+    """Return the names of operations that round values computed from the images, in order of first use."""
+    names = [name_of(node) for node in graph.nodes if node in shares.dependent and _rounds(node)]
+    return tuple(dict.fromkeys(names))
+
+
+def _rounds(node: Node) -> bool:
+    """Return whether an operation rounds: by its name, or a cast of real values to integers."""
+    value, given = node.meta.get("val"), [source.meta.get("val") for source in node.all_input_nodes[:1]]
+    cast = name_of(node) == "_to_copy" and isinstance(value, Tensor) and is_stored(value.dtype)
+    return name_of(node) in ROUNDING or (cast and isinstance(given[0], Tensor) and given[0].is_floating_point())
 
 
 def _copied(graph: Graph) -> tuple[Graph, dict[Node, Node]]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx.node import Node
 
+from tgr_cli.faults.formats.stored import is_stored
 from tgr_cli.faults.operation_names import name_of
+from tgr_cli.faults.program import origins
 from tgr_cli.faults.shares import Shares
 from tgr_cli.faults.sites import Site, numbered
 
 CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
+PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "_int_mm": (0, 1)}
 SAME_VALUES = (
     "permute",
     "t",
@@ -30,6 +32,8 @@ SAME_VALUES = (
     "expand",
     "unsqueeze",
 )
+PERMUTING = ("permute", "t", "transpose")
+PARAMETRIZED = ".parametrizations."  # where torch keeps the parts from which it computes a tensor
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def find_calls(program: ExportedProgram) -> list[Call]:
     operations are chosen as sites.
     """
     owners, names_of = program.graph_signature.inputs_to_parameters, _names(program)
+    images = set(program.graph_signature.user_inputs)
     found: list[tuple[str, Call]] = []
     for node in program.graph.nodes:
         if node.op != "call_function":
@@ -69,7 +74,8 @@ def find_calls(program: ExportedProgram) -> list[Call]:
         elif kind in PRODUCTS:
             left, right = (node.args[position] for position in PRODUCTS[kind])
             parameter = _parameter(right, owners) or _parameter(left, owners)
-            op = "linear" if parameter else "matmul"
+            weighs = parameter or any(_is_stored_weight(factor, images) for factor in (left, right))
+            op = "linear" if weighs else "matmul"
             macs = node.meta["val"].numel() * left.meta["val"].shape[-1]
         else:
             continue
@@ -89,6 +95,12 @@ def _parameter(node: Any, owners: Mapping[str, str]) -> str | None:
     while node.op == "call_function" and name_of(node) in SAME_VALUES:
         node = node.args[0]
     return owners.get(node.name) if node.op == "placeholder" else None
+
+
+def _is_stored_weight(node: Node, images: Collection[str]) -> bool:
+    """Return whether a factor is computed from integers that the model stores, and from no image."""
+    found = origins([node], through_positions=False)
+    return any(is_stored(source.meta["val"].dtype) for source in found) and not any(n.name in images for n in found)
 
 
 def tensor_key(value: Tensor) -> tuple[Any, ...]:
@@ -111,10 +123,16 @@ def _path(node: Node, weight: Sequence[str], op: str) -> str:
     It is the owner of the weight: if several own it, the one that runs the call, or else the first. A call without a
     weight belongs to the module that runs it.
     """
-    owners, runs = [name.rpartition(".")[0] or name for name in weight], module_of(node)
+    owners, runs = [_owner(name) for name in weight], module_of(node)
     if owners:
         return runs if runs in owners else owners[0]
     return ".".join(part for part in (runs, op if op == "matmul" else "") if part) or op
+
+
+def _owner(name: str) -> str:
+    """Return the path of the module that a tensor, or the part of a parametrised one, belongs to; its name for none."""
+    module, _, part = f".{name}".partition(PARAMETRIZED)
+    return (module.removeprefix(".") if part else name.rpartition(".")[0]) or name
 
 
 def channel_axis(node: Node) -> int:
@@ -126,14 +144,22 @@ def channel_axis(node: Node) -> int:
 def output_axis(holders: Sequence[Node]) -> int:
     """Return the axis of a tensor, held by these nodes, along which the outputs of the call that reads it lie.
 
-    It is the first one, as in torch's layers, except for transposed convolutions and a right factor of a product.
+    It is the first one, as in torch's layers, except for transposed convolutions and a right factor of a product. The
+    call may read the tensor's own values, or ones computed from it in the same layout, as by a scale.
     """
-    for user in (user for node in holders for user in node.users):
+    alike = set(holders)
+    open_nodes = [user for node in holders for user in node.users]
+    while open_nodes:
+        user = open_nodes.pop(0)
         kind = name_of(user)
         if kind in CONVOLUTIONS:
             return 1 if _transposed(user, kind) else 0
-        if kind in PRODUCTS and user.args[PRODUCTS[kind][1]] in holders:
+        if kind in PRODUCTS and user.args[PRODUCTS[kind][1]] in alike:
             return max(holders[0].meta["val"].ndim - 1, 0)
+        same = getattr(user.meta.get("val"), "shape", None) == holders[0].meta["val"].shape
+        if same and kind not in PERMUTING and user not in alike:
+            alike.add(user)
+            open_nodes.extend(user.users)
     return 0
 
 

@@ -57,7 +57,10 @@ class RangeLimit:
         """
         if self.mode in UNLIMITED:
             return values_F
-        bound = torch.tensor(self.max_abs[site], dtype=values_F.dtype, device=values_F.device)
+        largest = self.max_abs[site]
+        if not values_F.is_floating_point():  # the lowest integer has no positive counterpart
+            largest = min(int(largest), torch.iinfo(values_F.dtype).max)
+        bound = torch.tensor(largest, dtype=values_F.dtype, device=values_F.device)
         if self.mode == "zero":
-            return values_F.masked_fill(~(values_F.abs() <= bound), 0.0)
+            return values_F.masked_fill(~((values_F >= -bound) & (values_F <= bound)), 0.0)
         return torch.nan_to_num(values_F, nan=bound.item()).clamp(-bound, bound)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.deployment import Deployment
 from tgr_cli.faults.formats import Format
+from tgr_cli.faults.formats.stored import is_stored, stored_format
 from tgr_cli.faults.patterns.layout import Layout
 from tgr_cli.faults.scale_groups import ScaleGroups
 from tgr_cli.faults.sites import Site
@@ -25,7 +26,8 @@ class AnyNetwork(ABC):
 
     `sites` are operation calls in execution order. `parameters` are the injectable tensors by name; they are the
     model's own, or rounded copies of them in a deployed network, and never written to. `facts` go into the metadata of
-    artifacts: the parts of the model that cannot be observed. `deployment` is None for the model as it is.
+    artifacts: the parts of the model that cannot be observed. `deployment` is None for the model as it is. `rounding`
+    names the operations with which the model itself rounds what it computes, as a quantised one does.
     """
 
     sites: tuple[Site, ...]
@@ -38,6 +40,7 @@ class AnyNetwork(ABC):
     dtype: torch.dtype
     facts: Mapping[str, Any]
     deployment: Deployment | None = None
+    rounding: tuple[str, ...] = ()
 
     @property
     def rounds(self) -> bool:
@@ -87,23 +90,47 @@ class AnyNetwork(ABC):
     def sites_of(self, target: str) -> tuple[Site, ...]:
         """Return the sites of `target` ("neuron", "weight", "bias" or "buffer"), in order of first use.
 
-        The weights of a network with a format for them are those that are stored in it. Raises TgrError where there are
-        none, or where their dtype is not the network's.
+        The weights of a network with a format for them are those that are stored in it, and those of a quantised model
+        the ones that it stores as integers. Raises TgrError where there are none, or where they are of several dtypes
+        or of another one than the network's.
         """
         if target == "neuron":
             return self.sites
-        found = tuple(site for site in self.parameter_sites if site.op == target)
+        every = self._tensors_of(target)
+        found = tuple(site for site in every if self._is_stored(site)) or every
         if target == "weight" and self.deployment is not None and self.deployment.weight_form is not None:
             found = tuple(site for site in found if site.name in self.deployment.weight_scales)
         if not found:
             raise TgrError(f"the logits depend on no floating-point {target} of the model; use another --target")
+        expected = self.parameters[found[0].name].dtype if self._is_stored(found[0]) else self.dtype
         for site in found:
-            if (dtype := self.parameters[site.name].dtype) != self.dtype:
+            if (dtype := self.parameters[site.name].dtype) != expected:
+                others = f'"{found[0].name}"' if self._is_stored(site) else "the model"
                 raise TgrError(
-                    f'the {target} "{site.name}" is {dtype} and the model {self.dtype}; '
+                    f'the {target} "{site.name}" is {dtype} and {others} {expected}; '
                     "convert the model to one format to strike its tensors"
                 )
         return found
+
+    def stored_format(self, target: str) -> Format | None:
+        """Return the format of the integers that the sites of `target` are; None for real values.
+
+        Raises TgrError as `sites_of` does.
+        """
+        if target == "neuron" or not any(self._is_stored(site) for site in self._tensors_of(target)):
+            return None
+        return stored_format(self.parameters[self.sites_of(target)[0].name].dtype)
+
+    def left_out(self, target: str) -> tuple[Site, ...]:
+        """Return the tensors of `target` that are no sites, as the others are stored as integers and they are not."""
+        every = self._tensors_of(target)
+        return tuple(s for s in every if not self._is_stored(s)) if any(map(self._is_stored, every)) else ()
+
+    def _tensors_of(self, target: str) -> tuple[Site, ...]:
+        return tuple(site for site in self.parameter_sites if site.op == target)
+
+    def _is_stored(self, site: Site) -> bool:
+        return is_stored(self.parameters[site.name].dtype)
 
 
 def changing(buffer: str) -> TgrError:

@@ -11,10 +11,18 @@ SHAPE_ONLY = (
     *("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"),
     *("rand_like", "randn_like", "new_empty_strided"),
 )
+# These read tensors of positions: only their first argument holds values.
+INDEXING = ("index", "index_select", "embedding", "gather", "take", "take_along_dim")
 ARITHMETIC = ("add", "sub", "mul", "div")
 # The prefix of operations whose result is rounded to a number format. They are in no group below: other batch sizes, or
 # rules that follow changes, would compute the last bit of a sum differently, and near a tie it decides about a step.
 ROUNDED = "rounded_"
+# These round what images give: a difference in the last bit of a sum may become a whole step.
+ROUNDING = (
+    *("round", "floor", "ceil", "trunc", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
+    *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
+    *("quantize_per_tensor", "quantize_per_channel", "quantize_per_token", "quantize_affine"),
+)
 POINTWISE = (  # elementwise functions of one tensor
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.fx.node import Node, map_arg
 
-from tgr_cli.faults.operation_names import SHAPE_ONLY, name_of
+from tgr_cli.faults.operation_names import INDEXING, SHAPE_ONLY, name_of
 
 Program = Sequence[tuple[Node, Sequence[Node]]]
 
@@ -64,3 +64,24 @@ def downstream(nodes: Iterable[Node], sources: Iterable[Node], born: Collection[
         if node in born or (reads and not found.isdisjoint(node.all_input_nodes)):
             found.add(node)
     return found
+
+
+def ancestors(nodes: Iterable[Node], *, through_positions: bool = True) -> set[Node]:
+    """Return `nodes` and all nodes whose values they depend on.
+
+    Tensors of positions, such as the indices of an embedding, may be left out.
+    """
+    found, open_nodes = set[Node](), list(nodes)
+    while open_nodes:
+        node = open_nodes.pop()
+        if node not in found:
+            found.add(node)
+            if name_of(node) not in SHAPE_ONLY:
+                positions = name_of(node) in INDEXING and not through_positions
+                open_nodes.extend(node.all_input_nodes[:1] if positions else node.all_input_nodes)
+    return found
+
+
+def origins(nodes: Iterable[Node], *, through_positions: bool = True) -> set[Node]:
+    """Return the graph's inputs that the values of `nodes` depend on, as `ancestors` does."""
+    return {node for node in ancestors(nodes, through_positions=through_positions) if node.op == "placeholder"}

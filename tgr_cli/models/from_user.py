@@ -11,6 +11,7 @@ from typing import Any, final
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 from torch.nn.parameter import is_lazy
 
 from tgr_cli.data.transforms import Preprocessing
@@ -46,7 +47,7 @@ class UserFunction(WithoutPretrained):
             raise TgrError(
                 f"--model {self.path} returned a {type(model).__name__}, where a torch nn.Module is expected"
             )
-        model = _uncompiled(model)
+        model = _with_modes(_uncompiled(model))
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if is_lazy(tensor) or (tensor.is_meta and not torch.get_default_device().type == "meta"):
                 raise TgrError(
@@ -105,6 +106,19 @@ def _uncompiled(model: nn.Module) -> nn.Module:
     for name, child in model._modules.items():  # named_children() lists a shared module under one name only
         if child is not None and (plain := _uncompiled(child)) is not child:
             setattr(model, name, plain)
+    return model
+
+
+def _with_modes(model: nn.Module) -> nn.Module:
+    """Return the model, in which exported modules accept train() and eval().
+
+    An exported graph computes what its model did in the mode in which it was exported: torch makes these calls fail,
+    lest they be taken to change it.
+    """
+    for module in model.modules():
+        if isinstance(module, GraphModule):
+            for name in ("train", "eval"):
+                vars(module).pop(name, None)
     return model
 
 

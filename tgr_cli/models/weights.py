@@ -8,6 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
@@ -70,6 +71,8 @@ def fingerprint(model: nn.Module) -> str:
             tensor = tensor.int_repr()
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for graph in (module for module in model.modules() if isinstance(module, GraphModule)):
+        digest.update(graph.code.encode())  # scales of activations stand in the code of a quantised model
     return digest.hexdigest()
 
 

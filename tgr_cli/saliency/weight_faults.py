@@ -16,6 +16,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import scales
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.formats import Format, format_of
+from tgr_cli.faults.formats.stored import Stored
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.option_values import LimitMode
@@ -47,8 +48,8 @@ def weights(network: AnyNetwork) -> dict[str, Site]:
 
 def form_of(network: AnyNetwork) -> Format:
     """Return the number format that a network's weights are stored in."""
-    stored = None if network.deployment is None else network.deployment.weight_form
-    return stored or format_of(network.dtype)
+    deployed = None if network.deployment is None else network.deployment.weight_form
+    return deployed or network.stored_format("weight") or format_of(network.dtype)
 
 
 def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
@@ -57,6 +58,11 @@ def common(networks: Sequence[AnyNetwork]) -> dict[str, int]:
     Raises TgrError if there is none, or the networks compute in different formats.
     """
     first, *others = (weights(network) for network in networks)
+    if len({form_of(network).name for network in networks}) > 1:
+        raise TgrError(
+            f"the weights are stored in {' and '.join(form_of(network).name for network in networks)}, so that no "
+            "fault is the same in both; explain each alone"
+        )
     if len({network.dtype for network in networks}) > 1:
         raise TgrError(
             f"the models compute in {' and '.join(str(network.dtype) for network in networks)}, so that no fault is "
@@ -108,7 +114,8 @@ def struck(network: AnyNetwork, strikes: WeightFaults, limit: str) -> dict[str, 
         values_N, of_element = tensor.reshape(-1).clone(), dict[int, list[int]]()
         for element, bit in zip(strikes.element_F[here_F].tolist(), strikes.bit_F[here_F].tolist(), strict=True):
             of_element.setdefault(element, []).append(bit)
-        corruption = Corruption(RangeLimit.of_tensors(cast(LimitMode, limit), {site.name: tensor}), form=form)
+        mode = cast(LimitMode, "format" if isinstance(form, Stored) and form.bounded else limit)
+        corruption = Corruption(RangeLimit.of_tensors(mode, {site.name: tensor}), form=form)
         of_tensor = None if network.deployment is None else network.deployment.weight_scales.get(site.name)
         for element, bits in of_element.items():
             scale = scales.at(of_tensor, site.shape, torch.tensor([element]))

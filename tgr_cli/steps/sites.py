@@ -90,6 +90,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         reporter.note(told)
     if config.margin is None:
         return Result(sites, shape)
-    populations = tuple(site.neurons * bits(dtype(model)) for site in sites)
+    stored = network.stored_format(config.target)
+    width = stored.width if stored else bits(dtype(model))
+    populations = tuple(site.neurons * width for site in sites)
     samples = tuple(sample_size(size, config.margin, config.confidence) for size in populations)
     return Result(sites, shape, populations, samples, sample_size(10**15, config.margin, config.confidence))

@@ -60,9 +60,9 @@ class Delta(Replay):
     def takes(cls, network: AnyNetwork) -> bool:
         """Return whether changes can be followed in the network.
 
-        They cannot where outputs are rounded to a format: near a tie the last bit of a sum decides about a whole step.
+        They cannot where values are rounded to a format: near a tie the last bit of a sum decides about a whole step.
         """
-        return network.dtype == torch.float32 and not network.rounds
+        return network.dtype == torch.float32 and not network.rounds and not network.rounding
 
     @classmethod
     def check(cls, network: AnyNetwork) -> None:
@@ -71,6 +71,11 @@ class Delta(Replay):
             raise TgrError(
                 "the engine delta adds changes to golden values, which is not exact where outputs are rounded to a "
                 "number format; use --engine auto or replay"
+            )
+        if network.rounding:
+            raise TgrError(
+                f"the engine delta adds changes to golden values, which is not exact where the model rounds its own "
+                f"({', '.join(network.rounding)}); use --engine auto or replay"
             )
         if network.dtype != torch.float32:
             raise TgrError(

@@ -18,9 +18,8 @@ from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.operation_names import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
-from tgr_cli.faults.program import Program, evaluate, with_deaths
+from tgr_cli.faults.program import Program, ancestors, evaluate, with_deaths
 from tgr_cli.faults.shares import names_batch
-from tgr_cli.faults.tensor_sites import ancestors
 
 RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
 SIZED = (  # create a value of given sizes

@@ -1,0 +1,100 @@
+"""Weights that a quantised model stores as integers: which they are, and what a flip makes of them."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from quantised import Int8Net
+from torch import nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.corruption import Corruption
+from tgr_cli.faults.engines import ENGINES
+from tgr_cli.faults.engines.engine import FaultBatch
+from tgr_cli.faults.formats.stored import stored_format
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.models.from_user import _with_modes
+
+
+def captured(model: torch.nn.Module) -> Network:
+    return Network.capture(model.eval(), (1, 8, 8), batch_size=4)
+
+
+def test_integers_that_layers_read_are_weights_and_their_scales_are_buffers() -> None:
+    network = captured(Int8Net())
+    assert [(site.name, site.macs) for site in network.sites_of("weight")] == [
+        ("conv1.weight_int8", 4 * 64 * 9),
+        ("conv2.weight_int8", 6 * 16 * 36),
+        ("fc.weight_int8", 24 * 3),
+    ]
+    assert [site.name for site in network.sites_of("buffer")] == ["conv1.scale", "conv2.scale", "fc.scale"]
+    assert network.stored_format("weight") == stored_format(torch.int8)
+    assert network.stored_format("buffer") is None
+    assert network.rounding == ("round",)
+
+
+@pytest.mark.parametrize("engine", ["auto", "replay", "full"])
+def test_every_flip_of_a_stored_weight_is_the_models_own_with_that_byte_flipped(engine: str) -> None:
+    model = Int8Net()
+    network = captured(model)
+    form = stored_format(torch.int8)
+    runs = ENGINES[engine](model, network, Corruption(RangeLimit("format", {}), form=form))
+    x_NCHW = torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(3))
+    runs.prepare(x_NCHW)
+    site = next(s for s in network.sites_of("weight") if s.name == "fc.weight_int8")
+    elements = torch.arange(site.neurons).repeat_interleave(8)
+    bits = torch.arange(8).repeat(site.neurons)
+    rows = torch.arange(len(bits)) % 4
+    found = runs.inject(FaultBatch(site, rows, elements, bits))
+    words = model.fc.weight_int8.numpy().ravel()[elements.numpy()]
+    flipped = (words.view(np.uint8) ^ (1 << bits.numpy()).astype(np.uint8)).view(np.int8)
+    assert np.array_equal(found.before_F.numpy(), words)
+    assert np.array_equal(found.flipped_F.numpy(), flipped)
+    assert np.array_equal(found.after_F.numpy(), flipped)
+    for place in range(0, len(bits), 37):
+        struck = Int8Net().eval()
+        struck.fc.weight_int8.view(-1)[elements[place]] = int(flipped[place])
+        with torch.no_grad():
+            own = struck(x_NCHW)[rows[place]]
+        assert torch.allclose(found.logits_FC[place], own, rtol=0, atol=1e-6)
+
+
+def test_delta_refuses_a_model_that_rounds_its_own_values() -> None:
+    network = captured(Int8Net())
+    with pytest.raises(TgrError, match=r"not exact where the model rounds its own \(round\); use --engine auto"):
+        ENGINES["delta"].check(network)
+
+
+def test_a_model_converted_by_pt2e_is_loaded_and_its_weights_are_called_after_their_layers() -> None:
+    lines = (Path(__file__).parents[2] / "docs/int8_models.md").read_text().split("```python\n")[1].split("```")[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of torchao
+        pytest.importorskip("torchao")
+        made: dict[str, Any] = {}
+        exec(lines, made)
+        layers = (nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(16, 3))
+        plain = nn.Sequential(*layers)
+        images = torch.rand((8, 1, 8, 8), generator=torch.Generator().manual_seed(1))
+        model = _with_modes(made["quantise"](plain, images)).eval()
+        network = captured(model)
+    assert [site.name for site in network.sites] == ["0", "4"]
+    assert [(site.name, site.macs) for site in network.sites_of("weight")] == [("0.weight", 2304), ("4.weight", 48)]
+    assert network.stored_format("weight") == stored_format(torch.int8)
+    assert network.rounding == ("quantize_per_tensor",)
+    with torch.no_grad():
+        assert torch.equal(network.forward(images[:4]), model(images[:4]))
+    runs = ENGINES["auto"](model, network, Corruption(RangeLimit("format", {}), form=stored_format(torch.int8)))
+    runs.prepare(images[:4])
+    site = network.sites_of("weight")[-1]
+    found = runs.inject(FaultBatch(site, torch.arange(4), torch.arange(4), torch.tensor([7, 6, 0, 7])))
+    frozen = next(tensor for tensor in model.buffers() if tensor.dtype == torch.int8 and tensor.shape == (3, 16))
+    before = frozen.view(-1)[:4].clone()
+    for fault, mask in enumerate((-128, 64, 1, -128)):
+        frozen.view(-1)[fault] ^= mask
+        with torch.no_grad():
+            assert torch.allclose(model(images[:4])[fault], found.logits_FC[fault], rtol=0, atol=1e-6)
+        frozen.view(-1)[fault] = before[fault]

@@ -1,0 +1,77 @@
+"""Campaigns in the stored integers of quantised models, through the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from quantised import Int8Net
+from toys import write_toy_dataset
+from toys_artifacts import invoke
+
+from tgr_cli.errors import TgrError
+
+RUN = Path("runs/toy/quantised-build-baseline")
+WEIGHTS = ("--target", "weight", "--sampling", "uniform", "--injections", 20, "--images-per-fault", 3)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> list[str]:
+    """Return the options of a campaign on the toys, except for the model."""
+    folder = write_toy_dataset(tmp_path / "toy")
+    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
+    return ["--dataset", f"parquet:{folder}", "--weights", "none", "--label", "golden", "--batch-size", "8", *grey]
+
+
+def inject(toy: list[str], *more: object, model: str = "quantised:build") -> dict[str, Any]:
+    return json.loads(invoke("inject", "--model", model, *toy, "--quiet", "--json", *more).stdout)
+
+
+def test_a_campaign_strikes_the_bytes_that_the_model_stores(toy: list[str]) -> None:
+    told = inject(toy, *WEIGHTS, "--verify", 60)
+    assert told["verified"] == 60
+    assert [row["site"] for row in told["sites"]] == ["conv1.weight_int8", "conv2.weight_int8", "fc.weight_int8"]
+    model, found = Int8Net(), pq.read_table(RUN / "injections-weight.parquet").to_pylist()
+    assert len(found) == 3 * 20 * 3
+    for row in found:
+        word = int(model.get_buffer(row["site"])[tuple(row["index"])])
+        flipped = int((torch.tensor(word, dtype=torch.uint8) ^ (1 << row["bit"])).view(torch.int8))
+        assert (row["value_before"], row["value_flipped"], row["value_after"]) == (word, flipped, flipped)
+    metadata = json.loads(pq.read_schema(RUN / "injections-weight.parquet").metadata[b"tgr"])
+    assert metadata["extra"]["struck_format"] == {
+        "name": "stored int8",
+        "width": 8,
+        "fields": {"sign": [7, 7], "value": [0, 6]},
+    }
+    assert metadata["config"]["limit"] == "format"
+
+
+def test_neurons_of_a_model_that_rounds_its_own_values_equal_full(toy: list[str]) -> None:
+    told = inject(toy, "--sampling", "uniform", "--injections", 20, "--verify", 60, "--limit", "clamp")
+    assert told["verified"] == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ("--target", "weight", "--sampling", "importance"),
+            r"integers \(stored int8\) have none; use --sampling",
+        ),
+        ((*WEIGHTS, "--encode", "bf16"), r"are words already \(stored int8\); leave --encode out"),
+        ((*WEIGHTS, "--fault-model", "random-value"), r"hold words \(stored int8\); use --fault-model random"),
+        ((*WEIGHTS, "--weight-format", "bf16"), r"stores its weights as integers already \(stored int8\); leave --we"),
+        (("--format", "bf16"), r"rounds what it computes itself \(round\); leave --format out"),
+    ],
+)
+def test_what_needs_real_values_is_refused(toy: list[str], options: tuple[object, ...], words: str) -> None:
+    with pytest.raises(TgrError, match=words):
+        inject(toy, *options)
+
+
+def test_the_population_of_a_stored_weight_has_8_bits_an_element() -> None:
+    asked = ("sites", "--model", "quantised:build", "--num-classes", 3, "--crop", 8, "--mean", "0.5", "--std", "0.5")
+    told = json.loads(invoke(*asked, "--target", "weight", "--margin", "0.1", "--json").stdout)
+    assert [(row["neurons"], row["population"]) for row in told] == [(36, 288), (216, 1728), (72, 576)]

@@ -75,3 +75,8 @@ def test_the_population_of_a_stored_weight_has_8_bits_an_element() -> None:
     asked = ("sites", "--model", "quantised:build", "--num-classes", 3, "--crop", 8, "--mean", "0.5", "--std", "0.5")
     told = json.loads(invoke(*asked, "--target", "weight", "--margin", "0.1", "--json").stdout)
     assert [(row["neurons"], row["population"]) for row in told] == [(36, 288), (216, 1728), (72, 576)]
+
+
+def test_evaluation_is_that_of_the_model_itself_and_says_what_it_stores(toy: list[str]) -> None:
+    told = json.loads(invoke("evaluate", "--model", "quantised:build", *toy[:4], *toy[6:], "--quiet", "--json").stdout)
+    assert (told["format"], told["weight_format"]) == ("float32", "stored int8")

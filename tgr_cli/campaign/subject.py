@@ -15,13 +15,14 @@ from tgr_cli.data.datasets import DataSource, ImageSet, batches, open_split
 from tgr_cli.data.transforms import PreprocessingOptions, evaluation
 from tgr_cli.faults import hooked
 from tgr_cli.faults.formats import Format
+from tgr_cli.faults.formats.stored import stored_format
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.metrics.outcomes import predictions
 from tgr_cli.models import golden, zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
 from tgr_cli.models.trial import refuse_scripted
-from tgr_cli.models.weights import dtype, number_format
+from tgr_cli.models.weights import dtype, number_format, tensors
 from tgr_cli.reporting import Reporter
 
 STORED = (torch.int8, torch.uint8, torch.int16, torch.int32)  # int64 holds counters and positions
@@ -177,13 +178,18 @@ class Subject:
             reporter=self.reporter,
         )
 
+    @property
+    def holds(self) -> str:
+        """Return the formats of the 8-bit integers that a quantised model stores, such as "stored int8"; "" if none."""
+        held = {stored_format(t.dtype).name for t in tensors(self.loaded.model) if t.dtype in (torch.int8, torch.uint8)}
+        return ", ".join(sorted(held))
+
     def stored_format(self, target: str, targets: str) -> Format | None:
         """Return the format of the integers that a quantised model stores as tensors of `target`; None for real values.
 
         The model's graph says which integers are weights; it is captured only if the model holds integers.
         """
-        held = (*self.loaded.model.parameters(), *self.loaded.model.buffers())
-        if target == "neuron" or not any(tensor.dtype in STORED for tensor in held):
+        if target == "neuron" or not any(tensor.dtype in STORED for tensor in tensors(self.loaded.model)):
             return None
         return Subject.network(self, targets).stored_format(target)
 

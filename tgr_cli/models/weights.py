@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
@@ -57,15 +58,16 @@ def fingerprint(model: nn.Module) -> str:
 
     Read from the state dict: quantised layers keep packed weights that are not among the parameters and buffers.
     """
-    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     packed = {
         f"{name}.{number}": tensor
         for name, value in model.state_dict().items()
-        if name not in tensors
+        if name not in named
         for number, tensor in enumerate(_within(value))
     }
     digest = hashlib.sha256()
-    for name, tensor in sorted((tensors | packed).items()):
+    parts = {f"{name}{part}": value for name, whole in (named | packed).items() for part, value in _inside(whole)}
+    for name, tensor in sorted(parts.items()):
         if tensor.is_quantized:
             digest.update(str(torch.dequantize(tensor).tolist()).encode())
             tensor = tensor.int_repr()
@@ -84,7 +86,7 @@ def differing(model: nn.Module, other: nn.Module) -> list[str]:
         for name, value in model.state_dict().items()
         if isinstance(value, Tensor)
         and isinstance(theirs.get(name), Tensor)
-        and not (value.shape == theirs[name].shape and _same(value, theirs[name]))
+        and not (value.shape == theirs[name].shape and all(map(_same, _within(value), _within(theirs[name]))))
     ]
 
 
@@ -95,10 +97,26 @@ def _same(left: Tensor, right: Tensor) -> bool:
 def _within(value: object) -> Iterator[Tensor]:
     """Yield the tensors in a state dict entry: the tensor itself, or those of a packed layer."""
     if isinstance(value, Tensor):
-        yield value
+        yield from (tensor for _, tensor in _inside(value))
     elif isinstance(value, tuple | list):
         for part in value:
             yield from _within(part)
+
+
+def _inside(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield a tensor, or those that one is made of which holds integers with their scale; with the part's name."""
+    if not is_traceable_wrapper_subclass(tensor):
+        yield "", tensor
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        for part, inner in _inside(getattr(tensor, name)):
+            yield f".{name}{part}", inner
+
+
+def tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a model's parameters and buffers are, or are made of."""
+    for value in (*model.parameters(), *model.buffers()):
+        yield from _within(value)
 
 
 def save(model: nn.Module, path: Path) -> Path:

@@ -75,5 +75,5 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     )
     store.write(path, GOLDEN, golden.rows(result, subject.images.ids), provenance)
     own = number_format(subject.loaded.model)
-    formats = subject.format or own, subject.weight_format or own
+    formats = subject.format or own, subject.weight_format or subject.holds or own
     return Result(path, subject.name, subject.loaded, *formats, figures)

@@ -1,6 +1,7 @@
 """One capture of each small network a session: torch.export takes longer than most of what tests then do with it."""
 
 import copy
+import functools
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, exported_program
 from toys import toy_net
 
 from tgr_cli.models.classifier import TextGuidedClassifier
@@ -30,6 +31,9 @@ def once() -> None:
     graph = sys.modules.get("tgr_cli.faults.graph")
     if graph is not None and not hasattr(graph.export, "captures"):
         graph.export = _remembering(graph.export)
+        # torch lists the operations that it could leave whole at each capture; the list stays the same.
+        if listed := getattr(exported_program, "_collect_all_valid_cia_ops", None):
+            exported_program._collect_all_valid_cia_ops = functools.cache(listed)
 
 
 def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., ExportedProgram]:

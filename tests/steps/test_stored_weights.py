@@ -77,6 +77,14 @@ def test_the_population_of_a_stored_weight_has_8_bits_an_element() -> None:
     assert [(row["neurons"], row["population"]) for row in told] == [(36, 288), (216, 1728), (72, 576)]
 
 
+def test_campaigns_of_a_quantised_model_and_of_another_are_not_compared_in_silence(toy: list[str]) -> None:
+    for model in ("quantised:build", "toys:toy_net"):
+        inject(toy, "--sampling", "uniform", "--injections", 4, "--limit", "clamp", model=model)
+        invoke("evaluate", "--model", model, *toy[:4], *toy[6:], "--quiet")
+    with pytest.raises(TgrError, match=r"float32, weights in stored int8"):
+        invoke("compare", RUN, RUN.with_name("toys-toy_net-baseline"))
+
+
 def test_evaluation_is_that_of_the_model_itself_and_says_what_it_stores(toy: list[str]) -> None:
     told = json.loads(invoke("evaluate", "--model", "quantised:build", *toy[:4], *toy[6:], "--quiet", "--json").stdout)
     assert (told["format"], told["weight_format"]) == ("float32", "stored int8")

@@ -109,6 +109,7 @@ EXTRA: Mapping[str, Check] = {
     "dim": is_count,
     "format": is_text,
     "weight_format": is_text,
+    "stored_integers": is_text,
     "number_format": is_format,
     "weight_number_format": is_format,
     "rounded": is_text,

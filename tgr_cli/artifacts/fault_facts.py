@@ -56,7 +56,7 @@ def formats_in_words(made: Provenance) -> str:
     For example "float32", "float32, weights in int8" and "float32, struck in bfloat16".
     """
     computed = str(made.extra.get("format") or UNKNOWN_FORMAT)
-    stored, struck = made.extra.get("weight_format"), struck_format_of(made)
+    stored, struck = made.extra.get("weight_format") or made.extra.get("stored_integers"), struck_format_of(made)
     if strikes_scales(made):  # whose own format is that of no value
         struck = str(made.config.get("encode") or "")
     said = f"{computed}, weights in {stored}" if stored else computed

@@ -119,7 +119,8 @@ class Subject:
     def facts(self) -> dict[str, Any]:
         """Return metadata for artifacts: run, data, origin and size of the model, preprocessing, and number format.
 
-        `format` is that of the computed values, in which bits are flipped, such as "float32".
+        `format` is that of the computed values, in which bits are flipped, such as "float32". `stored_integers` are
+        the formats of a quantised model's integers, which a model of real values lacks.
         """
         return {
             "run": self.loaded.run.name,
@@ -132,6 +133,7 @@ class Subject:
             "preprocessing": self.loaded.preprocessing.to_json(),
             **self.loaded.facts,
             "format": number_format(self.loaded.model),
+            **({"stored_integers": self.holds} if self.holds else {}),
         }
 
     @property

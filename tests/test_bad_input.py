@@ -136,10 +136,10 @@ def _forward(result: str) -> Callable[[], object]:
     )
 
 
-EVALUATE, PROFILE, INJECT = f"evaluate {TOY}", f"profile-ranges {TOY}", f"inject {TOY} --injections 2"
+EVALUATE, PROFILE, INJECT = f"evaluate {TOY}", f"profile-ranges {TOY}", f"inject {TOY} --injections 2 --out own.parquet"
 TRAIN = "train --model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --epochs 1"
 SPOILT = f"{EVALUATE} --quiet --weights none".replace("toys:build_toy", "spoilt:build")
-LISTED = f"inject {TOY}"
+LISTED = f"inject {TOY} --out own.parquet"
 SPOILT_INJECT = SPOILT.replace("evaluate", "inject --label golden --injections 2")
 ASKED = "describe --dataset parquet:toy --source llm --llm m --base-url http://127.0.0.1:9/v1 --out d.parquet"
 WEIGHTS = "model.safetensors"

@@ -31,7 +31,7 @@ CONV = Site("conv", "conv", (2, 3), macs=1)
         (r"\bUpset[.(]", {"faults/upset.py", "saliency/weight_faults.py", "steps/flip.py", *MODELS}),
         (
             r"bitwise_xor|\^ self\.|\.view\([^)]*\b(integer|mask\.dtype)\)",
-            {"faults/upset.py", "faults/formats/native.py", "training/stimulated.py"},
+            {"faults/upset.py", "faults/formats/native.py", "faults/formats/stored.py", "training/stimulated.py"},
         ),
         (r"\* MASKED_BOUND\b|MASKED_BOUND \*|OUTCOMES\[", {"metrics/outcomes.py"}),
     ],

@@ -335,11 +335,11 @@ SURFACE = Schema(
 NO_COVERAGE = "without injections, or where none was an SDC"
 
 
-def _limited(name: str, meaning: str, null: str = "") -> tuple[Column, ...]:
+def _limited(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column, ...]:
     return (
-        Column(name, NUMBER, "share", meaning, null=null),
-        Column(f"{name}_low", NUMBER, "share", "Lower limit of its interval.", null=null),
-        Column(f"{name}_high", NUMBER, "share", "Upper limit of its interval.", null=null),
+        Column(name, NUMBER, unit, meaning, null=null),
+        Column(f"{name}_low", NUMBER, unit, "Lower limit of its interval.", null=null),
+        Column(f"{name}_high", NUMBER, unit, "Upper limit of its interval.", null=null),
     )
 
 
@@ -367,15 +367,18 @@ SWEEP = Schema(
         ),
         *_limited(
             "overhead",
+            "share",
             "Images below the threshold without a fault, right or wrong: inferences run again (ILR, ISSRE 2021).",
         ),
         *_limited(
             "coverage",
+            "share",
             "SDCs on correct images whose faulty inference is below the threshold, as a check on each output sees it.",
             NO_COVERAGE,
         ),
         *_limited(
             "coverage_golden",
+            "share",
             "SDCs on correct images that are below the threshold without the fault, as an analysis by image sees it.",
             NO_COVERAGE,
         ),
@@ -522,14 +525,6 @@ SALIENCY = Schema(
 NO_DANGER = "where no fault was dangerous"
 
 
-def _in_time(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column, ...]:
-    return (
-        Column(name, NUMBER, unit, meaning, null=null),
-        Column(f"{name}_low", NUMBER, unit, "Lower limit of its interval.", null=null),
-        Column(f"{name}_high", NUMBER, unit, "Upper limit of its interval.", null=null),
-    )
-
-
 FIT = Schema(
     "fit",
     1,
@@ -542,12 +537,12 @@ FIT = Schema(
         Column("bits", INTEGER, "bits", "Elements times the width of the struck format's words."),
         Column("exposure", NUMBER, "share", "Mean share of the time for which a bit is exposed."),
         Column("fit", NUMBER, "FIT", "Rate of upsets λ: raw rate × bits × exposure; 1 FIT is one in 10⁹ hours."),
-        *_in_time("fit_safe", "FIT", "Rate of safe faults, λ_S."),
-        *_in_time("fit_detected", "FIT", "Rate of dangerous faults that are detected, λ_DD."),
-        *_in_time("fit_undetected", "FIT", "Rate of dangerous faults that are not detected, λ_DU."),
-        *_in_time("safe_fraction", "share", "λ_S / λ."),
-        *_in_time("diagnostic_coverage", "share", "λ_DD / (λ_DD + λ_DU).", NO_DANGER),
-        *_in_time("spfm", "share", "Single-point fault metric, 1 - λ_DU / λ (ISO 26262-5, annex C)."),
+        *_limited("fit_safe", "FIT", "Rate of safe faults, λ_S."),
+        *_limited("fit_detected", "FIT", "Rate of dangerous faults that are detected, λ_DD."),
+        *_limited("fit_undetected", "FIT", "Rate of dangerous faults that are not detected, λ_DU."),
+        *_limited("safe_fraction", "share", "λ_S / λ."),
+        *_limited("diagnostic_coverage", "share", "λ_DD / (λ_DD + λ_DU).", NO_DANGER),
+        *_limited("spfm", "share", "Single-point fault metric, 1 - λ_DU / λ (ISO 26262-5, annex C)."),
         Column("coverage_reliable", FLAG, "", "False where the diagnostic coverage rests on too few dangerous faults."),
     ),
     key=("model", "site"),

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.artifacts.provenance import sha256_file
+from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.campaign import runs
 from tgr_cli.campaign.measured import Measured, differences, note_figures, open_run
 from tgr_cli.metrics import improvement, summary, verdict
@@ -134,3 +138,29 @@ def _rounded_up(value: float) -> int:
     """Return the value rounded up to two significant digits, about the precision of the forecast."""
     unit = 10 ** max(math.floor(math.log10(value)) - 1, 0)
     return math.ceil(value / unit) * unit
+
+
+def stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of the stored comparison if made from exactly these artifacts, and its allowed differences.
+
+    Otherwise both are empty.
+    """
+    if not path.exists():
+        return [], []
+    schema, provenance, _ = store.describe(path)
+    baseline, *candidates = (folder.called for folder in folders)
+    inputs = {
+        f"{role} {folder.called}": sha256_file(getattr(folder, role))
+        for folder in folders
+        for role in ("golden", "injections", "vulnerability")
+    }
+    made_here = schema == COMPARISON and provenance.version == COMPARISON.version
+    if (
+        not made_here
+        or provenance.config.get("baseline") != baseline
+        or not inputs.items() <= provenance.inputs.items()
+    ):
+        return [], []
+    rows = store.read(path, COMPARISON).table.to_pylist()
+    allowed = provenance.config.get("allow_different", [])
+    return [row for name in candidates for row in rows if row["candidate"] == name], allowed

@@ -12,11 +12,12 @@ from tgr_cli.artifacts.fault_facts import scaled_format_of
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.provenance import sha256_file
-from tgr_cli.artifacts.schemas import COMPARISON, FIT, INJECTIONS, RANGES, TRAINING, VULNERABILITY
+from tgr_cli.artifacts.schemas import FIT, INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, results, runs
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
+from tgr_cli.campaign.comparison import stored as stored_comparison
 from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
@@ -197,7 +198,7 @@ def _compared(
     able = [folder for folder, run in zip(folders, measured, strict=True) if run.golden and run.vulnerability]
     if not able or able[0] is not folders[0] or len(able) < 2:
         return [], []
-    stored, allowed = _stored(workspace.comparison, able)
+    stored, allowed = stored_comparison(workspace.comparison, able)
     allowed = [*config.allow_different, *allowed]
     first, differing = measured[0], list[Difference]()
     assert first.vulnerability is not None
@@ -206,32 +207,6 @@ def _compared(
             theirs, ours = first.vulnerability.provenance, run.vulnerability.provenance
             differing += comparable.differences(first.name, theirs, run.name, ours, allowed)
     return stored or compare_folders(able[0], able[1:], allowed, reporter), differing
-
-
-def _stored(path: Path, folders: Sequence[RunFolder]) -> tuple[list[comparison.Row], list[str]]:
-    """Return the rows of the stored comparison if made from exactly these artifacts, and its allowed differences.
-
-    Otherwise both are empty.
-    """
-    if not path.exists():
-        return [], []
-    schema, provenance, _ = store.describe(path)
-    baseline, *candidates = (folder.called for folder in folders)
-    inputs = {
-        f"{role} {folder.called}": sha256_file(getattr(folder, role))
-        for folder in folders
-        for role in ("golden", "injections", "vulnerability")
-    }
-    made_here = schema == COMPARISON and provenance.version == COMPARISON.version
-    if (
-        not made_here
-        or provenance.config.get("baseline") != baseline
-        or not inputs.items() <= provenance.inputs.items()
-    ):
-        return [], []
-    rows = store.read(path, COMPARISON).table.to_pylist()
-    allowed = provenance.config.get("allow_different", [])
-    return [row for name in candidates for row in rows if row["candidate"] == name], allowed
 
 
 def _sections(

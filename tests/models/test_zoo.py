@@ -18,11 +18,12 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import from_torchvision, weights, zoo
 from tgr_cli.models.fetching import fetching, hugging_face
 from tgr_cli.models.from_torchvision import Torchvision
+from tgr_cli.models.lenet_names import LENETS
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-@pytest.mark.parametrize("name", ["lenet5", "lenet5_wide", "digits_cnn", "resnet20", "squeezenet1_1"])
+@pytest.mark.parametrize("name", [*LENETS, "digits_cnn", "resnet20", "squeezenet1_1"])
 def test_a_model_answers_images_of_its_own_size_with_the_classes_asked_for(name: str) -> None:
     model = zoo.build(name, 7).eval()
     with torch.no_grad():
@@ -67,6 +68,28 @@ def test_lenet5_has_its_61706_parameters_and_the_wide_one_a_third_convolution() 
 
 
 @pytest.mark.parametrize(
+    ("name", "inputs", "parameters"),
+    [
+        # "400 for CIFAR10 and 256 for other datasets" (the robust-training paper, section III-D).
+        ("lenet5_28", 256, 156 + 2416 + 30_840 + 10_164 + 850),
+        ("lenet5_28_rgb", 256, 456 + 2416 + 30_840 + 10_164 + 850),
+        ("lenet5_rgb", 400, 456 + 2416 + 48_120 + 10_164 + 850),
+        ("lenet5_28_half", 128, 78 + 608 + 7_740 + 2_562 + 430),
+        ("lenet5_28_double", 512, 312 + 9_632 + 123_120 + 40_488 + 1_690),
+        ("lenet5_wide_28", 2048, 832 + 51_264 + 73_856 + 1_049_088 + 131_328 + 2_570),
+        ("lenet5_wide_rgb_half", 1600, 1_216 + 12_832 + 18_496 + 409_856 + 32_896 + 1_290),
+    ],
+)
+def test_a_lenet_has_the_inputs_and_the_neurons_that_its_name_says(name: str, inputs: int, parameters: int) -> None:
+    model = zoo.build(name, 10)
+    assert model.get_submodule("fc1").in_features == inputs
+    assert weights.parameters(model) == parameters
+    assert zoo.default_preprocessing(name).input_shape == ((3,) if "rgb" in name else (1,)) + (
+        (28, 28) if "28" in name else (32, 32)
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("resnet50", Preprocessing(resize=256, crop=224, **IMAGENET)),  # not the 232 of its DEFAULT weights
@@ -75,6 +98,12 @@ def test_lenet5_has_its_61706_parameters_and_the_wide_one_a_third_convolution() 
         ("focalnet_t", Preprocessing(resize=248, crop=224, interpolation="bicubic", **IMAGENET)),
         ("resnet20", Preprocessing(resize=None, crop=32, **IMAGENET)),
         ("lenet5", Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), channels=1)),
+        (
+            "lenet5_28",
+            Preprocessing(resize=28, crop=28, mean=(0.1307,), std=(0.3081,), channels=1, crop_mode="squash"),
+        ),
+        ("lenet5_wide_28_rgb", Preprocessing(resize=28, crop=28, crop_mode="squash", **IMAGENET)),
+        ("lenet5_rgb_double", Preprocessing(resize=None, crop=32, **IMAGENET)),
         ("digits_cnn", Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)),
     ],
 )

@@ -1,4 +1,9 @@
-"""LeNet-5 and a wider, deeper variant, for 32×32 one-channel images."""
+"""LeNet-5 and a wider, deeper variant, for inputs of 32×32 or 28×28 pixels with one or three channels.
+
+`width` multiplies the neurons of every hidden layer. Of 28×28 pixels 4×4 reach the first linear layer, and of 32×32
+pixels 5×5: with the sixteen maps of LeNet-5 these are the 256 and 400 inputs that "Strategies for Improving the Error
+Robustness of Convolutional Neural Networks" gives (section III-D).
+"""
 
 import torch
 from torch import nn
@@ -12,13 +17,14 @@ class LeNet5(nn.Module):
     output map).
     """
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, *, side: int = 32, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 6, 5)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, num_classes)
+        maps1, maps2, hidden1, hidden2 = _times(width, 6, 16, 120, 84)
+        self.conv1 = nn.Conv2d(channels, maps1, 5)
+        self.conv2 = nn.Conv2d(maps1, maps2, 5)
+        self.fc1 = nn.Linear(maps2 * _side_after(side) ** 2, hidden1)
+        self.fc2 = nn.Linear(hidden1, hidden2)
+        self.fc3 = nn.Linear(hidden2, num_classes)
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         x = functional.max_pool2d(functional.relu(self.conv1(x_BCHW)), 2)
@@ -35,14 +41,15 @@ class LeNet5Wide(nn.Module):
     The paper gives no widths; those here are about five times LeNet-5's.
     """
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, *, side: int = 32, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 5)
-        self.conv2 = nn.Conv2d(32, 64, 5)
-        self.conv3 = nn.Conv2d(64, 128, 3, padding=1)
-        self.fc1 = nn.Linear(128 * 5 * 5, 512)
-        self.fc2 = nn.Linear(512, 256)
-        self.fc3 = nn.Linear(256, num_classes)
+        maps1, maps2, maps3, hidden1, hidden2 = _times(width, 32, 64, 128, 512, 256)
+        self.conv1 = nn.Conv2d(channels, maps1, 5)
+        self.conv2 = nn.Conv2d(maps1, maps2, 5)
+        self.conv3 = nn.Conv2d(maps2, maps3, 3, padding=1)
+        self.fc1 = nn.Linear(maps3 * _side_after(side) ** 2, hidden1)
+        self.fc2 = nn.Linear(hidden1, hidden2)
+        self.fc3 = nn.Linear(hidden2, num_classes)
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         x = functional.max_pool2d(functional.relu(self.conv1(x_BCHW)), 2)
@@ -50,3 +57,12 @@ class LeNet5Wide(nn.Module):
         x = functional.relu(self.conv3(x))
         x = functional.relu(self.fc1(torch.flatten(x, 1)))
         return self.fc3(functional.relu(self.fc2(x)))
+
+
+def _times(width: float, *neurons: int) -> tuple[int, ...]:
+    return tuple(round(width * count) for count in neurons)
+
+
+def _side_after(side: int) -> int:
+    """Return the side of the maps after two 5×5 convolutions without padding, each followed by 2×2 pooling."""
+    return ((side - 4) // 2 - 4) // 2

@@ -1,6 +1,7 @@
 """Names of the zoo's models and their origins. Does not import torch, so a mistyped name is reported at once."""
 
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models.lenet_names import LENETS
 
 TORCHVISION, TIMM, HUB = "torchvision:", "timm:", "hf-hub:"
 FROM_LIBRARIES = {
@@ -28,7 +29,7 @@ FROM_LIBRARIES = {
     "focalnet_t": TIMM + "focalnet_tiny_srf",
     "focalnet_s": TIMM + "focalnet_small_srf",
 }
-OWN = ("resnet20", "resnet32", "resnet44", "resnet56", "lenet5", "lenet5_wide", "digits_cnn")
+OWN = ("resnet20", "resnet32", "resnet44", "resnet56", *LENETS, "digits_cnn")
 NAMES = (*FROM_LIBRARIES, *OWN)
 
 

@@ -6,6 +6,7 @@ To add a backbone, add a line to `ZOO`.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,10 +20,10 @@ from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
 from tgr_cli.models.from_user import UserFunction
 from tgr_cli.models.lenet import LeNet5, LeNet5Wide
+from tgr_cli.models.lenet_names import LENETS, LeNetForm
 
 CIFAR = Preprocessing(resize=None, crop=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-# MNIST's mean and standard deviation; the 28×28 images are zero-padded to 32×32, as in LeCun et al. 1998.
-MNIST = Preprocessing(resize=None, crop=32, mean=(0.1307,), std=(0.3081,), channels=1)
+MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
 # Mean and standard deviation of scikit-learn's digits, whose grey levels 0-16 are scaled to [0, 1].
 DIGITS = Preprocessing(resize=None, crop=8, mean=(0.3053,), std=(0.3760,), channels=1)
 
@@ -31,6 +32,18 @@ LIBRARIES: dict[str, Callable[[str], Architecture]] = {
     "timm": from_timm.named,
     "hf-hub": HuggingFace,
 }
+
+
+def _lenet(form: LeNetForm) -> Architecture:
+    """Return a LeNet for its input: resized to 28×28, or cropped to 32×32.
+
+    Smaller images are padded to 32×32 with black, as MNIST's of 28×28 are in LeCun et al. 1998.
+    """
+    mean, std = (MNIST_MEAN, MNIST_STD) if form.channels == 1 else (IMAGENET_MEAN, IMAGENET_STD)
+    resized: dict[str, Any] = {"resize": 28, "crop_mode": "squash"} if form.side == 28 else {"resize": None}
+    prepared = Preprocessing(crop=form.side, mean=mean, std=std, channels=form.channels, **resized)
+    network = LeNet5Wide if form.wide else LeNet5
+    return BuiltIn(partial(network, side=form.side, channels=form.channels, width=form.width), prepared)
 
 
 def _from_library(reference: str) -> Architecture:
@@ -42,8 +55,7 @@ def _from_library(reference: str) -> Architecture:
 ZOO: dict[str, Architecture] = {
     **{name: _from_library(reference) for name, reference in names.FROM_LIBRARIES.items()},
     **{f"resnet{depth}": BuiltIn(partial(CifarResNet, depth), CIFAR) for depth in (20, 32, 44, 56)},
-    "lenet5": BuiltIn(LeNet5, MNIST),
-    "lenet5_wide": BuiltIn(LeNet5Wide, MNIST),
+    **{name: _lenet(form) for name, form in LENETS.items()},
     "digits_cnn": BuiltIn(DigitsCNN, DIGITS),
 }
 

@@ -3,11 +3,13 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tgr_cli.errors import TgrError, one_of
+from tgr_cli.models.names import NAMES
 from tgr_cli.training.recipe import Recipe
 
 FILE = Path(__file__).with_name("recipes.toml")
@@ -45,12 +47,17 @@ def automatic(model: str, dataset: str) -> str:
     """
     for kind, wanted in (("models", model), ("datasets", dataset)):
         for name, table in _tables().items():
-            if wanted in table.get(kind, ()):
+            if any(_names(written, wanted) for written in table.get(kind, ())):
                 return name
     raise TgrError(
         f"no recipe is known for {model} on {dataset}; name one with --recipe ({', '.join(names())}), or give its "
         f'options and "--recipe {NONE}"'
     )
+
+
+def _names(written: str, wanted: str) -> bool:
+    """Return whether a name in the table means `wanted`; `lenet5*` means all models of the zoo that begin so."""
+    return wanted == written or (wanted in NAMES and fnmatchcase(wanted, written))
 
 
 @dataclass(frozen=True, kw_only=True)

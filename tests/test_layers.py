@@ -18,9 +18,10 @@ PURE = {"data", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
     "commands": BASE | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
-    "steps": BASE | PURE | {"campaign", "report", "saliency", "training"},
+    "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "training"},
     "preflight": BASE | {"preflight", "campaign", "training", "models", "data", "text"},
     "campaign": BASE | {"campaign", "models", "data", "faults", "metrics"},
+    "protection": BASE | {"protection", "faults", "models", "metrics"},
     "report": BASE | {"report", "metrics"},
     "saliency": BASE | {"saliency", "models", "data", "faults", "metrics"},
     "training": BASE | {"training", "models", "data", "faults", "text"},

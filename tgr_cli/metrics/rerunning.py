@@ -79,16 +79,28 @@ def coverages(
 
     Thresholds must be ascending. All NaN if no site with a positive coefficient has an SDC.
     """
+    # index of the first threshold above the confidence
+    first_N = np.searchsorted(threshold_D, confidence_N, side="right")
+    return nested_coverages(counted, first_N, len(threshold_D), confidence)
+
+
+def nested_coverages(
+    counted: Counted, first_N: np.ndarray, points: int, confidence: float = CONFIDENCE
+) -> list[Estimate]:
+    """Return the share of SDCs that each of `points` protections catches, with a score interval.
+
+    Each protection catches all that the one before it does. `first_N` is the index of the first that catches a draw's
+    fault, `points` if none does. All NaN if no site with a positive coefficient has an SDC.
+    """
     draws = counted.draws
     factor_N = (counted.coefficient_S / draws.per_site)[draws.site]
     value_N = np.where(counted.sdc_N, factor_N * draws.weight, 0.0)
     sdc_K = np.flatnonzero(value_N > 0)
     if not len(sdc_K):
-        return [NO_ESTIMATE] * len(threshold_D)
+        return [NO_ESTIMATE] * points
     value_K = value_N[sdc_K] / value_N[sdc_K].sum()
-    # index of the first threshold above the confidence
-    first_K = np.searchsorted(threshold_D, confidence_N[sdc_K], side="right")
-    coverage_D = np.minimum(np.cumsum(np.bincount(first_K, value_K, len(threshold_D) + 1))[:-1], 1.0)
+    first_K = first_N[sdc_K]
+    coverage_D = np.minimum(np.cumsum(np.bincount(first_K, value_K, points + 1))[:-1], 1.0)
     cluster_N = codes(draws.cluster)
     holding = len(np.unique(cluster_N[sdc_K]))
     size = effective(np.bincount(cluster_N[sdc_K], value_K))

@@ -76,6 +76,8 @@ def write_injections(
     golden_top2diff: Sequence[float] | None = None,
     top1: Sequence[float | None] | None = None,
     weights: Sequence[float] | None = None,
+    index: Sequence[Sequence[int]] | None = None,
+    faulty_label: Sequence[int | None] | None = None,
     config: Mapping[str, object] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> Path:
@@ -109,6 +111,10 @@ def write_injections(
         columns["faulty_top1"] = list(top1)
     if weights is not None:
         columns["weight"] = list(weights)
+    if index is not None:
+        columns["index"] = [list(each) for each in index]
+    if faulty_label is not None:
+        columns["faulty_label"] = list(faulty_label)
     if golden_top2diff is not None:
         columns["golden_top2diff"] = list(golden_top2diff)
     facts = {

@@ -57,6 +57,10 @@ EXPOSURE = "1"  # all the time: an upper bound for activations, and what holds f
 NON_FINITE = "undetected"
 LASTING_COUNT = "once"
 
+# tgr protect
+ORDER = "dloss"  # of feature maps: ISSRE 2021
+ANALYSIS_SHARE = 0.8  # of the images: ISSRE 2021, section VI-A
+
 # tgr train
 HEAD = "baseline"
 RECIPE = "none"

@@ -7,7 +7,8 @@ import pytest
 
 from tgr_cli.metrics.estimates import Draws
 from tgr_cli.metrics.intervals import Estimate, score_interval, wilson
-from tgr_cli.metrics.rerunning import THRESHOLDS, Counted, at_target, coverages, overheads, sdc_rate
+from tgr_cli.metrics.rerunning import THRESHOLDS, at_target, coverages, overheads, sdc_rate
+from tgr_cli.metrics.sdc_coverage import Counted
 
 SITE = np.array([0] * 6 + [1] * 4)
 WEIGHT = np.array([1.0] * 6 + [2, 0.5, 0.5, 1])

@@ -5,7 +5,7 @@ import pytest
 
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.estimates import Draws
-from tgr_cli.metrics.rerunning import Counted
+from tgr_cli.metrics.sdc_coverage import Counted
 from tgr_cli.protection import combined, duplication
 from tgr_cli.protection.duplication import Maps
 from tgr_cli.protection.split import analysis

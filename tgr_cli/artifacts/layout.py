@@ -210,6 +210,10 @@ class Workspace:
         return self.path / "fit.parquet"
 
     @property
+    def protection(self) -> Path:
+        return self.path / "protection.parquet"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -549,6 +549,43 @@ FIT = Schema(
     formats="formats",
 )
 
+NOT_ORDERED = "where no feature maps are duplicated"
+NOT_RERUN = "where no inferences run again"
+NO_SDC = "where no fault on these images was an SDC"
+
+
+def _overhead(name: str, images: str) -> tuple[Column, ...]:
+    meaning = f"Work that it adds on the {images} images: multiply-accumulates over those of the unprotected network."
+    limits = {"": meaning, "_low": "Lower limit of its interval.", "_high": "Upper limit of its interval."}
+    # Duplication and re-running together may add more than the whole network.
+    return tuple(Column(f"{name}{end}", NUMBER, "share", said, limits=(0.0, MOST)) for end, said in limits.items())
+
+
+PROTECTION = Schema(
+    "protection",
+    1,
+    "one model with one protection: a point of a technique's curve",
+    "tgr protect",
+    (
+        Column("model", TEXT, "", "Name of the run."),
+        Column("technique", TEXT, "", "ilr (re-running), flr (duplicated feature maps) or filr (both)."),
+        Column("order", TEXT, "", "By what the maps to duplicate are ordered.", null=NOT_ORDERED),
+        Column("criterion", TEXT, "", "Confidence below which inferences run again.", null=NOT_RERUN),
+        Column("threshold", NUMBER, "probability", "Inferences with a confidence below it run again.", null=NOT_RERUN),
+        Column("maps", INTEGER, "", "How many feature maps are duplicated.", null=NOT_ORDERED),
+        Column("chosen", FLAG, "", "True for the cheapest point that reaches the target on the analysis images."),
+        Column("count_by", TEXT, "", "What counts alike in coverages: sites, neurons or macs."),
+        Column("operations", TEXT, "", "Operations whose sites count in coverages, as conv."),
+        *_limited("coverage_analysis", "share", "SDCs it catches of the analysis images: a prediction.", NO_SDC),
+        *_limited("coverage_deployment", "share", "SDCs it catches of the other images: what it covers.", NO_SDC),
+        *_overhead("overhead_analysis", "analysis"),
+        *_overhead("overhead_deployment", "deployment"),
+        *_limited("false_alarms", "share", "Inferences of the deployment in which it reports a fault without one."),
+        Column("reliable", FLAG, "", "False where the coverage of the deployment rests on too few SDCs."),
+    ),
+    formats="formats",
+)
+
 KINDS: dict[str, Schema] = {
     schema.kind: schema
     for schema in (
@@ -568,5 +605,6 @@ KINDS: dict[str, Schema] = {
         COMPARISON,
         SALIENCY,
         FIT,
+        PROTECTION,
     )
 }

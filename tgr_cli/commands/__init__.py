@@ -16,6 +16,7 @@ from tgr_cli.commands.inject import inject
 from tgr_cli.commands.merge import merge
 from tgr_cli.commands.models import models
 from tgr_cli.commands.profile_ranges import profile_ranges
+from tgr_cli.commands.protect import protect
 from tgr_cli.commands.report import report
 from tgr_cli.commands.show import show
 from tgr_cli.commands.sites import sites
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "merge": merge,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
+    "protect": protect,
     "fit": fit,
     "report": report,
     "cam": cam,

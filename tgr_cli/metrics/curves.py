@@ -16,7 +16,8 @@ from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, among
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.outcomes import OUTCOMES
 from tgr_cli.metrics.population import Population
-from tgr_cli.metrics.rerunning import AtTarget, Counted, Criterion
+from tgr_cli.metrics.rerunning import AtTarget, Criterion
+from tgr_cli.metrics.sdc_coverage import Counted
 
 COLUMNS = {"top2diff": "top2diff", "top1conf": "top1"}  # column names in `golden` and `injections` by criterion
 

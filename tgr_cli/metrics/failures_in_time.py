@@ -28,7 +28,7 @@ from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics import rerunning
 from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, means, share
 from tgr_cli.metrics.intervals import Estimate
-from tgr_cli.metrics.rerunning import Counted
+from tgr_cli.metrics.sdc_coverage import Counted
 from tgr_cli.metrics.summary import Gate, worst
 
 MBIT = 10**6  # bits of an Mbit

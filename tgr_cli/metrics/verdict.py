@@ -59,6 +59,24 @@ def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Ga
     return Gate("passed", f"{interval}, within the gate of {maximum:g}")
 
 
+def gate_on_coverage(what: str, coverage: Estimate | None, minimum: float) -> Gate:
+    """Return whether a coverage of SDCs, called `what`, is at least `minimum` with confidence.
+
+    The gate passes if the interval's lower limit is at least the minimum, and fails if the upper limit is below it. It
+    is undecided in between, if the coverage is None or NaN, and if it rests on too few SDCs to pass.
+    """
+    if coverage is None or math.isnan(coverage.mean):
+        return Gate("undecided", f"{what} is not known, so the gate of {minimum:g} is undecided")
+    interval = f"{what} is {coverage.mean:.4g} ({coverage.low:.4g} to {coverage.high:.4g})"
+    if coverage.high < minimum:
+        return Gate("failed", f"{interval}, below the gate of {minimum:g}")
+    if coverage.low < minimum:
+        return Gate("undecided", f"{interval}, an interval that straddles the gate of {minimum:g}")
+    if not coverage.reliable:
+        return Gate("undecided", f"{interval}, within the gate of {minimum:g} but resting on too few SDCs")
+    return Gate("passed", f"{interval}, within the gate of {minimum:g}")
+
+
 def gate_on_improvement(row: Row, figure: str, minimum: float) -> Gate:
     """Return whether a candidate's improvement factor, in a row of `comparison`, is at least `minimum` with confidence.
 

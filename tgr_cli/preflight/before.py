@@ -117,6 +117,12 @@ def fit(workspace: Workspace, runs: Sequence[str]) -> None:
     needs.refuse(needs.run_artifacts(workspace, named, ("injections",)))
 
 
+def protect(workspace: Workspace, runs: Sequence[str], rerun_with: str | None) -> None:
+    """Check the runs, their golden runs and campaigns, and the golden run of the model that re-runs, if it is named."""
+    found = needs.run_artifacts(workspace, runs, ("golden", "injections"))
+    needs.refuse(found + needs.run_artifacts(workspace, [rerun_with] if rerun_with else [], ("golden",)))
+
+
 def report(workspace: Workspace, runs: Sequence[str]) -> None:
     """Check the runs; the report itself says how to create measurements that are missing."""
     needs.refuse(needs.run_artifacts(workspace, runs, ()))

@@ -21,6 +21,7 @@ BASES: dict[str, str] = {
     "top2diff-sweep": SWEEP,
     "compare": COMPARE,
     "fit": "fit one two --raw-fit 100 --dataset mnist --out new/fit.parquet",
+    "protect": "protect one two --dataset mnist --out new/p.parquet",
     "report": REPORT,
     "cam": "cam one two --dataset mnist --out new/s.parquet -q",
     "demo": "demo --workdir new/demo",

@@ -33,7 +33,8 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path)
     files = sorted((tmp_path / "runs" / "digits").rglob("*.parquet"))
     kinds = [store.describe(path)[1].kind for path in files]
     # The other commands need an option, another package, or several machines.
-    assert set(kinds) == set(KINDS) - {"plan", "shard", "exhaustive", "surface", "text_embeddings", "saliency", "fit"}
+    others = {"plan", "shard", "exhaustive", "surface", "text_embeddings", "saliency", "fit", "protection"}
+    assert set(kinds) == set(KINDS) - others
     for path in files:
         rows = store.describe(path)[2]
         assert len(pd.read_parquet(path)) == len(pl.read_parquet(path)) == rows

@@ -118,7 +118,7 @@ def protect(
     from tgr_cli.data.source import DataSource
     from tgr_cli.preflight import before
 
-    given = locals() | {"technique": technique or (), "order": order or (defaults.ORDER,)}
+    given = locals() | {"technique": technique or (), "order": order or ()}
     with session(ctx) as console:
         before.protect(Workspace(workdir, DataSource(dataset=dataset, name=name).folder), runs, rerun_with)
         from tgr_cli.steps import protect as step

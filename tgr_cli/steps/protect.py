@@ -37,16 +37,17 @@ COLUMNS = (*breakdown.COLUMNS, "index", "dloss", "faulty_label")  # of injection
 class Config:
     """The runs, by name or path (`artifacts.measurements`), the techniques, and the coverage of SDCs to reach.
 
-    `technique` empty: all that a run's campaign serves. `order` are orders of feature maps, `criterion` a confidence
-    (None: both for re-running alone, Top2Diff beside duplication). `count_by` None is each technique's own, as
-    published. `split` is the share of the images for analysis. `rerun_with` names the run of a model that inferences
-    are run again on, `rerun_cost` its work over the protected model's (None: by multiply-accumulates).
+    `technique` empty: all that a run's campaign serves. `order` are orders of feature maps (empty: by dLoss),
+    `criterion` a confidence (None: both for re-running alone, Top2Diff beside duplication). `count_by` None is each
+    technique's own, as published. `split` is the share of the images for analysis. `rerun_with` names the run of a
+    model that inferences are run again on, `rerun_cost` its work over the protected model's (None: by
+    multiply-accumulates).
     """
 
     runs: Sequence[str]
     technique: Sequence[str] = ()
     target_coverage: float = defaults.TARGET_COVERAGE
-    order: Sequence[str] = (defaults.ORDER,)
+    order: Sequence[str] = ()
     criterion: str | None = None
     rerun_with: str | None = None
     rerun_cost: float | None = None
@@ -95,7 +96,7 @@ class Config:
             criteria = (defaults.CRITERION,)
         return Choice(
             target=self.target_coverage,
-            orders=self.order,
+            orders=self.order or (defaults.ORDER,),
             criteria=criteria,
             threshold_D=rerunning.THRESHOLDS,
             confidence=self.confidence,
@@ -139,18 +140,13 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         known = _evidence(model, config, TECHNIQUES[name])
         _note(model, known, config, reporter)
         points = list(TECHNIQUES[name].points(known, config.choice(TECHNIQUES[name])))
-        counted = {"count_by": known.injected.population.count_by}
-        counted["operations"] = ", ".join(known.injected.population.operations)
-        rows += [{"model": model.name, "technique": name, **counted, **point.row()} for point in points]
-        for asked_for, best in _chosen(points, TECHNIQUES[name], config):
-            what = f"{model.name}: {' '.join([name, *asked_for])}"
+        rows += [_row(model.name, name, known, point) for point in points]
+        for what, best in _chosen(f"{model.name}: {name}", points, TECHNIQUES[name], config):
+            gates += _gates(what, best, config)
             if best is None:
-                unreached.append(
-                    f"{what} catches {config.target_coverage:.6g} of the analysis' SDCs at no point."
-                )
+                unreached.append(f"{what} cannot catch {config.target_coverage:.6g} of the analysis images' SDCs.")
             else:
                 chosen.append(_facts(model.name, name, best, known.maps))
-            gates += _gates(what, best, config)
     _write(path, config, models, rows, chosen)
     return Result(path, rows, unreached, summary.worst(gates) if gates else None)
 
@@ -238,14 +234,22 @@ def _note(model: _Model, known: Evidence, config: Config, reporter: Reporter) ->
             reporter.note(f"{model.name}: no fault on the {images} images was an SDC, so no coverage is known on them")
 
 
-def _chosen(points: Sequence[Point], technique: Technique, config: Config) -> Iterator[tuple[list[str], Point | None]]:
-    """Yield each order and criterion that a technique was asked for, with the point that was chosen, None if none."""
+def _row(model: str, technique: str, known: Evidence, point: Point) -> dict[str, Any]:
+    counted = known.injected.population
+    about = {"model": model, "technique": technique, "count_by": counted.count_by}
+    return about | {"operations": ", ".join(counted.operations)} | point.row()
+
+
+def _chosen(
+    what: str, points: Sequence[Point], technique: Technique, config: Config
+) -> Iterator[tuple[str, Point | None]]:
+    """Yield `what` with each order and criterion asked for, and the point that was chosen for it, None if none was."""
     choice = config.choice(technique)
     for order in choice.orders if technique.orders else (None,):
         for criterion in choice.criteria if technique.reruns else (None,):
             own = [each for each in points if (each.order, each.criterion) == (order, criterion)]
-            best = next((point for point in own if point.chosen), None)
-            yield [f"by {name}" for name in (order, criterion) if name], best
+            named = [what, *(f"by {name}" for name in (order, criterion) if name)]
+            yield " ".join(named), next((point for point in own if point.chosen), None)
 
 
 def _facts(model: str, technique: str, point: Point, maps: Maps | None) -> dict[str, Any]:

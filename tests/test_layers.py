@@ -14,7 +14,7 @@ from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
 BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "artifacts"}
-PURE = {"data", "models", "faults", "text", "metrics"}
+PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
     "commands": BASE | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
@@ -25,8 +25,9 @@ MAY_IMPORT = {
     "report": BASE | {"report", "metrics"},
     "saliency": BASE | {"saliency", "models", "data", "faults", "metrics"},
     "training": BASE | {"training", "models", "data", "faults", "text"},
-    "models": BASE | {"models", "data", "metrics"},
-    "faults": BASE | {"faults", "metrics"},
+    "models": BASE | {"models", "guards", "data", "metrics"},
+    "faults": BASE | {"faults", "guards", "metrics"},
+    "guards": BASE | {"guards"},
     "text": BASE | {"text"},
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},

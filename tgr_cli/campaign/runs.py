@@ -24,7 +24,7 @@ def read_golden(path: Path) -> tuple[str, Artifact]:
     golden = store.read(path, GOLDEN, EVALUATE)
     run = RunFolder(path.parent)
     if path.stem.split("-")[0] == run.golden.stem and run.card.exists():
-        fingerprint = ModelCard.read(run.card).fingerprint
+        fingerprint = ModelCard.read(run.card).identity
         if golden.provenance.model != fingerprint:
             raise TgrError(
                 f"{path} is of the model {_short(golden)}, but {run.card.name} beside it of {fingerprint[:12]}, "

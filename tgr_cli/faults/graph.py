@@ -23,9 +23,11 @@ from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, 
 from tgr_cli.faults.network import AnyNetwork, Replacements
 from tgr_cli.faults.operation_names import ROUNDED, ROUNDING, name_of
 from tgr_cli.faults.program import ancestors, downstream, evaluate, with_deaths
+from tgr_cli.faults.second_computations import round_second_computations
 from tgr_cli.faults.shares import Shares, find_shares
 from tgr_cli.faults.sites import OPS, Site
 from tgr_cli.faults.tensor_sites import TensorSite, find_parameters
+from tgr_cli.guards.guard import guards_of
 
 
 class Network(AnyNetwork):
@@ -111,7 +113,9 @@ class Network(AnyNetwork):
             raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
         _check(program, calls, shares, batch_size, dtype)
         parameters = find_parameters(program, inputs_of(program)[1], every_call)
-        return cls(program, calls, parameters, shares, (batch_size, *example_shape_CHW), device, dtype)
+        network = cls(program, calls, parameters, shares, (batch_size, *example_shape_CHW), device, dtype)
+        network.guarded = bool(guards_of(model))
+        return network
 
     def deployed(self, deployment: Deployment) -> "Network":
         assert self.deployment is None, "deploy the model as it is"
@@ -122,6 +126,8 @@ class Network(AnyNetwork):
         for call in network.calls.values() if network.rounds else ():
             kind, rounding = name_of(call.node), network._rounding(call, deployment)
             call.node.target = RoundedOperation(call.node.target, f"{ROUNDED}{kind}", rounding)  # type: ignore[arg-type]
+        if network.rounds:
+            round_second_computations(network.graph, deployment)
         rounded = deployment.weights(self.parameters)
         network.parameters = {**self.parameters, **rounded}
         network.input = to[self.input]

@@ -25,6 +25,7 @@ from tgr_cli.faults.network import AnyNetwork, Replacements, no_logits
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.tensor_sites import kind_of
 from tgr_cli.faults.unchanged_buffers import unchanging
+from tgr_cli.guards.guard import guards_of
 from tgr_cli.reporting import SILENT, Reporter
 
 LAYERS = (_ConvNd, nn.Linear)
@@ -50,6 +51,11 @@ def capture(
     try:
         return Network.capture(model, example_shape_CHW, batch_size=batch_size, targets=targets, device=device)
     except ExportError as error:
+        if guards_of(model):
+            raise TgrError(
+                f"{error}; without its graph, faults cannot be injected into a protected model: inject into the model "
+                "from which it was made"
+            ) from error
         try:
             network = HookedNetwork(model, example_shape_CHW, targets=targets, device=device)
         except TgrError:

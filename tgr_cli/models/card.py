@@ -1,5 +1,8 @@
 """model.json: the description of a trained model, stored beside its weights."""
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,19 @@ KINDS: dict[str, tuple[type, ...]] = {
     "fingerprint": (str,),
     "params": (int,),
 }
-ADDED: dict[str, tuple[type, ...]] = {"variant": (str, type(None))}  # fields that cards of tgr 0.1 lack
+ADDED: dict[str, tuple[type, ...]] = {  # fields that older cards lack
+    "variant": (str, type(None)),
+    "protection": (list, type(None)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """A trained model: zoo name, head (baseline, cosine or text), its initialisation, classes and preprocessing."""
+    """A trained model: zoo name, head (baseline, cosine or text), its initialisation, classes and preprocessing.
+
+    `fingerprint` is that of the weights. `protection` are the guards under which the model runs, as `guards.stored`
+    writes them; None for a model without.
+    """
 
     model: str
     head: str
@@ -38,12 +48,21 @@ class ModelCard:
     fingerprint: str
     params: int
     variant: str | None = None
+    protection: list[dict[str, Any]] | None = None
+
+    @property
+    def identity(self) -> str:
+        """Return the fingerprint by which artifacts name the model: that of its weights and its protection."""
+        return identity(self.fingerprint, self.protection)
 
     def write(self, path: Path) -> Path:
         """Write the card as JSON by atomic rename, and return the path."""
         from tgr_cli.artifacts import store  # slow to import, and not needed to read a card
 
-        return store.write_json(path, asdict(self) | {"preprocessing": self.preprocessing.to_json()})
+        values = asdict(self) | {"preprocessing": self.preprocessing.to_json()}
+        if self.protection is None:
+            del values["protection"]
+        return store.write_json(path, values)
 
     @classmethod
     def read(cls, path: Path) -> "ModelCard":
@@ -61,6 +80,14 @@ class ModelCard:
         except TgrError as error:
             raise TgrError(f'{path}: {error}; write it again with "tgr train"') from error
         return cls(**known | {"classes": tuple(values["classes"]), "preprocessing": prepared})
+
+
+def identity(of_weights: str, stored: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return the fingerprint of a model from that of its weights and the protection under which it runs, if any."""
+    if not stored:
+        return of_weights
+    canonical = json.dumps(stored, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{of_weights}|{canonical}".encode()).hexdigest()
 
 
 def _check(path: Path, values: Any) -> None:

@@ -1,6 +1,6 @@
 """From the user's choice of a model to the loaded model, ready for measurements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing, PreprocessingOptions
 from tgr_cli.errors import TgrError
+from tgr_cli.guards import stored
+from tgr_cli.guards.guard import Guard, protect
 from tgr_cli.models import as_returned, weights, zoo
-from tgr_cli.models.card import ModelCard
+from tgr_cli.models.card import ModelCard, identity
 from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
@@ -54,6 +56,7 @@ class _Found:
     head: str = "baseline"
     init: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    protection: Sequence[Mapping[str, Any]] | None = None
 
 
 def load(
@@ -84,7 +87,11 @@ def load(
     for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own
         parameter.requires_grad_(False)
     try_out(source.model, model, prepared, len(classes), where)
-    fingerprint = weights.fingerprint(model)
+    guards = stored.from_json(found.protection or ())
+    if guards:
+        example_1CHW = torch.zeros((1, *prepared.input_shape), device=where, dtype=weights.dtype(model))
+        protect(model, guards, example_1CHW)
+    fingerprint = identity(weights.fingerprint(model), found.protection)
     return LoadedModel(
         model=model,
         name=source.model,
@@ -96,7 +103,7 @@ def load(
         params=weights.parameters(model),
         origin=found.origin,
         run=own_folder(found.run, fingerprint, reporter),
-        facts={**found.facts, **_input_facts(model)},
+        facts={**found.facts, **_input_facts(model), **_guarded(guards)},
     )
 
 
@@ -104,6 +111,11 @@ def _input_facts(model: nn.Module) -> dict[str, Any]:
     """Return whether `transform_input` is on, for the classes that have it (GoogLeNet, Inception)."""
     shifts = getattr(getattr(model, "backbone", model), "transform_input", None)
     return {"transform_input": shifts} if isinstance(shifts, bool) else {}
+
+
+def _guarded(guards: Sequence[Guard]) -> dict[str, Any]:
+    """Return what artifacts record of the protection."""
+    return {"protection": [guard.summary for guard in guards]} if guards else {}
 
 
 def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
@@ -201,10 +213,11 @@ def _from_checkpoint(
     variant = source.variant
     prepared = zoo.entry(source.model).as_published(path, model, reporter)
     card = _card_beside(path, model, reporter)
+    protection = None
     if card is not None:
         _check_classes(what, card, classes)
         head, init, seed, prepared = card.head, card.init, card.seed, card.preprocessing
-        variant = source.variant or card.variant
+        variant, protection = source.variant or card.variant, card.protection
     return _Found(
         model=model,
         preprocessing=prepared,
@@ -213,6 +226,7 @@ def _from_checkpoint(
         head=head,
         init=init,
         facts={} if restored.key == TOP else {"checkpoint_key": restored.key},
+        protection=protection,
     )
 
 
@@ -224,7 +238,8 @@ def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard 
     if card.fingerprint != weights.fingerprint(model):
         reporter.note(f"{beside} describes other weights than {path.name}, and is left aside")
         return None
-    reporter.note(f"classes, head and preprocessing of {path.name} are those of {beside}")
+    taken = "classes, head and preprocessing" if card.protection is None else "classes, head, preprocessing and guards"
+    reporter.note(f"{taken} of {path.name} are those of {beside}")
     return card
 
 
@@ -245,6 +260,7 @@ def _from_run(source: ModelSource, run: RunFolder, classes: tuple[str, ...]) -> 
         run=run,
         head=card.head,
         init=card.init,
+        protection=card.protection,
     )
 
 

@@ -92,7 +92,7 @@ def _owner(run: RunFolder) -> str | None:
     from tgr_cli.artifacts import store  # slow to import, and not needed to find what is missing
 
     if run.card.exists():
-        return ModelCard.read(run.card).fingerprint
+        return ModelCard.read(run.card).identity
     for path in run.measurements:
         with suppress(TgrError):  # a missing or damaged file claims nothing; it is overwritten
             return store.describe(path)[1].model

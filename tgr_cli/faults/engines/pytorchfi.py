@@ -55,6 +55,11 @@ class PyTorchFI(Engine):
             raise TgrError(
                 f"the engine pytorchfi flips bits of float32 only, the model is {network.dtype}; use --engine full"
             )
+        if network.guarded:
+            raise TgrError(
+                "the engine pytorchfi strikes a layer's output after the guards of a protected model have seen it; use "
+                "--engine auto"
+            )
         if network.deployment is not None:
             raise TgrError(
                 "the engine pytorchfi runs the model as it is, not deployed in a number format; use --engine auto"

@@ -1,0 +1,104 @@
+"""Bounds on activations: Ranger's clipping, clipping to zero, NaN, and operations that compute in place."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.graph import Network
+from tgr_cli.guards.bounds import Bounds, Outside
+from tgr_cli.guards.guard import protect
+from tgr_cli.guards.operations import BOUNDED, names_of, observed
+
+SHAPE = (3, 8, 8)
+
+
+class Net(nn.Module):
+    """Activations as modules and functions, in place and not, whose result is ignored, pooling and concatenation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.act, self.pool, self.head = nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.first(x))
+        y = self.second(x)
+        nn.functional.silu(y, inplace=True)
+        x = torch.cat([self.pool(x), nn.functional.avg_pool2d(self.act(y), 2)], dim=1)
+        return self.head(x.mean((2, 3)))
+
+
+NAMES = ("act#1", "model#1", "pool", "act#2", "model#2", "model#3")
+
+
+@pytest.fixture
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def values(net: nn.Module) -> dict[str, Tensor]:
+    """Return what every operation that can be bounded gives for three images, by name."""
+    seen = []
+    with torch.no_grad(), observed(net, lambda operation, value: seen.append((operation, value.clone()))):
+        net(images())
+    names = names_of([operation for operation, _ in seen])
+    return {name: value for name, (operation, value) in zip(names, seen, strict=True) if operation.kind in BOUNDED}
+
+
+def test_all_are_seen(net: Net) -> None:
+    assert sorted(values(net)) == sorted(NAMES)
+
+
+def test_profiled_bounds_change_nothing(net: Net) -> None:
+    ranges = {name: (float(value.min()), float(value.max())) for name, value in values(net).items()}
+    for outside in ("clip", "zero"):
+        model = protect(copy.deepcopy(net), [Bounds(ranges, outside)], images(1))
+        assert torch.equal(model(images()), net(images()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("outside", ["clip", "zero"])
+def test_every_bounded_value_is_within(net: Net, name: str, outside: Outside) -> None:
+    """And what the model computes from it, in the graph as well: an in-place result is bounded where it lies."""
+    model = protect(copy.deepcopy(net), [Bounds({name: (-0.01, 0.05)}, outside)], images(1))
+    plain, bounded = values(net)[name], values(model)[name]
+    kept = (plain >= -0.01) & (plain <= 0.05)
+    assert not kept.all()
+    other = torch.zeros(()) if outside == "zero" else plain.clamp(-0.01, 0.05)
+    assert torch.equal(bounded, torch.where(kept, plain, other))
+    assert not torch.equal(model(images()), net(images()))
+    graph = Network.capture(model, SHAPE, batch_size=3)
+    assert torch.equal(graph.forward(images()), model(images()))
+    assert [site.name for site in graph.sites] == ["first", "second", "head"]
+
+
+@pytest.mark.parametrize(("outside", "answer"), [("clip", 2.0), ("zero", 0.0)])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 1e30])
+def test_a_wrong_value_is_bounded(net: Net, outside: Outside, answer: float, wrong: float) -> None:
+    model = protect(net, [Bounds({"act#1": (0.0, 2.0)}, outside)], images(1))
+    network = Network.capture(model, SHAPE, batch_size=3)
+
+    def strike(value: float):  # type: ignore[no-untyped-def]
+        def struck(value_BN: Tensor) -> Tensor:
+            value_BN = value_BN.clone()
+            value_BN[1, 7] = value
+            return value_BN
+
+        return {"first": struck}
+
+    assert torch.equal(
+        network.forward(images(), strike=strike(wrong)), network.forward(images(), strike=strike(answer))
+    )
+
+
+def test_refusals(net: Net) -> None:
+    with pytest.raises(TgrError, match='bounds in "first", and runs no such activation or pool or cat'):
+        protect(net, [Bounds({"first": (0.0, 1.0)})], images(1))

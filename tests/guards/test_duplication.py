@@ -1,0 +1,229 @@
+"""Channels computed twice: no difference without a fault, every fault found, and what each answer makes of it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.faults.deploying import deployment_of
+from tgr_cli.faults.formats import format_named
+from tgr_cli.faults.graph import Network
+from tgr_cli.faults.hooked import capture
+from tgr_cli.guards.duplication import Answer, Duplication, duplicated
+from tgr_cli.guards.guard import guards_of, protect
+from tgr_cli.guards.operations import names_of, observed
+
+SHAPE = (3, 8, 8)
+
+
+class Net(nn.Module):
+    """Convolutions with groups, with padding by name, called twice, called as a function, and in-place activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding="same")
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+        self.grouped = nn.Conv2d(8, 12, 1, groups=2)
+        self.again = nn.Conv2d(12, 12, 1)
+        self.weight = nn.Parameter(torch.randn(5, 12, 3, 3) / 10)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.relu(self.depthwise(self.first(x)), inplace=True)
+        x = self.again(self.again(self.grouped(x)).relu_())
+        x = nn.functional.conv2d(x, self.weight, stride=2, padding=(1, 0), dilation=1)
+        return self.head(x.mean((2, 3)))
+
+
+CHANNELS: Mapping[str, tuple[int, ...]] = {
+    "first": (0, 7),
+    "depthwise": (1, 2, 5),
+    "grouped": (0, 6, 7),
+    "again#1": (3,),
+    "again#2": tuple(range(12)),
+    "weight": (4,),
+}
+
+
+@pytest.fixture
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def guarded(net: nn.Module, answer: Answer, channels: Mapping[str, tuple[int, ...]] = CHANNELS) -> nn.Module:
+    return protect(copy.deepcopy(net), [Duplication(channels, answer)], images(1))
+
+
+def logits(network: Network, site: str = "", elements: Sequence[int] = (), *, add: float = 0.0) -> Tensor:
+    """Return the logits of three images; `add` is added to these elements of a site's output for the second one."""
+
+    def strike(value_BN: Tensor) -> Tensor:
+        value_BN = value_BN.clone()
+        bits = value_BN.view(torch.int32)
+        for element in elements:
+            if add:
+                value_BN[1, element] += add
+            else:
+                bits[1, element] ^= 1
+        return value_BN
+
+    return network.forward(images(), strike={site: strike} if site else None)
+
+
+def test_names_are_those_of_the_sites(net: Net) -> None:
+    seen = []
+    with torch.no_grad(), observed(net, lambda operation, _: seen.append(operation)):
+        net(images())
+    sites = [site.name for site in Network.capture(net, SHAPE, batch_size=2).sites]
+    assert [name for name, operation in zip(names_of(seen), seen, strict=True) if operation.weighted] == sites
+    assert set(CHANNELS) <= set(sites)
+
+
+@pytest.mark.parametrize("answer", ["rerun", "zero", "flag"])
+def test_without_a_fault_the_logits_keep_their_bits(net: Net, answer: Answer) -> None:
+    plain = net(images(64))
+    model = guarded(net, answer)
+    assert torch.equal(model(images(64)), plain)
+    assert torch.equal(
+        logits(Network.capture(model, SHAPE, batch_size=3)), logits(Network.capture(net, SHAPE, batch_size=3))
+    )
+    assert model.state_dict().keys() == net.state_dict().keys()
+    assert torch.equal(copy.deepcopy(model)(images(64)), plain)
+    with torch.inference_mode():
+        assert torch.equal(model(images(64)), plain)
+
+
+@pytest.mark.parametrize("site", CHANNELS)
+def test_the_lowest_bit_of_every_duplicated_element_is_found(net: Net, site: str) -> None:
+    network = Network.capture(guarded(net, "flag"), SHAPE, batch_size=3)
+    (struck,) = [each for each in network.sites if each.name == site]
+    size = struck.neurons // struck.shape[0]
+    for channel in range(struck.shape[0]):
+        lost = logits(network, site, [channel * size + 1]).isnan().all(dim=1)
+        assert lost.tolist() == [False, channel in CHANNELS[site], False]
+
+
+def test_answers(net: Net) -> None:
+    plain = logits(Network.capture(net, SHAPE, batch_size=3))
+    rerun = Network.capture(guarded(net, "rerun"), SHAPE, batch_size=3)
+    assert torch.equal(logits(rerun, "grouped", [6 * 64 + 5], add=50.0), plain)
+    assert not torch.equal(logits(rerun, "grouped", [5 * 64 + 5], add=50.0), plain)  # not among those chosen
+
+    zero = Network.capture(guarded(net, "zero"), SHAPE, batch_size=3)
+
+    def without_map(value_BN: Tensor) -> Tensor:
+        value_BN = value_BN.clone()
+        value_BN[1, 6 * 64 : 7 * 64] = 0
+        return value_BN
+
+    expected = Network.capture(net, SHAPE, batch_size=3).forward(images(), strike={"grouped": without_map})
+    assert torch.equal(logits(zero, "grouped", [6 * 64 + 5], add=50.0), expected)
+
+
+def test_rounded_to_a_number_format(net: Net) -> None:
+    """Where the network is emulated in int8, the second computation is rounded like the first."""
+    form = format_named("int8")
+
+    def deployed(model: nn.Module) -> Network:
+        network = Network.capture(model, SHAPE, batch_size=3)
+        ranges = {site.name: (-3.0, 3.0) for site in network.sites}
+        return network.deployed(deployment_of(network, form, form, ranges))
+
+    network = deployed(guarded(net, "flag"))
+    assert torch.equal(logits(network), logits(deployed(net)))
+    assert logits(network, "first", [7 * 64], add=3 / 128).isnan().all(dim=1).tolist() == [False, True, False]
+    block = format_named("mxint8")
+    plain = Network.capture(guarded(net, "flag"), SHAPE, batch_size=3)
+    in_blocks = deployment_of(plain, block, None, {})
+    with pytest.raises(TgrError, match="fits its scale to the whole output"):
+        plain.deployed(in_blocks)
+
+
+def test_one_dimension_and_three() -> None:
+    torch.manual_seed(0)
+    for convolve, convolution in (
+        (nn.Conv1d(4, 6, 3, stride=2, padding=1), torch.randn(2, 4, 9)),
+        (nn.Conv3d(4, 6, 3, dilation=2, padding=2, groups=2), torch.randn(2, 4, 5, 5, 5)),
+    ):
+        net = nn.Sequential(convolve, nn.Flatten(), nn.LazyLinear(3)).eval()
+        with torch.no_grad():
+            plain = net(convolution)
+            model = protect(net, [Duplication({"0": (1, 4)}, "flag")], convolution[:1])
+            assert torch.equal(model(convolution), plain)
+
+
+def test_gradients_pass_unchanged(net: Net) -> None:
+    x = images().requires_grad_()
+    (expected,) = torch.autograd.grad(net(x).square().sum(), x)
+    y = images().requires_grad_()
+    (found,) = torch.autograd.grad(guarded(net, "rerun")(y).square().sum(), y)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("bits", [torch.float32, torch.float64, torch.bfloat16])
+def test_dtypes(net: Net, bits: torch.dtype) -> None:
+    net, x = net.to(bits), images().to(bits)
+    plain = net(x)
+    model = protect(net, [Duplication(CHANNELS, "flag")], x[:1])
+    assert torch.equal(model(x), plain)
+
+
+def test_refusals(net: Net) -> None:
+    for name, channels, words in (
+        ("other", (0,), "no such conv there .it has first, depthwise, grouped, again#1, …"),
+        ("head", (0,), 'protected by duplication in "head", and runs no such conv'),
+        ("first", (0, 8), '"first" has 8 channels, and channel 8 is to be duplicated'),
+        ("again", (0,), "no such conv"),
+    ):
+        with pytest.raises(TgrError, match=words):
+            guarded(net, "flag", {name: channels})
+    model = guarded(net, "rerun")
+    assert guards_of(model) == (Duplication(CHANNELS, "rerun"),)
+    with pytest.raises(TgrError, match="protected already"):
+        guarded(model, "rerun")
+    transposed = nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    with pytest.raises(TgrError, match="transposed"):
+        guarded(transposed, "flag", {"0": (1,)})
+
+
+class Looping(nn.Module):
+    """Runs its convolution as often as an image says, which torch.export cannot trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 1), nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        for _ in range(int(x.abs().sum()) % 2):
+            x = x + 1
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_model_without_a_graph_is_refused() -> None:
+    """Hooks would strike the output after the guard has seen it."""
+    with pytest.raises(TgrError, match="cannot be injected into a protected model"):
+        capture(guarded(Looping().eval(), "flag", {"conv": (0,)}), SHAPE, batch_size=2)
+
+
+def test_a_wider_second_computation_gives_the_bits_of_the_whole() -> None:
+    """Whatever the number of chosen filters, and however many groups they come from."""
+    torch.manual_seed(0)
+    for groups, size_in, size_out in ((1, 48, 64), (4, 32, 48), (24, 24, 24), (1, 7, 33)):
+        convolve = nn.Conv2d(size_in, size_out, 3, padding=1, groups=groups)
+        x = torch.randn(2, size_in, 13, 13)
+        with torch.no_grad():
+            whole = convolve(x)
+            for chosen in ([0], [size_out - 1], [1, 5, 6], list(range(0, size_out, 3)), list(range(size_out))):
+                one = (convolve.weight, convolve.bias, [1, 1], [1, 1], [1, 1], groups)
+                value, failed = duplicated(whole, x, *one, chosen, "flag")
+                assert torch.equal(value, whole)
+                assert failed.tolist() == [False, False]

@@ -1,0 +1,132 @@
+"""What a guard is, and how a model runs under guards.
+
+Suffixes: B batch, C classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from tgr_cli.errors import TgrError
+from tgr_cli.guards.operations import WEIGHTED, Attached, Operation, key_of, names_of, observed
+
+Answer = Literal["rerun", "zero", "flag"]
+ANSWERS: tuple[Answer, ...] = ("rerun", "zero", "flag")
+SHOWN = 4
+ATTRIBUTE = "_tgr_guards"
+
+
+class Guard(ABC):
+    """One technique of protection on some of a model's operations.
+
+    A guard holds no tensors of the model: it sees each operation as it runs. With the answer `flag` an image for which
+    a check fails gets NaN for all its logits.
+    """
+
+    technique: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]  # of operations that it can guard; either weighted ones or others
+
+    @property
+    @abstractmethod
+    def operations(self) -> Mapping[str, Any]:
+        """Return what is guarded, by the names of the operations."""
+
+    def before(self, operation: Operation) -> Operation:
+        """Return the operation to run in place of this one, which is among `operations`."""
+        return operation
+
+    def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the output that takes the place of this one, and the images whose check failed, bool [B] or None."""
+        return output, None
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """Return the guard in a few words, for people."""
+
+    @abstractmethod
+    def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
+        """Raise TgrError for an operation that the technique cannot guard, or to which what is stored does not fit."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return what a model's card stores of the guard, apart from the technique."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the guard that `to_json` described; raises KeyError, TypeError or ValueError if it is damaged."""
+
+
+@dataclass
+class _Pass:
+    """The guards' work in one forward pass: they compute every operation, and collect the images to flag."""
+
+    guards: Mapping[tuple[str, int, bool], Sequence[Guard]]
+    failed: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, operation: Operation) -> Any:
+        guards = self.guards.get((operation.path, operation.number, operation.weighted), ())
+        for guard in guards:
+            operation = guard.before(operation)
+        given = output = operation.run()
+        for guard in guards:
+            output, failed_B = guard.after(operation, output)
+            if failed_B is not None:
+                self.failed.append(failed_B)
+        if output is not given and operation.args and given is operation.args[0]:
+            return given.copy_(output)  # computed in place: the model may go on with the tensor that it gave
+        return output
+
+    def flagged(self, logits_BC: Any) -> Any:
+        """Return the logits, NaN for the images for which a check failed."""
+        for failed_B in self.failed:
+            logits_BC = logits_BC.masked_fill(failed_B[:, None], torch.nan)
+        return logits_BC
+
+
+def protect(model: nn.Module, guards: Sequence[Guard], example_1CHW: Tensor) -> nn.Module:
+    """Let the model run under these guards from now on, and return it; in evaluation mode.
+
+    The modules, tensors and their names stay as they are. Raises TgrError where the model already has guards, or one of
+    them names an operation that the model does not run for the example, or that it cannot guard.
+    """
+    if guards_of(model):
+        raise TgrError("the model is protected already; protect the model from which it was made")
+    seen: list[tuple[Operation, Tensor]] = []
+    with torch.no_grad(), observed(model, lambda operation, value: seen.append((operation, value))):
+        model(example_1CHW)
+    named: dict[tuple[str, bool], tuple[Operation, Tensor]] = {}
+    for name, (operation, value) in zip(names_of([operation for operation, _ in seen]), seen, strict=True):
+        named[name, operation.weighted] = operation, value
+    by_key: dict[tuple[str, int, bool], list[Guard]] = {}
+    for guard in guards:
+        weighted = guard.kinds[0] in WEIGHTED
+        for name in guard.operations:
+            found = named.get((name, weighted))
+            if found is None or found[0].kind not in guard.kinds:
+                there = [other for (other, _), (one, _) in named.items() if one.kind in guard.kinds]
+                raise TgrError(_unknown(guard, name, there))
+            guard.refuse(name, *found)
+            by_key.setdefault((*key_of(name), weighted), []).append(guard)
+    Attached(partial(_Pass, by_key), _Pass.flagged).to(model)
+    setattr(model, ATTRIBUTE, tuple(guards))
+    return model
+
+
+def guards_of(model: nn.Module) -> tuple[Guard, ...]:
+    """Return the guards under which a model runs."""
+    return tuple(getattr(model, ATTRIBUTE, ()))
+
+
+def _unknown(guard: Guard, name: str, there: Sequence[str]) -> str:
+    shown = f"{', '.join(there[:SHOWN])}{', …' if there[SHOWN:] else ''}" or "none"
+    return (
+        f'the model is protected by {guard.technique} in "{name}", and runs no such {" or ".join(guard.kinds)} there '
+        f'(it has {shown}); protect this model anew with "tgr protect"'
+    )

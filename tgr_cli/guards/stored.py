@@ -1,0 +1,35 @@
+"""Guards as a model's card stores them, under the key `protection`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tgr_cli.errors import TgrError
+from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.guard import Guard
+
+TECHNIQUES: dict[str, type[Guard]] = {each.technique: each for each in (Duplication, Bounds)}
+
+
+def to_json(guards: Sequence[Guard]) -> list[dict[str, Any]]:
+    """Return the guards as values of JSON."""
+    return [{"technique": guard.technique, **guard.to_json()} for guard in guards]
+
+
+def from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[Guard, ...]:
+    """Return the guards that a card stores; raises TgrError for a technique that is unknown, or damaged values."""
+    found = []
+    for each in stored:
+        technique = each.get("technique") if isinstance(each, Mapping) else None
+        if technique not in TECHNIQUES:
+            raise TgrError(
+                f'the protection "{technique}" is unknown (known: {", ".join(TECHNIQUES)}); update tgr, or protect the '
+                'model anew with "tgr protect"'
+            )
+        try:
+            found.append(TECHNIQUES[technique].from_json(each))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TgrError(
+                f'the protection "{technique}" is damaged; protect the model anew with "tgr protect"'
+            ) from error
+    return tuple(found)

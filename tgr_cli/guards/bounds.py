@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
@@ -44,9 +43,11 @@ class Bounds(Guard):
     def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
         several = f"{operation.path}#{operation.number}"
         low, high = self.ranges[several if several in self.ranges else operation.path]
+        if not (operation.args and output is operation.args[0]):
+            output = output.clone()  # else computed in place: the model may go on with the tensor that it gave
         if self.outside == "zero":
-            return output.masked_fill(~((output >= low) & (output <= high)), 0.0), None
-        return torch.where(output.isnan(), high, output.clamp(low, high)), None
+            return output.masked_fill_(~((output >= low) & (output <= high)), 0.0), None
+        return output.masked_fill_(output.isnan(), high).clamp_(low, high), None
 
     def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():

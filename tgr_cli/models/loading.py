@@ -28,8 +28,8 @@ from tgr_cli.reporting import SILENT, Reporter
 class LoadedModel:
     """A model in evaluation mode with gradients off, and its description.
 
-    `facts` go into the metadata of artifacts: the key of the weights in their checkpoint, and what the network does to
-    its input.
+    `fingerprint` is that of the weights and the protection, by which artifacts name the model. `facts` go into the
+    metadata of artifacts: the key of the weights in their checkpoint, what the network does to its input, its guards.
     """
 
     model: nn.Module
@@ -39,6 +39,7 @@ class LoadedModel:
     num_classes: int
     preprocessing: Preprocessing
     fingerprint: str
+    weights_fingerprint: str
     params: int
     origin: str
     run: RunFolder
@@ -91,7 +92,9 @@ def load(
     if guards:
         example_1CHW = torch.zeros((1, *prepared.input_shape), device=where, dtype=weights.dtype(model))
         protect(model, guards, example_1CHW)
-    fingerprint = identity(weights.fingerprint(model), found.protection)
+        reporter.note(f"{source.model} is protected: {'; '.join(guard.summary for guard in guards)}")
+    of_weights = weights.fingerprint(model)
+    fingerprint = identity(of_weights, found.protection)
     return LoadedModel(
         model=model,
         name=source.model,
@@ -100,6 +103,7 @@ def load(
         num_classes=len(classes),
         preprocessing=prepared,
         fingerprint=fingerprint,
+        weights_fingerprint=of_weights,
         params=weights.parameters(model),
         origin=found.origin,
         run=own_folder(found.run, fingerprint, reporter),

@@ -41,7 +41,8 @@ def find(network: Network, name: str | None = None) -> Layer:
     TgrError if there is no such module or it has no maps.
     """
     dependent = network.downstream([network.input])
-    nodes = [node for node in network.graph.nodes if node.op == "call_function" and node in dependent]
+    called = [node for node in network.graph.nodes if node.op == "call_function" and node in dependent]
+    nodes = [node for node in called if not _is_truth(node)]
     outputs = {path: node for node in nodes for path in _paths(node)}
     if name is not None:
         found = next((path for path in (name, PREFIX + name) if path in outputs), None)
@@ -92,9 +93,18 @@ def _layer(network: Network, name: str, node: Node) -> Layer | None:
 
 
 def _is_passed_by_all(network: Network, node: Node) -> bool:
-    """Return whether every path from the images to the logits goes through `node`."""
+    """Return whether every path from the images to the logits goes through `node`.
+
+    Paths through truth values carry none of the maps.
+    """
     reached = {network.input}
     for other in network.graph.nodes:
-        if other is not node and not reached.isdisjoint(other.all_input_nodes):
+        if other is not node and not _is_truth(other) and not reached.isdisjoint(other.all_input_nodes):
             reached.add(other)
     return network.output not in reached
+
+
+def _is_truth(node: Node) -> bool:
+    """Return whether a node's value is true or false, as that of a comparison by a guard."""
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype == torch.bool

@@ -149,7 +149,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             facts = {"model": model.name, "layer": model.layer.name, "image_id": images.ids[place], "label": label}
             rows.append(facts | attention.row(explainer, x_1CHW[0], faulty, label if config.label == "true" else None))
             reporter.progress("explaining", number * len(images) + place + 1, len(models) * len(images))
-        assert weights.fingerprint(model.loaded.model) == model.loaded.fingerprint
+        assert weights.fingerprint(model.loaded.model) == model.loaded.weights_fingerprint
     summaries = [attention.summary([row for row in rows if row["model"] == model.name]) for model in models]
     _tell_what_is_missing(summaries, config, reporter)
     caption = (

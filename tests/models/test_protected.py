@@ -1,0 +1,118 @@
+"""Models whose card names guards: loaded under them, struck under them, and told apart in what is measured."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from toys import CLASSES, toy_net, write_toy_dataset
+from toys_artifacts import invoke
+from toys_folder import TOY, trained
+
+from tgr_cli.artifacts.layout import RunFolder
+from tgr_cli.errors import TgrError
+from tgr_cli.guards import stored
+from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.guard import Guard
+from tgr_cli.models.card import ModelCard
+
+PLAIN = RunFolder(Path("runs/toy/toys-build_toy-baseline"))
+ALL = Duplication({"conv1": (0, 1, 2, 3), "conv2": (0, 1, 2, 3, 4, 5)}, "flag")
+
+
+def protect(name: str, *guards: Guard) -> RunFolder:
+    """Write a variant of the toy that runs under guards, beside the plain one."""
+    run = RunFolder(PLAIN.path.with_name(f"{PLAIN.name}-{name}"))
+    trained(run, "toys:build_toy", toy_net(), CLASSES)
+    card = ModelCard.read(run.card)
+    dataclasses.replace(card, variant=name, protection=stored.to_json(guards)).write(run.card)
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _runs() -> None:
+    write_toy_dataset(Path("toy"))
+    trained(PLAIN, "toys:build_toy", toy_net(), CLASSES)
+
+
+def tgr(command: str) -> str:
+    result = invoke(*shlex.split(f"{command} {TOY}"))
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def struck(out: str) -> dict[str, list[object]]:
+    return pq.read_table(out).to_pydict()
+
+
+@pytest.mark.parametrize("engine", ["auto", "full"])
+def test_every_fault_in_a_duplicated_map_is_found(engine: str) -> None:
+    protect("dup", ALL)
+    said = tgr(f"inject --variant dup --injections 40 --engine {engine} --verify 10 --out dup.parquet")
+    assert "is protected: duplication of 10 channels, flag" in said
+    assert "no fault strikes" not in said
+    rows = struck("dup.parquet")
+    outcomes: dict[object, list[object]] = {"conv1": [], "conv2": [], "fc": []}
+    names = ("site", "outcome", "value_before", "value_after")
+    for site, outcome, before, after in zip(*(rows[name] for name in names), strict=True):
+        if before != after:
+            outcomes[site].append(outcome)
+    assert len(outcomes["conv1"]) > 20
+    assert set(outcomes["conv1"] + outcomes["conv2"]) == {"non_finite"}
+    assert "non_finite" not in outcomes["fc"]
+
+
+def test_computing_again_masks_what_it_guards_and_nothing_else() -> None:
+    protect("again", Duplication({"conv2": (1, 4)}, "rerun"))
+    options = "inject --injections 60 --sampling uniform --all-images --limit none"
+    tgr(f"{options} --variant again --out again.parquet")
+    tgr(f"{options} --out plain.parquet")
+    guarded, plain = struck("again.parquet"), struck("plain.parquet")
+    seen = 0
+    for n, (site, index) in enumerate(zip(plain["site"], plain["index"], strict=True)):
+        assert (guarded["site"][n], guarded["index"][n]) == (site, index)
+        if site == "conv2" and index // 16 in (1, 4):
+            assert guarded["outcome"][n] == "masked"
+            seen += 1
+        else:
+            assert guarded["dloss"][n] == plain["dloss"][n]
+    assert seen > 10
+
+
+def test_commands_that_run_a_model_take_a_protected_one() -> None:
+    run = protect("bounded", Bounds({"relu#1": (0.0, 0.2), "relu#2": (0.0, 0.2)}), ALL)
+    tgr("evaluate")
+    tgr("evaluate --variant bounded")
+    plain, bounded = (pq.read_table(each.golden) for each in (PLAIN, run))
+    assert plain.column("loss") != bounded.column("loss")
+    tgr("profile-ranges --variant bounded")
+    tgr("inject --variant bounded --format int8 --injections 5")
+    tgr("cam --variant bounded --images 2 --layer conv2")
+    said = tgr(f"evaluate --checkpoint {run.weights} --out other.parquet")
+    assert "classes, head, preprocessing and guards of" in said
+    assert pq.read_table("other.parquet").column("loss") == bounded.column("loss")
+
+
+def test_artifacts_of_a_protected_model_are_those_of_another_model() -> None:
+    """And so the ranges of the plain one, of equal weights, are not taken for its own."""
+    protect("dup", ALL)
+    tgr("profile-ranges --out ranges.parquet")
+    with pytest.raises(TgrError, match="holds the ranges of another model"):
+        tgr("inject --variant dup --ranges ranges.parquet")
+
+
+def test_a_card_that_does_not_fit_is_refused() -> None:
+    protect("other", Duplication({"conv3": (0,)}))
+    with pytest.raises(TgrError, match="runs no such conv there .it has conv1, conv2"):
+        tgr("evaluate --variant other")
+    run = protect("damaged", ALL)
+    dataclasses.replace(ModelCard.read(run.card), protection=[{"technique": "duplication"}]).write(run.card)
+    with pytest.raises(TgrError, match="is damaged; protect the model anew"):
+        tgr("evaluate --variant damaged")
+
+
+def test_a_card_without_protection_keeps_its_bytes() -> None:
+    assert "protection" not in PLAIN.card.read_text()
+    assert ModelCard.read(PLAIN.card).identity == ModelCard.read(PLAIN.card).fingerprint

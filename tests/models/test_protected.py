@@ -73,11 +73,11 @@ def test_computing_again_masks_what_it_guards_and_nothing_else() -> None:
     seen = 0
     for n, (site, index) in enumerate(zip(plain["site"], plain["index"], strict=True)):
         assert (guarded["site"][n], guarded["index"][n]) == (site, index)
-        if site == "conv2" and index // 16 in (1, 4):
+        if site == "conv2" and index[0] in (1, 4):
             assert guarded["outcome"][n] == "masked"
             seen += 1
         else:
-            assert guarded["dloss"][n] == plain["dloss"][n]
+            assert guarded["dloss"][n] == pytest.approx(plain["dloss"][n], rel=1e-4, abs=1e-6)
     assert seen > 10
 
 
@@ -87,8 +87,6 @@ def test_commands_that_run_a_model_take_a_protected_one() -> None:
     tgr("evaluate --variant bounded")
     plain, bounded = (pq.read_table(each.golden) for each in (PLAIN, run))
     assert plain.column("loss") != bounded.column("loss")
-    tgr("profile-ranges --variant bounded")
-    tgr("inject --variant bounded --format int8 --injections 5")
     tgr("cam --variant bounded --images 2 --layer conv2")
     said = tgr(f"evaluate --checkpoint {run.weights} --out other.parquet")
     assert "classes, head, preprocessing and guards of" in said
@@ -105,7 +103,7 @@ def test_artifacts_of_a_protected_model_are_those_of_another_model() -> None:
 
 def test_a_card_that_does_not_fit_is_refused() -> None:
     protect("other", Duplication({"conv3": (0,)}))
-    with pytest.raises(TgrError, match="runs no such conv there .it has conv1, conv2"):
+    with pytest.raises(TgrError, match=r"runs no such conv there \(it has conv1, conv2\)"):
         tgr("evaluate --variant other")
     run = protect("damaged", ALL)
     dataclasses.replace(ModelCard.read(run.card), protection=[{"technique": "duplication"}]).write(run.card)

@@ -15,6 +15,7 @@ from tgr_cli.faults.deployment import Deployment
 from tgr_cli.faults.formats import Format
 from tgr_cli.faults.formats.stored import is_stored, stored_format
 from tgr_cli.faults.patterns.layout import Layout
+from tgr_cli.faults.places import Places
 from tgr_cli.faults.scale_groups import ScaleGroups
 from tgr_cli.faults.sites import Site
 
@@ -82,6 +83,10 @@ class AnyNetwork(ABC):
         if site.is_parameter:
             return Layout.of_tensor(site.shape, self.output_axis(site.name))
         return Layout.of_output(site.shape, self.channel_axis(site.name))
+
+    def places(self, site: Site, granularity: str) -> Places:
+        """Return the places of a site that faults are dealt to: the whole ("site"), or its feature maps ("map")."""
+        return Places.of_maps(site, self.channel_axis(site.name)) if granularity == "map" else Places.whole(site)
 
     def scale_groups(self, site: Site, form: Format) -> ScaleGroups:
         """Return which of a site's elements share a scale of the format."""

@@ -46,6 +46,16 @@ def numbers(start: int, images: int, count: int, among: int) -> np.ndarray:
     return np.arange(start, start + images)[:, None] + np.arange(0, count, among)
 
 
+def first_images(site: str, places: int, among: int, *, seed: int) -> np.ndarray:
+    """Return where in the random order of images each place's faults begin, int64 [P]; 0 for the first place.
+
+    Without it the first faults of all places would share their images.
+    """
+    first_P = seeding.below(seeding.words(seed, "first image", site, count=places)[:, 0], among)
+    first_P[0] = 0
+    return first_P
+
+
 def several(
     site: str, eligible_N: np.ndarray, faults: int, each: int, *, seed: int, stream: str = "fault"
 ) -> np.ndarray:

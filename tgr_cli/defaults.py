@@ -22,11 +22,12 @@ TARGETS = "conv,linear"
 FAULT_MODEL = "flip"
 PATTERN = "element"
 STRIKE = "element"
+GRANULARITY = "site"
 LIMIT = "clamp"
 PROFILED_IMAGES = 1024  # for range profiling, in "tgr profile-ranges" and "tgr inject"
 
 # tgr inject
-INJECTIONS = 4096  # faults per site
+INJECTIONS = 4096  # faults per site, or per feature map
 MAX_INJECTIONS = 65536
 IMAGES_PER_FAULT = 16
 PILOT = 256

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tgr_cli.artifacts.layout import Workspace, of_format, of_target, variant_name, vulnerability_beside
+from tgr_cli.artifacts.layout import (
+    Workspace,
+    feature_maps_beside,
+    of_format,
+    of_target,
+    variant_name,
+    vulnerability_beside,
+)
 from tgr_cli.errors import TgrError
 
 
@@ -51,6 +58,8 @@ def test_each_target_has_files_of_its_own() -> None:
     assert of_target(run.injections, "neuron") == run.injections
     assert of_target(run.injections, "weight") == run.path / "injections-weight.parquet"
     assert vulnerability_beside(run.injections) == run.vulnerability
+    assert feature_maps_beside(run.injections) == run.feature_maps
+    assert feature_maps_beside(Path("x.parquet")) == Path("x-feature_maps.parquet")
     assert vulnerability_beside(of_target(run.injections, "bias")) == of_target(run.vulnerability, "bias")
     assert vulnerability_beside(Path("injections-1-of-2.parquet")) == Path("injections-1-of-2-vulnerability.parquet")
     assert of_target(run.vulnerability, "buffer") in run.measurements

@@ -33,7 +33,8 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(tmp_path: Path)
     files = sorted((tmp_path / "runs" / "digits").rglob("*.parquet"))
     kinds = [store.describe(path)[1].kind for path in files]
     # The other commands need an option, another package, or several machines.
-    others = {"plan", "shard", "exhaustive", "surface", "text_embeddings", "saliency", "fit", "protection"}
+    others = {"plan", "shard", "feature_maps", "exhaustive", "surface", "text_embeddings", "saliency", "fit"}
+    others |= {"protection"}
     assert set(kinds) == set(KINDS) - others
     for path in files:
         rows = store.describe(path)[2]

@@ -77,6 +77,12 @@ def is_site(value: Any) -> bool:
     )
 
 
+def is_maps(value: Any) -> bool:
+    """Return whether this has the form of `campaign.granularity.facts`: axis and number of feature maps, by site."""
+    sites = value.values() if isinstance(value, dict) else [None]
+    return all(isinstance(site, dict) and is_count(site.get("axis")) and is_count(site.get("count")) for site in sites)
+
+
 # Absent entries are not checked: kinds of artifacts have different ones.
 CONFIG: Mapping[str, Check] = {
     "confidence": is_confidence,
@@ -89,6 +95,7 @@ CONFIG: Mapping[str, Check] = {
     "fault_model": is_text,
     "pattern": is_text,
     "strike": is_text,
+    "granularity": is_text,
     "engine": is_text,
 }
 EXTRA: Mapping[str, Check] = {
@@ -121,6 +128,8 @@ EXTRA: Mapping[str, Check] = {
     "preprocessing": is_table,
     "sites": list_of(is_site),
     "last_sites": list_of(is_text),
+    "feature_maps": is_maps,
+    "v_cnn": is_table,
     "shard": list_of(is_count),
     "top1": is_share,
     "top5": is_share,

@@ -75,9 +75,18 @@ def _with_suffix(path: Path, suffix: str) -> Path:
 
 def vulnerability_beside(injections: Path) -> Path:
     """Return the path of the `vulnerability` that belongs to these injections."""
+    return _beside(injections, "vulnerability")
+
+
+def feature_maps_beside(injections: Path) -> Path:
+    """Return the path of the `feature_maps` that belong to these injections."""
+    return _beside(injections, "feature_maps")
+
+
+def _beside(injections: Path, kind: str) -> Path:
     if injections.stem.split("-")[0] == "injections" and not re.search(r"-\d+-of-\d+$", injections.stem):
-        return injections.with_name(injections.name.replace("injections", "vulnerability"))
-    return injections.with_name(f"{injections.stem}-vulnerability.parquet")
+        return injections.with_name(injections.name.replace("injections", kind))
+    return injections.with_name(f"{injections.stem}-{kind}.parquet")
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,10 @@ class RunFolder:
         return self._measured(of_target(self.path / "vulnerability.parquet", self.target))
 
     @property
+    def feature_maps(self) -> Path:
+        return self._measured(of_target(self.path / "feature_maps.parquet", self.target))
+
+    @property
     def surface(self) -> Path:
         return self.path / "surface.parquet"
 
@@ -164,7 +177,7 @@ class RunFolder:
     def measurements(self) -> tuple[Path, ...]:
         """Return the paths of the artifacts that depend on the model's weights, of deployed models where they exist."""
         struck = tuple(of_target(self.vulnerability, target) for target in TENSORS)
-        whole = (self.golden, self.ranges, self.injections, self.vulnerability, self.saliency)
+        whole = (self.golden, self.ranges, self.injections, self.vulnerability, self.feature_maps, self.saliency)
         deployed = (found for path in whole for found in sorted(self.path.glob(f"{path.stem}-*{path.suffix}")))
         return *whole[:-1], *struck, self.saliency, *(path for path in deployed if path not in struck)
 

@@ -10,6 +10,7 @@ from tgr_cli.artifacts.columns import FLAG, INTEGER, MOST, NUMBER, ROUNDED, TEXT
 STATUSES = ("ok", "empty", "thoughts", "truncated", "refused", "unusable", "failed")
 OUTCOMES = ("non_finite", "sdc", "masked", "benign")
 NOT_FINITE = "where the outcome is non_finite"
+NO_FINITE = "where no outcome was finite, or no limit can be formed"
 
 DESCRIPTIONS = Schema(
     "descriptions",
@@ -255,6 +256,35 @@ SHARD = Schema(
     formats="format",
 )
 
+# The results of the faults at one site, or in one feature map.
+_SUMMARY = (
+    Column("faults", INTEGER, "faults", "Faults injected there."),
+    Column("images", INTEGER, "images", "Distinct images struck: the clusters of the intervals but for tensors."),
+    Column("sdc", INTEGER, "rows", "Rows of injections with another prediction, all logits finite."),
+    Column("non_finite", INTEGER, "rows", "Rows with a logit that is NaN or infinite."),
+    Column("masked", INTEGER, "rows", "Rows in which no logit moved by more than 1e-5 of the largest one."),
+    Column("benign", INTEGER, "rows", "All other rows."),
+    Column("sdc_rate", NUMBER, "share", "Estimated share of faults with outcome sdc."),
+    Column("sdc_rate_low", NUMBER, "share", "Lower limit of its interval."),
+    Column("sdc_rate_high", NUMBER, "share", "Upper limit of its interval."),
+    Column("failure_rate", NUMBER, "share", "Estimated share of faults with outcome sdc or non_finite."),
+    Column("failure_rate_low", NUMBER, "share", "Lower limit of its interval."),
+    Column("failure_rate_high", NUMBER, "share", "Upper limit of its interval."),
+    Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss of finite outcomes.", null="where none was finite"),
+    Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
+    Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
+    Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
+)
+
+
+def _limited(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column, ...]:
+    return (
+        Column(name, NUMBER, unit, meaning, null=null),
+        Column(f"{name}_low", NUMBER, unit, "Lower limit of its interval.", null=null),
+        Column(f"{name}_high", NUMBER, unit, "Upper limit of its interval.", null=null),
+    )
+
+
 VULNERABILITY = Schema(
     "vulnerability",
     1,
@@ -266,24 +296,29 @@ VULNERABILITY = Schema(
         Column("per_image", FLAG, "", "False where all images share one output (a bias table's network)."),
         Column("neurons", INTEGER, "elements", "Elements of the output for one image, or of the tensor."),
         Column("macs", INTEGER, "multiply-accumulates", "Work of the site for one image."),
-        Column("faults", INTEGER, "faults", "Faults injected at the site."),
-        Column("images", INTEGER, "images", "Distinct images struck: the clusters of the intervals but for tensors."),
-        Column("sdc", INTEGER, "rows", "Rows of injections with another prediction, all logits finite."),
-        Column("non_finite", INTEGER, "rows", "Rows with a logit that is NaN or infinite."),
-        Column("masked", INTEGER, "rows", "Rows in which no logit moved by more than 1e-5 of the largest one."),
-        Column("benign", INTEGER, "rows", "All other rows."),
-        Column("sdc_rate", NUMBER, "share", "Estimated share of faults with outcome sdc."),
-        Column("sdc_rate_low", NUMBER, "share", "Lower limit of its interval."),
-        Column("sdc_rate_high", NUMBER, "share", "Upper limit of its interval."),
-        Column("failure_rate", NUMBER, "share", "Estimated share of faults with outcome sdc or non_finite."),
-        Column("failure_rate_low", NUMBER, "share", "Lower limit of its interval."),
-        Column("failure_rate_high", NUMBER, "share", "Upper limit of its interval."),
-        Column("mean_dloss", NUMBER, "nats", "Estimated mean dLoss of finite outcomes.", null="where none was finite"),
-        Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
-        Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
-        Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
+        *_SUMMARY,
     ),
     key=("site",),
+    formats="format",
+)
+
+FEATURE_MAPS = Schema(
+    "feature_maps",
+    1,
+    "one feature map",
+    "tgr inject --granularity map",
+    (
+        Column("site", TEXT, "", "Name of the site that computes the feature map."),
+        Column("op", TEXT, "", "conv, linear or matmul."),
+        Column("channel", INTEGER, "", "Number of the feature map among the site's output channels, from 0."),
+        Column("neurons", INTEGER, "elements", "Elements of the feature map for one image."),
+        Column("macs", INTEGER, "multiply-accumulates", "Work of the feature map for one image."),
+        *_SUMMARY,
+        Column("v_orig", NUMBER, "share", "V_orig: its share of the work of all struck sites (ISSRE 2021, III-B)."),
+        *_limited("v_dloss", "nats", "V = V_orig × mean_dloss: its part of V_CNN.", NO_FINITE),
+        *_limited("v_sdc", "probability", "V = V_orig × sdc_rate, with P_prop by mismatch."),
+    ),
+    key=("site", "channel"),
     formats="format",
 )
 
@@ -333,14 +368,6 @@ SURFACE = Schema(
 )
 
 NO_COVERAGE = "without injections, or where none was an SDC"
-
-
-def _limited(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column, ...]:
-    return (
-        Column(name, NUMBER, unit, meaning, null=null),
-        Column(f"{name}_low", NUMBER, unit, "Lower limit of its interval.", null=null),
-        Column(f"{name}_high", NUMBER, unit, "Upper limit of its interval.", null=null),
-    )
 
 
 SWEEP = Schema(
@@ -599,6 +626,7 @@ KINDS: dict[str, Schema] = {
         INJECTIONS,
         SHARD,
         VULNERABILITY,
+        FEATURE_MAPS,
         EXHAUSTIVE,
         SURFACE,
         SWEEP,

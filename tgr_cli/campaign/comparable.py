@@ -191,6 +191,7 @@ ASPECTS: Mapping[str, _Aspect] = {
     "format": _Aspect("was injected with values in", _format, excused=_one_model),
     "fault-model": _Aspect("was injected with --fault-model", _setting("fault_model", defaults.FAULT_MODEL)),
     "strike": _Aspect("was injected with --strike", _setting("strike", defaults.STRIKE)),
+    "granularity": _Aspect("was injected with --granularity", _setting("granularity", defaults.GRANULARITY)),
     "pattern": _Aspect("was injected with --pattern", _setting("pattern", defaults.PATTERN)),
     "targets": _Aspect("was injected with --targets", _setting("targets")),
     "label": _Aspect("was injected with --label", _setting("label")),

@@ -44,6 +44,7 @@ class Config:
     format: str | None = None
     weight_format: str | None = None
     encode: str | None = None
+    granularity: str = defaults.GRANULARITY
     injections: int = defaults.INJECTIONS
     sampling: str = defaults.SAMPLING
     target_ci: str | None = None
@@ -82,6 +83,7 @@ class Config:
         one_of("--sampling", self.sampling, SCHEMES)
         one_of("--target", self.target, TARGETS)
         one_of("--strike", self.strike, option_values.STRIKES)
+        one_of("--granularity", self.granularity, option_values.GRANULARITIES)
         for name in ("injections", "max_injections", "pilot", "images_per_fault"):
             if getattr(self, name) < 1:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
@@ -124,6 +126,7 @@ class Config:
             )
         if self.faults and self.target_ci:
             raise TgrError("--target-ci chooses how many faults are drawn, and --faults lists them; leave one out")
+        self._check_granularity()
         self._check_surface()
         self._check_patterns()
         self._check_scales()
@@ -132,6 +135,24 @@ class Config:
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
+            )
+
+    def _check_granularity(self) -> None:
+        if not self.by_map:
+            return
+        given = [name for name in ("faults", "exhaustive", "surface", "target_ci") if getattr(self, name)]
+        usual = (("strike", defaults.STRIKE), ("target", defaults.TARGET))
+        given += [name for name, value in usual if getattr(self, name) != value]
+        if given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise TgrError(
+                f"--granularity {self.granularity} strikes --injections neurons in each feature map; "
+                f"leave out {options}"
+            )
+        if self.sampling == "stratified":
+            raise TgrError(
+                "--sampling stratified gives the bits of a site unequal numbers of faults, and --granularity "
+                f"{self.granularity} gives each feature map as many; use --sampling importance or uniform"
             )
 
     def _check_scales(self) -> None:
@@ -195,6 +216,11 @@ class Config:
     def persists(self) -> bool:
         """Return whether a fault persists over several inferences, as in a tensor, or affects a single one."""
         return self.lasting or self.target != "neuron"
+
+    @property
+    def by_map(self) -> bool:
+        """Return whether faults are dealt to feature maps, instead of whole sites."""
+        return self.granularity != defaults.GRANULARITY
 
     @property
     def patterned(self) -> bool:

@@ -14,6 +14,7 @@ from tgr_cli.faults.patterns import pattern_of
 
 DRAWING = (
     "sampling",
+    "granularity",
     "injections",
     "images_per_fault",
     "seed",
@@ -33,6 +34,8 @@ def drawn_with(config: Config) -> dict[str, Any]:
     unused = {"pattern_file"}
     if config.faults is not None:  # a list is not sampled
         unused |= set(DRAWING)
+    if not config.by_map:  # campaigns from before feature maps could be struck record no granularity
+        unused.add("granularity")
     if not config.needs_pilot:
         unused.add("pilot")
     if not config.persists:

@@ -12,7 +12,7 @@ from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
-from tgr_cli.campaign import identity, running, stored_plan
+from tgr_cli.campaign import granularity, identity, running, stored_plan
 from tgr_cli.campaign.config import PRECISIONS, Config
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
@@ -64,7 +64,7 @@ def planned(setup: PreparedCampaign, parts: Parts) -> Planned:
         found = running.run(setup, parts, first, first.units, stage="pilot")
         faults, pilot = _after(setup, sites, first.faults, found), first.faults.count
     else:
-        faults, pilot = _draw(setup, sites, np.full(len(sites), config.injections), config.seed), 0
+        faults, pilot = _draw(setup, sites, _counts(setup, sites), config.seed), 0
     faults = scale_words.anchored(faults, own, groups) if groups else faults
     faults = with_footprints(faults, setup.pattern, seed=config.seed)
     return _write(setup, parts, about, "plan", faults, pilot=pilot)
@@ -193,8 +193,22 @@ def _seen(setup: PreparedCampaign) -> list[Site]:
     return [site for site in setup.sites if site.name not in unseen]
 
 
+def _counts(setup: PreparedCampaign, sites: Sequence[Site]) -> np.ndarray:
+    """Return the number of faults at each site: --injections, or as many in each of its feature maps."""
+    maps = granularity.places(setup.config, setup.network, sites)
+    if maps is None:
+        return np.full(len(sites), setup.config.injections)
+    counts_S = np.array([setup.config.injections * maps[site.name].count for site in sites])
+    setup.subject.reporter.note(
+        f"{sum(each.count for each in maps.values()):,} feature maps at {len(sites)} sites get "
+        f"{setup.config.injections:,} faults each, {counts_S.sum():,} in all"
+    )
+    return counts_S
+
+
 def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, seed: int) -> Plan:
     config, subject = setup.config, setup.subject
+    places = granularity.places(config, setup.network, sites)
     if config.sampling == "importance":
         knowing: dict[str, Any] = {
             "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
@@ -206,7 +220,7 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
             "reporter": subject.reporter,
         }
         if config.target == "neuron":
-            return importance.draw(sites, setup.eligible_N, counts_S, **knowing)
+            return importance.draw(sites, setup.eligible_N, counts_S, places=places, **knowing)
         each = config.images_per_fault
         return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
     return uniform.draw(
@@ -216,6 +230,7 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
         choices=setup.values.choices,
         seed=seed,
         images_per_fault=_images_per_fault(config),
+        places=places,
     )
 
 

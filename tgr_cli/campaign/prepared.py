@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
-from tgr_cli.campaign import checks
+from tgr_cli.campaign import checks, granularity
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.struck_values import StruckValues, choices_of, format_of_values, struck_values, with_limit
 from tgr_cli.campaign.subject import Subject
@@ -68,6 +68,7 @@ class PreparedCampaign:
             subject.reporter.note(
                 f"{len(left)} {config.target} tensors ({left[0].name}, …) are no integers, and are not struck"
             )
+        _tell_unstruck(subject, network, config)
         checks.refuse(config, choices, network, facts_of(config, subject, network, choices, pattern))
         pattern.check({site.op for site in network.sites_of(config.target)})
         listed = None
@@ -98,8 +99,8 @@ class PreparedCampaign:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Return the sites of the campaign's target: operation calls, or tensors of one kind."""
-        return self.network.sites_of(self.config.target)
+        """Return the sites that are struck: operation calls, or tensors of one kind."""
+        return granularity.struck_sites(self.config, self.network)
 
     @property
     def pattern(self) -> Pattern:
@@ -130,6 +131,13 @@ class PreparedCampaign:
             }
         )
         return pa.table({name: whole[name] for name in INJECTIONS.arrow.names}, schema=INJECTIONS.arrow)
+
+
+def _tell_unstruck(subject: Subject, network: AnyNetwork, config: Config) -> None:
+    """Report the operations that get no faults because they have no feature maps."""
+    struck = {site.name for site in granularity.struck_sites(config, network)}
+    if left := [site.name for site in network.sites_of(config.target) if site.name not in struck]:
+        subject.reporter.note(f"sites that are no convolutions get no faults: {', '.join(left)}")
 
 
 def tell_unseen_work(subject: Subject, network: AnyNetwork, targets: str) -> None:

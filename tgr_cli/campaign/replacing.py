@@ -16,6 +16,7 @@ MEASURED = (
     "fault_model",
     "pattern",
     "strike",
+    "granularity",
     "lasting",
     "encode",
     "limit",

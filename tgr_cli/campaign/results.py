@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.fault_facts import (
     fault_model_of,
@@ -16,10 +17,12 @@ from tgr_cli.artifacts.fault_facts import (
     pattern_of,
     struck_format_of,
 )
-from tgr_cli.artifacts.layout import of_format, vulnerability_beside
+from tgr_cli.artifacts.layout import feature_maps_beside, of_format, vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
-from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
+from tgr_cli.artifacts.schemas import FEATURE_MAPS, INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
+from tgr_cli.campaign import feature_maps
+from tgr_cli.campaign.feature_maps import MapResults
 from tgr_cli.metrics import summary
 
 # columns of `injections` that the estimates need
@@ -34,7 +37,8 @@ class Written:
     computes and stores (`fault_facts.formats_in_words`), `struck_format` in which one the struck values are, and
     `faults_are` what strikes them (`fault_facts.faults_in_words`).
     A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
-    value ranges, a few faults dominate mean dLoss, which is then not reported.
+    value ranges, a few faults dominate mean dLoss, which is then not reported. `maps` are the feature maps, None where
+    faults were dealt to whole sites.
     """
 
     run: str
@@ -50,10 +54,22 @@ class Written:
     sites: list[dict[str, Any]]
     network: summary.NetworkEstimates
     limited: bool
+    maps: MapResults | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the paths of all artifacts that were written."""
+        return [self.injections, self.vulnerability, *([self.maps.path] if self.maps else [])]
+
+
+def beside(path: Path, *, by_map: bool) -> list[tuple[Path, Schema]]:
+    """Return the paths and kinds of the artifacts that are written beside the `injections` at `path`."""
+    maps = [(feature_maps_beside(path), FEATURE_MAPS)] if by_map else []
+    return [(vulnerability_beside(path), VULNERABILITY), *maps]
 
 
 def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
-    """Return the results of INJECTIONS rows, written as `injections` at `path` and `vulnerability` beside it.
+    """Return the results of INJECTIONS rows, written as `injections` at `path` and the artifacts `beside` it.
 
     `facts` are fields of both provenances; its `extra` has the metadata of all sites, in order, under `sites`.
     """
@@ -72,6 +88,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     inputs = {"injections": sha256_file(path)}
     sites = pa.Table.from_pylist(rows, schema=VULNERABILITY.arrow)
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
+    maps = feature_maps.write(path, table, struck, rows, facts) if "feature_maps" in facts["extra"] else None
     return Written(
         run=of_format(Path(facts["extra"]["run"]), *campaign.deployed_in).name,
         format=formats_in_words(campaign),
@@ -86,6 +103,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         sites=rows,
         network=summary.network(rows, struck, confidence),
         limited=facts["config"]["limit"] != "none",
+        maps=maps,
     )
 
 

@@ -11,6 +11,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
 from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.campaign import granularity
 from tgr_cli.campaign.identity import drawn_with
 from tgr_cli.campaign.prepared import PreparedCampaign, site_facts
 from tgr_cli.errors import TgrError
@@ -55,6 +56,7 @@ def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) 
         | {
             "extra": facts["extra"]
             | {"sites": [site_facts(s) for s in faults.sites], "images_per_unit": images, "pilot": pilot}
+            | granularity.facts(setup.config, setup.network, faults.sites)
         },
     )
     columns = {

@@ -1,6 +1,6 @@
 """Output of a finished campaign: one row per site, then the network's figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tgr_cli.commands.console import Console, count, in_percent, number, percent
@@ -19,9 +19,6 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
     """Print the sites' rows and the network's figures of a finished campaign."""
     figures = result.network
     if console.as_json:
-        network = {
-            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in vars(figures).items()
-        }
         console.json(
             {
                 "run": result.run,
@@ -32,11 +29,12 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
                 "faults": result.faults,
                 "rows": result.rows,
                 "verified": verified,
-                "network": network,
+                "network": _named(vars(figures)),
                 "gate": gate and vars(gate),
                 "sites": result.sites,
                 "injections": result.injections,
                 "vulnerability": result.vulnerability,
+                "maps": result.maps and {**vars(result.maps), "v_cnn": _named(result.maps.v_cnn)},
             }
         )
         return
@@ -61,6 +59,11 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         "network, weighted by share of MACs (V_CNN): "
         f"mean dLoss {_with_interval(figures.v_cnn_share, number, mark=True)} nats"
     )
+    if result.maps:
+        console.line(
+            f"the same over {len(result.maps.rows):,} feature maps by mismatch: "
+            f"SDC rate {_with_interval(result.maps.v_cnn['v_sdc'], percent)}"
+        )
     if verified:
         console.line(f"verified: {verified:,} random faults came out the same through full")
     if not result.limited:
@@ -70,6 +73,11 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
         )
     if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
         console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
+
+
+def _named(estimates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return estimates with the names of their fields, for JSON."""
+    return {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in estimates.items()}
 
 
 def faults_of(faults: int, rows: int) -> str:

@@ -86,8 +86,17 @@ def inject(
             rich_help_panel=FAULTS,
         ),
     ] = None,
+    granularity: Annotated[
+        str,
+        typer.Option(
+            help="What gets --injections faults each: site, map (every feature map of the convolutions; also writes "
+            "feature_maps), or channel (every output channel of all operations in --targets; likewise).",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = defaults.GRANULARITY,
     injections: Annotated[
-        int, typer.Option(min=1, max=options.MANY, help="Faults per site.", rich_help_panel=SAMPLING)
+        int,
+        typer.Option(min=1, max=options.MANY, help="Faults per site, or per feature map.", rich_help_panel=SAMPLING),
     ] = defaults.INJECTIONS,
     images_per_fault: Annotated[
         int,
@@ -252,7 +261,8 @@ def inject(
 ) -> None:
     """Inject faults into a network, single-bit flips by default, and measure their effect on its predictions.
 
-    Writes one row per fault (injections) and one row per site (vulnerability). Exit code 3: a gate failed.
+    Writes one row per fault (injections), one row per site (vulnerability) and, with --granularity map, one row per
+    feature map (feature_maps). Exit code 3: a gate failed.
     """
     from tgr_cli.campaign.config import Config
     from tgr_cli.preflight import before
@@ -289,7 +299,7 @@ def inject(
         if isinstance(result, step.Shard):
             console.wrote(result.path)
         else:
-            console.wrote(result.written.injections, result.written.vulnerability)
+            console.wrote(*result.written.paths)
     if isinstance(result, step.Shard):
         print_shard(console, result)
         return

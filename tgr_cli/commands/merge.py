@@ -25,5 +25,5 @@ def merge(
 
     with session(ctx) as console:
         written = step.run(step.Config(shards=tuple(shards), out=out), console)
-        console.wrote(written.injections, written.vulnerability)
+        console.wrote(*written.paths)
     print_campaign(console, written)

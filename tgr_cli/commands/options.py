@@ -198,8 +198,8 @@ AllowDifferent = Annotated[
     list[str] | None,
     typer.Option(
         help="Compare runs that differ in this setting, instead of refusing: limit, ranges (the images these were "
-        "profiled on), format (of two models), fault-model, strike, pattern, targets, label or all-images; repeat for "
-        "more.",
+        "profiled on), format (of two models), fault-model, strike, granularity, pattern, targets, label or "
+        "all-images; repeat for more.",
         show_default=False,
     ),
 ]

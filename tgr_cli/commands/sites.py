@@ -51,11 +51,12 @@ def sites(
                     "op": site.op,
                     "shape": site.shape,
                     "neurons": site.neurons,
+                    "feature_maps": maps,
                     "macs": site.macs,
                     "per_image": site.per_image,
                     **dict(zip(("population", "sample"), size, strict=False)),
                 }
-                for site, size in zip(result.sites, sizes, strict=True)
+                for site, size, maps in zip(result.sites, sizes, result.feature_maps, strict=True)
             ]
         )
         return
@@ -67,9 +68,8 @@ def sites(
         )
         for site, size in zip(result.sites, sizes, strict=True)
     ]
-    maps, neurons, macs = (
-        sum(getattr(site, fact) for site in result.sites) for fact in ("feature_maps", "neurons", "macs")
-    )
+    neurons, macs = (sum(getattr(site, fact) for site in result.sites) for fact in ("neurons", "macs"))
+    maps = sum(result.feature_maps)
     if target == "neuron":
         console.table(f"Sites of {model}", columns, rows)
         console.line(f"{len(rows):,} sites, {maps:,} feature maps, {neurons:,} neurons, {macs:,} MACs an image")

@@ -84,9 +84,13 @@ class AnyNetwork(ABC):
             return Layout.of_tensor(site.shape, self.output_axis(site.name))
         return Layout.of_output(site.shape, self.channel_axis(site.name))
 
-    def places(self, site: Site, granularity: str) -> Places:
-        """Return the places of a site that faults are dealt to: the whole ("site"), or its feature maps ("map")."""
-        return Places.of_maps(site, self.channel_axis(site.name)) if granularity == "map" else Places.whole(site)
+    def maps(self, site: Site) -> Places:
+        """Return the division of a call's output into one place for each of its channels, wherever these lie."""
+        return Places.of_maps(site, self.channel_axis(site.name))
+
+    def feature_maps(self, site: Site) -> int:
+        """Return the number of output channels of a convolution, as ISSRE 2021 (Table I) counts; 0 for other sites."""
+        return self.maps(site).count if site.op == "conv" else 0
 
     def scale_groups(self, site: Site, form: Format) -> ScaleGroups:
         """Return which of a site's elements share a scale of the format."""

@@ -10,6 +10,8 @@ MODES: tuple[LimitMode, ...] = get_args(LimitMode)
 OF_TENSORS: tuple[LimitMode, ...] = ("clamp", "zero", "none")  # of tensors that are in no format of their own
 Strike = Literal["element", "scale"]
 STRIKES: tuple[Strike, ...] = get_args(Strike)
+Granularity = Literal["site", "map", "channel"]  # what gets --injections faults; see `faults.places`
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 ENGINES = ("auto", "delta", "replay", "full", "pytorchfi")  # classes of these names: `faults.engines`
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 

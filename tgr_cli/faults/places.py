@@ -35,6 +35,8 @@ class Places:
     @classmethod
     def of_maps(cls, site: Site, channel_axis: int) -> "Places":
         """Return a place for each feature map; `channel_axis` is counted from the end of the site's shape."""
+        if not site.shape:  # a single number, as a product of two vectors
+            return cls.whole(site)
         axis = len(site.shape) + channel_axis
         return cls(math.prod(site.shape[:axis]), site.shape[axis], math.prod(site.shape[axis + 1 :]))
 

@@ -36,11 +36,6 @@ class Site:
         """Return the number of elements in one image's share, or in the tensor."""
         return math.prod(self.shape)
 
-    @property
-    def feature_maps(self) -> int:
-        """Return the number of output channels of a convolution, as ISSRE 2021 (Table I) counts; 0 for other sites."""
-        return self.shape[0] if self.op == "conv" else 0
-
 
 def numbered(paths: Sequence[str]) -> list[str]:
     """Return a name for each call of the modules at `paths`: the path, with `#1`, `#2`, … where it occurs repeatedly.

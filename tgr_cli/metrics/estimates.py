@@ -199,6 +199,26 @@ def share(rates: SiteEstimates, coefficient_S: np.ndarray, confidence: float = C
     return Estimate(min(figure.value, 1.0), low, high, effective(contribution_C))
 
 
+def share_of_unequal(rates: SiteEstimates, coefficient_S: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
+    """Return `share` of sites with very unequal coefficients, with an interval that allows for sites without a hit.
+
+    The score interval has the clusters across sites, but infers from the hits how much an unseen one counts, and
+    coefficients may differ a thousandfold. So its limits are widened to those of the sum of independent sites from each
+    one's own interval, by adding squared distances (Zou and Donner, "Construction of confidence limits about effect
+    measures", Statistics in Medicine 27, 2008).
+    """
+    whole = share(rates, coefficient_S, confidence)
+    if len(coefficient_S) == 1:
+        return whole
+    own = [share(rates, alone_S, confidence) for alone_S in np.eye(len(coefficient_S))]
+    below, above = (
+        math.hypot(*(part * (end(each) - each.mean) for part, each in zip(coefficient_S, own, strict=True)))
+        for end in (lambda each: each.low, lambda each: each.high)
+    )
+    low, high = max(whole.mean - below, 0.0), min(whole.mean + above, 1.0)
+    return whole._replace(low=min(whole.low, low), high=max(whole.high, high))
+
+
 def codes(names_N: np.ndarray) -> np.ndarray:
     """Return equal integers for equal names; integers sort about a hundred times faster."""
     return pa.array(names_N).dictionary_encode().indices.to_numpy()

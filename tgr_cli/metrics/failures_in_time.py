@@ -26,7 +26,7 @@ import numpy as np
 
 from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics import rerunning
-from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, means, share
+from tgr_cli.metrics.estimates import NO_ESTIMATE, Draws, means, share_of_unequal
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.sdc_coverage import Counted
 from tgr_cli.metrics.summary import Gate, worst
@@ -123,7 +123,7 @@ def failure_rates(
     rate, coefficient_S = float(rate_S.sum()), rate_S / rate_S.sum()
 
     def shared(marked_N: np.ndarray) -> Estimate:
-        return _shared(struck.draws, marked_N, coefficient_S, confidence)
+        return share_of_unequal(means(struck.draws, marked_N.astype(np.float64)), coefficient_S, confidence)
 
     dangerous, undetected = shared(struck.dangerous_N), shared(struck.dangerous_N & ~struck.detected_N)
     if struck.monitored:
@@ -139,27 +139,6 @@ def failure_rates(
     # Rounding may put a mean beyond the largest value.
     exposure = min(float(np.average(exposure_S, weights=bits_S)), float(exposure_S.max()))
     return FailureRates(bits, exposure, rate, dangerous, detected, undetected, coverage)
-
-
-def _shared(draws: Draws, marked_N: np.ndarray, coefficient_S: np.ndarray, confidence: float) -> Estimate:
-    """Return the share of marked draws over all sites, with an interval that also allows for sites with no marked one.
-
-    The score interval has the clusters across sites, but infers from the marked draws how much an unseen one counts,
-    and bits differ a thousandfold between sites. So its limits are widened to those of the sum of independent sites
-    from each one's own interval, by adding squared distances (Zou and Donner, "Construction of confidence limits about
-    effect measures", Statistics in Medicine 27, 2008).
-    """
-    rates = means(draws, marked_N.astype(np.float64))
-    whole = share(rates, coefficient_S, confidence)
-    if len(coefficient_S) == 1:
-        return whole
-    own = [share(rates, alone_S, confidence) for alone_S in np.eye(len(coefficient_S))]
-    below, above = (
-        math.hypot(*(part * (end(each) - each.mean) for part, each in zip(coefficient_S, own, strict=True)))
-        for end in (lambda each: each.low, lambda each: each.high)
-    )
-    low, high = max(whole.mean - below, 0.0), min(whole.mean + above, 1.0)
-    return whole._replace(low=min(whole.low, low), high=max(whole.high, high))
 
 
 def gate(

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import of_target, vulnerability_beside
+from tgr_cli.artifacts.layout import of_target
 from tgr_cli.artifacts.parts import Parts
-from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
+from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.artifacts.store import provenance_for
-from tgr_cli.campaign import planning, results, running
+from tgr_cli.campaign import granularity, planning, results, running
 from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import run_with
@@ -54,14 +54,18 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     Finished units are stored beside the output until it is written, so a killed run can resume; the artifacts are
     written at the end by atomic rename, and then verified if requested.
     """
+    config = granularity.as_planned(config)
     subject = open_subject(config, reporter)
     output = config.out or _default(config, subject)
     kind = (SHARD if config.part else INJECTIONS).kind
     store.prepare(output, kind, config)
     refuse_other_faults(output, kind, config)
     if not config.part:
-        store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
-    with Parts.beside(output, vulnerability_beside(output), restart=config.restart) as parts:
+        for path, schema in results.beside(output, by_map=config.by_map):
+            store.prepare(path, schema.kind, config)
+    with Parts.beside(
+        output, *(path for path, _ in results.beside(output, by_map=True)), restart=config.restart
+    ) as parts:
         setup = PreparedCampaign.of(config, subject)
         planned = planning.planned(setup, parts)
         number, count = config.part or (1, 1)
@@ -111,6 +115,6 @@ def _facts(setup: PreparedCampaign, planned: Planned) -> dict[str, Any]:
         "inputs": dict(of_plan.inputs),
         # Not an input: a plan drawn here is deleted with the parts. Equal settings draw it again; --plan-only keeps it.
         "extra": setup.facts["extra"]
-        | {name: of_plan.extra[name] for name in ("sites", "pilot")}
+        | {name: of_plan.extra[name] for name in ("sites", "pilot", "feature_maps") if name in of_plan.extra}
         | {"plan": planned.sha256},
     }

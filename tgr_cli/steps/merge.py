@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.layout import RunFolder, formats_in_names, vulnerability_beside
+from tgr_cli.artifacts.layout import RunFolder, formats_in_names
 from tgr_cli.artifacts.parts import Parts
-from tgr_cli.artifacts.schemas import INJECTIONS, SHARD, VULNERABILITY
+from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import identity, results, running
 from tgr_cli.campaign.config import rows_are
@@ -52,8 +52,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     deployed = first.provenance.deployed_in
     whole = RunFolder(first.path.parent, first.provenance.config["target"], formats_in_names(*deployed)).injections
     output = store.prepare(config.out or whole, INJECTIONS.kind, config)
-    store.prepare(vulnerability_beside(output), VULNERABILITY.kind, config)
-    with Parts.beside(output, vulnerability_beside(output)):  # Hold the output's lock.
+    others = results.beside(output, by_map="feature_maps" in first.provenance.extra)
+    for path, schema in others:
+        store.prepare(path, schema.kind, config)
+    with Parts.beside(output, *(path for path, _ in others)):  # Hold the output's lock.
         return results.write(output, running.injections(table), _facts(shards, reporter))
 
 

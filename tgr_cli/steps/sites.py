@@ -56,7 +56,8 @@ class Result:
     """The sites in execution order, and the shape (C, H, W) of the image used to find them.
 
     `populations`: number of bits in each site's elements for one inference. `samples`: faults to draw from these for
-    the margin, empty without one; `unbounded`: the same for an infinite population.
+    the margin, empty without one; `unbounded`: the same for an infinite population. `feature_maps`: number of each
+    site's output channels, 0 where it is no convolution.
     """
 
     sites: tuple[Site, ...]
@@ -64,6 +65,7 @@ class Result:
     populations: tuple[int, ...] = ()
     samples: tuple[int, ...] = ()
     unbounded: int = 0
+    feature_maps: tuple[int, ...] = ()
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
@@ -88,10 +90,11 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     sites = network.sites_of(config.target)
     if config.target == "neuron" and (told := unseen_work(model, shape, sites).sentence(config.targets)):
         reporter.note(told)
+    maps = tuple(network.feature_maps(site) if not site.is_parameter else 0 for site in sites)
     if config.margin is None:
-        return Result(sites, shape)
+        return Result(sites, shape, feature_maps=maps)
     stored = network.stored_format(config.target)
     width = stored.width if stored else bits(dtype(model))
     populations = tuple(site.neurons * width for site in sites)
     samples = tuple(sample_size(size, config.margin, config.confidence) for size in populations)
-    return Result(sites, shape, populations, samples, sample_size(10**15, config.margin, config.confidence))
+    return Result(sites, shape, populations, samples, sample_size(10**15, config.margin, config.confidence), maps)

@@ -39,7 +39,7 @@ class Convolutions(nn.Module):
 torch.manual_seed(2)
 MODEL = Convolutions().eval()
 NETWORK = Network.capture(MODEL, (2, 6, 6), batch_size=4, targets=("conv",))
-PLACES = {site.name: NETWORK.places(site, "map") for site in NETWORK.sites}
+PLACES = {site.name: NETWORK.maps(site) for site in NETWORK.sites}
 RANGES = {site.name: 2.0 for site in NETWORK.sites}
 
 

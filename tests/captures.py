@@ -3,30 +3,31 @@
 import copy
 import functools
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable
+from enum import Enum
 from hashlib import sha256
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram, exported_program
-from toys import toy_net
 
-from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.models.digits_cnn import DigitsCNN
-from tgr_cli.models.lenet import LeNet5
-
-_NETWORKS = (toy_net(), DigitsCNN(), LeNet5(), TextGuidedClassifier(DigitsCNN(8), 10, 8))
-# The attributes of modules that are untouched.
-_PLAIN = {type(module): set(vars(module)) for network in _NETWORKS for module in network.modules()}
+_PLAIN = (type(None), bool, int, float, str, bytes, type, Enum, torch.dtype, torch.device, BuiltinFunctionType)
+_PARTS = ("_parameters", "_buffers", "_modules")  # described by their names in the network
 _programs: dict[object, ExportedProgram] = {}
 
 
-def once() -> None:
-    """Let small networks of equal weights share the graph of one capture; each keeps its own weights.
+class UnknownError(Exception):
+    """A network has something that may change what is captured, and that its description cannot hold."""
 
-    Nothing changes a graph after its capture. Other networks, and those to which a test has added something, are
-    captured anew.
+
+def once() -> None:
+    """Let networks that differ in their weights only share the graph of one capture; each keeps its own weights.
+
+    Nothing changes a graph after its capture, and no weight decides what is captured: torch.export sees shapes only.
+    A network is captured anew if it has hooks, methods of its own, or attributes of an unknown kind.
     """
     graph = sys.modules.get("tgr_cli.faults.graph")
     if graph is not None and not hasattr(graph.export, "captures"):
@@ -40,35 +41,93 @@ def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., Export
     untouched = torch.export.export
 
     def remembering(model: nn.Module, example: Tensor, **options: Any) -> ExportedProgram:
-        if torch.export.export is not untouched or _marked(model):
+        if torch.export.export is not untouched:
             return export(model, example, **options)
-        state = model.state_dict(keep_vars=True)
-        code = tuple(type(module).forward for module in model.modules())
-        network = (repr(model), code, tuple(map(_facts, state.values())), _bytes(state))
-        key = (network, _facts(example), tuple(options.items()))
+        try:
+            key = (_described(model), _facts(example), tuple(options.items()))
+        except UnknownError:
+            return export(model, example, **options)
         if key not in _programs:
-            _programs[key] = export(model, example, **options)
+            _programs[key] = copy.copy(export(model, example, **options))
+            _programs[key]._state_dict = {}  # the first network's weights need not be kept
         program = copy.copy(_programs[key])
-        program._state_dict = dict(state)
+        program._state_dict = dict(model.state_dict(keep_vars=True))
+        buffers = dict(model.named_buffers(remove_duplicate=False))
+        program._constants = {name: buffers.get(name, value) for name, value in program.constants.items()}
         return program
 
     remembering.captures = export  # type: ignore[attr-defined]
     return remembering
 
 
-def _facts(tensor: Tensor) -> tuple[object, ...]:
+def _described(model: nn.Module) -> Hashable:
+    """Return everything of a network that its graph depends on. Raises UnknownError where there may be more."""
+    tensors = [
+        (name, tensor)
+        for found in (model.named_parameters, model.named_buffers)
+        for name, tensor in found(remove_duplicate=False)
+    ]
+    if any(type(tensor) not in (Tensor, nn.Parameter) for _, tensor in tensors):
+        raise UnknownError  # torch.export takes other kinds apart, so the program's state is not the network's
+    order: dict[int, int] = {}
+    for _, tensor in tensors:
+        order.setdefault(id(tensor), len(order))
+    memory: dict[int, int] = {}
+    stored = tuple(
+        (
+            name,
+            order[id(tensor)],
+            memory.setdefault(tensor.untyped_storage().data_ptr(), len(memory)),
+            tensor.storage_offset(),
+            _facts(tensor),
+        )
+        for name, tensor in tensors
+    )
+    modules = tuple(
+        (name, _kind(type(module)), _attributes(module, order))
+        for name, module in model.named_modules(remove_duplicate=False)
+    )
+    return stored, modules
+
+
+def _attributes(module: nn.Module, order: dict[int, int]) -> Hashable:
+    held = {name: value for name, value in vars(module).items() if name not in _PARTS}
+    if module.training or any(value for name, value in held.items() if name.endswith("_hooks")):
+        raise UnknownError
+    return tuple((name, _value(value, order)) for name, value in held.items())
+
+
+def _kind(kind: type[nn.Module]) -> Hashable:
+    """Return a class of modules with the methods and constants that it has at present."""
+    classes = kind.__mro__[: kind.__mro__.index(nn.Module)]
+    members = [(name, member) for each in classes for name, member in vars(each).items() if not name.startswith("__")]
+    return kind, tuple((name, _value(member, {})) for name, member in members if not isinstance(member, property))
+
+
+def _value(value: object, order: dict[int, int]) -> Hashable:
+    """Return a value, or what it consists of. Raises UnknownError for what may change without being seen."""
+    if isinstance(value, _PLAIN):
+        return type(value), value
+    if isinstance(value, FunctionType) and set(value.__code__.co_freevars) <= {"__class__"}:
+        return value
+    if isinstance(value, staticmethod | classmethod):
+        return _value(value.__func__, order)
+    if isinstance(value, functools.partial):
+        return _value((value.func, value.args, value.keywords), order)
+    if isinstance(value, weakref.ref):
+        return _value(value(), order)
+    if isinstance(value, dict):
+        return dict, tuple((_value(key, order), _value(one, order)) for key, one in value.items())
+    if isinstance(value, tuple | list):
+        return type(value), tuple(_value(one, order) for one in value)
+    if isinstance(value, set | frozenset):
+        return set, frozenset(_value(one, order) for one in value)
+    if isinstance(value, Tensor) and id(value) in order:
+        return Tensor, order[id(value)]
+    if type(value) is Tensor:
+        return _facts(value), sha256(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+    raise UnknownError
+
+
+def _facts(tensor: Tensor) -> Hashable:
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad, type(tensor)
-
-
-def _bytes(state: dict[str, Tensor]) -> str:
-    raw = (tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes() for tensor in state.values())
-    return sha256(b"".join(raw)).hexdigest()
-
-
-def _marked(model: nn.Module) -> bool:
-    """Return whether a module is of another network, or has hooks, or a method or attribute of its own."""
-    for module in model.modules():
-        hooks = module._forward_hooks or module._forward_pre_hooks
-        if hooks or module.training or set(vars(module)) != _PLAIN.get(type(module)):
-            return True
-    return False

@@ -1,17 +1,21 @@
-"""The shared captures of small networks: each network keeps its own weights."""
+"""The shared captures of networks: each network keeps its own weights, and one that differs is captured anew."""
+
+from collections.abc import Callable
 
 import captures
 import pytest
 import torch
-from torch import nn
-from toys import toy_net
+from torch import Tensor, nn
+from toys import ToyNet, toy_net
 
 from tgr_cli.faults import graph
 from tgr_cli.faults.graph import Network
-from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.models.digits_cnn import DigitsCNN
+
+from .awkward import awkward
+from .varied import SHAPE_CHW, varied
 
 SHAPE = (1, 8, 8)
+_SHAPES = (SHAPE_CHW, SHAPE_CHW, SHAPE, SHAPE)
 
 
 @pytest.fixture
@@ -29,12 +33,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     return done
 
 
-def test_equal_toys_are_captured_once_and_each_keeps_its_own_weights(counted: list[nn.Module]) -> None:
-    models = [toy_net(), toy_net()]
+def test_toys_are_captured_once_and_each_keeps_its_own_weights(counted: list[nn.Module]) -> None:
+    models = [toy_net(0), toy_net(0), toy_net(1)]
     networks = [Network.capture(model, SHAPE, batch_size=2) for model in models]
     assert counted == models[:1]
     x = torch.rand(2, *SHAPE)
-    assert torch.equal(networks[1].forward(x), models[1](x))
+    for network, model in zip(networks, models, strict=True):
+        assert torch.equal(network.forward(x), model(x))
     with torch.no_grad():
         models[1].conv1.weight.zero_()
     assert torch.equal(networks[1].forward(x), models[1](x))
@@ -44,27 +49,93 @@ def test_equal_toys_are_captured_once_and_each_keeps_its_own_weights(counted: li
     }
 
 
-@pytest.mark.parametrize("change", ["weights", "hook", "forward", "batch"])
-def test_a_toy_that_differs_is_captured_anew(counted: list[nn.Module], change: str) -> None:
-    Network.capture(toy_net(), SHAPE, batch_size=2)
-    other = toy_net(seed=int(change == "weights"))
-    if change == "hook":
-        other.fc.register_forward_hook(lambda module, inputs, output: output * 2)
-    if change == "forward":
-        other.relu.forward = nn.Identity().forward
-    network = Network.capture(other, SHAPE, batch_size=2 + (change == "batch"))
-    assert len(counted) == 2
-    x = torch.rand(network.batch_size, *SHAPE)
+def test_each_network_keeps_its_own_buffers(counted: list[nn.Module]) -> None:
+    models = [varied("residual"), varied("residual", 1), awkward(), awkward()]
+    with torch.no_grad():
+        models[-1].bias.coordinates.add_(1)  # a buffer that no state dict holds
+    networks = [Network.capture(model, shape, batch_size=2) for model, shape in zip(models, _SHAPES, strict=True)]
+    assert counted == models[::2]
+    for network, model, shape in zip(networks, models, _SHAPES, strict=True):
+        x = torch.rand(2, *shape)
+        torch.testing.assert_close(network.forward(x), model(x).detach())  # attention differs in its last bits
+
+
+def _hooked(model: ToyNet) -> None:
+    model.fc.register_forward_hook(lambda module, inputs, output: output * 2)
+
+
+def _forward(model: ToyNet) -> None:
+    model.relu.forward = nn.Identity().forward
+
+
+def _parameter(model: ToyNet) -> None:
+    model.conv2.padding = (0, 0)
+    model.pool = nn.Identity()
+    model.fc = nn.Linear(6 * 6 * 6, 3)
+
+
+def _activation(model: ToyNet) -> None:
+    model.relu = nn.Threshold(0.1, 0.3)
+
+
+def _constant(model: ToyNet) -> None:
+    model.relu = Shifted(torch.tensor(0.25))
+
+
+class Shifted(nn.Module):
+    """Adds a tensor that is neither a parameter nor a buffer, so the graph holds it."""
+
+    def __init__(self, shift: Tensor) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.shift
+
+
+@pytest.mark.parametrize("change", [_hooked, _forward, _parameter, _activation, _constant])
+def test_a_toy_that_differs_is_captured_anew(counted: list[nn.Module], change: Callable[[ToyNet], None]) -> None:
+    first = toy_net()
+    if change is _constant:
+        first.relu = Shifted(torch.tensor(0.5))
+    Network.capture(first, SHAPE, batch_size=2)
+    other = toy_net()
+    change(other)
+    network = Network.capture(other, SHAPE, batch_size=2)
+    assert counted == [first, other]
+    x = torch.rand(2, *SHAPE)
     assert torch.equal(network.forward(x), other(x))
 
 
-def test_networks_of_the_zoo_are_captured_once_and_what_else_there_is_is_not(counted: list[nn.Module]) -> None:
+def test_another_batch_is_captured_anew(counted: list[nn.Module]) -> None:
+    model = toy_net()
+    for size in (2, 3, 2):
+        network = Network.capture(model, SHAPE, batch_size=size)
+        x = torch.rand(size, *SHAPE)
+        assert torch.equal(network.forward(x), model(x))
+    assert len(counted) == 2
+
+
+def test_weights_that_are_one_tensor_are_not_taken_for_two(counted: list[nn.Module]) -> None:
+    models = [nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 64)).eval() for _ in range(2)]
+    models[1][2].weight = models[1][1].weight
+    networks = [Network.capture(model, SHAPE, batch_size=2) for model in models]
+    assert counted == models
+    assert [len(network.parameters) for network in networks] == [4, 3]
+
+
+def test_networks_that_hold_something_unknown_are_captured_anew(counted: list[nn.Module]) -> None:
+    for _ in range(2):
+        model = toy_net()
+        model.steps = iter(range(9))  # it may move at each forward pass, and nothing shows where it stands
+        Network.capture(model, SHAPE, batch_size=2)
+    assert len(counted) == 2
+
+
+def test_a_method_replaced_in_its_class_is_seen(counted: list[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy_net()
+    Network.capture(model, SHAPE, batch_size=2)
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: x.abs())
     x = torch.rand(2, *SHAPE)
-    for _ in range(2):
-        torch.manual_seed(0)
-        guided = TextGuidedClassifier(DigitsCNN(8), 3, 8).eval()
-        assert torch.equal(Network.capture(guided, SHAPE, batch_size=2).forward(x), guided(x))
-    assert len(counted) == 1
-    for _ in range(2):
-        Network.capture(nn.Sequential(toy_net(), nn.Softmax(1)).eval(), SHAPE, batch_size=2)
-    assert len(counted) == 3
+    assert torch.equal(Network.capture(model, SHAPE, batch_size=2).forward(x), model(x))
+    assert len(counted) == 2

@@ -281,6 +281,25 @@ def test_runs_need_a_golden_run_and_are_named_once() -> None:
         protect()
 
 
+def test_the_report_shows_coverage_against_overhead_of_the_campaign_it_was_chosen_from() -> None:
+    measured()
+    protect("--order", "dloss", "--order", "mismatch")
+    rows = store.read(Path("runs/digits/protection.parquet"), PROTECTION).table.to_pylist()
+    assert invoke("report", "net-baseline", "--dataset", "digits", "--png", "png").exit_code == 0
+    page = Path("runs/digits/report.html").read_text(encoding="utf-8")
+    assert "Coverage against overhead, by technique" in page
+    assert "Predicted against actual coverage" in page
+    for name in ("ILR Top2Diff", "ILR Top1Conf", "FLR dLoss", "FLR mismatch", "FILR dLoss Top2Diff"):
+        assert name in page
+    best = next(row for row in rows if row["chosen"] and row["order"] == "mismatch" and row["technique"] == "flr")
+    shown = f"{100 * best['coverage_deployment']:.1f}\u00a0% ({100 * best['coverage_deployment_low']:.1f}"
+    assert shown in page
+    assert {path.stem for path in Path("png").glob("p*.png")} == {"protection-net_baseline", "predicted-net_baseline"}
+    measured(seed=2)  # another campaign: what was chosen from the one before says nothing of it
+    invoke("report", "net-baseline", "--dataset", "digits")
+    assert "by technique" not in Path("runs/digits/report.html").read_text(encoding="utf-8")
+
+
 def test_show_reads_it_and_another_seed_divides_otherwise() -> None:
     measured()
     first = protect("--technique", "ilr")

@@ -11,8 +11,7 @@ from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.fault_facts import scaled_format_of
 from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.measurements import measured_run
-from tgr_cli.artifacts.provenance import sha256_file
-from tgr_cli.artifacts.schemas import FIT, INJECTIONS, RANGES, TRAINING, VULNERABILITY
+from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, results, runs
 from tgr_cli.campaign.comparable import Difference
@@ -22,7 +21,7 @@ from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
-from tgr_cli.report import comparison, failures_in_time, lineage, page, plotting, sections
+from tgr_cli.report import across_runs, comparison, lineage, page, plotting, sections
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Said, Section
 from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
@@ -237,26 +236,9 @@ def _sections(
         lone = "There is one run; name more, the baseline first, for a comparison."
         yield Section("comparison", "Comparison", missing=[lone])
     yield from sections.plotted(measured)
-    yield from _failures_in_time(workspace, folders)
+    yield from across_runs.sections(workspace, folders)
     made = list(lineage.artifacts(workspace, [folder.path for folder in folders]))
     yield Section("lineage", "Lineage", blocks=[lineage.table(made)])
-
-
-def _failures_in_time(workspace: Workspace, folders: Sequence[RunFolder]) -> Iterator[Section]:
-    """Yield the section on failures in time, of those runs for which the stored `fit` was made from their campaign."""
-    if not workspace.fit.exists():
-        return
-    stored = store.read(workspace.fit, FIT)
-    made_from = stored.provenance.inputs
-    names = [
-        folder.called
-        for folder in folders
-        if folder.injections.exists() and made_from.get(f"injections {folder.called}") == sha256_file(folder.injections)
-    ]
-    if names:
-        rows = [row for name in names for row in stored.table.to_pylist() if row["model"] == name]
-        left_out = {name: stored.fact("left_out").get(name, []) for name in names}
-        yield failures_in_time.section(rows, stored.provenance.config, left_out)
 
 
 def _told(difference: Difference) -> str:

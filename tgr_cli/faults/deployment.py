@@ -13,6 +13,7 @@ from torch import Tensor
 from tgr_cli.faults import scales
 from tgr_cli.faults.formats import Format, Scale
 from tgr_cli.faults.sites import Site
+from tgr_cli.faults.straight_through import straight
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,8 @@ class RoundedOperation:
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         value: Tensor = self.operation(*args, **kwargs)
         if value.requires_grad:
-            return _StraightThrough.apply(value, self.rounding)
+            return straight(value, _like(self.rounding(value.detach()), value))
         return _like(self.rounding(value), value)
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Rounding whose derivative is taken to be 1: its own is zero almost everywhere."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
-        return _like(rounding(value), value)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
 
 
 def _like(rounded: Tensor, value: Tensor) -> Tensor:

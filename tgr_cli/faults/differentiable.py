@@ -3,26 +3,29 @@
 Suffixes: B batch, C channels.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.node import Node
 
+from tgr_cli.faults.integer_gradients import integer_gradients
 from tgr_cli.faults.operation_names import BATCH_NORM, name_of
 
 
-def differentiable(nodes: Collection[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:
+def differentiable(nodes: Sequence[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:
     """Return replacements for those of `nodes` through which torch propagates no gradient to one of `leaves`.
 
-    Affected are the running mean and variance of batch norms, which torch treats as constant buffers.
+    Affected are operations that round or quantise, and the running mean and variance of batch norms, which torch treats
+    as constant buffers. `nodes` run in this order.
     """
-    return {
+    norms = {
         node: batch_norm
         for node in nodes
         if name_of(node) == BATCH_NORM and any(source in leaves for source in node.args[3:5])
     }
+    return {**integer_gradients(nodes, leaves), **norms}
 
 
 def batch_norm(

@@ -3,9 +3,8 @@
 Suffixes: K images, B batch, C channels or classes, H W height and width, N neurons of one image's share.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -20,36 +19,9 @@ from tgr_cli.faults.engines.memory import CAPTURING
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.faults.operation_names import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
 from tgr_cli.faults.program import evaluate
+from tgr_cli.faults.routes import Route, composed, route_from, window_of
 from tgr_cli.faults.sensitivity import ActivationSensitivity, LogitSensitivity, Pool, Sensitivity
-
-AFFINE = (
-    *(BATCH_NORM, "getitem", *ARITHMETIC, "dropout", "clone", "alias", "_to_copy"),
-    *("view", "_unsafe_view", "reshape"),
-)
-CURVES = (*POINTWISE, "softplus", "mish", "clamp_min")
-
-
-@dataclass(frozen=True)
-class Route:
-    """The operations after a site that act elementwise on its neurons: affine up to `inner`, then `curve`, if any.
-
-    If a max pool follows, `pool` is its node; `joined` is the concatenation between the two, if any.
-    """
-
-    inner: Node
-    curve: Node | None
-    joined: Node | None = None
-    pool: Node | None = None
-
-    @property
-    def end(self) -> Node:
-        return self.curve or self.inner
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        return tuple(node for node in (self.inner, self.curve, self.joined, self.pool) if node is not None)
 
 
 def graph_of(network: AnyNetwork) -> Network:
@@ -70,8 +42,9 @@ class Gradients:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._routes = {call: _route(call.node, network.division.dependent) for call in network.calls.values()}
+        self._routes = {call: route_from(call.node, network.division.dependent) for call in network.calls.values()}
         self._slopes: dict[Call, Tensor] = {}
+        self._instead = differentiable([node for node, _ in network.program], {network.input})
 
     @classmethod
     def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
@@ -128,7 +101,7 @@ class Gradients:
                 if route.pool not in pools:  # computed once: concatenated maps share one pool
                     pools[route.pool] = _competition(route, seen, gradients[route.pool])
                 pool = Pool(*(rows(call, _own(route, value)) for value in pools[route.pool]))
-            gradient_KN, curve = rows(call, gradients[route.end]), _function(route.curve)
+            gradient_KN, curve = rows(call, gradients[route.end]), composed(route.curves)
             sensitivities[call.site.name] = ActivationSensitivity(
                 values_KN, inner_KN, self._slopes[call], gradient_KN, curve, pool
             )
@@ -146,7 +119,7 @@ class Gradients:
                 seen[node] = value
             return value
 
-        loss = self._loss(network.constants, x_KCHW, labels_K, look)
+        loss = self._loss(network.constants, x_KCHW, labels_K, look, self._instead)
         return seen, loss
 
     def of_tensors(self, batches: Iterable[tuple[Tensor, Tensor]], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -160,7 +133,7 @@ class Gradients:
         leaves = {name: network.parameters[name].detach().requires_grad_() for name in places}
         standing = network.standing(leaves)
         constants = {**network.constants, **standing}
-        instead = differentiable({node for node, _ in network.program}, standing)
+        instead = differentiable([node for node, _ in network.program], {network.input, *standing})
         totals = {name: torch.zeros(place.shape, device=network.device) for name, place in places.items()}
         for x_KCHW, labels_K in batches:
             with _refusing(), torch.enable_grad():
@@ -220,52 +193,10 @@ def _bytes(value: object) -> int:
     return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
 
 
-def _route(start: Node, dependent: Collection[Node]) -> Route:
-    """Return the longest chain of elementwise operations from a site on, each the only reader of the one before.
-
-    A multiplication by a value that depends on the images (one of `dependent`) ends the chain.
-    """
-    inner = node = start
-    while len(node.users) == 1:
-        (user,) = node.users
-        name, value = name_of(user), user.meta.get("val")
-        if name == BATCH_NORM:
-            value = value[0]  # type: ignore[index]
-        same = isinstance(value, Tensor) and value.numel() == start.meta["val"].numel()
-        if name in CURVES and same and user.all_input_nodes == [node]:
-            return Route(inner, user, *_pooled(user))
-        factors = [other for other in user.all_input_nodes if other is not node] if name in ("mul", "div") else []
-        if not same or name not in AFFINE or any(other in dependent for other in factors):
-            break
-        if name == "div" and user.args[0] is not node:
-            break
-        node = user
-        inner = inner if name == BATCH_NORM else node
-    return Route(inner, None, *_pooled(inner))
-
-
-def _pooled(end: Node) -> tuple[Node | None, Node | None]:
-    """Return the concatenation after `end` and the max pool that reads it; None for whichever does not exist."""
-    for user in end.users:
-        if name_of(user) == "max_pool2d" and _window(user)[3] in (1, [1], [1, 1]):
-            return None, user
-    for user in end.users:
-        pool = _pooled(user)[1] if name_of(user) == "cat" else None
-        if pool is not None:
-            return user, pool
-    return None, None
-
-
-def _window(pool: Node) -> tuple[Any, ...]:
-    """Return kernel size, stride, padding, dilation and ceil_mode of a max_pool2d call."""
-    _, kernel, *given = pool.args
-    return (kernel, *given, *([], 0, 1, False)[len(given) :])
-
-
 def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return, for each neuron that a pool reads, the mean maximum and the summed gradient over its windows."""
     assert route.pool is not None
-    kernel, stride, padding, _, ceil_mode = _window(route.pool)
+    kernel, stride, padding, _, ceil_mode = window_of(route.pool)
     with torch.enable_grad():
         map_BCHW = torch.zeros_like(seen[route.joined or route.end], requires_grad=True)
         sums = functional.avg_pool2d(map_BCHW, kernel, stride, padding, ceil_mode, divisor_override=1)
@@ -284,9 +215,3 @@ def _own(route: Route, joined: Tensor) -> Tensor:
     sizes = [one.meta["val"].shape[axis] for one in maps]
     place = maps.index(route.end)
     return joined.narrow(axis, sum(sizes[:place]), sizes[place])
-
-
-def _function(curve: Node | None) -> Callable[[Tensor], Tensor] | None:
-    if curve is None:
-        return None
-    return lambda x: curve.target(x, *curve.args[1:], **curve.kwargs)  # type: ignore[operator]

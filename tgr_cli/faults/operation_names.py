@@ -17,11 +17,13 @@ ARITHMETIC = ("add", "sub", "mul", "div")
 # The prefix of operations whose result is rounded to a number format. They are in no group below: other batch sizes, or
 # rules that follow changes, would compute the last bit of a sum differently, and near a tie it decides about a step.
 ROUNDED = "rounded_"
+ROUND = ("round", "floor", "ceil", "trunc")
+QUANTIZE = ("quantize_per_tensor", "quantize_per_channel", "quantize_per_token", "quantize_affine")  # to integers
 # These round what images give: a difference in the last bit of a sum may become a whole step.
 ROUNDING = (
-    *("round", "floor", "ceil", "trunc", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
+    *(*ROUND, "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
     *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
-    *("quantize_per_tensor", "quantize_per_channel", "quantize_per_token", "quantize_affine"),
+    *QUANTIZE,
 )
 POINTWISE = (  # elementwise functions of one tensor
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),

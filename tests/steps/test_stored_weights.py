@@ -48,6 +48,20 @@ def test_a_campaign_strikes_the_bytes_that_the_model_stores(toy: list[str]) -> N
     assert metadata["config"]["limit"] == "format"
 
 
+def test_importance_sampling_of_stored_weights_estimates_what_uniform_sampling_does(toy: list[str]) -> None:
+    few = ("--target", "weight", "--images-per-fault", 3, "--injections")
+    told = [
+        inject(toy, *few, number, "--sampling", sampling, "--verify", 30, "--out", f"{sampling}.parquet")
+        for sampling, number in (("importance", 300), ("uniform", 300))
+    ]
+    by_importance, uniform = (figures["network"]["mean_dloss"] for figures in told)
+    assert uniform["low"] < by_importance["mean"] < uniform["high"]
+    assert by_importance["low"] < uniform["mean"] < by_importance["high"]
+    assert by_importance["high"] - by_importance["low"] < 0.7 * (uniform["high"] - uniform["low"])
+    bits = [row["bit"] for row in pq.read_table("importance.parquet").to_pylist()]
+    assert bits.count(7) > 4 * bits.count(0)
+
+
 def test_neurons_of_a_model_that_rounds_its_own_values_equal_full(toy: list[str]) -> None:
     told = inject(toy, "--sampling", "uniform", "--injections", 20, "--verify", 60, "--limit", "clamp")
     assert told["verified"] == 60
@@ -56,10 +70,6 @@ def test_neurons_of_a_model_that_rounds_its_own_values_equal_full(toy: list[str]
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (
-            ("--target", "weight", "--sampling", "importance"),
-            r"integers \(stored int8\) have none; use --sampling",
-        ),
         ((*WEIGHTS, "--encode", "bf16"), r"are words already \(stored int8\); leave --encode out"),
         ((*WEIGHTS, "--fault-model", "random-value"), r"hold words \(stored int8\); use --fault-model random"),
         ((*WEIGHTS, "--weight-format", "bf16"), r"stores its weights as integers already \(stored int8\); leave --we"),

@@ -62,11 +62,6 @@ def _refuse_real_values(config: Config, model: FaultModel, form: Stored) -> None
             f"--fault-model {model.name} draws a real value, and the model's {config.target} tensors hold words "
             f"({form.name}); use --fault-model random"
         )
-    if config.sampling == "importance" and not (config.faults or config.plan):
-        raise TgrError(
-            f"--sampling is importance, which follows gradients, and integers ({form.name}) have none; use --sampling "
-            "uniform or stratified"
-        )
 
 
 def format_of_values(config: Config, subject: Subject) -> Format:

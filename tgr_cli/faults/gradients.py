@@ -130,7 +130,7 @@ class Gradients:
         differentiable.
         """
         network = self.network
-        leaves = {name: network.parameters[name].detach().requires_grad_() for name in places}
+        leaves = {name: _leaf(network.parameters[name]) for name in places}
         standing = network.standing(leaves)
         constants = {**network.constants, **standing}
         instead = differentiable([node for node, _ in network.program], {network.input, *standing})
@@ -166,6 +166,11 @@ class Gradients:
         # An elementwise map has a diagonal Jacobian, so the gradient of the sum is that diagonal.
         (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
         return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    """Return a tensor's values as a leaf for gradients; integers, which cannot carry one, in float32."""
+    return (tensor.detach() if tensor.is_floating_point() else tensor.float()).requires_grad_()
 
 
 @contextmanager

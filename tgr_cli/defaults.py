@@ -61,6 +61,7 @@ LASTING_COUNT = "once"
 # tgr protect
 ORDER = "dloss"  # of feature maps: ISSRE 2021
 ANALYSIS_SHARE = 0.8  # of the images: ISSRE 2021, section VI-A
+FOLDS = 5  # of the analysis images, by which coverage is predicted
 
 # tgr train
 HEAD = "baseline"

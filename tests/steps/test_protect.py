@@ -12,7 +12,7 @@ from toys_artifacts import invoke, site, write_golden, write_injections
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS, PROTECTION
 from tgr_cli.errors import TgrError
-from tgr_cli.protection.split import analysis
+from tgr_cli.protection.split import analysis, folds
 
 NET, LIGHT = Path("runs/digits/net-baseline"), Path("runs/digits/light-baseline")
 # 3 maps of 100 multiply-accumulates, 2 of 300, and a last layer of 100.
@@ -127,7 +127,7 @@ def test_duplicated_maps_are_the_fewest_that_reach_the_target(
     order: str, effect: Callable[[dict], float], target: float
 ) -> None:
     measured()
-    found = protect("--technique", "flr", "--order", order, "--target-coverage", target)
+    found = protect("--technique", "flr", "--order", order, "--target-coverage", target, "--folds", 1)
     ordered = vulnerable_first(effect, parts()["analysis"])
     struck = faults()
     by_number = {row["maps"]: row for row in found["rows"]}
@@ -145,10 +145,11 @@ def test_duplicated_maps_are_the_fewest_that_reach_the_target(
     assert (facts["technique"], facts["order"], facts["threshold"]) == ("flr", order, None)
 
 
-@pytest.mark.parametrize("target", [0.6, 0.9, 1.0])
-def test_both_together_are_never_dearer_than_either(target: float) -> None:
+@pytest.mark.parametrize(("target", "folds"), [(0.6, 1), (0.9, 5), (1.0, 1)])
+def test_both_together_are_never_dearer_than_either(target: float, folds: int) -> None:
     measured()
-    found = protect("--target-coverage", target, "--count-by", "neurons", "--criterion", "top2diff")["rows"]
+    alike = ("--count-by", "neurons", "--criterion", "top2diff")
+    found = protect("--target-coverage", target, *alike, "--folds", folds)["rows"]
     best = {row["technique"]: row for row in found if row["chosen"]}
     alone = [row["overhead_analysis"] for name, row in best.items() if name != "filr"]
     assert best["filr"]["overhead_analysis"] <= min(alone) + 1e-12
@@ -166,6 +167,57 @@ def test_both_together_are_never_dearer_than_either(target: float) -> None:
         assert best["filr"][f"coverage_{name}"] == pytest.approx(expected)
         again = sum(TOP2DIFF[image] < below for image in images) / len(images)
         assert best["filr"][f"overhead_{name}"] == pytest.approx(again + work(maps))
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_coverage_is_predicted_for_images_by_maps_that_were_ordered_without_them(number: int) -> None:
+    """At an overhead, each fold's faults are caught by the maps that the order without the fold has within it."""
+    measured()
+    found = protect("--technique", "flr", "--folds", number)
+    struck, analysed = faults(), [name for name in IMAGES if name in parts()["analysis"]]
+    part = folds(list(IMAGES), analysis(list(IMAGES), 0.8, 0), number, 0)
+    orders = []
+    for fold in range(number):
+        others = {name for name, own in zip(IMAGES, part, strict=True) if own not in (fold, -1)}
+        orders.append(vulnerable_first(lambda row: row["dloss"], others))
+    of_image = dict(zip(IMAGES, part.tolist(), strict=True))
+    for row in found["rows"]:
+        within = [
+            {name for place, name in enumerate(order) if work(order[: place + 1]) <= row["overhead_analysis"] + 1e-9}
+            for order in orders
+        ]
+        seen = [{**fault, "caught": fault["map"] in within[of_image[fault["image_id"]]]} for fault in struck]
+        expected = coverage(seen, set(analysed), "macs", lambda fault: fault["caught"])
+        assert row["coverage_analysis"] == pytest.approx(expected)
+    reached = [row["coverage_analysis"] >= 0.9 for row in found["rows"]]
+    assert [row["chosen"] for row in found["rows"]].index(True) == reached.index(True)
+
+
+def test_with_few_faults_a_map_folds_promise_no_more_than_holds() -> None:
+    """SDCs at random: every map is as vulnerable as another, so that no order covers more than its cost.
+
+    The published prediction promises more, as it knows where the SDCs were.
+    """
+    drawn = np.random.default_rng(4)
+    images = [f"image {n}" for n in range(200)]
+    write_golden(NET / "golden.parquet", dict.fromkeys(images, 0.5), run="net-baseline", model="net")
+    conv, count = site("conv1", "conv", neurons=400, macs=400), 200
+    sdc = "".join(np.where(drawn.random(4 * count) < 0.1, "s", "b"))
+    write_injections(
+        NET / "injections.parquet",
+        [(conv, sdc, drawn.choice(images, 4 * count), [1.0] * len(sdc))],
+        model="net",
+        index=[[n % count] for n in range(4 * count)],
+        extra={"feature_maps": {"conv1": {"axis": 0, "count": count}}},
+    )
+    at_half = {}
+    for number in (1, 5):
+        rows = protect("--technique", "flr", "--order", "mismatch", "--folds", number, "--target-coverage", 0.5)["rows"]
+        at_half[number] = next(row for row in rows if row["chosen"])
+    assert at_half[1]["overhead_deployment"] < 0.2
+    assert at_half[1]["coverage_deployment"] < 0.35  # of 0.5 that were promised
+    assert at_half[5]["overhead_deployment"] == pytest.approx(0.5, abs=0.15)
+    assert at_half[5]["coverage_deployment"] == pytest.approx(0.5, abs=0.2)
 
 
 def test_each_technique_counts_as_published_unless_told_otherwise() -> None:
@@ -258,6 +310,7 @@ def test_a_campaign_over_sites_serves_rerunning_alone() -> None:
         (("--criterion", "entropy"), r'--criterion is "entropy"'),
         (("--target-coverage", 0), "--target-coverage is 0; give a share"),
         (("--split", 1), "--split is 1; give the share"),
+        (("--folds", 17), "--folds is 17, and 16 images are for analysis"),
         (("--split", 0.99), "leaves 20 for analysis and 0 for deployment"),
         (("--rerun-cost", 0.5), "name its run with --rerun-with"),
         (("--max-overhead", 2), "--max-overhead is 2; give a share"),

@@ -85,6 +85,14 @@ def protect(
     split: Annotated[
         float, typer.Option(help="Share of the images for analysis; protections are judged on the others.")
     ] = defaults.ANALYSIS_SHARE,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Parts of the analysis images: maps ordered by all parts but one predict the coverage on that one. 1 "
+            "predicts on the faults that the maps were ordered by, as published, and promises more than holds.",
+        ),
+    ] = defaults.FOLDS,
     seed: Annotated[int, typer.Option(min=0, max=o.SEEDS, help="Seed of the division of the images.")] = defaults.SEED,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = defaults.CONFIDENCE,
     max_overhead: Annotated[

@@ -4,13 +4,19 @@ A map's vulnerability is V = V_orig × P_prop: its share of the work, times the 
 either a mismatch (1 for an SDC) or dLoss. The most vulnerable maps are protected first, as published: the order does
 not divide by cost. A fault is caught if its map is duplicated. Coverage is judged by SDCs, whatever the order is by.
 
-Suffixes: N draws, M maps, D numbers of maps.
+An order covers the faults that it was made from better than others, the more so the fewer faults a map has. So the
+coverage on the analysis images is predicted by folds: each image's faults are covered by the order that was made
+without the images of its fold (cross-validation), at the same overhead. With one fold, prediction and choice rest on
+the same faults, as published.
+
+Suffixes: N draws, M maps, D points of a curve.
 
 Source: Mahmoud et al. (ISSRE 2021), sections III and VI-B, equations 1 and 3.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,40 +28,64 @@ from tgr_cli.protection.point import ROUNDING, Choice, Point, known
 STEPS = 100  # points of a curve, at equal distances of the overhead
 
 
+class Ranked(NamedTuple):
+    """Maps in the order in which they are duplicated, [M], and the overhead of the first 0, 1, … M of them, [M + 1].
+
+    `deployed_N` is the overhead from which a draw's fault is caught by this order, infinite for a fault outside of all
+    maps. `predicted_N` is that by the order made without the fold of the draw's image; the same if there is one fold.
+    """
+
+    order_M: np.ndarray
+    overhead: np.ndarray
+    deployed_N: np.ndarray
+    predicted_N: np.ndarray
+
+
 def points(evidence: Evidence, choice: Choice) -> Iterator[Point]:
     """Yield points of every order, and the one with the fewest maps that reaches the target, which is chosen."""
     maps = maps_of(evidence)
     for name in choice.orders:
-        order_M = order(vulnerability(evidence, name))
-        overhead = overheads(maps, order_M)
-        chosen = fewest(evidence.analysis.counted, maps, order_M, choice.target, np.ones(len(maps.of_N), bool))
-        number_D = shown(overhead, chosen)
-        first_N = first_caught(maps, order_M, number_D)
+        ranked = rank(evidence, name)
+        chosen = fewest(evidence.analysis.counted, ranked, choice.target, np.ones(len(maps.of_N), bool))
+        number_D = shown(ranked.overhead, chosen)
+        overhead_D = ranked.overhead[number_D]
         analysis, deployment = (
-            part.coverage.nested(first_N, len(number_D), choice.confidence) for part in evidence.parts
+            part.coverage.nested(first_caught(overhead_D, needed_N), len(number_D), choice.confidence)
+            for part, needed_N in zip(evidence.parts, (ranked.predicted_N, ranked.deployed_N), strict=True)
         )
         for place, number in enumerate(number_D.tolist()):
+            overhead = known(float(overhead_D[place]))
             yield Point(
                 order=name,
-                maps=order_M[:number],
+                maps=ranked.order_M[:number],
                 coverage_analysis=analysis[place],
                 coverage_deployment=deployment[place],
-                overhead_analysis=known(float(overhead[number])),
-                overhead_deployment=known(float(overhead[number])),
+                overhead_analysis=overhead,
+                overhead_deployment=overhead,
                 false_alarms=known(0.0),
                 chosen=number == chosen,
             )
+
+
+def rank(evidence: Evidence, name: str, left_N: np.ndarray | None = None) -> Ranked:
+    """Return the maps, the most vulnerable on the analysis images first; `left_N` are the draws to regard."""
+    maps, fold_N = maps_of(evidence), evidence.fold_N
+    left_N = np.ones(len(fold_N), bool) if left_N is None else left_N
+    order_M = order(VULNERABILITIES[name](evidence, left_N))
+    deployed_N = needed(maps, order_M)
+    predicted_N, folds = deployed_N, int(fold_N.max()) + 1
+    if folds > 1:
+        predicted_N = deployed_N.copy()
+        for fold in range(folds):
+            without_M = order(VULNERABILITIES[name](evidence, left_N & (fold_N != fold)))
+            predicted_N[fold_N == fold] = needed(maps, without_M)[fold_N == fold]
+    return Ranked(order_M, overheads(maps, order_M), deployed_N, predicted_N)
 
 
 def maps_of(evidence: Evidence) -> Maps:
     """Return the feature maps, which techniques that need them are given."""
     assert evidence.maps is not None, "a technique that needs feature maps was given none"
     return evidence.maps
-
-
-def vulnerability(evidence: Evidence, order: str, left_N: np.ndarray | None = None) -> np.ndarray:
-    """Return each map's V on the analysis images, [M], up to a common factor; `left_N` are the draws to regard."""
-    return VULNERABILITIES[order](evidence, np.ones(len(evidence.dloss_N), bool) if left_N is None else left_N)
 
 
 def by_mismatch(evidence: Evidence, left_N: np.ndarray) -> np.ndarray:
@@ -101,24 +131,26 @@ def shown(overhead: np.ndarray, chosen: int | None) -> np.ndarray:
     return np.unique(np.append(spaced, len(overhead) - 1 if chosen is None else [chosen, len(overhead) - 1]))
 
 
-def first_caught(maps: Maps, order_M: np.ndarray, number_D: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return the index of the first number of maps that catches each draw's fault, D for none, [N]."""
-    needed_M = np.empty(len(order_M), np.int64)
-    needed_M[order_M] = np.arange(1, len(order_M) + 1)
-    first_N = np.full(len(maps.of_N), len(number_D), np.int64)
-    inside_N = maps.of_N >= 0
-    first_N[inside_N] = np.searchsorted(np.asarray(number_D), needed_M[maps.of_N[inside_N]], side="left")
-    return first_N
+def needed(maps: Maps, order_M: np.ndarray) -> np.ndarray:
+    """Return the overhead from which the fault of each draw is caught, infinite outside of all maps, [N]."""
+    needed_M = np.empty(len(order_M))
+    needed_M[order_M] = overheads(maps, order_M)[1:]
+    return np.where(maps.of_N >= 0, needed_M[maps.of_N], np.inf)
 
 
-def fewest(counted: Counted, maps: Maps, order_M: np.ndarray, share: float, left_N: np.ndarray) -> int | None:
-    """Return the fewest maps that catch `share` of all SDCs among the draws `left_N`, None if all are too few."""
+def first_caught(overhead_D: np.ndarray, needed_N: np.ndarray) -> np.ndarray:
+    """Return the index of the first of ascending overheads that catches each draw's fault, D for none, [N]."""
+    return np.searchsorted(overhead_D, needed_N - ROUNDING, side="left")
+
+
+def fewest(counted: Counted, ranked: Ranked, share: float, left_N: np.ndarray) -> int | None:
+    """Return the fewest maps predicted to catch `share` of all SDCs, those of the draws `left_N`; None if none do."""
     value_N = counted.contributions(counted.sdc_N)
     total = float(value_N.sum())
     if not total > 0:
         return None
-    caught_M = sum_by_map(maps, np.where(left_N, value_N, 0.0))[order_M]
-    caught = np.concatenate([[0.0], np.cumsum(caught_M)])
+    first_N = first_caught(ranked.overhead, ranked.predicted_N)
+    caught = np.cumsum(np.bincount(first_N, np.where(left_N, value_N, 0.0), len(ranked.overhead) + 1)[:-1])
     place = int(np.searchsorted(caught, (share - ROUNDING) * total, side="left"))
     return place if place < len(caught) else None
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from tgr_cli.metrics.curves import COLUMNS, GoldenConfidences, Injected
 from tgr_cli.metrics.estimates import among
-from tgr_cli.metrics.population import Population
 from tgr_cli.metrics.sdc_coverage import Counted, SdcCoverage
 from tgr_cli.protection.maps import Maps
 
@@ -45,7 +44,8 @@ class Part:
 class Evidence:
     """The golden run and the faults of one model over one population, in two parts; `maps` None if none are known.
 
-    `dloss_N` is NaN where a fault's outcome is not finite.
+    `dloss_N` is NaN where a fault's outcome is not finite. `fold_I` is the fold of each image of the analysis, -1 for
+    the others, and `fold_N` that of each draw: what is chosen from all folds but one is judged on that one.
     """
 
     golden: GoldenConfidences
@@ -53,6 +53,8 @@ class Evidence:
     dloss_N: np.ndarray
     maps: Maps | None
     rerun: Rerun
+    fold_I: np.ndarray
+    fold_N: np.ndarray
     analysis: Part
     deployment: Part
 
@@ -61,19 +63,17 @@ class Evidence:
         cls,
         golden: GoldenConfidences,
         injected: Injected,
-        analysis_I: np.ndarray,
+        fold_I: np.ndarray,
         dloss_N: np.ndarray,
         maps: Maps | None,
         rerun: Rerun,
     ) -> "Evidence":
-        """Return the evidence with its parts: the images in `analysis_I`, and the others."""
-        parts = [_part(golden, injected, images_I) for images_I in (analysis_I, ~analysis_I)]
-        return cls(golden, injected, dloss_N, maps, rerun, *parts)
-
-    def over(self, population: Population) -> "Evidence":
-        """Return the same evidence for another population."""
-        injected = Injected(self.injected.struck, population)
-        return Evidence.of(self.golden, injected, self.analysis.image_I, self.dloss_N, self.maps, self.rerun)
+        """Return the evidence with its parts: the images that have a fold, and the others."""
+        parts = [_part(golden, injected, images_I) for images_I in (fold_I >= 0, fold_I < 0)]
+        struck = injected.struck
+        fold_by_name = dict(zip(golden.image_id.tolist(), fold_I.tolist(), strict=True))
+        fold_N = np.array([fold_by_name[name] for name in struck.images], np.int64)[struck.image]
+        return cls(golden, injected, dloss_N, maps, rerun, fold_I, fold_N, *parts)
 
     @property
     def parts(self) -> tuple[Part, Part]:

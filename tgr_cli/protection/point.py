@@ -59,7 +59,7 @@ class Point:
 class Choice:
     """What a user asks of every technique: the coverage to reach, and among what to choose.
 
-    `orders` are those of feature maps, `criteria` those of re-running, `thresholds_D` ascending ones for the latter.
+    `orders` are those of feature maps, `criteria` those of re-running, `threshold_D` ascending ones for the latter.
     """
 
     target: float

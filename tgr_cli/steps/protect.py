@@ -39,9 +39,9 @@ class Config:
 
     `technique` empty: all that a run's campaign serves. `order` are orders of feature maps (empty: by dLoss),
     `criterion` a confidence (None: both for re-running alone, Top2Diff beside duplication). `count_by` None is each
-    technique's own, as published. `split` is the share of the images for analysis. `rerun_with` names the run of a
-    model that inferences are run again on, `rerun_cost` its work over the protected model's (None: by
-    multiply-accumulates).
+    technique's own, as published. `split` is the share of the images for analysis, in `folds` (`duplication`).
+    `rerun_with` names the run of a model that inferences are run again on, `rerun_cost` its work over the protected
+    model's (None: by multiply-accumulates).
     """
 
     runs: Sequence[str]
@@ -54,6 +54,7 @@ class Config:
     count_by: str | None = None
     targets: str | None = None
     split: float = defaults.ANALYSIS_SHARE
+    folds: int = defaults.FOLDS
     seed: int = defaults.SEED
     confidence: float = defaults.CONFIDENCE
     max_overhead: float | None = None
@@ -80,6 +81,8 @@ class Config:
             raise TgrError(f"--target-coverage is {self.target_coverage:g}; give a share of the SDCs up to 1, as 0.9")
         if not 0 < self.split < 1:
             raise TgrError(f"--split is {self.split:g}; give the share of the images for analysis, as 0.8")
+        if self.folds < 1:
+            raise TgrError(f"--folds is {self.folds}; give 1 or more parts of the analysis images, as 5")
         if self.rerun_cost is not None:
             if self.rerun_with is None:
                 raise TgrError("--rerun-cost is of the model that runs again; name its run with --rerun-with")
@@ -121,7 +124,7 @@ class _Model:
     golden: Artifact
     injections: Artifact
     rerun: Rerun
-    analysis_I: np.ndarray
+    fold_I: np.ndarray
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
@@ -158,8 +161,9 @@ def _model(workspace: Workspace, run: str, config: Config) -> _Model:
     runs.refuse_other_model(golden, injections)
     if injections.table.num_rows == 0:
         raise TgrError(f'{injections.path} holds no fault; run "tgr inject" again')
-    analysis_I = split.analysis(golden.column("image_id").tolist(), config.split, config.seed)
-    return _Model(folder.called, golden, injections, _rerun(workspace, golden, injections, config), analysis_I)
+    images = golden.column("image_id").tolist()
+    fold_I = split.folds(images, split.analysis(images, config.split, config.seed), config.folds, config.seed)
+    return _Model(folder.called, golden, injections, _rerun(workspace, golden, injections, config), fold_I)
 
 
 def _rerun(workspace: Workspace, golden: Artifact, injections: Artifact, config: Config) -> Rerun:
@@ -213,9 +217,7 @@ def _evidence(model: _Model, config: Config, technique: Technique) -> Evidence:
     assert injected is not None, "a campaign without a fault"
     dloss_N = model.injections.table["dloss"].to_numpy()
     maps = _maps(model.injections, injected, config) if technique.orders else None
-    return evidence.Evidence.of(
-        confidences.golden(model.golden), injected, model.analysis_I, dloss_N, maps, model.rerun
-    )
+    return evidence.Evidence.of(confidences.golden(model.golden), injected, model.fold_I, dloss_N, maps, model.rerun)
 
 
 def _maps(campaign: Artifact, injected: Injected, config: Config) -> Maps:
@@ -277,7 +279,17 @@ def _write(
     rows: Sequence[dict[str, Any]],
     chosen: Sequence[dict[str, Any]],
 ) -> None:
-    settings = ("target_coverage", "order", "criterion", "rerun_with", "rerun_cost", "split", "targets", "confidence")
+    settings = (
+        "target_coverage",
+        "order",
+        "criterion",
+        "rerun_with",
+        "rerun_cost",
+        "split",
+        "folds",
+        "targets",
+        "confidence",
+    )
     inputs = {f"golden {model.name}": model.golden.sha256 for model in models}
     inputs |= {f"injections {model.name}": model.injections.sha256 for model in models}
     provenance = store.provenance_for(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import feature_maps_beside
@@ -16,8 +17,11 @@ from tgr_cli.artifacts.schemas import FEATURE_MAPS
 from tgr_cli.artifacts.store import Artifact, provenance_for
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import feature_maps
+from tgr_cli.metrics.convergence import MapDraws
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.summary import FaultColumns, Row
+
+DRAWS = ("fault", "site", "weight", "dloss", "outcome")  # columns of `injections` by which maps are ordered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +31,6 @@ class MapResults:
     path: Path
     rows: list[dict[str, Any]]
     v_cnn: dict[str, Estimate]
-
-
-def channels(index: pa.ChunkedArray, axis: int) -> np.ndarray:
-    """Return the feature map that each element lies in, [N], from the column `index` of injections at one site."""
-    lists = index.combine_chunks()
-    if not len(lists):
-        return np.zeros(0, np.int64)
-    if not len(lists[0]):  # a site of a single number has one map
-        return np.zeros(len(lists), np.int64)
-    return lists.values.to_numpy()[lists.offsets.to_numpy()[:-1] + axis]
 
 
 def write(
@@ -55,7 +49,6 @@ def write(
         rows += feature_maps.site_rows(
             site,
             struck.where(own_N),
-            channel_N=channels(table["index"].filter(pa.array(own_N)), here["axis"]),
             fault_N=fault_N[own_N],
             maps=here["count"],
             work=work,
@@ -73,6 +66,30 @@ def write(
     path = feature_maps_beside(injections)
     store.write(path, FEATURE_MAPS, pa.Table.from_pylist(rows, schema=FEATURE_MAPS.arrow), provenance)
     return MapResults(path=path, rows=rows, v_cnn=whole)
+
+
+def draws(injections: Artifact) -> MapDraws:
+    """Return a campaign's faults by feature map and rank in it, maps in the order of the sites and their channels.
+
+    `injections` needs the columns of DRAWS; its campaign must have dealt its faults to feature maps.
+    """
+    table, sites = injections.table, injections.fact("sites")
+    counts = {name: here["count"] for name, here in injections.fact("feature_maps").items()}
+    names = table["site"].combine_chunks().dictionary_encode()
+    site_N, found = names.indices.to_numpy(), names.dictionary.to_pylist()
+    sites = [site for site in sites if site["site"] in found]
+    count_S = np.array([counts[site["site"]] for site in sites])
+    macs_S = np.array([site["macs"] for site in sites], np.float64)
+    at = np.array([[site["site"] for site in sites].index(name) for name in found])[site_N]
+    fault_N, count_N = table["fault"].to_numpy(), count_S[at]
+    return MapDraws(
+        map=(np.cumsum(count_S) - count_S)[at] + fault_N % count_N,
+        rank=fault_N // count_N,
+        weight=table["weight"].to_numpy(),
+        dloss=table["dloss"].to_numpy(),
+        sdc=pc.equal(table["outcome"], "sdc").to_numpy(),
+        v_orig=np.repeat(macs_S / count_S / max(macs_S.sum(), 1), count_S),
+    )
 
 
 def _limits(estimate: Estimate) -> list[float | None]:

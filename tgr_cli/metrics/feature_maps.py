@@ -26,7 +26,6 @@ def site_rows(
     site: Row,
     faults: FaultColumns,
     *,
-    channel_N: np.ndarray,
     fault_N: np.ndarray,
     maps: int,
     work: int,
@@ -35,9 +34,10 @@ def site_rows(
     """Return one row of `feature_maps` for each map of a site, by channel, from the site's faults.
 
     `site` gives site, op, per_image, neurons and macs of all its `maps`, which do equal parts of its work; `work` is
-    the MACs of all struck sites. A lasting fault has several rows, with its number in `fault_N`.
+    the MACs of all struck sites. `fault_N` numbers the faults, of which a lasting one has several rows: the maps take
+    turns (`faults.places`).
     """
-    rows = []
+    rows, channel_N = [], fault_N % maps
     order_N = np.argsort(channel_N, kind="stable")
     ends = np.cumsum(np.bincount(channel_N, minlength=maps))
     for channel, own in enumerate(np.split(order_N, ends[:-1])):

@@ -67,7 +67,27 @@ def test_every_map_has_its_faults_and_figures_and_their_sum_is_v_cnn(toy: list[s
         "conv2": {"axis": 0, "count": 6},
     }
     assert stored.provenance.extra["v_cnn"]["v_sdc"][0] == told["maps"]["v_cnn"]["v_sdc"]["mean"]
-    assert [path.name for path in RUN.glob("*.run.json")].count("feature_maps.run.json") == 1
+    assert (RUN / "feature_maps.run.json").exists()
+    _shown(maps, told["maps"]["v_cnn"])
+
+
+def _shown(maps: pd.DataFrame, v_cnn: dict) -> None:
+    """Check what `tgr show` says of the artifact."""
+    path = RUN / "feature_maps.parquet"
+    digest = json.loads(invoke("show", path, "--rows", 3, "--json").stdout)["digest"]
+    for name in ("v_dloss", "v_sdc"):
+        assert digest["v_cnn"][name] == [v_cnn[name][end] for end in ("mean", "low", "high")]
+        shares = [site[f"{name}_share"] for site in digest["sites"]]
+        expected = maps.groupby("site")[name].sum() / maps[name].sum()
+        np.testing.assert_allclose(shares, expected)
+    assert [(site["site"], site["maps"]) for site in digest["sites"]] == [("conv1", 4), ("conv2", 6)]
+    worst = maps.sort_values("v_dloss", ascending=False).head(3)
+    assert [(row["site"], row["channel"]) for row in digest["most"]] == list(
+        zip(worst.site, worst.channel, strict=True)
+    )
+    text = invoke("show", path).stdout
+    assert f"V_CNN by mean dLoss (nats): {v_cnn['v_dloss']['mean']:.4g} (" in text
+    assert "Most vulnerable feature maps" in text
 
 
 @pytest.mark.parametrize(

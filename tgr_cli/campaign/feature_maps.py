@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import feature_maps_beside
 from tgr_cli.artifacts.provenance import sha256_file
-from tgr_cli.artifacts.schemas import FEATURE_MAPS
+from tgr_cli.artifacts.schemas import FEATURE_MAPS, INJECTIONS
 from tgr_cli.artifacts.store import Artifact, provenance_for
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import feature_maps
-from tgr_cli.metrics.convergence import MapDraws
+from tgr_cli.metrics.convergence import MapDraws, convergences, held
+from tgr_cli.metrics.feature_maps import MapStudy
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.summary import FaultColumns, Row
 
@@ -66,6 +67,24 @@ def write(
     path = feature_maps_beside(injections)
     store.write(path, FEATURE_MAPS, pa.Table.from_pylist(rows, schema=FEATURE_MAPS.arrow), provenance)
     return MapResults(path=path, rows=rows, v_cnn=whole)
+
+
+def study(injections: Path) -> MapStudy | None:
+    """Return what a campaign tells of feature maps; None if its faults were dealt to whole sites.
+
+    Raises TgrError where its `feature_maps` are missing or of other injections.
+    """
+    if "feature_maps" not in store.describe(injections)[1].extra:
+        return None
+    artifact = read(injections)
+    faults = draws(store.read(injections, INJECTIONS, columns=DRAWS))
+    metric = "sdc" if artifact.provenance.config.get("limit") == "none" else "dloss"
+    return MapStudy(
+        rows=artifact.table.to_pylist(),
+        v_cnn=artifact.fact("v_cnn"),
+        convergences=tuple(convergences(faults)),
+        held=held(faults, metric),
+    )
 
 
 def draws(injections: Artifact) -> MapDraws:

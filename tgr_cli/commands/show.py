@@ -17,6 +17,7 @@ from tgr_cli.commands.embed_output import (
     print_texts,
     texts_json,
 )
+from tgr_cli.commands.feature_maps_output import maps_json, print_maps
 from tgr_cli.commands.options import Json
 from tgr_cli.commands.session import session
 
@@ -25,6 +26,7 @@ DIGESTS: dict[str, tuple[Callable[..., None], Callable[..., dict]]] = {
     "descriptions": (print_descriptions, descriptions_json),
     "embeddings": (print_embeddings, embeddings_json),
     "text_embeddings": (print_texts, texts_json),
+    "feature_maps": (print_maps, maps_json),
 }
 
 

@@ -117,6 +117,18 @@ def convergences(draws: MapDraws, faults_K: Sequence[int] = ()) -> Iterator[Conv
         yield Convergence(tried, **distances, oracle=oracle.faults, independent=independent)
 
 
+def held(draws: MapDraws, metric: str, part: float = 1 / 3) -> float | None:
+    """Return the share of V that the most vulnerable `part` of the maps holds; None where no fault did any harm.
+
+    Maps are ordered by one half of the faults, and V is that of the other: the maps that come first by chance do not
+    count for more.
+    """
+    first, second = draws.halves()
+    if draws.faults < 2 * FEWEST or not (other_M := second.vulnerability(metric)).sum():
+        return None
+    return float(coverage(first.vulnerability(metric), other_M)[max(round(part * len(other_M)), 1) - 1])
+
+
 def _doubling(most: int) -> np.ndarray:
     doublings = max(math.log2(most / FEWEST), 0)
     return np.unique(np.rint(np.geomspace(FEWEST, most, math.ceil(doublings * STEPS) + 1)).astype(np.int64))

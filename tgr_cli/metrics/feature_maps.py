@@ -7,12 +7,14 @@ Suffix: N rows of injections.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics import summary
+from tgr_cli.metrics.convergence import Convergence
 from tgr_cli.metrics.estimates import share_of_unequal
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.summary import FaultColumns, Row
@@ -20,6 +22,46 @@ from tgr_cli.metrics.summary import FaultColumns, Row
 # Each V, and the column of P_prop that it is the product with.
 PROPAGATION = {"v_dloss": "mean_dloss", "v_sdc": "sdc_rate"}
 ENDS = ("", "_low", "_high")
+
+
+Limits = Mapping[str, Sequence[float | None]]  # an estimate, its lower and upper limit, by name
+
+
+@dataclass(frozen=True)
+class MapStudy:
+    """What a campaign tells of feature maps: rows of `feature_maps`, V_CNN, and how well the maps are ordered.
+
+    `held` is the share of V_CNN that the most vulnerable third of the maps holds (`convergence.held`).
+    """
+
+    rows: Sequence[Row]
+    v_cnn: Limits
+    convergences: Sequence[Convergence]
+    held: float | None
+
+
+@dataclass(frozen=True)
+class MapsDigest:
+    """A summary of `feature_maps`: V_CNN, the share of it that each site holds, and the maps with the largest V."""
+
+    v_cnn: Limits
+    sites: Sequence[Row]
+    most: Sequence[Row]
+
+
+def digest(rows: Sequence[Row], v_cnn: Limits, shown: int, *, limited: bool) -> MapsDigest:
+    """Return the summary with `shown` maps, by mean dLoss or, if values are not `limited`, by mismatch."""
+    metric = "v_dloss" if limited else "v_sdc"
+    wholes = {name: sum(row[name] or 0.0 for row in rows) for name in PROPAGATION}
+    sites = []
+    for site in dict.fromkeys(row["site"] for row in rows):
+        own = [row for row in rows if row["site"] == site]
+        shares = {
+            f"{name}_share": sum(row[name] or 0.0 for row in own) / whole if whole else None
+            for name, whole in wholes.items()
+        }
+        sites.append({"site": site, "maps": len(own), "v_orig": sum(row["v_orig"] for row in own), **shares})
+    return MapsDigest(v_cnn, sites, sorted(rows, key=lambda row: -(row[metric] or 0.0))[:shown])
 
 
 def site_rows(

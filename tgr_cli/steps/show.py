@@ -11,19 +11,21 @@ from tgr_cli import defaults, documents
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.provenance import Provenance
-from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS
+from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, FEATURE_MAPS, TEXT_EMBEDDINGS
 from tgr_cli.errors import TgrError
+from tgr_cli.metrics import feature_maps
+from tgr_cli.metrics.feature_maps import MapsDigest
 from tgr_cli.text import digest
 from tgr_cli.text.digest import DescriptionsDigest, EmbeddingsDigest, TextsDigest
 
-Digest = DescriptionsDigest | EmbeddingsDigest | TextsDigest
+Digest = DescriptionsDigest | EmbeddingsDigest | TextsDigest | MapsDigest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """The content of an artifact: its schema, provenance, number of rows, run record (if any) and first rows.
 
-    `digest` summarises descriptions and embeddings, None for other kinds.
+    `digest` summarises descriptions, embeddings and feature maps, None for other kinds.
     """
 
     path: Path
@@ -56,6 +58,9 @@ def _digest(table: pa.Table, provenance: Provenance, shown: int) -> Digest | Non
     if provenance.kind == EMBEDDINGS.kind:
         names, texts, spreads = (table[name].to_pylist() for name in ("class_name", "descriptions", "spread"))
         return digest.of_embeddings(names, np.stack(table["embedding"].to_numpy()), texts, spreads)
+    if provenance.kind == FEATURE_MAPS.kind:
+        limited = provenance.config.get("limit") != "none"
+        return feature_maps.digest(table.to_pylist(), provenance.extra.get("v_cnn") or {}, shown, limited=limited)
     return digest.of_texts(table, shown) if provenance.kind == TEXT_EMBEDDINGS.kind else None
 
 

@@ -146,6 +146,10 @@ class RunFolder:
         return self._measured(self.path / "ranges.parquet")
 
     @property
+    def activation_ranges(self) -> Path:
+        return self.path / "activation_ranges.parquet"
+
+    @property
     def plan(self) -> Path:
         return self._measured(of_target(self.path / "plan.parquet", self.target))
 

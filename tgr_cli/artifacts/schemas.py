@@ -127,22 +127,37 @@ GOLDEN = Schema(
     formats="format",
 )
 
+PROFILE = (
+    Column("min", NUMBER, "activation", "Smallest value seen.", limits=(-MOST, MOST)),
+    Column("max", NUMBER, "activation", "Largest value seen.", limits=(-MOST, MOST)),
+    Column("max_abs", NUMBER, "activation", "Largest absolute value seen: the range limit.", limits=(0.0, MOST)),
+    Column("mean_abs", NUMBER, "activation", "Mean absolute value.", limits=(0.0, MOST)),
+    Column("p99", NUMBER, "activation", "99th percentile of the absolute values.", limits=(0.0, MOST)),
+    Column("p99_9", NUMBER, "activation", "99.9th percentile of the absolute values.", limits=(0.0, MOST)),
+    Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values.", limits=(0.0, MOST)),
+)
+
 RANGES = Schema(
     "ranges",
     1,
     "one site",
     "tgr profile-ranges",
-    (
-        Column("site", TEXT, "", "Name of the site."),
-        Column("min", NUMBER, "activation", "Smallest value seen.", limits=(-MOST, MOST)),
-        Column("max", NUMBER, "activation", "Largest value seen.", limits=(-MOST, MOST)),
-        Column("max_abs", NUMBER, "activation", "Largest absolute value seen: the range limit.", limits=(0.0, MOST)),
-        Column("mean_abs", NUMBER, "activation", "Mean absolute value.", limits=(0.0, MOST)),
-        Column("p99", NUMBER, "activation", "99th percentile of the absolute values.", limits=(0.0, MOST)),
-        Column("p99_9", NUMBER, "activation", "99.9th percentile of the absolute values.", limits=(0.0, MOST)),
-        Column("p99_99", NUMBER, "activation", "99.99th percentile of the absolute values.", limits=(0.0, MOST)),
-    ),
+    (Column("site", TEXT, "", "Name of the site."), *PROFILE),
     key=("site",),
+    formats="format",
+)
+
+ACTIVATION_RANGES = Schema(
+    "activation_ranges",
+    1,
+    "one activation function, pooling or concatenation",
+    "tgr profile-ranges --after-activations",
+    (
+        Column("operation", TEXT, "", "Module that runs it, numbered where it runs several."),
+        Column("function", TEXT, "", "What it is, such as relu."),
+        *PROFILE,
+    ),
+    key=("operation",),
     formats="format",
 )
 
@@ -622,6 +637,7 @@ KINDS: dict[str, Schema] = {
         TRAINING,
         GOLDEN,
         RANGES,
+        ACTIVATION_RANGES,
         PLAN,
         INJECTIONS,
         SHARD,

@@ -12,6 +12,7 @@ from tgr_cli.commands.evaluate import evaluate
 from tgr_cli.commands.fit import fit
 from tgr_cli.commands.flip import flip
 from tgr_cli.commands.formats import formats
+from tgr_cli.commands.guard import guard
 from tgr_cli.commands.inject import inject
 from tgr_cli.commands.merge import merge
 from tgr_cli.commands.models import models
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
     "protect": protect,
+    "guard": guard,
     "fit": fit,
     "report": report,
     "cam": cam,

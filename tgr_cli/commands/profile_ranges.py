@@ -44,6 +44,15 @@ def profile_ranges(
     format: o.Format = None,
     weight_format: o.WeightFormat = None,
     targets: o.Targets = defaults.TARGETS,
+    after_activations: Annotated[
+        bool,
+        typer.Option(
+            "--after-activations",
+            help='Profile what activation functions, pooling and concatenation give, for "tgr guard", in place of the '
+            "sites.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = False,
     batch_size: o.BatchSize = defaults.BATCH_SIZE,
     workers: o.Workers = defaults.WORKERS,
     device: o.Device = defaults.DEVICE,
@@ -75,5 +84,5 @@ def profile_ranges(
     console.table(
         f"{result.loaded.run.name}: ranges over {count(result.images)} images",
         [name.replace("99_", "99.").replace("_", " ") for name in names],
-        [(site, *map(number, values)) for site, *values in rows],
+        [tuple(cell if isinstance(cell, str) else number(cell) for cell in row) for row in rows],
     )

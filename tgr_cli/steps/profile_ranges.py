@@ -8,6 +8,8 @@ from tgr_cli.reporting import SILENT, Reporter
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
-    """Profile the model's sites on the train split, write the `ranges` artifact and return it."""
+    """Profile the model on the train split, write the `ranges` or `activation_ranges` artifact and return it."""
     subject = open_subject(config, reporter, profiling.split(config.data, reporter))
+    if config.after_activations:
+        return profiling.write_after_activations(config, subject)
     return profiling.write(config, subject, subject.network(config.targets))

@@ -9,6 +9,7 @@ EXAMPLES = {
     "train": "tgr train --model resnet20 --dataset cifar10",
     "evaluate": "tgr evaluate --model resnet20 --dataset cifar10",
     "profile-ranges": "tgr profile-ranges --model resnet20 --dataset cifar10",
+    "guard": "tgr guard --model resnet20 --dataset cifar10 --technique relu6",
     "inject": "tgr inject --model resnet20 --dataset cifar10",
     "merge": "tgr merge shard-1.parquet shard-2.parquet",
     "compare": "tgr compare resnet20-baseline resnet20-cosine --dataset cifar10",

@@ -1,10 +1,11 @@
 """What a campaign says of failures in time: the bits it struck, how its faults are classified, what it leaves out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
@@ -12,9 +13,10 @@ from tgr_cli.artifacts.fault_facts import SINGLE, fault_model_of, pattern_of, st
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.campaign import results
+from tgr_cli.campaign import feature_maps, results
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.curves import COLUMNS as CONFIDENCES
+from tgr_cli.metrics.estimates import among
 from tgr_cli.metrics.failures_in_time import Classified
 
 MACS = "macs"  # --exposure by work
@@ -26,13 +28,16 @@ class Monitors:
 
     `non_finite` says whether logits that are NaN or infinite are detected; predictions whose confidence `rerun_on` is
     below `rerun_below` are run again, which detects a transient fault. `once` counts a lasting fault once, as dangerous
-    if any inference that it was tried on was.
+    if any inference that it was tried on was. `duplicated` are channels by site, whose faults a comparison detects.
+    Only faults on `images` count, if they are given: those on which a protection was not chosen.
     """
 
     non_finite: bool
     rerun_below: float | None
     rerun_on: str
     once: bool
+    duplicated: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    images: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,19 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
     """
     confidence = f"faulty_{CONFIDENCES[monitors.rerun_on]}"
     columns = (*results.COLUMNS, *([confidence] if monitors.rerun_below is not None else []))
-    campaign = store.read(path, INJECTIONS, columns=columns)
+    campaign = store.read(path, INJECTIONS, columns=(*columns, *(["index"] if monitors.duplicated else [])))
+    if monitors.images is not None:
+        here_N = among(campaign.column("image_id"), np.array(sorted(monitors.images), object))
+        campaign = replace(campaign, table=campaign.table.filter(pa.array(here_N)))
     _refuse(path, campaign.provenance)
     faults = results.read(campaign.table, campaign.provenance.config)
     held, persists = set(faults.site.tolist()), lasting(campaign.provenance.config)
     if lacking := [site["site"] for site in campaign.fact("sites") if site["site"] not in held]:
-        raise TgrError(f"{path} has no fault at {lacking[0]}, so the rate of its bits is unknown; inject all sites")
+        where = "" if monitors.images is None else f" on the {len(monitors.images)} images of the deployment"
+        raise TgrError(
+            f"{path} has no fault at {lacking[0]}{where}, so the rate of its bits is unknown; inject all sites"
+            " with enough faults"
+        )
     if persists and exposure is None:
         raise TgrError(f"--exposure is {MACS}, and {path} has faults in tensors, which stay in memory; give a share")
     if persists and monitors.rerun_below is not None:
@@ -75,8 +87,10 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
     if monitors.rerun_below is not None:
         doubtful_N = np.nan_to_num(campaign.column(confidence), nan=1.0) < monitors.rerun_below
         detected_N |= (faults.outcome == "sdc") & doubtful_N
+    if monitors.duplicated:
+        detected_N |= dangerous_N & _in_duplicated(campaign, monitors.duplicated)
     sites = list(campaign.fact("sites"))
-    monitored = monitors.non_finite or monitors.rerun_below is not None
+    monitored = monitors.non_finite or monitors.rerun_below is not None or bool(monitors.duplicated)
     struck = Classified(faults.draws([site["site"] for site in sites]), dangerous_N, detected_N, monitored)
     width = _width(campaign.provenance)
     work = max(sum(site["macs"] for site in sites), 1)
@@ -89,6 +103,17 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
         struck.once_a_fault() if persists and monitors.once else struck,
         _left_out(campaign.provenance, sites, monitors, persists=persists),
     )
+
+
+def _in_duplicated(campaign: Artifact, duplicated: Mapping[str, Sequence[int]]) -> np.ndarray:
+    """Return which faults struck a duplicated channel of their site, bool [N]."""
+    maps, site_N = campaign.fact("feature_maps"), campaign.column("site")
+    inside_N = np.zeros(len(site_N), bool)
+    for name, channels in duplicated.items():
+        here_N = site_N == name
+        channel_N = feature_maps.channels(campaign.table["index"].filter(pa.array(here_N)), maps[name]["axis"])
+        inside_N[here_N] = np.isin(channel_N, list(channels))
+    return inside_N
 
 
 def _refuse(path: Path, campaign: Provenance) -> None:
@@ -129,6 +154,8 @@ def _left_out(campaign: Provenance, sites: Sequence[dict], monitors: Monitors, *
     ]
     if config.get("limit") in ("clamp", "zero"):
         said.append(f"Values are held to their ranges (--limit {config['limit']}): the device must do so, too.")
+    if monitors.images is not None:
+        said.append("Counted are the faults on the deployment images alone: protection was chosen from the others.")
     if not config.get("all_images"):
         said.append("Rates are of images that the model classifies correctly, of those that were struck.")
     if persists and monitors.once:

@@ -46,6 +46,17 @@ def fit(
     rerun_on: Annotated[
         str, typer.Option(help="The confidence of --rerun-below: top2diff or top1conf.")
     ] = defaults.CRITERION,
+    protected_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Technique of tgr protect whose chosen point detects faults, judged on the deployment images.",
+            show_default=False,
+        ),
+    ] = None,
+    protection: Annotated[
+        Path | None,
+        typer.Option(help="Artifact of tgr protect (default: that of the data set).", show_default=False),
+    ] = None,
     lasting_count: Annotated[
         str,
         typer.Option(

@@ -15,11 +15,11 @@ SITES = [
 WORK = Population("macs", ("conv",), {"stem": 80 / 140, "last": 60 / 140})
 
 
-def test_a_fault_is_in_the_map_of_its_channel_wherever_the_channel_axis_is():
+def test_faults_are_dealt_to_the_maps_of_a_site_in_turn():
     struck = pa.table(
         {
             "site": ["last", "stem", "fc", "last", "stem"],
-            "index": [[1, 2, 0], [3, 1], [2], [0, 0, 1], [0, 1]],
+            "fault": [5, 7, 3, 0, 4],
         }
     )
     feature_maps = {"stem": {"axis": 0, "count": 4}, "last": {"axis": 1, "count": 3}}
@@ -27,5 +27,3 @@ def test_a_fault_is_in_the_map_of_its_channel_wherever_the_channel_axis_is():
     assert maps.of_N.tolist() == [4 + 2, 3, NO_MAP, 4 + 0, 0]
     assert maps.cost_M.tolist() == pytest.approx([20 / 400] * 4 + [20 / 400] * 3)
     assert maps.by_site(np.array([6, 0, 3, 4])) == {"stem": [0, 3], "last": [0, 2]}
-    # A sliced table has offsets that do not start at 0.
-    assert Maps.of(SITES, feature_maps, struck.slice(3), 400, WORK).of_N.tolist() == [4, 0]

@@ -13,7 +13,7 @@ from tgr_cli.artifacts.fault_facts import SINGLE, fault_model_of, pattern_of, st
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.campaign import feature_maps, results
+from tgr_cli.campaign import results
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.curves import COLUMNS as CONFIDENCES
 from tgr_cli.metrics.estimates import among
@@ -63,7 +63,7 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
     """
     confidence = f"faulty_{CONFIDENCES[monitors.rerun_on]}"
     columns = (*results.COLUMNS, *([confidence] if monitors.rerun_below is not None else []))
-    campaign = store.read(path, INJECTIONS, columns=(*columns, *(["index"] if monitors.duplicated else [])))
+    campaign = store.read(path, INJECTIONS, columns=columns)
     if monitors.images is not None:
         here_N = among(campaign.column("image_id"), np.array(sorted(monitors.images), object))
         campaign = replace(campaign, table=campaign.table.filter(pa.array(here_N)))
@@ -106,13 +106,12 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
 
 
 def _in_duplicated(campaign: Artifact, duplicated: Mapping[str, Sequence[int]]) -> np.ndarray:
-    """Return which faults struck a duplicated channel of their site, bool [N]."""
-    maps, site_N = campaign.fact("feature_maps"), campaign.column("site")
+    """Return which faults struck a duplicated channel of their site, bool [N]: of C channels fault f strikes f % C."""
+    maps, site_N, fault_N = campaign.fact("feature_maps"), campaign.column("site"), campaign.column("fault")
     inside_N = np.zeros(len(site_N), bool)
     for name, channels in duplicated.items():
         here_N = site_N == name
-        channel_N = feature_maps.channels(campaign.table["index"].filter(pa.array(here_N)), maps[name]["axis"])
-        inside_N[here_N] = np.isin(channel_N, list(channels))
+        inside_N[here_N] = np.isin(fault_N[here_N] % maps[name]["count"], list(channels))
     return inside_N
 
 

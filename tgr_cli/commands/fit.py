@@ -49,7 +49,8 @@ def fit(
     protected_by: Annotated[
         str | None,
         typer.Option(
-            help="Technique of tgr protect whose chosen point detects faults, judged on the deployment images.",
+            help="Technique of tgr protect (ilr, flr or filr) whose chosen point detects faults, those on the "
+            "deployment images.",
             show_default=False,
         ),
     ] = None,

@@ -34,9 +34,9 @@ class Maps:
         network_macs: int,
         work: Population,
     ) -> "Maps":
-        """Return the maps of the sites in `feature_maps`: the channel axis of one image's output, and how many maps.
+        """Return the maps of the sites in `feature_maps`, which has how many there are (`count`) at each site.
 
-        `sites` are the sites' facts, `struck` the columns `site` and `index` of injections.
+        `sites` are the sites' facts, `struck` the columns `site` and `fault` of injections.
         """
         site_M, channels, cost, first = list[str](), list[np.ndarray](), list[np.ndarray](), dict[str, int]()
         for site in sites:
@@ -47,8 +47,10 @@ class Maps:
             site_M += [site["site"]] * count
             channels.append(np.arange(count))
             cost.append(np.full(count, site["macs"] / count / network_macs))
-        axes = {name: facts["axis"] for name, facts in feature_maps.items()}
-        of_N = _of_draws(struck, first, axes)
+        channel_N = of_draws(struck, feature_maps)
+        names = struck["site"].combine_chunks().dictionary_encode()
+        first_N = np.array([first.get(name, 0) for name in names.dictionary.to_pylist()])[names.indices.to_numpy()]
+        of_N = np.where(channel_N == NO_MAP, NO_MAP, first_N + channel_N)
         return cls(site_M, np.concatenate(channels), np.concatenate(cost), of_N, work)
 
     def by_site(self, chosen: np.ndarray) -> dict[str, list[int]]:
@@ -59,16 +61,14 @@ class Maps:
         return found
 
 
-def _of_draws(struck: pa.Table, first: Mapping[str, int], axes: Mapping[str, int]) -> np.ndarray:
-    """Return the map of each draw, from the struck element's index along its site's channel axis."""
+def of_draws(struck: pa.Table, feature_maps: Mapping[str, Mapping[str, int]]) -> np.ndarray:
+    """Return the channel that each draw's fault struck at its site, NO_MAP at a site without feature maps, int [N].
+
+    `struck` are the columns `site` and `fault` of injections. Faults are dealt to the maps of a site in turn, so that
+    of C maps fault f strikes map f % C.
+    """
     names = struck["site"].combine_chunks().dictionary_encode()
-    known = names.dictionary.to_pylist()
-    code_N = names.indices.to_numpy()
-    first_N = np.array([first.get(name, NO_MAP) for name in known], np.int64)[code_N]
-    axis_N = np.array([axes.get(name, 0) for name in known], np.int64)[code_N]
-    index = struck["index"].combine_chunks()
-    start_N, flat = index.offsets.to_numpy()[:-1], index.values.to_numpy()
-    inside_N = first_N != NO_MAP
-    of_N = np.full(len(code_N), NO_MAP, np.int64)
-    of_N[inside_N] = first_N[inside_N] + flat[(start_N + axis_N)[inside_N]]
-    return of_N
+    count_N = np.array(
+        [feature_maps[name]["count"] if name in feature_maps else 0 for name in names.dictionary.to_pylist()], np.int64
+    )[names.indices.to_numpy()]
+    return np.where(count_N > 0, struck["fault"].to_numpy() % np.maximum(count_N, 1), NO_MAP)

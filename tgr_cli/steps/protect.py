@@ -30,7 +30,7 @@ from tgr_cli.protection.point import Choice, Point
 from tgr_cli.protection.techniques import TECHNIQUES, Technique
 from tgr_cli.reporting import SILENT, Reporter
 
-COLUMNS = (*breakdown.COLUMNS, "index", "dloss", "faulty_label")  # of injections
+COLUMNS = (*breakdown.COLUMNS, "dloss", "faulty_label")  # of injections
 
 
 @dataclass(frozen=True, kw_only=True)

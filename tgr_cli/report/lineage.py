@@ -42,7 +42,7 @@ def artifacts(workspace: Workspace, folders: Sequence[Path]) -> Iterator[Made]:
 
 
 def _place(path: Path) -> int:
-    order = ("training", "golden", "ranges", "plan", "injections", "vulnerability")
+    order = ("training", "golden", "ranges", "plan", "injections", "vulnerability", "feature_maps")
     kind = path.stem.split("-")[0]
     return order.index(kind) if kind in order else len(order)
 

@@ -24,6 +24,7 @@ from tgr_cli.metrics.breakdown import (
     spearman,
 )
 from tgr_cli.metrics.curves import Curve, GoldenConfidences, Injected
+from tgr_cli.metrics.feature_maps import MapStudy
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.metrics.population import Population
 from tgr_cli.metrics.rerunning import AtTarget
@@ -99,8 +100,9 @@ class FaultBreakdown:
 class Run:
     """One run: its artifacts, None if missing.
 
-    `vulnerability`, `faults` and `network` exist together; `rerun` also needs `golden`. `folder` is the name of the run
-    folder, which a model as it is and its deployments in number formats share.
+    `vulnerability`, `faults` and `network` exist together; `rerun` also needs `golden`, and `maps` a campaign over
+    feature maps. `folder` is the name of the run folder, which a model as it is and its deployments in number formats
+    share.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Run:
     network: NetworkEstimates | None = None
     rerun: Rerun | None = None
     folder: str = ""
+    maps: MapStudy | None = None
 
     @property
     def provenance(self) -> Provenance | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tgr_cli.report import bits, confidence, fields, formats, ranges, training, vulnerability
+from tgr_cli.report import bits, confidence, feature_maps, fields, formats, ranges, training, vulnerability
 from tgr_cli.report.figure import Section
 from tgr_cli.report.measured import Run
 from tgr_cli.report.words import listed
@@ -14,6 +14,8 @@ def plotted(runs: Sequence[Run]) -> Iterator[Section]:
     trained = [next(run for run in runs if run.folder == folder) for folder in dict.fromkeys(r.folder for r in runs)]
     if side_by_side := list(formats.figures(runs)):
         yield Section("formats", "Number formats", figures=side_by_side)
+    if maps := list(feature_maps.figures(runs)):
+        yield Section("maps", "Feature maps", feature_maps.sentences(runs), figures=maps)
     for key, title, figures, missing in (
         ("sites", "Vulnerability by site", vulnerability.figures(runs), injected),
         ("bits", "Bit position", [*fields.figures(runs), *bits.figures(runs)], [*injected, *_without_bits(runs)]),

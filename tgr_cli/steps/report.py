@@ -13,7 +13,7 @@ from tgr_cli.artifacts.layout import RunFolder, Workspace
 from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.campaign import comparable, confidences, results, runs
+from tgr_cli.campaign import comparable, confidences, feature_maps, results, runs
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.campaign.comparison import stored as stored_comparison
@@ -153,8 +153,8 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         network = summary.network(
             vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
         )
-    own = RunFolder(folder.path).called
-    return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun, own)
+    own, maps = RunFolder(folder.path).called, feature_maps.study(folder.injections) if injections else None
+    return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun, own, maps)
 
 
 def _struck_format(injections: Artifact) -> Mapping[str, Any]:

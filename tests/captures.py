@@ -3,6 +3,7 @@
 import copy
 import functools
 import sys
+import typing
 import weakref
 from collections.abc import Callable, Hashable
 from enum import Enum
@@ -35,6 +36,8 @@ def once() -> None:
         # torch lists the operations that it could leave whole at each capture; the list stays the same.
         if listed := getattr(exported_program, "_collect_all_valid_cia_ops", None):
             exported_program._collect_all_valid_cia_ops = functools.cache(listed)
+        # It also writes Callable[P, T] ten thousand times a capture; that of typing is written once and kept.
+        torch._ops.Callable = typing.Callable  # type: ignore[attr-defined]
 
 
 def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., ExportedProgram]:

@@ -1,11 +1,13 @@
-"""Run folders made by hand: golden, injections and vulnerability as the commands would write them."""
+"""Run folders made by hand: golden, injections and vulnerability as the commands would write them; toy campaigns."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from toys import write_toy_dataset
 from typer.testing import CliRunner
 
 from tgr_cli.app import app
@@ -147,3 +149,15 @@ def site(name: str, op: str = "linear", *, neurons: int = 10, macs: int = 100, p
 def invoke(*arguments: object) -> Any:
     """Run a command in this process, which spares the seconds that importing torch takes; a TgrError goes through."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def toy_options(folder: Path) -> list[str]:
+    """Write the toys into `folder`; return the options of a campaign on them, except for the model."""
+    write_toy_dataset(folder)
+    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
+    return ["--dataset", f"parquet:{folder}", "--weights", "none", "--label", "golden", "--batch-size", "8", *grey]
+
+
+def inject(images: Sequence[str], *more: object, model: str = "toys:build_toy") -> dict[str, Any]:
+    """Run a campaign; return what the command prints with --json."""
+    return json.loads(invoke("inject", "--model", model, *images, "--quiet", "--json", *more).stdout)

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from toys import write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import invoke, toy_options
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.fault_facts import faults_in_words, formats_in_words
@@ -24,11 +23,8 @@ MIXTURE = '[mixture]\n"flip:field=exponent" = 3\n"stuck:at=1" = 1\n'
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
     """Return the options of a campaign on the toys."""
-    folder = write_toy_dataset(tmp_path / "toy")
     Path("mixture.toml").write_text(MIXTURE)
-    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    images = ["--weights", "none", "--label", "golden", "--batch-size", "8"]
-    return ["--model", "toys:build_toy", "--dataset", f"parquet:{folder}", *images, *grey, "--quiet"]
+    return ["--model", "toys:build_toy", *toy_options(tmp_path / "toy"), "--quiet"]
 
 
 def injected(toy: list[str], *more: str) -> list[dict[str, Any]]:

@@ -1,32 +1,26 @@
 """Campaigns in the stored integers of quantised models, through the command line."""
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
+import toys_artifacts
 from quantised import Int8Net
-from toys import write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import invoke, toy_options
 
 from tgr_cli.errors import TgrError
 
 RUN = Path("runs/toy/quantised-build-baseline")
 WEIGHTS = ("--target", "weight", "--sampling", "uniform", "--injections", 20, "--images-per-fault", 3)
+inject = partial(toys_artifacts.inject, model="quantised:build")
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
-    """Return the options of a campaign on the toys, except for the model."""
-    folder = write_toy_dataset(tmp_path / "toy")
-    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    return ["--dataset", f"parquet:{folder}", "--weights", "none", "--label", "golden", "--batch-size", "8", *grey]
-
-
-def inject(toy: list[str], *more: object, model: str = "quantised:build") -> dict[str, Any]:
-    return json.loads(invoke("inject", "--model", model, *toy, "--quiet", "--json", *more).stdout)
+    return toy_options(tmp_path / "toy")
 
 
 def test_a_campaign_strikes_the_bytes_that_the_model_stores(toy: list[str]) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toys import write_toy_dataset
-from toys_artifacts import invoke
+from toys_artifacts import invoke, toy_options
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
@@ -22,10 +21,7 @@ SCALE = ("--strike", "scale", "--sampling", "uniform", "--injections", 24)
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
     """Return the options of a campaign on the toys."""
-    folder = write_toy_dataset(tmp_path / "toy")
-    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    images = ["--weights", "none", "--label", "golden", "--batch-size", "8"]
-    return ["--model", "toys:build_toy", "--dataset", f"parquet:{folder}", *images, *grey]
+    return ["--model", "toys:build_toy", *toy_options(tmp_path / "toy")]
 
 
 def inject(toy: list[str], *more: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:

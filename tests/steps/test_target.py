@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from toys import toy_net, write_toy_dataset
-from toys_artifacts import formats_of, invoke
+from toys import toy_net
+from toys_artifacts import formats_of, inject, invoke, toy_options
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
@@ -22,14 +22,7 @@ WEIGHTS = ("--target", "weight", "--sampling", "uniform", "--injections", 20, "-
 
 @pytest.fixture
 def toy(tmp_path: Path) -> list[str]:
-    """Return the options of a campaign on the toys, except for the model."""
-    folder = write_toy_dataset(tmp_path / "toy")
-    grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5"]
-    return ["--dataset", f"parquet:{folder}", "--weights", "none", "--label", "golden", "--batch-size", "8", *grey]
-
-
-def inject(toy: list[str], *more: object, model: str = "toys:build_toy") -> dict[str, Any]:
-    return json.loads(invoke("inject", "--model", model, *toy, "--quiet", "--json", *more).stdout)
+    return toy_options(tmp_path / "toy")
 
 
 def rows(path: Path = RUN / "injections-weight.parquet") -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from tgr_cli.models import zoo
 from ..awkward import awkward
 from ..test_tensor_sites import Tied
 from ..varied import SHAPE_CHW, VARIED, varied
+from ..windowed import windowed
 
 NONE = Corruption(RangeLimit("none", {}))
 STRIKING = (Full, Replay, Delta, Auto)
@@ -40,15 +41,6 @@ def subject(name: str) -> tuple[nn.Module, Network, Tensor]:
     return model, Network.capture(model, shape, batch_size=4), images
 
 
-def swin() -> nn.Module:
-    from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
-
-    sizes = {"patch_size": [4, 4], "embed_dim": 12, "depths": [1, 2], "num_heads": [2, 2], "window_size": [2, 2]}
-    return SwinTransformer(
-        **sizes, num_classes=5, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2, stochastic_depth_prob=0.0
-    )
-
-
 def vit() -> nn.Module:
     from torchvision.models import VisionTransformer
 
@@ -57,7 +49,7 @@ def vit() -> nn.Module:
     )
 
 
-BUILT = {"toy": toy_net, "awkward": awkward, "tied": Tied, "swin": swin, "vit": vit}
+BUILT = {"toy": toy_net, "awkward": awkward, "tied": Tied, "swin": lambda: windowed("swin_v2"), "vit": vit}
 
 
 def ready(kind: type[Engine], name: str, corruption: Corruption = NONE) -> tuple[Engine, Tensor]:

@@ -22,7 +22,7 @@ NONE = Corruption(RangeLimit("none", {}))
 def subject(name: str) -> tuple[nn.Module, Network, Tensor]:
     model, side = windowed(name), 64 if name == "maxvit" else 32
     images = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(1))
-    return model, Network.capture(model, (3, side, side), batch_size=3), images
+    return model, Network.capture(model, (3, side, side), batch_size=4), images
 
 
 @cache

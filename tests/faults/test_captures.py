@@ -1,7 +1,5 @@
 """The shared captures of networks: each network keeps its own weights, and one that differs is captured anew."""
 
-from collections.abc import Callable
-
 import captures
 import pytest
 import torch
@@ -60,51 +58,44 @@ def test_each_network_keeps_its_own_buffers(counted: list[nn.Module]) -> None:
         torch.testing.assert_close(network.forward(x), model(x).detach())  # attention differs in its last bits
 
 
-def _hooked(model: ToyNet) -> None:
-    model.fc.register_forward_hook(lambda module, inputs, output: output * 2)
-
-
-def _forward(model: ToyNet) -> None:
-    model.relu.forward = nn.Identity().forward
-
-
-def _parameter(model: ToyNet) -> None:
-    model.conv2.padding = (0, 0)
-    model.pool = nn.Identity()
-    model.fc = nn.Linear(6 * 6 * 6, 3)
-
-
-def _activation(model: ToyNet) -> None:
-    model.relu = nn.Threshold(0.1, 0.3)
-
-
-def _constant(model: ToyNet) -> None:
-    model.relu = Shifted(torch.tensor(0.25))
-
-
 class Shifted(nn.Module):
     """Adds a tensor that is neither a parameter nor a buffer, so the graph holds it."""
 
-    def __init__(self, shift: Tensor) -> None:
+    def __init__(self, shift: float) -> None:
         super().__init__()
-        self.shift = shift
+        self.shift = torch.tensor(shift)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.shift
 
 
-@pytest.mark.parametrize("change", [_hooked, _forward, _parameter, _activation, _constant])
-def test_a_toy_that_differs_is_captured_anew(counted: list[nn.Module], change: Callable[[ToyNet], None]) -> None:
-    first = toy_net()
-    if change is _constant:
-        first.relu = Shifted(torch.tensor(0.5))
-    Network.capture(first, SHAPE, batch_size=2)
-    other = toy_net()
-    change(other)
-    network = Network.capture(other, SHAPE, batch_size=2)
-    assert counted == [first, other]
-    x = torch.rand(2, *SHAPE)
-    assert torch.equal(network.forward(x), other(x))
+def _changed(change: str) -> ToyNet:
+    model = toy_net()
+    if change == "hook":
+        model.fc.register_forward_hook(lambda module, inputs, output: output * 2)
+    if change == "method of its own":
+        model.relu.forward = nn.Identity().forward
+    if change == "stride":
+        model.conv1.stride = (2, 2)
+        model.pool = nn.Identity()
+        model.fc = nn.Linear(6 * 4 * 4, 3)
+    if change == "pooling":
+        model.pool.padding = 1
+        model.fc = nn.Linear(6 * 3 * 3, 3)
+    if change == "activation":
+        model.relu = nn.Threshold(0.1, 0.3)
+    if change in ("0.25", "0.5"):
+        model.relu = Shifted(float(change))
+    return model.eval()
+
+
+def test_toys_that_differ_are_captured_anew(counted: list[nn.Module]) -> None:
+    changes = ("none", "hook", "method of its own", "stride", "pooling", "activation", "0.25", "0.5")
+    models = [_changed(change) for change in changes]
+    for model, change in zip(models, changes, strict=True):
+        x = torch.rand(2, *SHAPE)
+        assert torch.equal(Network.capture(model, SHAPE, batch_size=2).forward(x), model(x)), change
+    assert counted == models
 
 
 def test_another_batch_is_captured_anew(counted: list[nn.Module]) -> None:

@@ -226,7 +226,7 @@ def test_names_that_a_page_cannot_show_are_written_out_and_stay_whole_in_the_dat
     assert len(set(result.pictures)) == len(result.pictures) > 4
 
 
-def test_figures_that_there_are_none_of_are_said_so() -> None:
+def test_figures_that_there_are_none_of_are_said_so(request: pytest.FixtureRequest) -> None:
     make(BASELINE, model="base")
     make("gone", model="gone")
     folder = FOLDER / "gone"
@@ -236,6 +236,7 @@ def test_figures_that_there_are_none_of_are_said_so() -> None:
     assert "there is no mean dLoss, as no outcome at some site is finite" in shown.text
     assert "– no factor, as one of the figures is 0 or missing" in shown.text
 
+    request.getfixturevalue("undrawn")
     write_injections(folder / "injections.parquet", [(site("fc"), "b", "a", [0.5])], model="gone")
     shown = page(Config(runs=["gone"], dataset="digits"))
     assert "a mean dLoss of 0.500 nats, which rests on too little" in shown.text

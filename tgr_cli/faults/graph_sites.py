@@ -31,6 +31,7 @@ SAME_VALUES = (
     "clone",
     "expand",
     "unsqueeze",
+    "decoded",  # by the guard of a weight's encoding
 )
 PERMUTING = ("permute", "t", "transpose")
 PARAMETRIZED = ".parametrizations."  # where torch keeps the parts from which it computes a tensor

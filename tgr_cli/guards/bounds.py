@@ -41,8 +41,7 @@ class Bounds(Guard):
         return f"bounds on {len(self.ranges):,} operations, {self.outside}"
 
     def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        several = f"{operation.path}#{operation.number}"
-        low, high = self.ranges[several if several in self.ranges else operation.path]
+        low, high = self.ranges[self.name_of(operation)]
         if not (operation.args and output is operation.args[0]):
             output = output.clone()  # else computed in place: the model may go on with the tensor that it gave
         if self.outside == "zero":

@@ -14,14 +14,13 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.guard import ANSWERS, Answer, Guard
 from tgr_cli.guards.operations import CONVOLUTIONS, Operation
+from tgr_cli.guards.products import CONVOLVE, Product
 
 BLOCK = 16  # filters that a vectorised kernel computes together
-CONVOLVE = dict(zip((1, 2, 3), (functional.conv1d, functional.conv2d, functional.conv3d), strict=True))
 BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 Rounding = Callable[[Tensor], Tensor]
 
@@ -49,13 +48,9 @@ class Duplication(Guard):
         return f"duplication of {sum(map(len, self.channels.values())):,} channels, {self.answer}"
 
     def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        arguments = _arguments(operation)
-        checked, failed_B = torch.ops.tgr.duplicated(output, *arguments, self._of(operation), self.answer)
+        channels = list(self.channels[self.name_of(operation)])
+        checked, failed_B = torch.ops.tgr.duplicated(output, *Product.of(operation), channels, self.answer)
         return checked, failed_B if self.answer == "flag" else None
-
-    def _of(self, operation: Operation) -> list[int]:
-        several = f"{operation.path}#{operation.number}"
-        return list(self.channels[several if several in self.channels else operation.path])
 
     def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
         if operation.called not in CONVOLUTIONS:
@@ -189,26 +184,6 @@ def _blocks(channels: Sequence[int], count: int) -> tuple[int, ...]:
 def _bits(value: Tensor) -> Tensor:
     """Return the values as integers of the same bits, which differ wherever any bit does."""
     return value.detach().contiguous().view(BITS[value.element_size()])
-
-
-def _arguments(operation: Operation) -> tuple[Any, ...]:
-    """Return a convolution's input, weight, bias, stride, padding, dilation and groups, the lists in full."""
-    x, weight = operation.argument(0, "input"), operation.argument(1, "weight")
-    dimensions = weight.ndim - 2
-
-    def each(value: Any) -> list[int]:
-        values = [value] if isinstance(value, int) else list(value)
-        return values * dimensions if len(values) == 1 else values
-
-    stride, dilation = each(operation.argument(3, "stride", 1)), each(operation.argument(5, "dilation", 1))
-    padding = operation.argument(4, "padding", 0)
-    if padding == "same":
-        padding = [size * (kernel - 1) for size, kernel in zip(dilation, weight.shape[2:], strict=True)]
-        if any(total % 2 for total in padding):
-            raise TgrError(f'"{operation.path}" pads unequally (padding="same", even kernel) and cannot be duplicated')
-        padding = [total // 2 for total in padding]
-    padding = each(0 if padding == "valid" else padding)
-    return x, weight, operation.argument(2, "bias"), stride, padding, dilation, operation.argument(6, "groups", 1)
 
 
 @torch.library.custom_op("tgr::duplicated", mutates_args=())

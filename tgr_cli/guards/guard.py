@@ -24,7 +24,8 @@ ATTRIBUTE = "_tgr_guards"
 class Guard(ABC):
     """One technique of protection on some of a model's operations.
 
-    A guard holds no tensors of the model: it sees each operation as it runs. With the answer `flag` an image for which
+    A guard holds no tensors of the model: it sees each operation as it runs, and may compare it with what it computed
+    once, when it was attached. With the answer `flag` an image for which
     a check fails gets NaN for all its logits.
     """
 
@@ -36,9 +37,18 @@ class Guard(ABC):
     def operations(self) -> Mapping[str, Any]:
         """Return what is guarded, by the names of the operations."""
 
-    def before(self, operation: Operation) -> Operation:
-        """Return the operation to run in place of this one, which is among `operations`."""
-        return operation
+    def name_of(self, operation: Operation) -> str:
+        """Return the name by which `operations` holds an operation, which is among them."""
+        several = f"{operation.path}#{operation.number}"
+        return several if several in self.operations else operation.path
+
+    def fitted(self, operations: Mapping[str, Operation]) -> Self:
+        """Return the guard with what it computes once, from the operations by name as they run without a fault."""
+        return self
+
+    def before(self, operation: Operation) -> tuple[Operation, Tensor | None]:
+        """Return the operation to run in place of this one, and whose check failed: bool [B], [1] for all, or None."""
+        return operation, None
 
     def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the output that takes the place of this one, and the images whose check failed, bool [B] or None."""
@@ -73,13 +83,17 @@ class _Pass:
     def __call__(self, operation: Operation) -> Any:
         guards = self.guards.get((operation.path, operation.number, operation.weighted), ())
         for guard in guards:
-            operation = guard.before(operation)
+            operation, failed_B = guard.before(operation)
+            self._note(failed_B)
         output = operation.run()
         for guard in guards:
             output, failed_B = guard.after(operation, output)
-            if failed_B is not None:
-                self.failed.append(failed_B)
+            self._note(failed_B)
         return output
+
+    def _note(self, failed_B: Tensor | None) -> None:
+        if failed_B is not None:
+            self.failed.append(failed_B)
 
     def flagged(self, logits_BC: Any) -> Any:
         """Return the logits, NaN for the images for which a check failed."""
@@ -111,7 +125,9 @@ def protect(model: nn.Module, guards: Sequence[Guard], example_1CHW: Tensor) -> 
                 there = [other for (other, _), (one, _) in named.items() if one.kind in guard.kinds]
                 raise TgrError(_unknown(guard, name, there))
             guard.refuse(name, *found)
-            by_key.setdefault((*key_of(name), weighted), []).append(guard)
+        ready = guard.fitted({name: named[name, weighted][0] for name in guard.operations})
+        for name in guard.operations:
+            by_key.setdefault((*key_of(name), weighted), []).append(ready)
     Attached(partial(_Pass, by_key), _Pass.flagged).to(model)
     setattr(model, ATTRIBUTE, tuple(guards))
     return model

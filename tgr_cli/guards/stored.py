@@ -5,10 +5,14 @@ from typing import Any
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.encoding import Encoding
 from tgr_cli.guards.guard import Guard
+from tgr_cli.guards.voting import Voting
 
-TECHNIQUES: dict[str, type[Guard]] = {each.technique: each for each in (Duplication, Bounds)}
+EVERY: tuple[type[Guard], ...] = (Duplication, Bounds, Checksum, Encoding, Voting)
+TECHNIQUES = {each.technique: each for each in EVERY}
 
 
 def to_json(guards: Sequence[Guard]) -> list[dict[str, Any]]:

@@ -7,10 +7,19 @@ import pytest
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import stored
 from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.encoding import Encoding
+from tgr_cli.guards.voting import Voting
 from tgr_cli.models.card import identity
 
-GUARDS = (Duplication({"conv1": (0, 3)}, "zero"), Bounds({"relu#2": (0.0, 6.0)}, "clip"))
+GUARDS = (
+    Duplication({"conv1": (0, 3)}, "zero"),
+    Bounds({"relu#2": (0.0, 6.0)}, "clip"),
+    Checksum(("conv1", "conv2#2"), "flag"),
+    Encoding(("conv1", "fc"), "secded", "zero"),
+    Voting(("fc",)),
+)
 
 
 def test_read_back() -> None:
@@ -19,7 +28,14 @@ def test_read_back() -> None:
 
 
 def test_summary() -> None:
-    assert [guard.summary for guard in GUARDS] == ["duplication of 2 channels, zero", "bounds on 1 operations, clip"]
+    assert [guard.summary for guard in GUARDS] == [
+        "duplication of 2 channels, zero",
+        "bounds on 1 operations, clip",
+        "checksums of 2 operations, flag",
+        "secded of the weights of 2 operations, zero",
+        "three computations of fc, voted",
+    ]
+    assert {guard.technique for guard in GUARDS} == set(stored.TECHNIQUES)
 
 
 def test_fingerprint_tells_protected_models_apart() -> None:
@@ -41,6 +57,14 @@ def test_fingerprint_tells_protected_models_apart() -> None:
         {"technique": "bounds", "ranges": {"a": [0, float("inf")]}, "outside": "clip"},
         {"technique": "bounds", "ranges": {"a": [0]}, "outside": "clip"},
         {"technique": "bounds", "ranges": {"a": [0, 1]}, "outside": "wrap"},
+        {"technique": "checksum", "operations": ["a"]},
+        {"technique": "checksum", "operations": ["a"], "answer": "clip"},
+        {"technique": "checksum", "operations": "ab", "answer": "flag"},
+        {"technique": "encoding", "operations": ["a"], "code": "crc", "answer": "zero"},
+        {"technique": "encoding", "operations": ["a", "a"], "code": "parity", "answer": "zero"},
+        {"technique": "encoding", "operations": ["a"], "code": "parity", "answer": "rerun"},
+        {"technique": "voting", "operations": []},
+        {"technique": "voting", "operations": [1]},
     ],
 )
 def test_damaged(damaged: dict[str, Any]) -> None:

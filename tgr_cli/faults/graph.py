@@ -126,8 +126,7 @@ class Network(AnyNetwork):
         for call in network.calls.values() if network.rounds else ():
             kind, rounding = name_of(call.node), network._rounding(call, deployment)
             call.node.target = RoundedOperation(call.node.target, f"{ROUNDED}{kind}", rounding)  # type: ignore[arg-type]
-        if network.rounds:
-            round_second_computations(network.graph, deployment)
+        round_second_computations(network.graph, deployment)
         rounded = deployment.weights(self.parameters)
         network.parameters = {**self.parameters, **rounded}
         network.input = to[self.input]

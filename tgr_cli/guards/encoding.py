@@ -1,8 +1,8 @@
 """Encodings of weights: every weight is checked as it is read, by parity within it or by SECDED beside it.
 
-`parity`: the lowest mantissa bit of each weight holds the parity of its other bits, so the encoding takes no memory, and
-the weights of the protected model differ from those of the plain one in that bit. It finds every odd number of flipped
-bits. `secded`: check bits are stored beside the weights, computed when the guard is attached; a single flipped bit is
+`parity`: the lowest mantissa bit of each weight holds the parity of its other bits. It takes no memory, and the weights
+of the protected model differ from the plain one's in that bit at most. It finds every odd number of flipped bits.
+`secded`: check bits are stored beside the weights, computed when the guard is attached; a single flipped bit is
 corrected, two are found. Biases, and weights that no guarded operation reads, are not encoded.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import codes
-from tgr_cli.guards.guard import Guard
+from tgr_cli.guards.guard import Guard, stored_names
 from tgr_cli.guards.operations import WEIGHTED, Operation
 
 Code = Literal["parity", "secded"]
@@ -79,11 +79,9 @@ class Encoding(Guard):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        names = tuple(stored["operations"])
-        known = stored["code"] in CODES and stored["answer"] in WRONG_WEIGHT
-        if not known or not names or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        if stored["code"] not in CODES or stored["answer"] not in WRONG_WEIGHT:
             raise ValueError(stored)
-        return cls(names, stored["code"], stored["answer"])
+        return cls(stored_names(stored), stored["code"], stored["answer"])
 
 
 def encoded(weight: Tensor, code: Code) -> Tensor:

@@ -73,6 +73,15 @@ class Guard(ABC):
         """Return the guard that `to_json` described; raises KeyError, TypeError or ValueError if it is damaged."""
 
 
+def stored_names(stored: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the guarded operations, stored as the list `operations`; raises ValueError if damaged."""
+    names = stored["operations"]
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not strings or not names or len(set(names)) < len(names):
+        raise ValueError(names)
+    return tuple(names)
+
+
 @dataclass
 class _Pass:
     """The guards' work in one forward pass: they compute every operation, and collect the images to flag."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.codes import words
-from tgr_cli.guards.guard import Guard
+from tgr_cli.guards.guard import Guard, stored_names
 from tgr_cli.guards.operations import TRANSPOSED, WEIGHTED, Operation
 from tgr_cli.guards.products import Product
 
@@ -49,10 +49,7 @@ class Voting(Guard):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        names = tuple(stored["operations"])
-        if not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(stored)
-        return cls(names)
+        return cls(stored_names(stored))
 
 
 def extra_macs(macs: int) -> int:

@@ -98,3 +98,40 @@ def test_a_model_converted_by_pt2e_is_loaded_and_its_weights_are_called_after_th
         with torch.no_grad():
             assert torch.allclose(model(images[:4])[fault], found.logits_FC[fault], rtol=0, atol=1e-6)
         frozen.view(-1)[fault] = before[fault]
+
+
+class IntegerLayer(nn.Module):
+    """A linear layer that multiplies integers, then scales the sums and adds a bias, as dynamic quantisation does."""
+
+    def __init__(self, inputs: int, outputs: int, seed: int) -> None:
+        super().__init__()
+        weight = torch.rand(outputs, inputs, generator=torch.Generator().manual_seed(seed)) - 0.5
+        self.register_buffer("words", (weight * 200).round().to(torch.int8))
+        self.bias = nn.Parameter(torch.linspace(-1, 1, outputs))
+
+    def forward(self, x_BI: torch.Tensor) -> torch.Tensor:
+        step_B1 = x_BI.abs().amax(dim=1, keepdim=True).clamp_min(1e-6) / 127
+        words_BI = (x_BI / step_B1).round().to(torch.int8)
+        sums_BO = torch._int_mm(words_BI, self.words.t())
+        return sums_BO.float() * step_B1 * (1 / 200) + self.bias
+
+
+def test_outputs_of_integer_products_are_sites_once_they_are_scaled() -> None:
+    model = nn.Sequential(nn.Flatten(), IntegerLayer(64, 16, 0), nn.ReLU(), IntegerLayer(16, 8, 1)).eval()
+    network = captured(model)
+    assert [(site.name, site.op, site.shape, site.macs) for site in network.sites] == [
+        ("1", "linear", (16,), 1024),
+        ("3", "linear", (8,), 128),
+    ]
+    x_NCHW = torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(3))
+    rows, elements, bits = torch.arange(4), torch.tensor([0, 5, 9, 15]), torch.tensor([23, 31, 22, 24])
+    for engine in ("auto", "full"):
+        runs = ENGINES[engine](model, network, Corruption(RangeLimit("none", {})))
+        golden_BC = runs.prepare(x_NCHW)
+        assert torch.equal(golden_BC, model(x_NCHW).detach())
+        found = runs.inject(FaultBatch(network.sites[0], rows, elements, bits))
+        with torch.no_grad():
+            first_BO = model[1](x_NCHW.flatten(1))
+            assert torch.equal(found.before_F, first_BO[rows, elements])
+            first_BO[rows, elements] = found.after_F
+            assert torch.allclose(model[3](model[2](first_BO)), found.logits_FC, rtol=0, atol=1e-5)

@@ -2,8 +2,10 @@
 
 import argparse
 import pathlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,3 +214,31 @@ def test_flipped_bytes_are_read_or_refused(kind: str) -> None:
             refusals.append(str(error))
     assert len(refusals) > 20
     assert all(str(PATH) in words and "\n" not in words for words in refusals)
+
+
+@pytest.mark.parametrize("name", ["m.pt2", "m.pth"])
+def test_a_program_is_refused_as_one_whatever_its_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    torch.export.save(torch.export.export(toy_net(), (torch.rand(2, 1, 8, 8),)), tmp_path / "saved.pt2")
+    (tmp_path / "saved.pt2").rename(file)
+    with pytest.raises(TgrError, match=r"a program that torch.export saved.*torch.export.load\(FILE\).module\(\)"):
+        CheckpointTensors.read(file)
+
+
+def test_torchscript_is_refused_with_how_to_save_its_weights(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
+        torch.jit.save(torch.jit.trace(toy_net(), torch.rand(2, 1, 8, 8)), tmp_path / "m.pt")
+    with pytest.raises(TgrError, match=r"is a TorchScript program, no state dict.*torch.jit.load\(FILE\).state_dict"):
+        CheckpointTensors.read(tmp_path / "m.pt")
+
+
+def test_tensors_of_torchao_are_to_be_loaded_by_the_models_function(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of torchao
+        quantization = pytest.importorskip("torchao.quantization")
+        model = toy_net()
+        quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
+        torch.save(model.state_dict(), tmp_path / "m.pth")
+    with pytest.raises(TgrError, match=r"tensors of a class of their own .torchao.*in the function that --model"):
+        CheckpointTensors.read(tmp_path / "m.pth")

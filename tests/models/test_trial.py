@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
+from tgr_cli.models.from_user import _with_modes
 from tgr_cli.models.trial import keep_input, refuse_scripted, try_out
 
 GREY = Preprocessing(resize=None, crop=4, mean=(0.5,), std=(0.5,), channels=1)
@@ -92,3 +93,23 @@ def test_scripted_and_traced_networks_cannot_be_struck() -> None:
         with pytest.raises(TgrError, match="returns a scripted or traced module, whose operations cannot be struck"):
             refuse_scripted(module, "nets:build")
     refuse_scripted(plain, "nets:build")
+
+
+def exported(size: int, **given: object) -> nn.Module:
+    """Return a network as a user's function returns it, exported for this number of images, in evaluation mode."""
+    model = _with_modes(torch.export.export(Net().eval(), (torch.rand(size, 1, 4, 4),), **given).module())  # type: ignore[arg-type]
+    for module in model.modules():
+        module.training = False
+    return model
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_model_exported_for_batches_of_one_size_is_refused_with_what_to_export(size: int) -> None:
+    words = rf"exported for batches of {size} alone.*dynamic_shapes=\(\{{0: torch.export.Dim"
+    with pytest.raises(TgrError, match=words):
+        try_out("toys:build", exported(size), GREY, 3, torch.device("cpu"))
+
+
+def test_a_model_exported_for_batches_of_any_size_is_taken() -> None:
+    model = exported(2, dynamic_shapes=({0: torch.export.Dim("images")},))
+    try_out("toys:build", model, GREY, 3, torch.device("cpu"))

@@ -131,3 +131,12 @@ def test_the_fingerprint_sees_every_byte_name_type_and_buffer() -> None:
 
 def test_parameters_are_counted_without_buffers() -> None:
     assert weights.parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))) == 2 * 9 + 2 + 2 + 2
+
+
+def test_weights_in_float8_are_finite_or_refused() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("words", torch.tensor([1.0, -2.0]).to(torch.float8_e4m3fn))
+    weights.check_finite(model, "the model")
+    model.words[0] = torch.nan
+    with pytest.raises(TgrError, match="1 NaN or infinite values in words"):
+        weights.check_finite(model, "the model")

@@ -19,7 +19,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.deployment import Deployment, RoundedOperation
 from tgr_cli.faults.export import export, inputs_of
 from tgr_cli.faults.formats.stored import is_stored
-from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis
+from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis, with_real_output
 from tgr_cli.faults.network import AnyNetwork, Replacements
 from tgr_cli.faults.operation_names import ROUNDED, ROUNDING, name_of
 from tgr_cli.faults.program import ancestors, downstream, evaluate, with_deaths
@@ -104,11 +104,12 @@ class Network(AnyNetwork):
 
         program = captured(batch_size)
         every_call = find_calls(program)
-        wanted = {call.node for call in every_call} | set(program.graph.output_node().all_input_nodes)
+        outputs = [with_real_output(call) for call in every_call]
+        wanted = {call.node for call in (*every_call, *outputs)} | set(program.graph.output_node().all_input_nodes)
         shares = find_shares(captured, program, example, batch_size, wanted)
         every_call = [divided(call, shares, batch_size) for call in every_call]
-        # The results of integer products are accumulators in int32, which is not the format of the other sites.
-        calls = [c for c in every_call if c.site.op in targets and not is_stored(c.node.meta["val"].dtype)]
+        outputs = [divided(call, shares, batch_size) for call in outputs]
+        calls = [call for call in outputs if call.site.op in targets and not is_stored(call.node.meta["val"].dtype)]
         if not calls:
             raise TgrError(f"the model has no site among the targets {', '.join(targets)}; choose others")
         _check(program, calls, shares, batch_size, dtype)

@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.faults.formats.stored import is_stored
-from tgr_cli.faults.operation_names import name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, name_of
 from tgr_cli.faults.program import origins
 from tgr_cli.faults.shares import Shares
 from tgr_cli.faults.sites import Site, numbered
@@ -85,6 +85,29 @@ def find_calls(program: ExportedProgram) -> list[Call]:
         found.append((path, Call(site, node)))
     names = numbered([path for path, _ in found])
     return [replace(call, site=replace(call.site, name=name)) for name, (_, call) in zip(names, found, strict=True)]
+
+
+def with_real_output(call: Call) -> Call:
+    """Return the call at the node that holds its output in real values.
+
+    A product of integers gives an accumulator; its layer's output is what scales and a bias make of that. It is the
+    last real result of arithmetic in a chain of casts, changes of layout, and arithmetic with fewer values than the
+    product has. The call stays where it is if there is none.
+    """
+    node, found = call.node, call.node
+    while is_stored(call.node.meta["val"].dtype) and len(node.users) == 1:
+        (user,) = node.users
+        size = node.meta["val"].numel()
+        others = [source for source in user.all_input_nodes if source is not node]
+        known = name_of(user) in SAME_VALUES or name_of(user) in ARITHMETIC
+        if not known or any(other.meta["val"].numel() >= size for other in others):
+            break
+        if user.meta["val"].numel() != size:
+            break
+        node = user
+        computed = name_of(node) in ARITHMETIC and node.meta["val"].is_floating_point()
+        found = node if computed else found
+    return replace(call, site=replace(call.site, shape=tuple(found.meta["val"].shape)), node=found)
 
 
 def _transposed(node: Node, kind: str) -> bool:

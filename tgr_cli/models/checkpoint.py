@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models import checkpoint_file
@@ -51,6 +51,8 @@ class CheckpointTensors:
         entries = tuple(_walk(path, content, versions))
         if not entries:
             raise TgrError(f"the checkpoint {path} holds no tensors; a state dict (names and tensors) is expected")
+        for kind in {type(entry.tensor) for entry in entries} - {Tensor, nn.Parameter}:
+            raise checkpoint_file.no_plain_tensors(f"the checkpoint {path}", f"{kind.__module__}.{kind.__name__}")
         return cls(path, entries, versions)
 
     @property

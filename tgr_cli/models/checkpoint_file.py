@@ -99,6 +99,7 @@ def read_torch(path: Path, what: str) -> Any:
 
     Raises TgrError where the file is damaged, or holds objects that need code of others to restore.
     """
+    _refuse_programs(path, what)
     _refuse_bomb(path, what)
     stand_ins: list[Any] = [(kind, name) for name, kind in INERT.items()]
     try:
@@ -113,6 +114,8 @@ def read_torch(path: Path, what: str) -> Any:
                 f"{what} is damaged, or a pickle that torch did not write and tgr does not open; write its state dict "
                 "with torch.save or as safetensors"
             ) from error
+        if wants[1].startswith("torchao."):
+            raise no_plain_tensors(what, wants[1]) from error
         raise TgrError(
             f"{what} wants to unpickle {printable(wants[1])}, which could run foreign code; save its state_dict() "
             "alone, best as safetensors: where you trust the file, load it with torch.load(FILE, weights_only=False) "
@@ -120,6 +123,34 @@ def read_torch(path: Path, what: str) -> Any:
         ) from error
     except Exception as error:  # torch does not validate files: a damaged one may raise anything
         raise TgrError(f"{what} is truncated or no state dict saved by torch; copy or write it again") from error
+
+
+def no_plain_tensors(what: str, kind: str) -> TgrError:
+    """Return the error for a checkpoint with tensors of a class of their own, such as torchao's."""
+    return TgrError(
+        f"{what} holds tensors of a class of their own ({printable(kind)}), where plain ones are expected; where you "
+        "trust the file, load it in the function that --model names, and leave out --checkpoint"
+    )
+
+
+def _refuse_programs(path: Path, what: str) -> None:
+    """Raise TgrError for a model with its code, as torch.export, AOTInductor and TorchScript save it."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            names = {part for name in parts.namelist() for part in (name, name.partition("/")[2])}
+    except Exception:  # not a zip, or a damaged one, which torch reports
+        return
+    if names & {"archive_format", "serialized_exported_program.json"}:
+        raise TgrError(
+            f"{what} is a program that torch.export saved, no state dict, and loading one can run any code; where you "
+            "trust it, let the function that --model names return torch.export.load(FILE).module(), and leave out "
+            "--checkpoint"
+        )
+    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
+        raise TgrError(
+            f"{what} is a TorchScript program, no state dict; where you trust it, save "
+            "torch.jit.load(FILE).state_dict() with torch.save or as safetensors, and give that"
+        )
 
 
 def _refuse_bomb(path: Path, what: str) -> None:

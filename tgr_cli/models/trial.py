@@ -3,11 +3,13 @@
 Suffixes: B batch, C classes or channels, H W height and width.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing
@@ -30,8 +32,11 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
     one_1CHW = _images(1, prepared.input_shape, device, weights.dtype(model))
     try:
         with torch.no_grad():
+            _refuse_fixed_batches(name, model, one_1CHW)
             keep_input(model, one_1CHW)
             logits_1C, again_1C = model(one_1CHW.clone()), model(one_1CHW.clone())
+    except TgrError:
+        raise
     except Exception as error:
         raise TgrError(
             f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
@@ -60,6 +65,26 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
             f"--model {name} answers the same image differently each time in evaluation mode; take the randomness (a "
             "dropout that stays on?) out of its forward"
         )
+
+
+def _refuse_fixed_batches(name: str, model: nn.Module, one_1CHW: Tensor) -> None:
+    """Raise TgrError for an exported model that takes batches of one size alone: that of its example, by default."""
+    if not any(isinstance(module, GraphModule) for module in model.modules()):
+        return
+    failures = {}
+    for size in (1, 2):
+        try:
+            model(one_1CHW.repeat(size, *[1] * (one_1CHW.ndim - 1)))
+        except Exception as error:  # a guard, or any operation that its shape does not fit
+            failures[size] = str(error)
+    guard = re.search(r"size\(\)\[0\] == (\d+)", " ".join(failures.values()))
+    if guard is None and len(failures) != 1:  # none, or it does not fit images of this shape either
+        return
+    only = guard[1] if guard else next(size for size in (1, 2) if size not in failures)
+    raise TgrError(
+        f"--model {name} was exported for batches of {only} alone, and images come in batches of any size; export it "
+        'with torch.export.export(…, dynamic_shapes=({0: torch.export.Dim("images")},))'
+    )
 
 
 def _are_probabilities(output_BC: Tensor) -> bool:

@@ -47,10 +47,17 @@ def check_finite(model: nn.Module, what: str) -> None:
     """Raise TgrError naming the first parameter or buffer of `model` that contains NaN or infinity."""
     for name, value in model.state_dict().items():
         for tensor in _within(value):
-            finite = torch.isfinite(tensor.dequantize() if tensor.is_quantized else tensor)
+            finite = torch.isfinite(_readable(tensor))
             if not bool(finite.all()):
                 bad = int((~finite).sum())
                 raise TgrError(f"{what} has {bad:,} NaN or infinite values in {name}; train or fetch it again")
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """Return a tensor's values in a type that torch computes with, which it does not in float8."""
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -91,6 +98,7 @@ def differing(model: nn.Module, other: nn.Module) -> list[str]:
 
 
 def _same(left: Tensor, right: Tensor) -> bool:
+    left, right = _readable(left), _readable(right)
     return bool(((left == right) | ((left != left) & (right != right))).all())  # NaN equals NaN here
 
 

@@ -217,10 +217,10 @@ class GoldenValues:
         return strides
 
     def _choose(self, channels_last: bool) -> dict[Node, Kept]:
-        """Return the values to keep: outputs of expensive operations with a batch axis."""
+        """Return the values to keep: outputs of sites and of expensive operations, with a batch axis."""
         kept, maps = {}, self._maps() if channels_last else set()
         for node, outer in self._outers.items():
-            if not self._cheap(node):
+            if node in self.network.calls or not self._cheap(node):
                 value = node.meta["val"]
                 last = outer == 1 and node in maps and value.shape[0] == self.network.batch_size
                 kept[node] = Kept(tuple(value.shape), self._strides[node], outer, last)

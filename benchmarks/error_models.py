@@ -27,6 +27,8 @@ class Campaign:
     """A campaign's V by layer and by feature map; `part` is 0 or 1 for the faults of even or odd number."""
 
     def __init__(self, artifact: Artifact, part: int | None = None) -> None:
+        if "feature_maps" in artifact.provenance.extra:  # where even numbers are faults in even channels
+            raise SystemExit(f"{artifact.path} was drawn by feature map: use benchmarks/feature_map_order.py")
         rows = artifact.fact("sites")
         self.sites = [row["site"] for row in rows]
         macs_S = np.array([row["macs"] for row in rows], np.float64)

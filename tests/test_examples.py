@@ -1,6 +1,7 @@
 """The examples: .ci/examples runs them, or their commands are run elsewhere; and what they promise of exit codes."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -72,6 +73,61 @@ def test_a_shard_that_fails_ends_the_array_before_it_is_merged() -> None:
     done, commands = run("job_array.sh", code=1)
     assert done.returncode == 1
     assert not [command for command in commands if command[0] == "merge"]
+
+
+SMALL = {"SETS": "mnist cifar10", "TECHNIQUES": "baseline dropout-ranger", "EPOCHS": "2", "INJECTIONS": "8"}
+
+
+def test_the_comparison_of_trainings_strikes_the_published_networks_without_a_range_limit() -> None:
+    done, commands = run("robust_training.sh", **SMALL)
+    assert done.returncode == 0, done.stderr
+    names = [command[0] for command in commands]
+    each = [
+        "train",
+        "evaluate",
+        "inject",
+        "train",
+        "profile-ranges",
+        "guard",
+        "evaluate",
+        "inject",
+        "compare",
+        "report",
+    ]
+    assert names == each * 2
+    struck = [" ".join(command) for command in commands if command[0] == "inject"]
+    assert [line.partition(" --head")[0].rpartition(" ")[2] for line in struck] == ["lenet5_28"] * 2 + [
+        "lenet5_rgb"
+    ] * 2
+    assert all(line.endswith("--injections 8 --limit none") for line in struck)
+    assert ["--variant dropout-ranger" in line for line in struck] == [False, True] * 2
+    trained = [" ".join(command) for command in commands if command[0] == "train"]
+    assert ["--variant dropout --seed 0" in line and "--dropout 0.2" in line for line in trained] == [False, True] * 2
+    assert commands[-2][1:3] == ["lenet5_rgb-baseline", "lenet5_rgb-baseline-dropout-ranger"]
+
+
+def test_the_comparison_of_trainings_goes_on_where_it_was_and_keeps_its_size() -> None:
+    run("robust_training.sh", **SMALL)
+    shutil.rmtree("bin")
+    Path("commands").unlink()
+    done, commands = run("robust_training.sh", **SMALL | {"SEEDS": "0 1"})
+    assert done.returncode == 0, done.stderr
+    ran = [command for command in commands if command[0] not in ("compare", "report")]
+    assert len(ran) == 16  # those of the second seed alone
+    assert all("--seed 1" in " ".join(command).replace("--train-seed", "--seed") for command in ran)
+    assert commands[-1][3:5] == ["lenet5_rgb-baseline-s1", "lenet5_rgb-baseline-s1-dropout-ranger"]
+    shutil.rmtree("bin")
+    Path("commands").unlink()
+    done, commands = run("robust_training.sh", **SMALL | {"EPOCHS": "3"})
+    assert (done.returncode, commands) == (1, [])
+    assert "was begun with" in done.stderr
+    assert "Take another WORKDIR" in done.stderr
+
+
+def test_a_technique_that_there_is_not_is_refused_before_any_training() -> None:
+    done, commands = run("robust_training.sh", **SMALL | {"TECHNIQUES": "baseline stimulate"})
+    assert (done.returncode, commands) == (1, [])
+    assert "there is no technique stimulate" in done.stderr
 
 
 def test_every_example_is_explained_and_run() -> None:

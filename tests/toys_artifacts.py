@@ -80,6 +80,7 @@ def write_injections(
     weights: Sequence[float] | None = None,
     index: Sequence[Sequence[int]] | None = None,
     faulty_label: Sequence[int | None] | None = None,
+    value_before: Sequence[float] | None = None,
     config: Mapping[str, object] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> Path:
@@ -115,6 +116,8 @@ def write_injections(
         columns["weight"] = list(weights)
     if index is not None:
         columns["index"] = [list(each) for each in index]
+    if value_before is not None:
+        columns["value_before"] = list(value_before)
     if faulty_label is not None:
         columns["faulty_label"] = list(faulty_label)
     if golden_top2diff is not None:

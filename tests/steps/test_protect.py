@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from toys_artifacts import invoke, site, write_golden, write_injections
 
 from tgr_cli.artifacts import store
@@ -29,7 +30,7 @@ TOP2DIFF = {name: (place + 0.5) / 20 for place, name in enumerate(IMAGES)}
 FAULTS = 60
 
 
-def measured(seed: int = 1, *, maps: bool = True, sdcs: float = 0.3, **facts: Any) -> None:
+def measured(seed: int = 1, *, maps: bool = True, sdcs: float = 0.3, value_before: bool = False, **facts: Any) -> None:
     """Write a golden run of 20 images, and a campaign of 60 faults at each of three sites."""
     drawn = np.random.default_rng(seed)
     write_golden(NET / "golden.parquet", TOP2DIFF, WRONG, run="net-baseline", model="net")
@@ -45,6 +46,7 @@ def measured(seed: int = 1, *, maps: bool = True, sdcs: float = 0.3, **facts: An
         weights=drawn.uniform(0.5, 2.0, 3 * FAULTS).tolist(),
         index=[[n % 3, 0] for n in range(FAULTS)] + [[0, n % 2] for n in range(FAULTS)] + [[n % 10] for n in range(60)],
         faulty_label=[1] * (3 * FAULTS),
+        value_before=drawn.normal(size=3 * FAULTS).round(3).tolist() if value_before else None,
         extra=({"feature_maps": MAPS} if maps else {}) | facts,
     )
 
@@ -81,12 +83,17 @@ def coverage(rows: list[dict], images: set[str], count_by: str, caught: Callable
 
 
 def vulnerable_first(effect: Callable[[dict], float], images: set[str]) -> list[tuple[str, int]]:
-    """Return the maps by their share of the work times the mean effect of their faults on these images."""
+    found = vulnerabilities(effect, images)
+    return sorted(found, key=lambda name: -found[name])
+
+
+def vulnerabilities(effect: Callable[[dict], float], images: set[str]) -> dict[tuple[str, int], float]:
+    """Return each map's share of the work times the mean effect of its faults on these images, up to a factor."""
     found = {(name, place): 0.0 for name, facts in MAPS.items() for place in range(facts["count"])}
     for row in faults():
         if row["map"] and row["image_id"] in images:
             found[row["map"]] += COEFFICIENTS["macs"][row["site"]] * row["weight"] * effect(row)
-    return sorted(found, key=lambda name: -found[name])
+    return found
 
 
 def work(maps: Any) -> float:
@@ -218,6 +225,35 @@ def test_with_few_faults_a_map_folds_promise_no_more_than_holds() -> None:
     assert at_half[1]["coverage_deployment"] < 0.35  # of 0.5 that were promised
     assert at_half[5]["overhead_deployment"] == pytest.approx(0.5, abs=0.15)
     assert at_half[5]["coverage_deployment"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_heuristics_order_by_values_or_work_and_say_how_they_agree_with_injected_orders() -> None:
+    measured(value_before=True)
+    found = protect("--technique", "flr", *(part for name in ("value", "work", "dloss") for part in ("--order", name)))
+    images, stored = parts()["analysis"], store.read(Path(found["protection"]), PROTECTION)
+    best = {each["order"]: chosen_maps(each["maps"]) for each in stored.fact("chosen")}
+    numbers = {row["order"]: row["maps"] for row in found["rows"] if row["chosen"]}
+    assert best["value"] == set(vulnerable_first(lambda row: abs(row["value_before"]), images)[: numbers["value"]])
+    # Two maps of 300 multiply-accumulates come before three of 100.
+    assert best["work"] >= {("conv2", 0), ("conv2", 1)} if numbers["work"] > 1 else best["work"] == {("conv2", 0)}
+    rank = stored.fact("agreements")
+    assert rank == found["agreements"]
+    assert [(each["order"], each["injected"]) for each in rank] == [
+        (order, injected) for order in ("value", "work") for injected in ("dloss", "mismatch")
+    ]
+    by = {
+        name: [score for _, score in sorted(vulnerabilities(effect, images).items())]
+        for name, effect in (
+            ("value", lambda row: abs(row["value_before"])),
+            ("dloss", lambda row: row["dloss"]),
+            ("mismatch", lambda row: row["outcome"] == "sdc"),
+        )
+    }
+    for each in rank[:2]:
+        assert each["spearman"] == pytest.approx(stats.spearmanr(by["value"], by[each["injected"]]).statistic)
+        assert each["kendall"] == pytest.approx(stats.kendalltau(by["value"], by[each["injected"]]).statistic)
+    printed = invoke("protect", "net-baseline", "--dataset", "digits", "--technique", "flr", "--order", "value").stdout
+    assert f"agree with those by dLoss with a rank correlation of {rank[0]['spearman']:.3g} (Spearman)" in printed
 
 
 def test_each_technique_counts_as_published_unless_told_otherwise() -> None:

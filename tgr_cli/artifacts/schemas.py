@@ -611,7 +611,7 @@ PROTECTION = Schema(
     (
         Column("model", TEXT, "", "Name of the run."),
         Column("technique", TEXT, "", "ilr (re-running), flr (duplicated feature maps) or filr (both)."),
-        Column("order", TEXT, "", "By what the maps to duplicate are ordered.", null=NOT_ORDERED),
+        Column("order", TEXT, "", "By what maps are ordered: dloss, mismatch, value or work.", null=NOT_ORDERED),
         Column("criterion", TEXT, "", "Confidence below which inferences run again.", null=NOT_RERUN),
         Column("threshold", NUMBER, "probability", "Inferences with a confidence below it run again.", null=NOT_RERUN),
         Column("maps", INTEGER, "", "How many feature maps are duplicated.", null=NOT_ORDERED),

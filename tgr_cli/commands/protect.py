@@ -37,8 +37,9 @@ def protect(
     order: Annotated[
         list[str] | None,
         typer.Option(
-            help="What makes a feature map vulnerable, beside its share of the work: dloss or mismatch; repeat to "
-            f"compare (default: {defaults.ORDER}). Coverage is judged by SDCs in any case.",
+            help="What makes a feature map vulnerable, beside its share of the work: dloss or mismatch of its faults; "
+            "heuristics: value (mean absolute value) or work (nothing else); repeat to compare "
+            f"(default: {defaults.ORDER}). Coverage is judged by SDCs in any case.",
             show_default=False,
         ),
     ] = None,
@@ -135,7 +136,8 @@ def protect(
         console.wrote(result.path)
     if json:
         gate = result.gate and vars(result.gate)
-        console.json({"protection": result.path, "rows": result.rows, "unreached": result.unreached, "gate": gate})
+        found = {name: getattr(result, name) for name in ("rows", "unreached", "agreements")}
+        console.json({"protection": result.path, **found, "gate": gate})
     else:
         _print(console, result, target_coverage)
     refuse_unless_passed(result.gate)
@@ -152,6 +154,11 @@ def _print(console: Console, result: "Result", target: float) -> None:
         )
     for sentence in result.unreached:
         console.line(sentence)
+    for each in result.agreements:
+        console.line(
+            f"{each['model']}: maps ordered by {each['order']} agree with those by {NAMES[each['injected']]} with a "
+            f"rank correlation of {number(each['spearman'], 3)} (Spearman), {number(each['kendall'], 3)} (Kendall)."
+        )
     if not all(row["reliable"] for row in chosen):
         console.note("~ marks coverages that rest on too few SDCs: inject more, or evaluate more images")
 

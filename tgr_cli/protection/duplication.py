@@ -14,7 +14,7 @@ Suffixes: N draws, M maps, D points of a curve.
 Source: Mahmoud et al. (ISSRE 2021), sections III and VI-B, equations 1 and 3.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -95,11 +95,31 @@ def by_mismatch(evidence: Evidence, left_N: np.ndarray) -> np.ndarray:
 
 def by_dloss(evidence: Evidence, left_N: np.ndarray) -> np.ndarray:
     """Return each map's share of the work times the mean dLoss of its faults with a finite outcome."""
-    here_N = evidence.analysis.draw_N
-    finite_N = ~np.isnan(evidence.dloss_N)
-    effect_M = _by_map(evidence, np.where(here_N & left_N & finite_N, evidence.dloss_N, 0.0))
-    every_M, finite_M = (_by_map(evidence, (here_N & kept_N).astype(np.float64)) for kept_N in (here_N, finite_N))
-    return effect_M * np.divide(every_M, finite_M, out=np.ones_like(every_M), where=finite_M > 0)
+    return _mean_by_map(evidence, evidence.dloss_N, left_N)
+
+
+def by_value(evidence: Evidence, left_N: np.ndarray) -> np.ndarray:
+    """Return each map's share of the work times the mean absolute value of its elements without a fault.
+
+    A value-based heuristic: no outcome of a fault is looked at, and `left_N` does not matter.
+    """
+    return _mean_by_map(evidence, np.abs(evidence.value_N), evidence.fold_N >= 0)
+
+
+def by_work(evidence: Evidence, left_N: np.ndarray) -> np.ndarray:
+    """Return each map's share of the work alone: what is known of a network before anything is run."""
+    return maps_of(evidence).cost_M
+
+
+def _mean_by_map(evidence: Evidence, value_N: np.ndarray, left_N: np.ndarray) -> np.ndarray:
+    """Return each map's share of the work times the mean of the values that are numbers, of the draws `left_N`, [M].
+
+    Draws that are not left count as 0.
+    """
+    here_N, known_N = evidence.analysis.draw_N, ~np.isnan(value_N)
+    effect_M = _by_map(evidence, np.where(here_N & left_N & known_N, value_N, 0.0))
+    every_M, known_M = (_by_map(evidence, (here_N & kept_N).astype(np.float64)) for kept_N in (here_N, known_N))
+    return effect_M * np.divide(every_M, known_M, out=np.ones_like(every_M), where=known_M > 0)
 
 
 def _by_map(evidence: Evidence, effect_N: np.ndarray) -> np.ndarray:
@@ -155,8 +175,32 @@ def fewest(counted: Counted, ranked: Ranked, share: float, left_N: np.ndarray) -
     return place if place < len(caught) else None
 
 
-# By what maps can be ordered.
-VULNERABILITIES: Mapping[str, Callable[[Evidence, np.ndarray], np.ndarray]] = {
-    "dloss": by_dloss,
-    "mismatch": by_mismatch,
-}
+# By what maps can be ordered: what injected faults did, and heuristics that need none.
+INJECTED: Mapping[str, Callable[[Evidence, np.ndarray], np.ndarray]] = {"dloss": by_dloss, "mismatch": by_mismatch}
+HEURISTICS: Mapping[str, Callable[[Evidence, np.ndarray], np.ndarray]] = {"value": by_value, "work": by_work}
+VULNERABILITIES = {**INJECTED, **HEURISTICS}
+
+
+class Agreement(NamedTuple):
+    """How alike a heuristic and an injected order rank all maps: Spearman's rho, Kendall's tau-b; NaN if constant."""
+
+    order: str
+    injected: str
+    spearman: float
+    kendall: float
+
+
+def agreements(evidence: Evidence, orders: Sequence[str]) -> Iterator[Agreement]:
+    """Yield the rank correlation of every heuristic among `orders` with both injected orders."""
+    from scipy import stats  # imported here: it takes a second to load, and few commands need it
+
+    every_N = np.ones(len(evidence.dloss_N), bool)
+    for name in (name for name in orders if name in HEURISTICS):
+        ours_M = HEURISTICS[name](evidence, every_N)
+        for injected, by in INJECTED.items():
+            theirs_M = by(evidence, every_N)
+            if not (np.ptp(ours_M) and np.ptp(theirs_M)):
+                yield Agreement(name, injected, np.nan, np.nan)
+                continue
+            rho, tau = (f(ours_M, theirs_M).statistic for f in (stats.spearmanr, stats.kendalltau))
+            yield Agreement(name, injected, float(rho), float(tau))

@@ -44,13 +44,15 @@ class Part:
 class Evidence:
     """The golden run and the faults of one model over one population, in two parts; `maps` None if none are known.
 
-    `dloss_N` is NaN where a fault's outcome is not finite. `fold_I` is the fold of each image of the analysis, -1 for
+    `dloss_N` is NaN where a fault's outcome is not finite, `value_N` the value of the struck element without the fault,
+    NaN where the image does not compute it. `fold_I` is the fold of each image of the analysis, -1 for
     the others, and `fold_N` that of each draw: what is chosen from all folds but one is judged on that one.
     """
 
     golden: GoldenConfidences
     injected: Injected
     dloss_N: np.ndarray
+    value_N: np.ndarray
     maps: Maps | None
     rerun: Rerun
     fold_I: np.ndarray
@@ -65,6 +67,7 @@ class Evidence:
         injected: Injected,
         fold_I: np.ndarray,
         dloss_N: np.ndarray,
+        value_N: np.ndarray,
         maps: Maps | None,
         rerun: Rerun,
     ) -> "Evidence":
@@ -73,7 +76,7 @@ class Evidence:
         struck = injected.struck
         fold_by_name = dict(zip(golden.image_id.tolist(), fold_I.tolist(), strict=True))
         fold_N = np.array([fold_by_name[name] for name in struck.images], np.int64)[struck.image]
-        return cls(golden, injected, dloss_N, maps, rerun, fold_I, fold_N, *parts)
+        return cls(golden, injected, dloss_N, value_N, maps, rerun, fold_I, fold_N, *parts)
 
     @property
     def parts(self) -> tuple[Part, Part]:

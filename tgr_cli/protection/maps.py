@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tgr_cli.artifacts.store import Artifact
+from tgr_cli.metrics import population
 from tgr_cli.metrics.population import Population
 
 NO_MAP = -1
@@ -72,3 +74,18 @@ def of_draws(struck: pa.Table, feature_maps: Mapping[str, Mapping[str, int]]) ->
         [feature_maps[name]["count"] if name in feature_maps else 0 for name in names.dictionary.to_pylist()], np.int64
     )[names.indices.to_numpy()]
     return np.where(count_N > 0, struck["fault"].to_numpy() % np.maximum(count_N, 1), NO_MAP)
+
+
+def network_macs(campaign: Artifact) -> int:
+    """Return the multiply-accumulates of the network for one image, with those of operations that no fault strikes."""
+    unseen = campaign.provenance.extra.get("unseen_work")
+    return int(unseen["of"] if unseen else campaign.fact("macs"))
+
+
+def maps_of(campaign: Artifact, struck: Sequence[str], targets: str | None) -> Maps:
+    """Return the feature maps of a campaign at the `struck` sites of these operations (None: `population.of`'s)."""
+    sites = [site for site in campaign.fact("sites") if site["site"] in set(struck)]
+    work = population.of(sites, "macs", targets)
+    counted = {name for name, share in work.coefficient.items() if share > 0}
+    feature_maps = {name: facts for name, facts in campaign.fact("feature_maps").items() if name in counted}
+    return Maps.of(sites, feature_maps, campaign.table, network_macs(campaign), work)

@@ -3,7 +3,7 @@
 Source: Mahmoud et al., "Optimizing selective protection for CNN resilience" (ISSRE 2021), sections III to VI.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,15 @@ from tgr_cli.campaign import confidences, runs
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.metrics import breakdown, population, rerunning, summary, verdict
-from tgr_cli.metrics.curves import Injected
 from tgr_cli.protection import evidence, split
-from tgr_cli.protection.duplication import VULNERABILITIES
+from tgr_cli.protection.duplication import VULNERABILITIES, agreements
 from tgr_cli.protection.evidence import Evidence, Rerun
-from tgr_cli.protection.maps import Maps
+from tgr_cli.protection.maps import Maps, maps_of, network_macs
 from tgr_cli.protection.point import Choice, Point
 from tgr_cli.protection.techniques import TECHNIQUES, Technique
 from tgr_cli.reporting import SILENT, Reporter
 
-COLUMNS = (*breakdown.COLUMNS, "dloss", "faulty_label")  # of injections
+COLUMNS = (*breakdown.COLUMNS, "value_before", "dloss", "faulty_label")  # of injections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +107,15 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path and rows, a sentence for each target that is out of reach, and the gate's verdict."""
+    """The artifact's path and rows, a sentence for each target that is out of reach, and the gate's verdict.
+
+    `agreements` are the rank correlations of heuristic orders with injected ones, by model.
+    """
 
     path: Path
     rows: list[dict[str, Any]]
     unreached: list[str]
+    agreements: list[dict[str, Any]]
     gate: summary.Gate | None
 
 
@@ -138,6 +141,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     read = [artifact.path for model in models for artifact in (model.golden, model.injections)]
     path = store.prepare(config.out or workspace.protection, PROTECTION.kind, config, *read)
     rows, chosen, unreached, gates = list[dict[str, Any]](), list[dict[str, Any]](), list[str](), list[summary.Gate]()
+    agreeing = list[dict[str, Any]]()
     for done, (model, name) in enumerate(asked):
         reporter.progress("techniques", done, len(asked))
         known = _evidence(model, config, TECHNIQUES[name])
@@ -150,8 +154,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
                 unreached.append(f"{what} cannot catch {config.target_coverage:.6g} of the analysis images' SDCs.")
             else:
                 chosen.append(_facts(model.name, name, best, known.maps))
-    _write(path, config, models, rows, chosen)
-    return Result(path, rows, unreached, summary.worst(gates) if gates else None)
+        if name == "flr":
+            agreeing += [{"model": model.name, **each._asdict()} for each in agreements(known, config.order)]
+    _write(path, config, models, rows, {"chosen": chosen, "agreements": agreeing})
+    return Result(path, rows, unreached, agreeing, summary.worst(gates) if gates else None)
 
 
 def _model(workspace: Workspace, run: str, config: Config) -> _Model:
@@ -193,12 +199,6 @@ def _cost(campaign: Path, protected: Artifact) -> float:
     return network_macs(store.read(campaign, INJECTIONS, columns=("site",))) / network_macs(protected)
 
 
-def network_macs(campaign: Artifact) -> int:
-    """Return the multiply-accumulates of the network for one image, with those of operations that no fault strikes."""
-    unseen = campaign.provenance.extra.get("unseen_work")
-    return int(unseen["of"] if unseen else campaign.fact("macs"))
-
-
 def _techniques(config: Config, model: _Model, reporter: Reporter) -> list[str]:
     """Return the techniques asked for, or all that the run's campaign serves; refuses those that need other faults."""
     lacking = [name for name, each in TECHNIQUES.items() if each.orders]
@@ -215,18 +215,11 @@ def _techniques(config: Config, model: _Model, reporter: Reporter) -> list[str]:
 def _evidence(model: _Model, config: Config, technique: Technique) -> Evidence:
     injected = confidences.injected(model.injections, config.count_by or technique.count_by, config.targets)
     assert injected is not None, "a campaign without a fault"
-    dloss_N = model.injections.table["dloss"].to_numpy()
-    maps = _maps(model.injections, injected, config) if technique.orders else None
-    return evidence.Evidence.of(confidences.golden(model.golden), injected, model.fold_I, dloss_N, maps, model.rerun)
-
-
-def _maps(campaign: Artifact, injected: Injected, config: Config) -> Maps:
-    held = set(injected.struck.sites)
-    sites = [site for site in campaign.fact("sites") if site["site"] in held]
-    counted = {name for name, share in injected.population.coefficient.items() if share > 0}
-    feature_maps = {name: facts for name, facts in campaign.fact("feature_maps").items() if name in counted}
-    work = population.of(sites, "macs", config.targets)
-    return Maps.of(sites, feature_maps, campaign.table, network_macs(campaign), work)
+    dloss_N, value_N = (model.injections.table[name].to_numpy() for name in ("dloss", "value_before"))
+    maps = maps_of(model.injections, injected.struck.sites, config.targets) if technique.orders else None
+    return evidence.Evidence.of(
+        confidences.golden(model.golden), injected, model.fold_I, dloss_N, value_N, maps, model.rerun
+    )
 
 
 def _note(model: _Model, known: Evidence, config: Config, reporter: Reporter) -> None:
@@ -277,7 +270,7 @@ def _write(
     config: Config,
     models: Sequence[_Model],
     rows: Sequence[dict[str, Any]],
-    chosen: Sequence[dict[str, Any]],
+    found: Mapping[str, Any],
 ) -> None:
     settings = (
         "target_coverage",
@@ -300,7 +293,7 @@ def _write(
         inputs=inputs,
         extra={
             "formats": {model.name: model.golden.provenance.number_format for model in models},
-            "chosen": list(chosen),
+            **found,
         },
     )
     store.write(path, PROTECTION, {name: [row[name] for row in rows] for name in PROTECTION.arrow.names}, provenance)

@@ -72,7 +72,7 @@ def chosen(run: Path, out: Path, folds: int, options: argparse.Namespace) -> lis
         folds=folds,
         target_coverage=options.target,
         seed=options.seed,
-        dataset=options.dataset,
+        name=options.dataset,
         workdir=options.workdir,
         out=out / f"protection-{folds}.parquet",
     )

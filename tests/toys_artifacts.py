@@ -78,7 +78,6 @@ def write_injections(
     golden_top2diff: Sequence[float] | None = None,
     top1: Sequence[float | None] | None = None,
     weights: Sequence[float] | None = None,
-    index: Sequence[Sequence[int]] | None = None,
     faulty_label: Sequence[int | None] | None = None,
     value_before: Sequence[float] | None = None,
     config: Mapping[str, object] | None = None,
@@ -114,8 +113,6 @@ def write_injections(
         columns["faulty_top1"] = list(top1)
     if weights is not None:
         columns["weight"] = list(weights)
-    if index is not None:
-        columns["index"] = [list(each) for each in index]
     if value_before is not None:
         columns["value_before"] = list(value_before)
     if faulty_label is not None:

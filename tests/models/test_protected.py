@@ -14,8 +14,11 @@ from tgr_cli.artifacts.layout import RunFolder
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import stored
 from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.encoding import Code, Encoding, WrongWeight, encoded
 from tgr_cli.guards.guard import Guard
+from tgr_cli.guards.voting import Voting
 from tgr_cli.models.card import ModelCard
 
 PLAIN = RunFolder(Path("runs/toy/toys-build_toy-baseline"))
@@ -79,6 +82,43 @@ def test_computing_again_masks_what_it_guards_and_nothing_else() -> None:
         else:
             assert guarded["dloss"][n] == pytest.approx(plain["dloss"][n], rel=1e-4, abs=1e-6)
     assert seen > 10
+
+
+def coded(name: str, code: Code, answer: WrongWeight) -> None:
+    """Write a variant whose weights are encoded."""
+    run = protect(name, Encoding(("conv1", "conv2", "fc"), code, answer))
+    model = toy_net()
+    for key, tensor in model.named_parameters():
+        tensor.data = encoded(tensor, code) if key.endswith("weight") else tensor
+    trained(run, "toys:build_toy", model, CLASSES)
+    card = ModelCard.read(run.card)
+    guards = [Encoding(("conv1", "conv2", "fc"), code, answer)]
+    dataclasses.replace(card, variant=name, protection=stored.to_json(guards)).write(run.card)
+
+
+def test_every_fault_of_an_encoded_weight_is_corrected_or_found() -> None:
+    options = "inject --target weight --injections 20 --images-per-fault 2 --limit none --verify 10"
+    for code, answer, outcome in (("secded", "zero", "masked"), ("parity", "flag", "non_finite")):
+        coded(code, code, answer)  # type: ignore[arg-type]
+        said = tgr(f"{options} --variant {code} --out {code}.parquet")
+        assert f"is protected: {code} of the weights of 3 operations, {answer}" in said
+        rows = struck(f"{code}.parquet")
+        assert set(rows["outcome"]) == {outcome}
+        assert {"conv1.weight", "conv2.weight", "fc.weight"} == set(rows["site"])
+
+
+def test_checksums_and_votes_are_the_same_on_every_engine() -> None:
+    protect("sums", Checksum(("conv1", "conv2"), "flag"), Voting(("fc",)))
+    for engine in ("auto", "full"):
+        tgr(f"inject --variant sums --injections 60 --limit none --engine {engine} --out {engine}.parquet")
+    fast, full = struck("auto.parquet"), struck("full.parquet")
+    assert fast["outcome"] == full["outcome"]
+    for one, other in zip(fast["dloss"], full["dloss"], strict=True):
+        assert one is other is None or one == pytest.approx(other, rel=1e-4, abs=1e-6)
+    for site, outcome, dloss in zip(*(full[name] for name in ("site", "outcome", "dloss")), strict=True):
+        assert outcome == "masked" if site == "fc" else outcome != "sdc"
+        assert isinstance(dloss, float) == (outcome != "non_finite")
+        assert not isinstance(dloss, float) or abs(dloss) < 1e-4  # what is not found is within rounding
 
 
 def test_commands_that_run_a_model_take_a_protected_one() -> None:

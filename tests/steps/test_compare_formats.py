@@ -111,6 +111,7 @@ def test_campaigns_of_two_targets_are_never_compared() -> None:
     ("name", "value", "told"),
     [
         ("pattern", "row", "was injected with --pattern row, net-baseline with element: a factor would measure that"),
+        ("granularity", "map", "was injected with --granularity map, net-baseline with site: a factor would measure"),
         ("lasting", True, "was injected with --lasting True, net-baseline with False, which cannot be compared; run"),
     ],
 )

@@ -135,3 +135,53 @@ def test_outputs_of_integer_products_are_sites_once_they_are_scaled() -> None:
             assert torch.equal(found.before_F, first_BO[rows, elements])
             first_BO[rows, elements] = found.after_F
             assert torch.allclose(model[3](model[2](first_BO)), found.logits_FC, rtol=0, atol=1e-5)
+
+
+class Product(nn.Module):
+    """Logits by a product with a stored matrix, in rows of outputs or transposed, plus one with a real matrix."""
+
+    def __init__(self, dtype: torch.dtype, step: float, *, transposed: bool) -> None:
+        super().__init__()
+        real = torch.rand(3, 64, generator=torch.Generator().manual_seed(5)) - 0.5
+        words = (real / step).round().to(dtype)
+        self.register_buffer("words", words.t().contiguous() if transposed else words)
+        self.real = nn.Linear(64, 3)
+        self.step, self.transposed = step, transposed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.words.float() * self.step
+        x = x.flatten(1)
+        return (x @ (weight if self.transposed else weight.t())) + self.real(x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "step", "transposed"),
+    [(torch.int16, 1e-4, False), (torch.int32, 1e-7, False), (torch.int8, 0.01, True), (torch.uint8, 0.01, True)],
+)
+def test_words_of_any_width_and_layout_are_struck_beside_real_weights(
+    dtype: torch.dtype, step: float, transposed: bool
+) -> None:
+    model, width = Product(dtype, step, transposed=transposed).eval(), 8 * dtype.itemsize
+    network = captured(model)
+    assert [(site.name, site.macs) for site in network.sites_of("weight")] == [("words", 192)]
+    assert [site.name for site in network.left_out("weight")] == ["real.weight"]
+    assert network.output_axis("words") == (1 if transposed else 0)
+    form = stored_format(dtype)
+    assert (form.width, form.bounded) == (width, width == 8)
+    runs = ENGINES["auto"](model, network, Corruption(RangeLimit("none", {}), form=form))
+    x_NCHW = torch.rand((4, 1, 8, 8), generator=torch.Generator().manual_seed(3))
+    runs.prepare(x_NCHW)
+    (site,) = network.sites_of("weight")
+    elements, bits = torch.arange(2 * width) % 192, torch.arange(2 * width) % width
+    rows = torch.arange(2 * width) % 4
+    found = runs.inject(FaultBatch(site, rows, elements, bits))
+    words = model.words.numpy().ravel()[elements.numpy()]
+    unsigned = words.view(f"u{dtype.itemsize}")
+    flipped = (unsigned ^ (1 << bits.numpy()).astype(unsigned.dtype)).view(words.dtype)
+    assert np.array_equal(found.flipped_F.numpy(), flipped)
+    for fault in range(0, 2 * width, 5):
+        before = model.words.view(-1)[elements[fault]].clone()
+        model.words.view(-1)[elements[fault]] = int(flipped[fault])
+        with torch.no_grad():
+            torch.testing.assert_close(found.logits_FC[fault], model(x_NCHW)[rows[fault]], rtol=1e-5, atol=1e-5)
+        model.words.view(-1)[elements[fault]] = before

@@ -99,6 +99,25 @@ def test_a_wrong_value_is_bounded(net: Net, outside: Outside, answer: float, wro
     )
 
 
+@pytest.mark.parametrize(
+    ("outside", "bounds"), [("clip", (-9.0, 9.0)), ("clip", (-0.01, 0.05)), ("zero", (-0.01, 0.05))]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_is_that_of_the_bounded_function(
+    net: Net, name: str, outside: Outside, bounds: tuple[float, float]
+) -> None:
+    """Of operations in place too, whose result autograd keeps; compared with differences in double precision."""
+    model = protect(net.double(), [Bounds({name: bounds}, outside)], images(1).double())
+    x = images().double().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x).sum(), x)
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x.clone().requires_grad_()))
+        way = torch.randn(x.shape, generator=torch.Generator().manual_seed(3)).double()
+        step = 1e-9 * way
+        slope = (model(x + step).sum() - model(x - step).sum()) / 2e-9
+    assert float((gradient * way).sum()) == pytest.approx(float(slope), rel=1e-3, abs=1e-4)
+
+
 def test_refusals(net: Net) -> None:
     with pytest.raises(TgrError, match='bounds in "first", and runs no such activation or pool or cat'):
         protect(net, [Bounds({"first": (0.0, 1.0)})], images(1))

@@ -227,3 +227,41 @@ def test_a_wider_second_computation_gives_the_bits_of_the_whole() -> None:
                 value, failed = duplicated(whole, x, *one, chosen, "flag")
                 assert torch.equal(value, whole)
                 assert failed.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0, torch.nan])
+@pytest.mark.parametrize("inputs", [64, 300])
+def test_a_first_image_of_one_value_says_nothing_of_the_order_of_sums(first: float, inputs: int) -> None:
+    """Every order of adding zeros gives the same bits: the next image must not be taken for a fault."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(inputs, 24, 3), nn.Flatten()).eval()
+    shape = (1, inputs, 7, 7)
+    model = protect(net, [Duplication({"0": (1, 5, 17)}, "flag")], torch.zeros(shape))
+    model(torch.full(shape, first))
+    assert not any(model(torch.randn(shape)).isnan().any() for _ in range(5))
+
+
+class Folded(nn.Module):
+    """A convolution whose rows are parts of the images, and one that is given an image without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts, self.bare, self.uneven = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 2, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.parts(x.unflatten(2, (2, 4)).transpose(1, 2).flatten(0, 1))
+        return self.uneven(self.bare(x[0])[None]).mean((2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("parts", "flag", "gives 2 rows for one image, so that no image can be flagged"),
+        ("bare", "rerun", "given an image without a batch"),
+        ("uneven", "zero", "pads unequally"),
+    ],
+)
+def test_what_cannot_be_duplicated_is_refused_before_it_runs(name: str, answer: Answer, words: str) -> None:
+    with pytest.raises(TgrError, match=words):
+        protect(Folded().eval(), [Duplication({name: (0,)}, answer)], torch.zeros(1, *SHAPE))

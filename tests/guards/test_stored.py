@@ -53,6 +53,13 @@ def test_fingerprint_tells_protected_models_apart() -> None:
         {"technique": "duplication", "channels": {"a": [-1]}, "answer": "rerun"},
         {"technique": "duplication", "channels": {"a": [0]}, "answer": "other"},
         {"technique": "duplication", "channels": [], "answer": "rerun"},
+        {"technique": "duplication", "channels": {}, "answer": "rerun"},
+        {"technique": "duplication", "channels": {"a": [2.7]}, "answer": "rerun"},
+        {"technique": "duplication", "channels": {"a": ["1"]}, "answer": "rerun"},
+        {"technique": "duplication", "channels": {"a": [True]}, "answer": "rerun"},
+        {"technique": "bounds", "ranges": {}, "outside": "clip"},
+        {"technique": "bounds", "ranges": {"a": ["0", 1]}, "outside": "clip"},
+        {"technique": "bounds", "ranges": {"a": [0, float("nan")]}, "outside": "clip"},
         {"technique": "bounds", "ranges": {"a": [1, 0]}, "outside": "clip"},
         {"technique": "bounds", "ranges": {"a": [0, float("inf")]}, "outside": "clip"},
         {"technique": "bounds", "ranges": {"a": [0]}, "outside": "clip"},
@@ -73,6 +80,6 @@ def test_damaged(damaged: dict[str, Any]) -> None:
 
 
 def test_unknown() -> None:
-    for unknown in ([{"technique": "spell"}], [{}], ["duplication"]):
+    for unknown in ([{"technique": "spell"}], [{"technique": ["bounds"]}], [{}], ["duplication"]):
         with pytest.raises(TgrError, match=r"unknown \(known: duplication, bounds"):
             stored.from_json(unknown)  # type: ignore[arg-type]

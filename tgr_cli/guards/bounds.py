@@ -42,8 +42,9 @@ class Bounds(Guard):
 
     def after(self, operation: Operation, output: Tensor) -> tuple[Tensor, Tensor | None]:
         low, high = self.ranges[self.name_of(operation)]
-        if not (operation.args and output is operation.args[0]):
-            output = output.clone()  # else computed in place: the model may go on with the tensor that it gave
+        in_place = output is operation.argument(0, "input")  # the model may go on with the tensor that it gave
+        if not in_place or output.requires_grad:
+            output = output.clone()
         if self.outside == "zero":
             return output.masked_fill_(~((output >= low) & (output <= high)), 0.0), None
         return output.masked_fill_(output.isnan(), high).clamp_(low, high), None
@@ -57,8 +58,14 @@ class Bounds(Guard):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        ranges = {name: (float(low), float(high)) for name, (low, high) in stored["ranges"].items()}
-        finite = all(math.isfinite(end) for pair in ranges.values() for end in pair)
-        if stored["outside"] not in OUTSIDE or not finite or any(low > high for low, high in ranges.values()):
+        ranges = {name: (_end(low), _end(high)) for name, (low, high) in stored["ranges"].items()}
+        if not ranges or stored["outside"] not in OUTSIDE or any(low > high for low, high in ranges.values()):
             raise ValueError(stored)
         return cls(ranges, stored["outside"])
+
+
+def _end(value: Any) -> float:
+    """Return the end of a range as JSON gives it."""
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)

@@ -1,7 +1,7 @@
 """Duplication: chosen channels of a convolution are computed twice, and compared bit by bit.
 
 ISSRE 2021, section V-A, calls it feature-map level resilience (FLR). The second computation is the same convolution
-with the chosen filters alone. Kernels may add up the products in another order for another number of filters; on
+with the chosen filters alone. Kernels may add up the products in another order for another number of filters;
 where they do, the second computation is widened until its bits are those of the first: to blocks of 16 filters, and
 then to the whole layer. So a comparison fails for no other reason than a fault.
 
@@ -9,17 +9,18 @@ Suffixes: B batch, C channels in, O channels out, K chosen channels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
-from tgr_cli.guards.guard import ANSWERS, Answer, Guard
+from tgr_cli.guards.guard import ANSWERS, Answer, Guard, whole_number
 from tgr_cli.guards.operations import CONVOLUTIONS, Operation
 from tgr_cli.guards.products import CONVOLVE, Product
 
+PROBED = 64  # values compared before another number of filters counts as exact
 BLOCK = 16  # filters that a vectorised kernel computes together
 BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 Rounding = Callable[[Tensor], Tensor]
@@ -55,7 +56,15 @@ class Duplication(Guard):
     def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
         if operation.called not in CONVOLUTIONS:
             raise TgrError(f'"{name}" is a transposed convolution, whose channels cannot be duplicated; leave it out')
+        Product.of(operation)
         count = output.shape[1]
+        if output.ndim < operation.argument(1, "weight").ndim:
+            raise TgrError(f'"{name}" is given an image without a batch, which cannot be duplicated; leave it out')
+        if self.answer == "flag" and len(output) != 1:
+            raise TgrError(
+                f'"{name}" gives {len(output)} rows for one image, so that no image can be flagged; use another '
+                "answer, or leave it out"
+            )
         if self.channels[name][-1] >= count:
             raise TgrError(
                 f'"{name}" has {count} channels, and channel {self.channels[name][-1]} is to be duplicated; protect '
@@ -67,8 +76,9 @@ class Duplication(Guard):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        channels = {name: tuple(sorted({int(one) for one in chosen})) for name, chosen in stored["channels"].items()}
-        if stored["answer"] not in ANSWERS or not all(chosen and chosen[0] >= 0 for chosen in channels.values()):
+        own = stored["channels"].items()
+        channels = {name: tuple(sorted({whole_number(one) for one in chosen})) for name, chosen in own}
+        if stored["answer"] not in ANSWERS or not channels or not all(channels.values()):
             raise ValueError(stored)
         return cls(channels, stored["answer"])
 
@@ -125,9 +135,24 @@ class _Convolution:
         key = (*map(_layout, (self.x, self.weight)), geometry, tuple(channels), torch.get_num_threads())
         wider = [tuple(channels), _blocks(channels, count), tuple(range(count))]
         if key not in _EXACT:
-            whole = _bits(self.alone(wider[-1]).index_select(1, self._positions(channels)))
-            _EXACT[key] = next(each for each in wider if torch.equal(_bits(self._within(each, channels)), whole))
+            _EXACT[key] = next(each for each in wider if self._agrees(each, channels))
         return self._within(_EXACT[key], channels)
+
+    def _agrees(self, computed: Sequence[int], channels: Sequence[int]) -> bool:
+        """Return whether the bits are those of the whole convolution, on random inputs: zeros would always agree."""
+        every = tuple(range(self.weight.shape[0]))
+        if tuple(computed) == every:
+            return True
+        generator = torch.Generator().manual_seed(0)
+        weight = _random(self.weight, generator)
+        compared = 0
+        while compared < PROBED:
+            drawn = replace(self, x=_random(self.x, generator), weight=weight)
+            own, whole = drawn._within(computed, channels), drawn._within(every, channels)
+            if not torch.equal(_bits(own), _bits(whole)):
+                return False
+            compared += max(own.numel(), 1)
+        return True
 
     def _within(self, computed: Sequence[int], channels: Sequence[int]) -> Tensor:
         value = self.alone(computed)
@@ -169,6 +194,12 @@ class _Convolution:
 
 
 _EXACT: dict[Any, tuple[int, ...]] = {}  # which filters to compute, for the bits of the whole convolution
+
+
+def _random(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a tensor with the shape, the layout in memory and the type of another one, and normal values."""
+    drawn = torch.randn(like.shape, generator=generator)
+    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device).copy_(drawn)
 
 
 def _layout(value: Tensor) -> tuple[Any, ...]:

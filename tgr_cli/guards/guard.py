@@ -73,6 +73,13 @@ class Guard(ABC):
         """Return the guard that `to_json` described; raises KeyError, TypeError or ValueError if it is damaged."""
 
 
+def whole_number(value: Any) -> int:
+    """Return a whole number of at least 0 as JSON gives it; raises ValueError for all else, such as 2.5 and "2"."""
+    if type(value) is not int or value < 0:
+        raise ValueError(value)
+    return value
+
+
 def stored_names(stored: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the guarded operations, stored as the list `operations`; raises ValueError if damaged."""
     names = stored["operations"]
@@ -91,14 +98,20 @@ class _Pass:
 
     def __call__(self, operation: Operation) -> Any:
         guards = self.guards.get((operation.path, operation.number, operation.weighted), ())
+        given = operation.argument(0, "input")
+        recorded = bool(guards) and isinstance(given, Tensor) and given.requires_grad and torch.is_grad_enabled()
+        if recorded:  # its gradient needs what an operation gave in place, which a guard may change: let it have a copy
+            operation = operation.on(given.clone())
+        copied = operation.argument(0, "input")
         for guard in guards:
             operation, failed_B = guard.before(operation)
             self._note(failed_B)
         output = operation.run()
+        in_place = recorded and output is copied
         for guard in guards:
             output, failed_B = guard.after(operation, output)
             self._note(failed_B)
-        return output
+        return given.copy_(output) if in_place else output
 
     def _note(self, failed_B: Tensor | None) -> None:
         if failed_B is not None:

@@ -6,7 +6,7 @@ The names of convolutions and linear layers are those of the sites that `tgr sit
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,12 @@ class Operation:
     def argument(self, place: int, name: str, default: Any = None) -> Any:
         """Return an argument given by place or by name."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+    def on(self, x: Tensor) -> "Operation":
+        """Return the same operation on another input."""
+        if self.args:
+            return replace(self, args=(x, *self.args[1:]))
+        return replace(self, kwargs={**self.kwargs, "input": x})
 
     def run(self) -> Any:
         """Compute the operation, and return its result."""

@@ -25,7 +25,7 @@ def from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[Guard, ...]:
     found = []
     for each in stored:
         technique = each.get("technique") if isinstance(each, Mapping) else None
-        if technique not in TECHNIQUES:
+        if not isinstance(technique, str) or technique not in TECHNIQUES:
             raise TgrError(
                 f'the protection "{technique}" is unknown (known: {", ".join(TECHNIQUES)}); update tgr, or protect the '
                 'model anew with "tgr protect"'

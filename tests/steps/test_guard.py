@@ -110,7 +110,7 @@ def test_maps_that_protect_chose_are_computed_twice() -> None:
         ),
         ("--technique magic", r"--technique .magic. is unknown|magic"),
         ("--technique relu6 --technique relu6", "given twice"),
-        ("--technique relu6 --on-error zero", "relu6 checks nothing; leave it out"),
+        ("--technique relu6 --on-error zero", "relu6 leaves no choice; leave it out"),
         ("--technique relu6 --ranges a.parquet", "--ranges is given, and relu6 does not use it"),
         ("--technique flr", r"protection.parquet does not exist; run .tgr protect."),
         ("--technique relu6 --save-as s3", "reads as another part of a run's name"),
@@ -145,3 +145,19 @@ def test_after_activations_takes_no_format() -> None:
     with pytest.raises(TgrError, match="leave out --format"):
         tgr("profile-ranges --after-activations --format int8")
     assert ACTIVATION_RANGES.command == "tgr profile-ranges --after-activations"
+
+
+@pytest.mark.parametrize("technique", ["abft", "parity", "secded", "tmr-head"])
+def test_techniques_that_need_nothing_else(technique: str) -> None:
+    tgr(f"guard --technique {technique}")
+    (stored,) = protection(technique)
+    names = ["fc"] if technique == "tmr-head" else ["conv1", "conv2", "fc"]
+    assert stored["operations"] == names
+    said = tgr(f"evaluate --variant {technique} --json")
+    assert "is protected: " in said
+    assert stored["technique"] == {"abft": "checksum", "tmr-head": "voting"}.get(technique, "encoding")
+
+
+def test_weights_cannot_be_computed_again() -> None:
+    with pytest.raises(TgrError, match="has no other weight; give zero or flag"):
+        tgr("guard --technique parity --on-error rerun")

@@ -5,13 +5,19 @@ restriction" (DSN 2021); clipping to zero of Hoang et al., "FT-ClipAct" (DATE 20
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.bounds import Bounds
+from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
+from tgr_cli.guards.encoding import WRONG_WEIGHT, Code, Encoding, encoded
 from tgr_cli.guards.guard import Answer, Guard
 from tgr_cli.guards.operations import Operation
+from tgr_cli.guards.voting import Voting
 
 RELUS = ("relu", "relu6")
 SIX = 6.0
@@ -19,16 +25,32 @@ SIX = 6.0
 
 @dataclass(frozen=True)
 class Making:
-    """What guards are made from: the operations of a forward pass by name, and what the user gives.
+    """What guards are made from: the operations of a forward pass, each with its name and output, and what is given.
 
-    `ranges` are the lowest and highest value after activations, with the function's name, by operation. `maps` are the
-    channels to compute twice, by convolution. Both are None where they are not needed.
+    `left_out` collects what a technique could not guard, a sentence each. `ranges` are the function's name, the lowest
+    and the highest value after activations, by operation. `maps` are the channels to compute twice, by convolution.
+    Both are None where they are not needed.
     """
 
-    operations: Sequence[tuple[str, Operation]]
+    operations: Sequence[tuple[str, Operation, Tensor]]
     ranges: Mapping[str, tuple[str, float, float]] | None
     maps: Mapping[str, Sequence[int]] | None
     answer: Answer | None
+    left_out: list[str] = field(default_factory=list)
+
+    def accepted(self, guarding: Callable[[tuple[str, ...]], Guard]) -> tuple[str, ...]:
+        """Return the convolutions and linear layers that a guard takes; raises TgrError if it takes none."""
+        names = []
+        for name, operation, output in self.operations:
+            if operation.weighted:
+                try:
+                    guarding((name,)).refuse(name, operation, output)
+                    names.append(name)
+                except TgrError as error:
+                    self.left_out.append(str(error))
+        if not names:
+            raise TgrError(self.left_out[0] if self.left_out else "the model runs no convolution and no linear layer")
+        return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -51,7 +73,7 @@ def ranger(making: Making) -> Guard:
 def clip(making: Making) -> Guard:
     """Set activations outside their profiled range to 0."""
     assert making.ranges is not None
-    kinds = {name for name, operation in making.operations if operation.kind == "activation"}
+    kinds = {name for name, operation, _ in making.operations if operation.kind == "activation"}
     ranges = {name: (low, high) for name, (_, low, high) in making.ranges.items() if name in kinds}
     if not ranges:
         raise TgrError("the model has no activation function to clip; use --technique ranger")
@@ -60,7 +82,7 @@ def clip(making: Making) -> Guard:
 
 def relu6(making: Making) -> Guard:
     """Let every ReLU end at 6."""
-    found = [name for name, operation in making.operations if operation.called in RELUS]
+    found = [name for name, operation, _ in making.operations if operation.called in RELUS]
     if not found:
         raise TgrError("the model has no ReLU to end at 6; use --technique ranger")
     return Bounds(dict.fromkeys(found, (0.0, SIX)), "clip")
@@ -72,10 +94,42 @@ def duplication(making: Making) -> Guard:
     return Duplication({name: tuple(sorted(own)) for name, own in making.maps.items() if own}, making.answer or "rerun")
 
 
+def checksum(making: Making) -> Guard:
+    """Compare the channels' sum of every convolution and linear layer with that of its summed filters."""
+    answer = making.answer or "rerun"
+    return Checksum(making.accepted(lambda names: Checksum(names, answer)), answer)
+
+
+def encoding(code: Code) -> Callable[[Making], Guard]:
+    """Return a maker of guards that check every weight as it is read; parity is written into the weights at once."""
+
+    def make(making: Making) -> Guard:
+        answer = making.answer or "zero"
+        if answer not in WRONG_WEIGHT:
+            raise TgrError(f"--on-error is {answer}, and {code} has no other weight; give {' or '.join(WRONG_WEIGHT)}")
+        for _, operation, _ in making.operations:
+            weight = operation.argument(1, "weight")
+            if operation.weighted and isinstance(weight, Tensor) and weight.is_floating_point():
+                with torch.no_grad():
+                    weight.copy_(encoded(weight, code))
+        return Encoding(making.accepted(lambda names: Encoding(names, code, answer)), code, answer)
+
+    return make
+
+
+def voting(making: Making) -> Guard:
+    """Compute the last layer three times, and vote bit by bit."""
+    return Voting(making.accepted(Voting)[-1:])
+
+
 GUARDINGS: Mapping[str, Guarding] = {
     "ranger": Guarding("clips what follows activation functions to its range", ranger, needs_ranges=True),
     "clip": Guarding("sets activations outside their range to 0", clip, needs_ranges=True),
     "relu6": Guarding("lets every ReLU end at 6", relu6),
     "flr": Guarding("computes chosen feature maps twice", duplication, needs_maps=True, answers=True),
     "filr": Guarding("computes the feature maps chosen by filr twice", duplication, needs_maps=True, answers=True),
+    "abft": Guarding("compares sums of channels with checksums", checksum, answers=True),
+    "parity": Guarding("keeps a weight's parity in its lowest bit", encoding("parity"), answers=True),
+    "secded": Guarding("corrects single flips in weights", encoding("secded"), answers=True),
+    "tmr-head": Guarding("computes the last layer three times", voting),
 }

@@ -57,8 +57,8 @@ class Config:
         one_of("--on-error", self.on_error, ANSWERS)
         if self.on_error and not any(GUARDINGS[name].answers for name in self.technique):
             raise TgrError(
-                f"--on-error says what a failed check leads to, and {', '.join(self.technique)} checks nothing; leave "
-                "it out"
+                f"--on-error says what a failed check leads to, and {', '.join(self.technique)} leaves no choice; "
+                "leave it out"
             )
         for option, value, needed in (
             ("--ranges", self.ranges, any(GUARDINGS[name].needs_ranges for name in self.technique)),
@@ -103,6 +103,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     operations = _operations(model, example_1CHW)
     making = Making(operations, _ranges(config, loaded), _maps(config, workspace, loaded), config.on_error)
     guards = [GUARDINGS[name].make(making) for name in config.technique]
+    for sentence in making.left_out:
+        reporter.note(f"not guarded: {sentence}")
     protect(model, guards, example_1CHW)
     card = ModelCard(
         model=loaded.name,
@@ -113,7 +115,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         classes=tuple(classes),
         preprocessing=loaded.preprocessing,
         seed=seed,
-        fingerprint=loaded.weights_fingerprint,
+        fingerprint=weights.fingerprint(model),
         params=loaded.params,
         variant=variant,
         protection=stored.to_json(guards),
@@ -122,11 +124,12 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     return Result(folder, [guard.summary for guard in guards])
 
 
-def _operations(model: nn.Module, example_1CHW: torch.Tensor) -> list[tuple[str, Operation]]:
-    seen: list[Operation] = []
-    with torch.no_grad(), observed(model, lambda operation, _: seen.append(operation)):
+def _operations(model: nn.Module, example_1CHW: torch.Tensor) -> list[tuple[str, Operation, torch.Tensor]]:
+    seen: list[tuple[Operation, torch.Tensor]] = []
+    with torch.no_grad(), observed(model, lambda operation, value: seen.append((operation, value))):
         model(example_1CHW)
-    return list(zip(names_of(seen), seen, strict=True))
+    names = names_of([operation for operation, _ in seen])
+    return [(name, operation, value) for name, (operation, value) in zip(names, seen, strict=True)]
 
 
 def _ranges(config: Config, loaded: LoadedModel) -> Mapping[str, tuple[str, float, float]] | None:

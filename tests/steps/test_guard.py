@@ -20,6 +20,8 @@ from tgr_cli.models.weights import fingerprint, read_state_dict
 
 TOY = "--model toys:build_toy --dataset parquet:toy"
 PLAIN = RunFolder(Path("runs/toy/toys-build_toy-baseline"))
+OWN = {"model": PLAIN.path.name, "fingerprint": fingerprint(toy_net())}
+FLR = OWN | {"technique": "flr", "criterion": None, "threshold": None}
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +92,10 @@ def test_several_techniques_and_a_name() -> None:
 
 
 def test_maps_that_protect_chose_are_computed_twice() -> None:
-    point = {"model": PLAIN.path.name, "technique": "flr", "order": "dloss", "criterion": None, "threshold": None}
-    chosen(point | {"maps": {"conv1": [2, 0], "conv2": []}}, point | {"technique": "ilr", "maps": None})
+    point = FLR | {"order": "dloss"}
+    maps = {"maps": {"conv1": [2, 0], "conv2": []}}
+    other = {"fingerprint": fingerprint(toy_net(3))}
+    chosen(point | maps, point | {"technique": "ilr", "maps": None}, point | maps | other)
     printed = json.loads(
         invoke(
             *shlex.split(f"guard {TOY} --technique flr --on-error flag --protection chosen.parquet --json -q")
@@ -110,6 +114,7 @@ def test_maps_that_protect_chose_are_computed_twice() -> None:
         ),
         ("--technique magic", r"--technique .magic. is unknown|magic"),
         ("--technique relu6 --technique relu6", "given twice"),
+        ("--technique ranger --technique clip", "ranger and clip guard the same values"),
         ("--technique relu6 --on-error zero", "relu6 leaves no choice; leave it out"),
         ("--technique relu6 --ranges a.parquet", "--ranges is given, and relu6 does not use it"),
         ("--technique flr", r"protection.parquet does not exist; run .tgr protect."),
@@ -127,6 +132,15 @@ def test_ranges_of_another_model_and_a_run_that_exists_are_refused() -> None:
     trained(PLAIN, "toys:build_toy", toy_net(3), CLASSES)
     with pytest.raises(TgrError, match="holds the ranges of another model"):
         tgr("guard --technique ranger --ranges own.parquet")
+    kept = store.read(Path("own.parquet"), ACTIVATION_RANGES)
+    columns = kept.table.slice(1).to_pydict()
+    facts = {"model": fingerprint(toy_net()), "classes": kept.provenance.classes, "extra": kept.provenance.extra}
+    store.write(Path("fewer.parquet"), ACTIVATION_RANGES, columns, store.provenance_for(ACTIVATION_RANGES, **facts))
+    trained(PLAIN, "toys:build_toy", toy_net(), CLASSES)
+    with pytest.raises(TgrError, match='has no range of "relu#1"'):
+        tgr("guard --technique ranger --ranges fewer.parquet")
+    with pytest.raises(TgrError, match="interpolation bilinear, but bicubic here"):
+        tgr("guard --technique ranger --ranges own.parquet --interpolation bicubic")
     tgr("guard --technique relu6")
     with pytest.raises(TgrError, match="exists already"):
         tgr("guard --technique relu6")
@@ -135,7 +149,7 @@ def test_ranges_of_another_model_and_a_run_that_exists_are_refused() -> None:
 
 
 def test_two_sets_of_maps_are_not_guessed_between() -> None:
-    point = {"model": PLAIN.path.name, "technique": "flr", "criterion": None, "threshold": None, "maps": {"conv1": [0]}}
+    point = FLR | {"maps": {"conv1": [0]}}
     chosen(point | {"order": "dloss"}, point | {"order": "mismatch"})
     with pytest.raises(TgrError, match="holds 2 sets of feature maps that flr chose"):
         tgr("guard --technique flr --protection chosen.parquet")

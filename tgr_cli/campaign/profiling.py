@@ -82,9 +82,12 @@ def write_after_activations(config: Config, subject: Subject) -> Result:
 
 
 def _stored(path: Path, schema: Schema, columns: dict[str, list[Any]], config: Config, subject: Subject) -> Result:
+    described = normalised(config)
+    if not config.after_activations:  # so that files of sites are those of versions that had no other
+        del described["after_activations"]
     provenance = store.provenance_for(
         schema,
-        config=normalised(config),
+        config=described,
         model=subject.loaded.fingerprint,
         classes=sha256_names(subject.images.classes),
         extra={**subject.facts, "split": subject.images.split, "pool": subject.pool},

@@ -221,6 +221,8 @@ def _rounds(node: Node) -> bool:
     """Return whether an operation rounds: by its name, or a cast of real values to integers."""
     value, given = node.meta.get("val"), [source.meta.get("val") for source in node.all_input_nodes[:1]]
     cast = name_of(node) == "_to_copy" and isinstance(value, Tensor) and is_stored(value.dtype)
+    if node.kwargs.get("rounding_mode") is not None:  # of a division
+        return True
     return name_of(node) in ROUNDING or (cast and isinstance(given[0], Tensor) and given[0].is_floating_point())
 
 

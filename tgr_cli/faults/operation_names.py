@@ -21,7 +21,7 @@ ROUND = ("round", "floor", "ceil", "trunc")
 QUANTIZE = ("quantize_per_tensor", "quantize_per_channel", "quantize_per_token", "quantize_affine")  # to integers
 # These round what images give: a difference in the last bit of a sum may become a whole step.
 ROUNDING = (
-    *(*ROUND, "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
+    *(*ROUND, "floor_divide", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
     *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
     *QUANTIZE,
 )

@@ -20,7 +20,7 @@ from tgr_cli.guards.guard import ANSWERS, Answer, Guard, whole_number
 from tgr_cli.guards.operations import CONVOLUTIONS, Operation
 from tgr_cli.guards.products import CONVOLVE, Product
 
-PROBED = 64  # values compared before another number of filters counts as exact
+PROBED = 1024  # values compared before another number of filters counts as exact
 BLOCK = 16  # filters that a vectorised kernel computes together
 BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 Rounding = Callable[[Tensor], Tensor]
@@ -197,8 +197,11 @@ _EXACT: dict[Any, tuple[int, ...]] = {}  # which filters to compute, for the bit
 
 
 def _random(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a tensor with the shape, the layout in memory and the type of another one, and normal values."""
-    drawn = torch.randn(like.shape, generator=generator)
+    """Return a tensor with the shape, the layout in memory and the type of another one, and normal values.
+
+    They have as many bits as the type holds: of fewer, products and sums would be exact in any order.
+    """
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64)
     return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device).copy_(drawn)
 
 

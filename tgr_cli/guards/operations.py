@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
@@ -125,7 +126,7 @@ class Attached:
 
     begin: Callable[[], Step]
     end: Callable[[Any, Any], Any]
-    _passes: list[Interception] = field(default_factory=list)
+    _passes: dict[int, list[Interception]] = field(default_factory=dict)  # by thread; the innermost last
 
     def to(self, model: nn.Module) -> list[RemovableHandle]:
         """Attach to the model, and return the handles that remove the hooks."""
@@ -142,21 +143,22 @@ class Attached:
         return handles
 
     def _enter(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self._passes.append(Interception(model, self.begin()))
-        self._passes[-1].__enter__()
+        interception = Interception(model, self.begin())
+        self._passes.setdefault(get_ident(), []).append(interception)
+        interception.__enter__()
 
     def _leave(self, model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        interception = self._passes.pop()
+        interception = self._passes[get_ident()].pop()
         interception.__exit__(None, None, None)
-        return self.end(interception.step, output)
+        return None if output is None else self.end(interception.step, output)  # None: the pass has raised
 
     def _into(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if self._passes:  # a part of the model may be called alone
-            self._passes[-1].running.append(path)
+        if passes := self._passes.get(get_ident()):  # a part of the model may be called alone
+            passes[-1].running.append(path)
 
     def _out_of(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if self._passes:
-            self._passes[-1].running.pop()
+        if passes := self._passes.get(get_ident()):
+            passes[-1].running.pop()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from tgr_cli import documents
 from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
 
+AGAIN = 'write it again with "tgr train", or with "tgr guard" for a protected model'
 KINDS: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "head": (str,),
@@ -72,13 +73,13 @@ class ModelCard:
         try:
             values = documents.parse_json(documents.read_bytes(path))
         except documents.MalformedError as error:
-            raise TgrError(f'{path} is not readable JSON; write it again with "tgr train"') from error
+            raise TgrError(f"{path} is not readable JSON; {AGAIN}") from error
         _check(path, values)
         known = {name: values[name] for name in {**KINDS, **ADDED} if name in values}
         try:
             prepared = Preprocessing.from_json(values["preprocessing"])
         except TgrError as error:
-            raise TgrError(f'{path}: {error}; write it again with "tgr train"') from error
+            raise TgrError(f"{path}: {error}; {AGAIN}") from error
         return cls(**known | {"classes": tuple(values["classes"]), "preprocessing": prepared})
 
 
@@ -93,9 +94,9 @@ def identity(of_weights: str, stored: Sequence[Mapping[str, Any]] | None) -> str
 def _check(path: Path, values: Any) -> None:
     for name, kinds in {**KINDS, **ADDED}.items():
         if not isinstance(values, dict) or (name not in values and name in KINDS):
-            raise TgrError(f'{path} lacks "{name}"; write it again with "tgr train"')
+            raise TgrError(f'{path} lacks "{name}"; {AGAIN}')
         if name in values and (not isinstance(values[name], kinds) or isinstance(values[name], bool)):
             found = type(values[name]).__name__
-            raise TgrError(f'{path} has "{name}" as {found}; write it again with "tgr train"')
+            raise TgrError(f'{path} has "{name}" as {found}; {AGAIN}')
     if not all(isinstance(name, str) for name in values["classes"]) or len(values["classes"]) != values["num_classes"]:
-        raise TgrError(f'{path} does not name its {values["num_classes"]} classes; write it again with "tgr train"')
+        raise TgrError(f"{path} does not name its {values['num_classes']} classes; {AGAIN}")

@@ -240,7 +240,8 @@ def _card_beside(path: Path, model: nn.Module, reporter: Reporter) -> ModelCard 
         return None
     card = ModelCard.read(beside)
     if card.fingerprint != weights.fingerprint(model):
-        reporter.note(f"{beside} describes other weights than {path.name}, and is left aside")
+        unprotected = ", with the guards that it names" if card.protection else ""
+        reporter.note(f"{beside} describes other weights than {path.name}, and is left aside{unprotected}")
         return None
     taken = "classes, head and preprocessing" if card.protection is None else "classes, head, preprocessing and guards"
     reporter.note(f"{taken} of {path.name} are those of {beside}")

@@ -12,13 +12,14 @@ from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import RunFolder, Workspace, variant_name
 from tgr_cli.artifacts.schemas import ACTIVATION_RANGES, PROTECTION
+from tgr_cli.campaign import runs
 from tgr_cli.data.datasets import open_split
 from tgr_cli.data.source import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.guards import stored
 from tgr_cli.guards.guard import ANSWERS, Answer, guards_of, protect
-from tgr_cli.guards.operations import Operation, names_of, observed
+from tgr_cli.guards.operations import BOUNDED, Operation, names_of, observed
 from tgr_cli.models import weights
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import LoadedModel, load
@@ -54,6 +55,9 @@ class Config:
             one_of("--technique", name, GUARDINGS)
         if twice := [name for name in self.technique if list(self.technique).count(name) > 1]:
             raise TgrError(f"--technique {twice[0]} is given twice; give each once")
+        for pair in (("ranger", "clip"), ("flr", "filr"), ("parity", "secded")):
+            if set(pair) <= set(self.technique):
+                raise TgrError(f"--technique {pair[0]} and {pair[1]} guard the same values; give one of them")
         one_of("--on-error", self.on_error, ANSWERS)
         if self.on_error and not any(GUARDINGS[name].answers for name in self.technique):
             raise TgrError(
@@ -101,7 +105,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         raise TgrError(f"{folder.path} exists already; remove it, or name the new run with --save-as")
     example_1CHW = torch.zeros((1, *loaded.preprocessing.input_shape), device=config.device, dtype=weights.dtype(model))
     operations = _operations(model, example_1CHW)
-    making = Making(operations, _ranges(config, loaded), _maps(config, workspace, loaded), config.on_error)
+    making = Making(operations, _ranges(config, loaded, operations), _maps(config, workspace, loaded), config.on_error)
     guards = [GUARDINGS[name].make(making) for name in config.technique]
     for sentence in making.left_out:
         reporter.note(f"not guarded: {sentence}")
@@ -132,7 +136,9 @@ def _operations(model: nn.Module, example_1CHW: torch.Tensor) -> list[tuple[str,
     return [(name, operation, value) for name, (operation, value) in zip(names, seen, strict=True)]
 
 
-def _ranges(config: Config, loaded: LoadedModel) -> Mapping[str, tuple[str, float, float]] | None:
+def _ranges(
+    config: Config, loaded: LoadedModel, operations: Sequence[tuple[str, Operation, torch.Tensor]]
+) -> Mapping[str, tuple[str, float, float]] | None:
     if not any(GUARDINGS[name].needs_ranges for name in config.technique):
         return None
     artifact = store.read(config.ranges or loaded.run.activation_ranges, ACTIVATION_RANGES)
@@ -141,8 +147,15 @@ def _ranges(config: Config, loaded: LoadedModel) -> Mapping[str, tuple[str, floa
             f"{artifact.path} holds the ranges of another model (fingerprint {str(artifact.provenance.model)[:12]}, "
             f'this one has {loaded.fingerprint[:12]}); run "{ACTIVATION_RANGES.command}" for this one'
         )
-    rows = artifact.table.to_pylist()
-    return {row["operation"]: (row["function"], row["min"], row["max"]) for row in rows}
+    if differing := runs.otherwise_prepared(artifact, {"preprocessing": loaded.preprocessing.to_json()}):
+        raise TgrError(
+            f"{artifact.path} was made on images prepared with {differing} here; run "
+            f'"{ACTIVATION_RANGES.command}" with the same preprocessing'
+        )
+    ranges = {row["operation"]: (row["function"], row["min"], row["max"]) for row in artifact.table.to_pylist()}
+    if missing := [name for name, operation, _ in operations if operation.kind in BOUNDED and name not in ranges]:
+        raise TgrError(f'{artifact.path} has no range of "{missing[0]}"; run "{ACTIVATION_RANGES.command}" again')
+    return ranges
 
 
 def _maps(config: Config, workspace: Workspace, loaded: LoadedModel) -> Mapping[str, Sequence[int]] | None:
@@ -153,7 +166,8 @@ def _maps(config: Config, workspace: Workspace, loaded: LoadedModel) -> Mapping[
     artifact = store.read(config.protection or workspace.protection, PROTECTION)
     every: list[dict[str, Any]] = artifact.fact("chosen")
     own = loaded.run.name
-    chosen = [each for each in every if each["technique"] in wanted and f"{each['model']}-".startswith(f"{own}-")]
+    same = [each for each in every if each["fingerprint"] == loaded.fingerprint]
+    chosen = [each for each in same if each["technique"] in wanted]
     if len(chosen) != 1:
         found = ", ".join(_called(each) for each in every if each["maps"] is not None) or "none"
         raise TgrError(

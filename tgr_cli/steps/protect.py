@@ -153,7 +153,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             if best is None:
                 unreached.append(f"{what} cannot catch {config.target_coverage:.6g} of the analysis images' SDCs.")
             else:
-                chosen.append(_facts(model.name, name, best, known.maps))
+                chosen.append(_facts(model, name, best, known.maps))
         if name == "flr":
             agreeing += [{"model": model.name, **each._asdict()} for each in agreements(known, config.order)]
     _write(path, config, models, rows, {"chosen": chosen, "agreements": agreeing})
@@ -247,11 +247,12 @@ def _chosen(
             yield " ".join(named), next((point for point in own if point.chosen), None)
 
 
-def _facts(model: str, technique: str, point: Point, maps: Maps | None) -> dict[str, Any]:
+def _facts(model: _Model, technique: str, point: Point, maps: Maps | None) -> dict[str, Any]:
     """Return a chosen point as metadata, from which the guarded model can be built."""
     chosen = maps.by_site(point.maps) if maps is not None and point.maps is not None else None
     about = {name: getattr(point, name) for name in ("order", "criterion", "threshold")}
-    return {"model": model, "technique": technique, **about, "maps": chosen}
+    about |= {"fingerprint": model.golden.provenance.model}
+    return {"model": model.name, "technique": technique, **about, "maps": chosen}
 
 
 def _gates(what: str, point: Point | None, config: Config) -> list[summary.Gate]:

@@ -68,7 +68,7 @@ class Duplication(Guard):
         if self.channels[name][-1] >= count:
             raise TgrError(
                 f'"{name}" has {count} channels, and channel {self.channels[name][-1]} is to be duplicated; protect '
-                'this model anew with "tgr protect"'
+                'this model anew with "tgr guard"'
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Encoding(Guard):
         if self.code == "parity" and (wrong := int(codes.parity(codes.words(weight)).sum())):
             raise TgrError(
                 f'the weight of "{name}" is not encoded: {wrong:,} of its {weight.numel():,} values have the wrong '
-                'parity; protect the plain model anew with "tgr protect"'
+                'parity; protect the plain model anew with "tgr guard"'
             )
 
     def to_json(self) -> dict[str, Any]:

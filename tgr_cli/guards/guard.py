@@ -150,7 +150,9 @@ def protect(model: nn.Module, guards: Sequence[Guard], example_1CHW: Tensor) -> 
         ready = guard.fitted({name: named[name, weighted][0] for name in guard.operations})
         for name in guard.operations:
             by_key.setdefault((*key_of(name), weighted), []).append(ready)
-    Attached(partial(_Pass, by_key), _Pass.flagged).to(model)
+    paths = {(path, weighted) for path, _, weighted in by_key}
+    within = {operation.within for operation, _ in seen if (operation.path, operation.weighted) in paths}
+    Attached(partial(_Pass, by_key), _Pass.flagged, within).to(model)
     setattr(model, ATTRIBUTE, tuple(guards))
     return model
 
@@ -164,5 +166,5 @@ def _unknown(guard: Guard, name: str, there: Sequence[str]) -> str:
     shown = f"{', '.join(there[:SHOWN])}{', …' if there[SHOWN:] else ''}" or "none"
     return (
         f'the model is protected by {guard.technique} in "{name}", and runs no such {" or ".join(guard.kinds)} there '
-        f'(it has {shown}); protect this model anew with "tgr protect"'
+        f'(it has {shown}); protect this model anew with "tgr guard"'
     )

@@ -4,10 +4,10 @@ The names of convolutions and linear layers are those of the sites that `tgr sit
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from threading import get_ident
 from typing import Any
 
@@ -45,7 +45,7 @@ class Operation:
     """One call: the `number`-th (from 1) of the module at `path`, with its function and arguments.
 
     `kind` is conv, linear, activation, pool or cat. The first two belong to the module that owns their weight, and are
-    counted apart from the others, which belong to the module that runs them.
+    counted apart from the others, which belong to the module that runs them. `within` is the path of that module.
     """
 
     path: str
@@ -54,6 +54,7 @@ class Operation:
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    within: str
 
     @property
     def weighted(self) -> bool:
@@ -83,37 +84,62 @@ class Operation:
 Step = Callable[[Operation], Any]  # computes the operation, in its own way
 
 
+@dataclass
+class Running:
+    """One forward pass of a model: which modules run, and how often each has run an operation."""
+
+    model: nn.Module
+    step: Step
+    modules: list[tuple[str, nn.Module]]  # innermost last
+    counts: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    modes: list["Interception"] = field(default_factory=list)
+    busy: bool = False  # with an operation, which other interceptions of the pass leave alone
+
+    def run(self, kind: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Let the step compute an operation, by its name."""
+        within, weighted = self.modules[-1][0], kind in WEIGHTED
+        path = self._owner(args[1] if len(args) > 1 else kwargs.get("weight")) if weighted else within
+        self.counts[path, weighted] += 1
+        number = self.counts[path, weighted]
+        named = path or (kind if weighted else WHOLE)
+        self.busy = True
+        try:
+            return self.step(Operation(named, number, kind, function, args, kwargs, within))
+        finally:
+            self.busy = False
+
+    def _owner(self, weight: Any) -> str:
+        """Return the path of the module that owns a weight: the running one, or else the first; that which runs."""
+        path, module = self.modules[-1]
+        if path and any(weight is own for own in module._parameters.values()):
+            return path
+        return self._owners.get(id(weight), path)
+
+    @cached_property
+    def _owners(self) -> dict[int, str]:
+        owners: dict[int, str] = {}
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            owners.setdefault(id(parameter), name.rpartition(".")[0] or name)
+        return owners
+
+
 class Interception(TorchFunctionMode):
-    """While it is entered, `step` computes every named operation in place of torch.
+    """While it is entered, the step of a pass computes every named operation in place of torch.
 
     Operations within another one, such as the products within nn.MultiheadAttention, are not seen.
     """
 
-    def __init__(self, model: nn.Module, step: Step) -> None:
+    def __init__(self, running: Running) -> None:
         super().__init__()
-        self.step = step
-        self.running = [""]  # paths of the modules that run, innermost last
-        self._owners: dict[int, list[str]] = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            self._owners.setdefault(id(parameter), []).append(name.rpartition(".")[0] or name)
-        self._counts = Counter[tuple[str, bool]]()
+        self.running = running
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kind = KINDS.get(_called(func))
-        kwargs = kwargs or {}
-        if kind is None:
+        kind, kwargs = KINDS.get(_called(func)), kwargs or {}
+        if kind is None or self.running.busy:
             return func(*args, **kwargs)
-        path = self.running[-1]
-        if kind in WEIGHTED:
-            weight = args[1] if len(args) > 1 else kwargs.get("weight")
-            owners = self._owners.get(id(weight), [])
-            path = path if path in owners or not owners else owners[0]
-        weighted = kind in WEIGHTED
-        self._counts[path, weighted] += 1
-        path, number = path or (kind if weighted else WHOLE), self._counts[path, weighted]
-        return self.step(Operation(path, number, kind, func, args, kwargs))
+        return self.running.run(kind, func, args, kwargs)
 
 
 @dataclass
@@ -121,12 +147,15 @@ class Attached:
     """Hooks by which a model intercepts its own operations in every forward pass, until they are removed.
 
     The model can be copied with them, exported and moved. `begin` gives the step for one forward pass, and `end` turns
-    the model's output into the one that is returned.
+    the model's output into the one that is returned. `within` are the paths of the modules that run the operations to
+    intercept: elsewhere torch runs undisturbed. "" among them stands for the whole model. None does, too, and sees what
+    the guards of the model make of its operations.
     """
 
     begin: Callable[[], Step]
     end: Callable[[Any, Any], Any]
-    _passes: dict[int, list[Interception]] = field(default_factory=dict)  # by thread; the innermost last
+    within: Collection[str] | None = None
+    _passes: dict[int, list[Running]] = field(default_factory=dict)  # by thread; the innermost last
 
     def to(self, model: nn.Module) -> list[RemovableHandle]:
         """Attach to the model, and return the handles that remove the hooks."""
@@ -135,30 +164,53 @@ class Attached:
             model.register_forward_hook(self._leave, always_call=True),
         ]
         for path, module in model.named_modules():
-            if path:
+            parts = path.split(".")
+            within = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+            if path and (self._whole or not set(within).isdisjoint(self.within or ())):
+                outermost = not self._whole and set(within[:-1]).isdisjoint(self.within or ())
+                entrance = outermost or self.within is None  # the last one to intercept is the first to be asked
                 handles += [
-                    module.register_forward_pre_hook(partial(self._into, path)),
-                    module.register_forward_hook(self._out_of, always_call=True),
+                    module.register_forward_pre_hook(partial(self._into, path, entrance)),
+                    module.register_forward_hook(partial(self._out_of, entrance), always_call=True),
                 ]
         return handles
 
+    @property
+    def _whole(self) -> bool:
+        return self.within is None or "" in self.within
+
     def _enter(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        interception = Interception(model, self.begin())
-        self._passes.setdefault(get_ident(), []).append(interception)
-        interception.__enter__()
+        running = Running(model, self.begin(), [("", model)])
+        self._passes.setdefault(get_ident(), []).append(running)
+        if self._whole:
+            _intercept(running)
 
     def _leave(self, model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        interception = self._passes[get_ident()].pop()
-        interception.__exit__(None, None, None)
-        return None if output is None else self.end(interception.step, output)  # None: the pass has raised
+        running = self._passes[get_ident()].pop()
+        if self._whole:
+            _let_go(running)
+        return None if output is None else self.end(running.step, output)  # None: the pass has raised
 
-    def _into(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _into(self, path: str, entrance: bool, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if passes := self._passes.get(get_ident()):  # a part of the model may be called alone
-            passes[-1].running.append(path)
+            passes[-1].modules.append((path, module))
+            if entrance:
+                _intercept(passes[-1])
 
-    def _out_of(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def _out_of(self, entrance: bool, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if passes := self._passes.get(get_ident()):
-            passes[-1].running.pop()
+            passes[-1].modules.pop()
+            if entrance:
+                _let_go(passes[-1])
+
+
+def _intercept(running: Running) -> None:
+    running.modes.append(Interception(running))
+    running.modes[-1].__enter__()
+
+
+def _let_go(running: Running) -> None:
+    running.modes.pop().__exit__(None, None, None)
 
 
 @contextmanager
@@ -198,6 +250,7 @@ def key_of(name: str) -> tuple[str, int]:
     return path, int(number or 1)
 
 
+@lru_cache(maxsize=1024)
 def _called(function: Any) -> str:
     name = str(getattr(function, "__name__", ""))
     return name if name.startswith("__") else name.lstrip("_").rstrip("_")

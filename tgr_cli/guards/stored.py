@@ -28,12 +28,12 @@ def from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[Guard, ...]:
         if not isinstance(technique, str) or technique not in TECHNIQUES:
             raise TgrError(
                 f'the protection "{technique}" is unknown (known: {", ".join(TECHNIQUES)}); update tgr, or protect the '
-                'model anew with "tgr protect"'
+                'model anew with "tgr guard"'
             )
         try:
             found.append(TECHNIQUES[technique].from_json(each))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TgrError(
-                f'the protection "{technique}" is damaged; protect the model anew with "tgr protect"'
+                f'the protection "{technique}" is damaged; protect the model anew with "tgr guard"'
             ) from error
     return tuple(found)

@@ -21,6 +21,7 @@ BASES: dict[str, str] = {
     "top2diff-sweep": SWEEP,
     "compare": COMPARE,
     "fit": "fit one two --raw-fit 100 --dataset mnist --out new/fit.parquet",
+    "guard": f"guard {TOY} --technique relu6 -q --workdir new/w",
     "protect": "protect one two --dataset mnist --out new/p.parquet",
     "report": REPORT,
     "cam": "cam one two --dataset mnist --out new/s.parquet -q",
@@ -33,7 +34,16 @@ BASES: dict[str, str] = {
     "show": "show plan.parquet",
 }
 LENGTHY = {"help", "download", "compile", "workers", "device", "dataset", "model", "base_url", "epochs", "encoder"}
-WEIGHTS = {"profile-ranges": 0.2, "inject": 0.3, "report": 0.1, "sites": 0.3, "embed": 1.0, "models": 0.3, "demo": 0.5}
+WEIGHTS = {
+    "profile-ranges": 0.2,
+    "inject": 0.3,
+    "guard": 0.2,
+    "report": 0.1,
+    "sites": 0.3,
+    "embed": 1.0,
+    "models": 0.3,
+    "demo": 0.5,
+}
 TYPED = {
     "integer": ("0", "-1", "1", "2", "3", "1e3", "nan", "x", "٣", "0x10", " 7", "9" * 25, "-" + "9" * 25, "1.5", ""),
     "float": ("0", "1", "-1", "nan", "inf", "-inf", "1e400", "1e308", "-1e-308", "0.5", "0,5", "x", "", "1e-9"),

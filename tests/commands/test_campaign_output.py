@@ -35,6 +35,7 @@ def campaign(images: int) -> SimpleNamespace:
         rows=images,
         sites=[vulnerability_row(SITE, faults)],
         network=network([SITE], faults),
+        maps=None,
         injections=Path("injections.parquet"),
         vulnerability=Path("vulnerability.parquet"),
     )

@@ -186,7 +186,7 @@ def test_sites_in_json_and_as_a_table(call) -> None:  # type: ignore[no-untyped-
     code, out, _ = call("sites", "--model", "digits_cnn", "--num-classes", 10, "--json")
     rows = json.loads(out)
     assert code == 0
-    assert list(rows[-1]) == ["site", "op", "shape", "neurons", "macs", "per_image"]
+    assert list(rows[-1]) == ["site", "op", "shape", "neurons", "feature_maps", "macs", "per_image"]
     assert rows[-1]["shape"] == [10]
     code, out, _ = call("sites", "--model", "digits_cnn", "--num-classes", 10)
     total = sum(row["macs"] for row in rows)

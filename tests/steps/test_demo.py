@@ -38,7 +38,7 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(
     kinds = [store.describe(path)[1].kind for path in files]
     # The other commands need an option, another package, or several machines.
     others = {"plan", "shard", "feature_maps", "exhaustive", "surface", "text_embeddings", "saliency", "fit"}
-    others |= {"protection"}
+    others |= {"protection", "activation_ranges"}
     assert set(kinds) == set(KINDS) - others
     for path in files:
         rows = store.describe(path)[2]

@@ -25,13 +25,12 @@ from tgr_cli.faults.network import AnyNetwork, Replacements, no_logits
 from tgr_cli.faults.sites import Site
 from tgr_cli.faults.tensor_sites import kind_of
 from tgr_cli.faults.unchanged_buffers import unchanging
-from tgr_cli.guards.guard import guards_of
+from tgr_cli.guards.guard import refuse_without_graph
 from tgr_cli.reporting import SILENT, Reporter
 
 LAYERS = (_ConvNd, nn.Linear)
 QUANTISED = "torch.ao.nn."  # modules of eager quantisation, static and dynamic
-EXAMPLES = 2
-SHOWN = 3
+EXAMPLES, SHOWN = 2, 3  # random images that the model is watched on; modules that a message names
 Touch = Callable[[str, int, nn.Module, Tensor, Tensor], Tensor]  # module path, call number, module, input, output
 
 
@@ -51,11 +50,7 @@ def capture(
     try:
         return Network.capture(model, example_shape_CHW, batch_size=batch_size, targets=targets, device=device)
     except ExportError as error:
-        if guards_of(model):
-            raise TgrError(
-                f"{error}; without its graph, faults cannot be injected into a protected model: inject into the model "
-                "from which it was made"
-            ) from error
+        refuse_without_graph(model, error)
         try:
             network = HookedNetwork(model, example_shape_CHW, targets=targets, device=device)
         except TgrError:

@@ -162,6 +162,15 @@ def guards_of(model: nn.Module) -> tuple[Guard, ...]:
     return tuple(getattr(model, ATTRIBUTE, ()))
 
 
+def refuse_without_graph(model: nn.Module, error: TgrError) -> None:
+    """Raise TgrError for a guarded model that cannot be traced (`error`): hooks strike what its guards have seen."""
+    if guards_of(model):
+        raise TgrError(
+            f"{error}; without its graph, faults cannot be injected into a protected model: inject into the model from "
+            "which it was made"
+        ) from error
+
+
 def _unknown(guard: Guard, name: str, there: Sequence[str]) -> str:
     shown = f"{', '.join(there[:SHOWN])}{', …' if there[SHOWN:] else ''}" or "none"
     return (

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.guard import ANSWERS, Answer, Guard, stored_names
@@ -162,7 +162,7 @@ def _gamma(count: int, unit: float) -> float:
     return count * unit / (1 - count * unit)
 
 
-@torch.library.custom_op("tgr::checksummed", mutates_args=())
+@library.custom_op("tgr::checksummed", mutates_args=())
 def _checksummed(
     output: Tensor,
     x: Tensor,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.guard import ANSWERS, Answer, Guard, whole_number
@@ -220,7 +220,7 @@ def _bits(value: Tensor) -> Tensor:
     return value.detach().contiguous().view(BITS[value.element_size()])
 
 
-@torch.library.custom_op("tgr::duplicated", mutates_args=())
+@library.custom_op("tgr::duplicated", mutates_args=())
 def _duplicated(
     output: Tensor,
     x: Tensor,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import codes
@@ -116,7 +116,7 @@ def _weight(operation: Operation) -> Tensor:
     return weight
 
 
-@torch.library.custom_op("tgr::decoded", mutates_args=())
+@library.custom_op("tgr::decoded", mutates_args=())
 def _decoded(weight: Tensor, check_bits: Tensor, code: str) -> Tensor:
     return decoded(weight, check_bits, code)[0]
 
@@ -137,7 +137,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 _decoded.register_autograd(_backward, setup_context=_keep)
 
 
-@torch.library.custom_op("tgr::wrong_weights", mutates_args=())
+@library.custom_op("tgr::wrong_weights", mutates_args=())
 def _wrong_weights(weight: Tensor, check_bits: Tensor, code: str) -> Tensor:
     return decoded(weight, check_bits, code)[1].any().reshape(1)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.codes import words
@@ -69,7 +69,7 @@ def voted(output: Tensor, *product: Any, rounding: Callable[[Tensor], Tensor] | 
     return torch.empty_like(output).copy_(majority.view(output.dtype))
 
 
-@torch.library.custom_op("tgr::voted", mutates_args=())
+@library.custom_op("tgr::voted", mutates_args=())
 def _voted(
     output: Tensor,
     x: Tensor,

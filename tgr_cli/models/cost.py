@@ -1,7 +1,7 @@
 """Cost of a network: multiply-accumulates (MACs) of its convolutions and linear layers, counted on the meta device."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -25,18 +25,53 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     return counter.flops // 2
 
 
-class _Counter(TorchDispatchMode):
-    """Counts by torch's formulas; its FlopCounterMode also assigns counts to modules, which adds to the time."""
-
-    flops = 0
+class Unwritten(TorchDispatchMode):
+    """Leaves out operations that only write values, such as initial weights: tensors on the meta device hold none."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        out, layer = func(*args, **(kwargs or {})), func._overloadpacket
-        if layer in LAYERS:
-            self.flops += flop_registry[layer](*args, **(kwargs or {}), out_val=out)
+        if func._schema.name.endswith("_") and torch.Tag.inplace_view not in func.tags:
+            return args[0]
+        return self.computed(func, args, kwargs or {})
+
+    def computed(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
+
+class _Counter(Unwritten):
+    """Counts by torch's formulas, once for all operations of equal shapes: torch works shapes out slowly, in Python."""
+
+    flops = 0
+    known: ClassVar[dict[Hashable, tuple[Any, int]]] = {}  # what came out, and its floating-point operations
+
+    def computed(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if func.is_view:
+            return func(*args, **kwargs)
+        key = (func, _facts(args), _facts(tuple(kwargs.items())))
+        if key in self.known:
+            out, flops = self.known[key]
+            out = _another(out)
+        else:
+            out, layer = func(*args, **kwargs), func._overloadpacket
+            flops = flop_registry[layer](*args, **kwargs, out_val=out) if layer in LAYERS else 0
+            self.known[key] = out, flops
+        self.flops += flops
         return out
+
+
+def _facts(value: Any) -> Hashable:
+    """Return what the shape of a result depends on."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype
+    return tuple(map(_facts, value)) if isinstance(value, list | tuple) else (type(value), value)
+
+
+def _another(out: Any) -> Any:
+    """Return results like those that came out before."""
+    if isinstance(out, torch.Tensor):
+        return torch.empty_strided(out.shape, out.stride(), dtype=out.dtype, device=out.device)
+    return tuple(map(_another, out)) if isinstance(out, list | tuple) else out
 
 
 def widest_bytes(model: nn.Module, input_shape: tuple[int, int, int]) -> int:

@@ -6,7 +6,7 @@ import torch
 
 from tgr_cli.models import zoo
 from tgr_cli.models.classifier import TextGuidedClassifier
-from tgr_cli.models.cost import macs
+from tgr_cli.models.cost import Unwritten, macs
 from tgr_cli.models.weights import parameters
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -40,7 +40,7 @@ def run(reporter: Reporter = SILENT) -> list[ModelRow]:
 
 def _row(name: str) -> ModelRow:
     shape = zoo.default_preprocessing(name).input_shape
-    with torch.device("meta"):
+    with torch.device("meta"), Unwritten():
         baseline = zoo.build(name, CLASSES).eval()
         guided = TextGuidedClassifier(zoo.build(name, EMBEDDING_DIM), CLASSES, EMBEDDING_DIM).eval()
     params, work = parameters(baseline), macs(baseline, shape)

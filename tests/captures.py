@@ -38,6 +38,14 @@ def once() -> None:
             exported_program._collect_all_valid_cia_ops = functools.cache(listed)
         # It also writes Callable[P, T] ten thousand times a capture; that of typing is written once and kept.
         torch._ops.Callable = typing.Callable  # type: ignore[attr-defined]
+        # And it replaces kernels of each operation for a dozen kinds of devices; those at hand are enough.
+        devices = ("CPU", "Meta", *["CUDA"] * torch.cuda.is_available())
+        for kernels in ("_BACKEND_KEYS_TO_OVERRIDE", "_AUTOGRAD_ALIAS_BACKEND_KEYS_TO_OVERRIDE"):
+            keys = getattr(exported_program, kernels, [])
+            keys[:] = [key for key in keys if key.name.removeprefix("Autograd") in devices]
+        # Nobody reads which line of torch made each node.
+        if hasattr(torch.fx.config, "do_not_emit_stack_traces"):
+            torch.fx.config.do_not_emit_stack_traces = True
 
 
 def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., ExportedProgram]:

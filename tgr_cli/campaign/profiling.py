@@ -101,7 +101,8 @@ def split(data: DataSource, reporter: Reporter = SILENT) -> ImageSet:
     if has_split(data, "train") or not has_split(data, "eval"):
         return open_split(data, "train", reporter)
     name = data.dataset if data.path is None else data.path.name
-    reporter.note(f"{name} has no train split: profiling on its evaluation images; --train-data names others")
+    option = "--train" if data.given else "--train-data"
+    reporter.note(f"{name} has no train split: profiling on its evaluation images; {option} names others")
     return open_split(data, "eval", reporter)
 
 

@@ -95,7 +95,7 @@ class Subject:
 
         The pool is the evaluation split unless `images` is given.
         """
-        zoo.entry(settings.source.model)  # report an unknown model name before opening anything
+        zoo.of(settings.source)  # report an unknown model name before opening anything
         if images is None:
             images = open_split(settings.data, "eval", reporter)
         if settings.images is not None:

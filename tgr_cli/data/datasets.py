@@ -46,6 +46,10 @@ def open_split(source: DataSource, split: Split, reporter: Reporter = SILENT) ->
 
 
 def _open(source: DataSource, split: Split, found: Classes, reporter: Reporter) -> ImageSet:
+    if source.given is not None:
+        images = source.given.eval if split == "eval" else source.given.train
+        assert images is not None, "whether there is a train split is asked first (missing.has_split)"
+        return images
     if (source.train_data if split == "train" else source.eval_data) is not None:
         return _replacement(source, split, found, reporter)
     if source.path is None:

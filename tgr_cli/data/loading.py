@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tgr_cli import seeding
 from tgr_cli.data.images import ImageSet
+from tgr_cli.data.inputs import InputSet
 from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 
@@ -32,9 +33,12 @@ def batches(
     `order` lists image positions (None: as stored); position i + k·N is the k-th copy of image i, with another
     augmentation. Augmentation depends on `seed` and that position only, not on order, batch size, workers or any global
     generator. Inputs up to 64×64 pixels are cached in `images`, up to 256 MiB per split, and are then loaded in this
-    process whatever `workers` is. `pinned` memory is copied to CUDA asynchronously. Raises TgrError for an image that
-    cannot be decoded.
+    process whatever `workers` is. `pinned` memory is copied to CUDA asynchronously. An `InputSet` gives its inputs as
+    they are. Raises TgrError for an image that cannot be decoded.
     """
+    if isinstance(images, InputSet):
+        yield from images.batches(batch_size, order)
+        return
     kept = _kept(images, transform)
     positions = np.arange(len(images)) if order is None else np.asarray(order, np.int64)
     copies = 1 + (int(positions.max()) // len(images) if len(positions) else 0)

@@ -42,6 +42,19 @@ def has_split(source: DataSource, split: Split) -> bool:
 
 
 def _missing(source: DataSource, split: Split) -> MissingSplit | None:
+    if source.given is not None:
+        return (
+            None
+            if split == "eval" or source.given.train
+            else MissingSplit(
+                split=split,
+                source=source.dataset,
+                state="was given without it",
+                tried=(),
+                expected="images with their labels",
+                ways=(f"--{split}",),
+            )
+        )
     replacement = source.train_data if split == "train" else source.eval_data
     instead = f"--{split}-data PATH"
     if replacement is not None:

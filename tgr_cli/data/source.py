@@ -1,14 +1,15 @@
 """The choice of a data set and its class names; reads no images and does not import torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts.layout import slug
+from tgr_cli.artifacts.provenance import UNRECORDED
 from tgr_cli.data import built_in, folder, folder_layout, labels, parquet_files
-from tgr_cli.data.images import Split
+from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed
 from tgr_cli.paths import real
@@ -21,12 +22,21 @@ NAMED = built_in.NAMES
 IMAGEFOLDER, PARQUET = "imagefolder:", "parquet:"
 
 
+@dataclass(frozen=True, eq=False)
+class GivenSplits:
+    """The splits of a data set in memory; `train` is None where there is none."""
+
+    eval: ImageSet
+    train: ImageSet | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
     """The choice of a data set: its name or path, and what replaces parts of it.
 
     `dataset` is one of NAMED, imagefolder:PATH or parquet:PATH. `train_data` and `eval_data` (a Parquet file, or a
     folder of class folders) replace a split; `class_names` (a text file, one name per line) replaces the class names.
+    `given` are splits in memory, for which `dataset` is a name.
     """
 
     dataset: str = defaults.DATASET
@@ -36,9 +46,10 @@ class DataSource:
     eval_data: Path | None = None
     class_names: Path | None = None
     name: str | None = None
+    given: GivenSplits | None = field(default=None, repr=False, metadata=UNRECORDED)
 
     def __post_init__(self) -> None:
-        if self.dataset in NAMED or self.path is not None:
+        if self.given is not None or self.dataset in NAMED or self.path is not None:
             return
         here = Path(self.dataset).exists()
         hint = f' To use a path, write "{IMAGEFOLDER}{self.dataset}" or "{PARQUET}{self.dataset}".' if here else ""
@@ -50,6 +61,8 @@ class DataSource:
     @property
     def path(self) -> Path | None:
         """Return the path of an imagefolder: or parquet: data set, None for a named one."""
+        if self.given is not None:
+            return None
         for prefix in (IMAGEFOLDER, PARQUET):
             if self.dataset.startswith(prefix) and self.dataset != prefix:
                 return Path(self.dataset.removeprefix(prefix)).expanduser()
@@ -94,6 +107,9 @@ def classes(source: DataSource) -> Classes:
     Raises TgrError where a data set given by its path is missing or has no class names, or `source.class_names` does
     not fit.
     """
+    if source.given is not None:
+        names = source.given.eval.classes
+        return Classes(names, tuple((name,) for name in names))
     given = None if source.class_names is None else _names_in(source.class_names)
     if source.path is not None and source.dataset.startswith(IMAGEFOLDER):
         return _of_folders(source.path, source, given)

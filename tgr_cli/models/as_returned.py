@@ -8,7 +8,7 @@ from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
-RANDOM, RETURNED = "random weights", "as its function returns it"
+RANDOM, RETURNED, GIVEN = "random weights", "as its function returns it", "a module in memory"
 MOSTLY = 0.5  # share of a model's weights that must be random for the model to count as random
 SHOWN = 3
 
@@ -21,7 +21,10 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
     --weights none was not given.
     """
     name = source.model
-    if not isinstance(zoo.entry(name), zoo.UserFunction):
+    entry = zoo.of(source)
+    if isinstance(entry, zoo.GivenModule):
+        return entry.build(num_classes), GIVEN
+    if not isinstance(entry, zoo.UserFunction):
         reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")
         return zoo.build(name, num_classes), RANDOM
     # Build twice with different seeds: only randomly initialised tensors differ.

@@ -1,11 +1,12 @@
 """User-defined models: a function that returns a network."""
 
+import copy
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -22,7 +23,6 @@ Parameter = inspect.Parameter
 POSITIONAL_OR_NAMED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
-@final
 @dataclass(frozen=True)
 class UserFunction(WithoutPretrained):
     """The user's function `module:function`, called with `num_classes` if it takes that argument."""
@@ -92,6 +92,26 @@ class UserFunction(WithoutPretrained):
                 f'--model {self.path}: {module_name} has no function "{name}".{did_you_mean(name, dir(module))}'
             )
         return function
+
+
+@final
+@dataclass(frozen=True)
+class GivenModule(UserFunction):
+    """A module in memory, which `path` is a name for. It is copied, so that it stays in the mode that it is in."""
+
+    module: nn.Module = field(repr=False)
+
+    def takes_num_classes(self) -> bool:
+        return False
+
+    def _function(self) -> Callable[..., Any]:
+        try:
+            return copy.deepcopy(self.module)
+        except Exception as error:  # tensors with a history of gradients, or objects of the module's own
+            raise TgrError(
+                f"the module {self.path} cannot be copied ({_brief(error)}), which keeps it unchanged; give one that "
+                "copy.deepcopy copies"
+            ) from error
 
 
 def _uncompiled(model: nn.Module) -> nn.Module:

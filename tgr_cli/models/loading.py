@@ -78,8 +78,9 @@ def load(
     where = usable_device(device)
     found = _find(source, workspace, classes, reporter)
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
-    prepared = override(source.model, found.preprocessing, preprocessing)
-    if isinstance(zoo.entry(source.model), zoo.UserFunction) and prepared == zoo.default_preprocessing(source.model):
+    entry = zoo.of(source)
+    prepared = override(entry, found.preprocessing, preprocessing)
+    if isinstance(entry, zoo.UserFunction) and prepared == entry.preprocessing():
         reporter.note(
             f"the preprocessing of {source.model} is unknown: using resize 256, crop 224 and ImageNet's mean and "
             "standard deviation; set others with --resize, --crop, --mean and --std"
@@ -87,7 +88,7 @@ def load(
     model = found.model.to(where).eval()
     for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own
         parameter.requires_grad_(False)
-    try_out(source.model, model, prepared, len(classes), where)
+    try_out(source.model, entry, model, prepared, len(classes), where)
     guards = stored.from_json(found.protection or ())
     if guards:
         example_1CHW = torch.zeros((1, *prepared.input_shape), device=where, dtype=weights.dtype(model))
@@ -122,13 +123,13 @@ def _guarded(guards: Sequence[Guard]) -> dict[str, Any]:
     return {"protection": [guard.summary for guard in guards]} if guards else {}
 
 
-def override(name: str, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
-    """Return the preprocessing `prepared` of the model `name`, overridden by the user's `options`.
+def override(entry: zoo.Architecture, prepared: Preprocessing, options: PreprocessingOptions) -> Preprocessing:
+    """Return the preprocessing `prepared` of a model, overridden by the user's `options`.
 
     For a user's function, one value each in --mean and --std means one-channel images.
     """
     grey = options.mean is not None and options.std is not None and "," not in options.mean + options.std
-    if grey and isinstance(zoo.entry(name), zoo.UserFunction):
+    if grey and isinstance(entry, zoo.UserFunction):
         prepared = replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
     return options.override(prepared)
 
@@ -146,6 +147,8 @@ def usable_device(name: str) -> torch.device:
 
 
 def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], reporter: Reporter) -> _Found:
+    if source.given is not None:
+        return _built(source, workspace, classes, reporter)
     if source.checkpoint is not None:
         return _from_checkpoint(source, source.checkpoint, workspace, classes, reporter)
     if source.weights == "none":
@@ -161,7 +164,7 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
                 f"{workspace.path} holds no trained {source.model} with {' '.join(asked)}; run "
                 f'"tgr train --model {source.model} {" ".join(asked)}" first, or give --checkpoint FILE'
             )
-        if isinstance(zoo.entry(source.model), zoo.UserFunction):
+        if isinstance(zoo.of(source), zoo.UserFunction):
             return _built(source, workspace, classes, reporter)
     return _from_library(source, workspace, classes, reporter)
 
@@ -171,7 +174,7 @@ def _built(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], 
     model, origin = as_returned.build(source, len(classes), reporter)
     return _Found(
         model=model,
-        preprocessing=zoo.default_preprocessing(source.model),
+        preprocessing=zoo.of(source).preprocessing(),
         origin=origin,
         run=workspace.run(source.model, "baseline", variant=source.variant),
     )

@@ -1,10 +1,11 @@
 """The user's choice of a model, and the run folder it refers to."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
+from tgr_cli.artifacts.provenance import UNRECORDED
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models.card import ModelCard
 from tgr_cli.reporting import Reporter
@@ -17,7 +18,8 @@ class ModelSource:
     """The user's choice of a model: its name, and the origin of its weights.
 
     `checkpoint_key` selects the weights in a checkpoint with several sets, such as "state_dict_ema". `variant` is the
-    name given to the run by `tgr train --variant`; None for the run without one.
+    name given to the run by `tgr train --variant`; None for the run without one. `given` is the entry of a module in
+    memory (`from_user.GivenModule`), which `model` is a name for; None where the name says which model it is.
     """
 
     model: str
@@ -28,6 +30,7 @@ class ModelSource:
     init: str | None = None
     train_seed: int | None = None
     variant: str | None = None
+    given: object | None = field(default=None, repr=False, metadata=UNRECORDED)
 
     def __post_init__(self) -> None:
         if self.variant is not None:

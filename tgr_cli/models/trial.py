@@ -17,13 +17,20 @@ from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 
 
-def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device) -> None:
+def try_out(
+    name: str,
+    entry: zoo.Architecture,
+    model: nn.Module,
+    prepared: Preprocessing,
+    num_classes: int,
+    device: torch.device,
+) -> None:
     """Raise TgrError unless a user's model, in evaluation mode, gives `num_classes` repeatable logits per image.
 
     A model that is not deterministic is refused: a difference could not be attributed to a fault. A model that changes
     its input in place is given copies from here on.
     """
-    if not isinstance(zoo.entry(name), zoo.UserFunction):
+    if not isinstance(entry, zoo.UserFunction):
         return
     if any(module.training for module in model.modules()):
         raise TgrError(
@@ -47,7 +54,7 @@ def try_out(name: str, model: nn.Module, prepared: Preprocessing, num_classes: i
     if tuple(logits_1C.shape) != (1, num_classes):
         raise TgrError(
             f"--model {name} answers one image with {tuple(logits_1C.shape)}, where logits of shape (1, {num_classes}) "
-            f"are expected; {_advice_on_shape(name, model, logits_1C, one_1CHW, num_classes)}"
+            f"are expected; {_advice_on_shape(entry, model, logits_1C, one_1CHW, num_classes)}"
         )
     if not logits_1C.is_floating_point():
         raise TgrError(f"--model {name} answers with {logits_1C.dtype}, where floating-point logits are expected")
@@ -145,7 +152,9 @@ def _advice_on_output(output: Any) -> str:
     return "let its forward return the logits alone"
 
 
-def _advice_on_shape(name: str, model: nn.Module, logits: Tensor, one_1CHW: Tensor, num_classes: int) -> str:
+def _advice_on_shape(
+    entry: zoo.Architecture, model: nn.Module, logits: Tensor, one_1CHW: Tensor, num_classes: int
+) -> str:
     try:
         with torch.no_grad():
             two = tuple(model(torch.cat([one_1CHW, one_1CHW])).shape)
@@ -158,7 +167,6 @@ def _advice_on_shape(name: str, model: nn.Module, logits: Tensor, one_1CHW: Tens
         )
     if logits.numel() == num_classes:
         return "let its forward flatten them, with flatten(1)"
-    entry = zoo.entry(name)
     if isinstance(entry, zoo.UserFunction) and entry.takes_num_classes():
         return "the function was called with num_classes, let its last layer have as many outputs"
     own = f" ({built_in.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""

@@ -18,9 +18,10 @@ from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Architecture, BuiltIn
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
-from tgr_cli.models.from_user import UserFunction
+from tgr_cli.models.from_user import GivenModule, UserFunction
 from tgr_cli.models.lenet import LeNet5, LeNet5Wide
 from tgr_cli.models.lenet_names import LENETS, LeNetForm
+from tgr_cli.models.source import ModelSource
 
 CIFAR = Preprocessing(resize=None, crop=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
@@ -71,6 +72,14 @@ def entry(name: str) -> Architecture:
     prefix, _, rest = name.partition(":")
     library = LIBRARIES.get(prefix)
     return UserFunction(name) if library is None else library(rest)
+
+
+def of(source: ModelSource) -> Architecture:
+    """Return the entry of the model that `source` names or holds; raises TgrError for an unknown name."""
+    if source.given is None:
+        return entry(source.model)
+    assert isinstance(source.given, GivenModule)
+    return source.given
 
 
 def build(name: str, num_classes: int, *, seed: int = 0) -> nn.Module:

@@ -114,7 +114,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     workspace = Workspace(config.workdir, config.data.folder)
     wanted = asked(workspace, config.runs, config.source, config.against)
     for each in wanted:
-        zoo.entry(each.source.model)  # refuse an unknown name before anything is searched
+        zoo.of(each.source)  # refuse an unknown name before anything is searched
     images = choose(open_split(config.data, "eval", reporter), config.count, config.image_id, reporter)
     models = open_models(
         wanted,

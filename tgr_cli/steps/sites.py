@@ -72,7 +72,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Return the sites of a model with random weights; sites do not depend on the weights."""
     model = zoo.build(config.model, config.num_classes).eval()
     options = PreprocessingOptions(mean=config.mean, std=config.std)
-    channels, height, width = override(config.model, zoo.default_preprocessing(config.model), options).input_shape
+    entry = zoo.entry(config.model)
+    channels, height, width = override(entry, entry.preprocessing(), options).input_shape
     shape = (channels, config.crop or height, config.crop or width)
     targets = tuple(part.strip() for part in config.targets.split(","))
     refuse_scripted(model, config.model)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tgr_cli.data.preprocessing import Preprocessing
 from tgr_cli.errors import TgrError
+from tgr_cli.models import zoo
 from tgr_cli.models.from_user import _with_modes
 from tgr_cli.models.trial import keep_input, refuse_scripted, try_out
 
@@ -54,7 +55,7 @@ def test_answers_that_are_no_logits(after: object, words: str, monkeypatch: pyte
     Path("nets.py").write_text("def build(): pass", encoding="utf-8")
     monkeypatch.delitem(sys.modules, "nets", raising=False)
     with pytest.raises(TgrError, match=words):
-        try_out("nets:build", Net(after).eval(), GREY, 3, torch.device("cpu"))
+        try_out(zoo.entry("nets:build"), Net(after).eval(), GREY, 3, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_answers_that_are_logits(after: object, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "nets", raising=False)
     torch.manual_seed(0)
     net = Net(lambda y: after(4 * y)).eval()  # type: ignore[operator]
-    try_out("nets:build", net, GREY, 3, torch.device("cpu"))
+    try_out(zoo.entry("nets:build"), net, GREY, 3, torch.device("cpu"))
 
 
 def test_a_network_that_changes_its_input_is_given_copies() -> None:
@@ -107,9 +108,9 @@ def exported(size: int, **given: object) -> nn.Module:
 def test_a_model_exported_for_batches_of_one_size_is_refused_with_what_to_export(size: int) -> None:
     words = rf"exported for batches of {size} alone.*dynamic_shapes=\(\{{0: torch.export.Dim"
     with pytest.raises(TgrError, match=words):
-        try_out("toys:build", exported(size), GREY, 3, torch.device("cpu"))
+        try_out(zoo.entry("toys:build"), exported(size), GREY, 3, torch.device("cpu"))
 
 
 def test_a_model_exported_for_batches_of_any_size_is_taken() -> None:
     model = exported(2, dynamic_shapes=({0: torch.export.Dim("images")},))
-    try_out("toys:build", model, GREY, 3, torch.device("cpu"))
+    try_out(zoo.entry("toys:build"), model, GREY, 3, torch.device("cpu"))

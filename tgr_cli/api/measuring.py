@@ -1,6 +1,5 @@
 """Measurements of a model: without faults, its ranges, and with faults."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from torch import nn
 from tgr_cli import defaults
 from tgr_cli.api.options import InjectOptions, RunOptions
 from tgr_cli.api.progress import told
-from tgr_cli.api.run import Run
+from tgr_cli.api.run import Run, Temporary
 from tgr_cli.api.sources import Given, settings
 from tgr_cli.api.wording import in_python
 from tgr_cli.artifacts.layout import Workspace
@@ -93,9 +92,9 @@ def _measured(
     step: ModuleType, given: Given, options: Mapping[str, Any], workdir: str | Path | None, progress: bool
 ) -> Run:
     """Return the run that a step measured, in a folder that is deleted with it if there is no `workdir`."""
-    kept = tempfile.TemporaryDirectory(prefix="tgr-") if workdir is None else None
+    kept = Temporary() if workdir is None else None
     with in_python(), told(shown=progress) as reporter:
-        folder = Path(kept.name if kept else workdir or defaults.WORKDIR)
+        folder = kept.path if kept else Path(workdir or defaults.WORKDIR)
         result = step.run(settings(step.Config, given, options, folder), reporter)
         path = result.written.injections if hasattr(result, "written") else result.path
         return Run(

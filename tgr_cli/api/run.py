@@ -2,12 +2,15 @@
 
 import shutil
 import tempfile
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tgr_cli import defaults
+from tgr_cli.api import view
 from tgr_cli.api.table import Table
 from tgr_cli.api.wording import in_python
 from tgr_cli.artifacts import store
@@ -24,18 +27,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Temporary:
+    """A folder of its own, deleted with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="tgr-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Run:
-    """The measurements of one model. A table that was not measured is None.
+    """The measurements of one model. A table that was not measured before this object was made is None.
 
     `notes` are what the measurement told on the way, and `gate` the verdict on a campaign with a gate. `kept` is
-    the temporary folder that it lies in, if it does: it is deleted with this object, and `save` keeps a copy.
+    the temporary folder that it lies in, if it does: `save` keeps a copy.
     """
 
     measurement: RunFolder
     notes: tuple[str, ...] = ()
     gate: Gate | None = None
-    kept: object = field(default=None, repr=False, compare=False)
+    kept: "Temporary | None" = field(default=None, repr=False, compare=False)
+    _written: Mapping[Path, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        there = (path for path in self.folder.glob("*.parquet"))
+        object.__setattr__(self, "_written", {path: path.stat().st_mtime_ns for path in there})
 
     @property
     def name(self) -> str:
@@ -50,32 +66,32 @@ class Run:
     @cached_property
     def golden(self) -> Table | None:
         """The images' losses, confidences and predictions without a fault: a row an image."""
-        return _table(self.measurement.golden, GOLDEN)
+        return self._table(self.measurement.golden, GOLDEN)
 
     @cached_property
     def ranges(self) -> Table | None:
         """The ranges of values without a fault: a row a site."""
-        return _table(self.measurement.ranges, RANGES)
+        return self._table(self.measurement.ranges, RANGES)
 
     @cached_property
     def injections(self) -> Table | None:
         """The faults and what each did: a row a fault, or a row an image of one that lasts."""
-        return _table(self.measurement.injections, INJECTIONS)
+        return self._table(self.measurement.injections, INJECTIONS)
 
     @cached_property
     def sites(self) -> Table | None:
         """SDC rate, failure rate and mean dLoss with intervals: a row a site."""
-        return _table(self.measurement.vulnerability, VULNERABILITY)
+        return self._table(self.measurement.vulnerability, VULNERABILITY)
 
     @cached_property
     def feature_maps(self) -> Table | None:
         """The same for each feature map, of a campaign with `granularity="map"`."""
-        return _table(self.measurement.feature_maps, FEATURE_MAPS)
+        return self._table(self.measurement.feature_maps, FEATURE_MAPS)
 
     @cached_property
     def training(self) -> Table | None:
         """The epochs of a training by tgr."""
-        return _table(self.measurement.training, TRAINING)
+        return self._table(self.measurement.training, TRAINING)
 
     @cached_property
     def network(self) -> NetworkEstimates | None:
@@ -114,18 +130,23 @@ class Run:
             shutil.copytree(self.folder, Path(beside) / target.name).rename(target)  # whole, or not at all
         return target
 
+    def _table(self, path: Path, schema: Schema) -> Table | None:
+        """Return the rows of a file that was there when the run was made; raises TgrError if it was written anew."""
+        if path not in self._written:
+            return None
+        if not path.exists() or path.stat().st_mtime_ns != self._written[path]:
+            raise TgrError(f"{path} was written anew by another measurement since; open the run again to read that one")
+        artifact = store.read(path, schema)
+        made = artifact.provenance
+        return Table(artifact.table, {"config": made.config, "model": made.model, **made.extra})
+
     def _repr_html_(self) -> str:
-        from tgr_cli.api.view import html
-
-        return html(self)
-
-
-def _table(path: Path, schema: Schema) -> Table | None:
-    if not path.exists():
-        return None
-    artifact = store.read(path, schema)
-    made = artifact.provenance
-    return Table(artifact.table, {"config": made.config, "model": made.model, **made.extra})
+        lines = []
+        if self.golden is not None:
+            lines.append(f"accuracy {self.accuracy:.2%} of {len(self.golden):,} images")
+        if self.injections is not None and self.network is not None:
+            lines.append(view.in_words(self.network, self.injections.facts["config"]["confidence"]))
+        return view.page(self.name, lines, self.sites)
 
 
 def open(run: str | Path, *, dataset: str = defaults.DATASET, workdir: str | Path = defaults.WORKDIR) -> Run:

@@ -1,35 +1,29 @@
 """What a notebook shows of a run."""
 
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from tgr_cli.api.table import Table
 from tgr_cli.metrics.intervals import Estimate
-
-if TYPE_CHECKING:
-    from tgr_cli.api.run import Run
+from tgr_cli.metrics.summary import NetworkEstimates
 
 COLUMNS = ("site", "op", "faults")
 ESTIMATES = ("sdc_rate", "mean_dloss")
 
 
-def html(run: "Run") -> str:
-    """Return the run's name, its figures, and its sites."""
-    lines = []
-    if run.golden is not None:
-        lines.append(f"accuracy {run.accuracy:.2%} of {len(run.golden):,} images")
-    if run.network is not None:
-        confidence = run.injections.facts["config"]["confidence"] if run.injections else 0
-        lines.append(
-            f"SDC rate {_rate(run.network.sdc_rate)}, mean dLoss {_plain(run.network.mean_dloss)} nats "
-            f"({confidence:.0%} intervals, sites alike)"
-        )
+def page(name: str, lines: Sequence[str], sites: Table | None) -> str:
+    """Return a run's name, its figures, and its sites as HTML."""
     told = "".join(f"<br>{escape(line)}" for line in lines)
-    return f"<p><b>{escape(run.name)}</b>{told}</p>" + (_sites(run.sites) if run.sites else "")
+    return f"<p><b>{escape(name)}</b>{told}</p>" + (_sites(sites) if sites else "")
 
 
-def _rate(estimate: Estimate) -> str:
-    return f"{estimate.mean:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"
+def in_words(network: NetworkEstimates, confidence: float) -> str:
+    """Return the network's estimates as a line."""
+    rate, dloss = network.sdc_rate, network.mean_dloss
+    return (
+        f"SDC rate {rate.mean:.2%} ({rate.low:.2%} to {rate.high:.2%}), mean dLoss {_plain(dloss)} nats "
+        f"({confidence:.0%} intervals, sites alike)"
+    )
 
 
 def _plain(estimate: Estimate) -> str:
@@ -38,4 +32,4 @@ def _plain(estimate: Estimate) -> str:
 
 def _sites(sites: Table) -> str:
     names = [*COLUMNS, *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high"))]
-    return Table(sites.arrow.select([name for name in names if name in sites.arrow.column_names]))._repr_html_()
+    return Table(sites.arrow.select(names))._repr_html_()

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from tgr_cli import __version__
 from tgr_cli.artifacts import facts
+from tgr_cli.artifacts.unrecorded import is_recorded
 from tgr_cli.documents import MalformedError, parse_json
 from tgr_cli.errors import TgrError, found_at
 
@@ -28,7 +29,6 @@ LIBRARIES = (
     "pyarrow",
 )
 PATH_PREFIXES = ("parquet:", "imagefolder:", "local-dir:")
-UNRECORDED = {"recorded": False}
 NO_PART_OF_THE_WORK = {  # settings that affect how a result is computed, but not the result
     "download",
     "workers",
@@ -147,15 +147,13 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def normalised(config: Any) -> Any:
     """Return `config` as plain JSON values, without settings that do not affect results.
 
-    These are paths (fields of type path, folders of data sets), the fields in NO_PART_OF_THE_WORK, and fields whose
-    metadata are UNRECORDED: objects, which are known by their fingerprints.
+    These are paths (fields of type path, folders of data sets), the fields in NO_PART_OF_THE_WORK, and objects.
     """
     if is_dataclass(config) and not isinstance(config, type):
         hints = get_type_hints(type(config))
         # Decided by declared type, so that an omitted path and a given one have the same result.
         paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint))}
-        told = [f.name for f in fields(config) if f.metadata.get("recorded", True)]
-        kept = [name for name in told if name not in NO_PART_OF_THE_WORK | paths]
+        kept = [f.name for f in fields(config) if is_recorded(f) and f.name not in NO_PART_OF_THE_WORK | paths]
         return {name: normalised(getattr(config, name)) for name in kept}
     if isinstance(config, Mapping):
         return {str(name): normalised(value) for name, value in config.items()}

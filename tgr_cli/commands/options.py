@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from tgr_cli import defaults
+from tgr_cli.artifacts.unrecorded import is_recorded
 
 Config = TypeVar("Config")
 
@@ -23,6 +24,7 @@ def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
     values = {
         field.name: configure(hints[field.name], options) if is_dataclass(hints[field.name]) else options[field.name]
         for field in fields(kind)  # type: ignore[arg-type]
+        if is_recorded(field)
     }
     return kind(**values)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tgr_cli import defaults, documents
 from tgr_cli.artifacts.layout import slug
-from tgr_cli.artifacts.provenance import UNRECORDED
+from tgr_cli.artifacts.unrecorded import UNRECORDED
 from tgr_cli.data import built_in, folder, folder_layout, labels, parquet_files
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.errors import TgrError, did_you_mean

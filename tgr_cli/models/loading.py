@@ -88,7 +88,7 @@ def load(
     model = found.model.to(where).eval()
     for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own
         parameter.requires_grad_(False)
-    try_out(source.model, entry, model, prepared, len(classes), where)
+    try_out(entry, model, prepared, len(classes), where)
     guards = stored.from_json(found.protection or ())
     if guards:
         example_1CHW = torch.zeros((1, *prepared.input_shape), device=where, dtype=weights.dtype(model))

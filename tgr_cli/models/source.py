@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
-from tgr_cli.artifacts.provenance import UNRECORDED
+from tgr_cli.artifacts.unrecorded import UNRECORDED
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models.card import ModelCard
 from tgr_cli.reporting import Reporter

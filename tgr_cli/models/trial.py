@@ -18,12 +18,7 @@ from tgr_cli.models import weights, zoo
 
 
 def try_out(
-    name: str,
-    entry: zoo.Architecture,
-    model: nn.Module,
-    prepared: Preprocessing,
-    num_classes: int,
-    device: torch.device,
+    entry: zoo.Architecture, model: nn.Module, prepared: Preprocessing, num_classes: int, device: torch.device
 ) -> None:
     """Raise TgrError unless a user's model, in evaluation mode, gives `num_classes` repeatable logits per image.
 
@@ -32,6 +27,7 @@ def try_out(
     """
     if not isinstance(entry, zoo.UserFunction):
         return
+    name = entry.path
     if any(module.training for module in model.modules()):
         raise TgrError(
             f"--model {name} stays in training mode when eval() is called; let its train() and eval() set it"

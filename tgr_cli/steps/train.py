@@ -122,7 +122,7 @@ def _starting(
     begun = starting_model.begin(config, Workspace(config.workdir, config.data.folder), classes, reporter)
     model = begun.model
     frozen = freeze(model, head=config.freeze_head, backbone=config.freeze_backbone)
-    try_out(config.model, zoo.entry(config.model), model.to(group.device).eval(), pre, len(classes), group.device)
+    try_out(zoo.entry(config.model), model.to(group.device).eval(), pre, len(classes), group.device)
     one_1CHW = torch.zeros(1, *pre.input_shape, device=group.device)
     for sentence in config.disturbance.out_of_reach(model, one_1CHW, frozen):
         reporter.note(sentence)

@@ -14,7 +14,7 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "artifacts"}
+BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "pooling", "artifacts"}
 PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "defaults": set(),
     "seeding": set(),
     "reporting": set(),
+    "pooling": set(),
     "documents": {"errors"},
     "errors": set(),
 }

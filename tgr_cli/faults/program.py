@@ -7,6 +7,10 @@ import torch
 from torch.fx.node import Node, map_arg
 
 from tgr_cli.faults.operation_names import INDEXING, SHAPE_ONLY, name_of
+from tgr_cli.pooling import max_pool2d
+
+# The same results in less time, where no gradient is wanted.
+QUICK: Mapping[Any, Callable[..., Any]] = {torch.ops.aten.max_pool2d.default: max_pool2d}
 
 Program = Sequence[tuple[Node, Sequence[Node]]]
 
@@ -45,7 +49,7 @@ def evaluate(
             args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
             if sizes and node in sizes:
                 args = (args[0], sizes[node], *args[2:])
-            function = (instead or {}).get(node, node.target)
+            function = (instead or {}).get(node) or (node.target if gradients else QUICK.get(node.target, node.target))
             result = function(*args, **kwargs)  # type: ignore[operator]
             values[node] = result if touch is None else touch(node, result)
             for name in dead:

@@ -14,6 +14,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.metrics.outcomes import cross_entropy, predictions
 from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models.weights import dtype
+from tgr_cli.pooling import QuickPools
 from tgr_cli.reporting import SILENT, Reporter
 
 
@@ -66,7 +67,7 @@ def classify(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), QuickPools():
             for x_BCHW, labels_B in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
                 logits_BC = model(x_BCHW.to(device, dtype(model))).float().cpu()
                 if logits_BC.ndim != 2 or len(logits_BC) != len(labels_B):

@@ -43,7 +43,8 @@ def max_pool2d(
         if result is not None:
             laid_out = torch.empty(result.shape, dtype=result.dtype)
             return result if result.stride() == laid_out.stride() else laid_out.copy_(result)
-    return torch.max_pool2d(x_BCHW, kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
+    kernel_HW, stride_HW, padding_HW, dilation_HW = sizes
+    return torch.max_pool2d(x_BCHW, kernel_HW, stride_HW, padding_HW, dilation_HW, ceil_mode)
 
 
 def _suits(x_BCHW: Tensor) -> bool:

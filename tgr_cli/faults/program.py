@@ -49,8 +49,10 @@ def evaluate(
             args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
             if sizes and node in sizes:
                 args = (args[0], sizes[node], *args[2:])
-            function = (instead or {}).get(node) or (node.target if gradients else QUICK.get(node.target, node.target))
-            result = function(*args, **kwargs)  # type: ignore[operator]
+            function: Any = (instead or {}).get(node, node.target)
+            if not gradients:
+                function = QUICK.get(function, function)
+            result = function(*args, **kwargs)
             values[node] = result if touch is None else touch(node, result)
             for name in dead:
                 del values[name]

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.transforms.v2 import functional as tv
 
 CLASSES = ("dot", "bar", "ring")
 
@@ -60,6 +61,13 @@ def toy_images(count: int = 30, seed: int = 0) -> tuple[list[Image.Image], list[
         images.append(Image.fromarray((pixels * 255).astype(np.uint8)))
         labels.append(label)
     return images, labels
+
+
+def toy_tensors(count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the toy images of seed 2 as a network takes them, [N, 1, 8, 8], and their labels."""
+    images, labels = toy_images(count, seed=2)
+    pixels_NCHW = torch.stack([tv.pil_to_tensor(image) for image in images])
+    return tv.normalize(tv.to_dtype(pixels_NCHW, torch.float32, scale=True), [0.5], [0.25]), torch.tensor(labels)
 
 
 def write_toy_parquet(path: Path, count: int = 30, seed: int = 0) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import toy_images, toy_net
+from toys import toy_net, toy_tensors
 
 from tgr_cli import api as tgr
 from tgr_cli.steps import compare, fit, protect
@@ -15,18 +15,14 @@ QUICK: dict[str, Any] = {"progress": False}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[tgr.Run, tgr.Run]:
     """Two networks in their folders, each evaluated and struck, feature map by feature map."""
-    import torch
-    from torchvision.transforms.v2 import functional as tv
-
-    images, labels = toy_images(30, seed=2)
-    x = torch.stack([tv.pil_to_tensor(image) for image in images]).float() / 128 - 1
-    kept: dict[str, Any] = {"workdir": tmp_path_factory.mktemp("runs"), "label": "golden", "limit": "none", **QUICK}
+    data = toy_tensors()
+    workdir = tmp_path_factory.mktemp("runs")
 
     def measured(seed: int) -> tgr.Run:
-        about: dict[str, Any] = {"name": f"net{seed}", "workdir": kept["workdir"], **QUICK}
-        tgr.evaluate(toy_net(seed), (x, torch.tensor(labels)), **about)
+        about: dict[str, Any] = {"name": f"net{seed}", "workdir": workdir, **QUICK}
+        tgr.evaluate(toy_net(seed), data, **about)
         struck = {"injections": 24, "granularity": "map", "all_images": True, "limit": "none"}
-        return tgr.inject(toy_net(seed), (x, torch.tensor(labels)), **about, **struck)
+        return tgr.inject(toy_net(seed), data, **about, **struck)
 
     return measured(0), measured(1)
 

@@ -7,11 +7,10 @@ from typing import Any, get_type_hints
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as tv
-from toys import CLASSES, toy_images, toy_net, write_toy_dataset
+from toys import CLASSES, toy_images, toy_net, toy_tensors, write_toy_dataset
 
 from tgr_cli import api as tgr
 from tgr_cli.api import options, sources
@@ -22,13 +21,6 @@ from tgr_cli.steps import compare, evaluate, fit, protect
 
 QUICK: dict[str, Any] = {"progress": False}
 AS_TENSORS = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.25])])
-
-
-def tensors(count: int = 30) -> tuple[Tensor, Tensor]:
-    """Return the toy images as a network takes them, [N, 1, 8, 8], and their labels."""
-    images, labels = toy_images(count, seed=2)
-    pixels_NCHW = torch.stack([tv.pil_to_tensor(image) for image in images])
-    return tv.normalize(tv.to_dtype(pixels_NCHW, torch.float32, scale=True), [0.5], [0.25]), torch.tensor(labels)
 
 
 class Pictures(Dataset):
@@ -57,7 +49,7 @@ def outcomes(run: tgr.Run) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def campaign() -> tgr.Run:
-    return tgr.inject(toy_net(), tensors(), injections=16, **QUICK)
+    return tgr.inject(toy_net(), toy_tensors(), injections=16, **QUICK)
 
 
 def test_a_campaign_on_a_module_is_that_of_the_command_on_the_same_images(campaign: tgr.Run, tmp_path: Path) -> None:
@@ -83,10 +75,10 @@ def test_a_campaign_on_a_module_is_that_of_the_command_on_the_same_images(campai
 @pytest.mark.parametrize(
     "data",
     [
-        lambda: TensorDataset(*tensors()),
-        lambda: DataLoader(TensorDataset(*tensors()), batch_size=7),
-        lambda: tuple(part.numpy() for part in tensors()),
-        lambda: [{"image": x, "label": y} for x, y in zip(*tensors(), strict=True)],
+        lambda: TensorDataset(*toy_tensors()),
+        lambda: DataLoader(TensorDataset(*toy_tensors()), batch_size=7),
+        lambda: tuple(part.numpy() for part in toy_tensors()),
+        lambda: [{"image": x, "label": y} for x, y in zip(*toy_tensors(), strict=True)],
         lambda: Pictures(
             v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.25])])
         ),
@@ -94,7 +86,7 @@ def test_a_campaign_on_a_module_is_that_of_the_command_on_the_same_images(campai
     ids=["data set", "loader", "arrays", "dicts", "transformed"],
 )
 def test_the_same_inputs_in_any_form_give_the_same_golden_run(data: Any) -> None:
-    ours, theirs = (tgr.evaluate(toy_net(), each, **QUICK).golden for each in (tensors(), data()))
+    ours, theirs = (tgr.evaluate(toy_net(), each, **QUICK).golden for each in (toy_tensors(), data()))
     assert ours is not None
     assert theirs is not None
     assert ours.arrow.equals(theirs.arrow)
@@ -102,7 +94,7 @@ def test_the_same_inputs_in_any_form_give_the_same_golden_run(data: Any) -> None
 
 def test_pictures_are_prepared_as_files_are() -> None:
     seen = tgr.evaluate(toy_net(), Pictures(), mean=(0.5,), std=(0.25,), resize=8, crop=8, **QUICK)
-    given = tgr.evaluate(toy_net(), tensors(), **QUICK)
+    given = tgr.evaluate(toy_net(), toy_tensors(), **QUICK)
     assert seen.golden is not None
     assert given.golden is not None
     assert seen.golden["loss"] == pytest.approx(given.golden["loss"], abs=1e-6)
@@ -112,7 +104,7 @@ def test_pictures_are_prepared_as_files_are() -> None:
 def test_the_module_and_the_random_generator_stay_as_they_are() -> None:
     model = toy_net().train()
     before, drawn = pickle.dumps(model.state_dict()), torch.get_rng_state()
-    tgr.inject(model, tensors(), injections=2, images_per_fault=4, target="weight", **QUICK)
+    tgr.inject(model, toy_tensors(), injections=2, images_per_fault=4, target="weight", **QUICK)
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert pickle.dumps(model.state_dict()) == before
@@ -120,14 +112,14 @@ def test_the_module_and_the_random_generator_stay_as_they_are() -> None:
 
 
 def test_labels_may_lack_classes_that_the_model_knows() -> None:
-    x, y = tensors()
+    x, y = toy_tensors()
     run = tgr.evaluate(toy_net(num_classes=5), (x, y), **QUICK)
     assert run.golden is not None
     assert run.golden.facts["num_classes"] == 5
 
 
 def test_ranges_are_of_the_images_that_are_given_to_profile_on(campaign: tgr.Run) -> None:
-    x, y = tensors()
+    x, y = toy_tensors()
     own = tgr.profile_ranges(toy_net(), (x[:10], y[:10]), **QUICK)
     told = tgr.inject(toy_net(), (x, y), train=(x[:10], y[:10]), injections=2, **QUICK)
     assert own.ranges is not None
@@ -156,7 +148,9 @@ def test_a_run_is_shown_as_a_table_a_figure_and_a_page(campaign: tgr.Run) -> Non
     page = campaign._repr_html_()
     assert "<td>conv2</td>" in page
     assert "SDC rate" in page
-    (axes,) = campaign.figure("mean_dloss").axes
+    figure = campaign.figure("mean_dloss")
+    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["conv1", "conv2", "fc"]
     with pytest.raises(tgr.TgrError, match='column is "sdc"; use one of sdc_rate'):
         campaign.figure("sdc")
@@ -172,7 +166,7 @@ class Uncopied(nn.Linear):
         raise RuntimeError("no copies")
 
 
-X, Y = tensors(6)
+X, Y = toy_tensors(6)
 REFUSED: list[tuple[Any, Any, dict[str, Any], str]] = [
     (toy_net(), (X, Y[:4]), {}, "data has 6 inputs and 4 labels"),
     (toy_net(), (X.byte(), Y), {}, "item 0 of data holds torch.uint8, where floating-point values are expected"),
@@ -206,7 +200,7 @@ def test_what_cannot_be_measured_is_told_in_the_words_of_python(
 
 def test_another_data_set_in_a_kept_folder_is_another_campaign(tmp_path: Path) -> None:
     """Images in memory have no names: their values tell them apart."""
-    x, y = tensors()
+    x, y = toy_tensors()
     kept: dict[str, Any] = {"workdir": tmp_path, "injections": 2, **QUICK}
     pools = []
     for inputs in (x, x, x + 0.01):
@@ -217,7 +211,7 @@ def test_another_data_set_in_a_kept_folder_is_another_campaign(tmp_path: Path) -
 
 
 def test_a_run_does_not_show_what_another_measurement_wrote_in_its_place(tmp_path: Path) -> None:
-    x, y = tensors()
+    x, y = toy_tensors()
     first = tgr.evaluate(toy_net(), (x, y), workdir=tmp_path, **QUICK)
     assert first.injections is None
     tgr.evaluate(toy_net(), (x[:9], y[:9]), workdir=tmp_path, **QUICK)

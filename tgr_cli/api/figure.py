@@ -1,5 +1,6 @@
 """The figure of a run: an estimate and its interval, site by site."""
 
+import io
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,15 @@ AXES = {
 }
 
 
+class Shown(Figure):
+    """A figure that a notebook shows without matplotlib's own backend."""
+
+    def _repr_png_(self) -> bytes:
+        written = io.BytesIO()
+        self.savefig(written, format="png", dpi=110)
+        return written.getvalue()
+
+
 def by_site(title: str, sites: Table, column: str) -> Figure:
     """Return a figure of a column of `vulnerability`, the first site at the top; raises TgrError for another column."""
     if column not in AXES:
@@ -23,7 +33,7 @@ def by_site(title: str, sites: Table, column: str) -> Figure:
     values: Any = [np.array(sites[column + end], np.float64) for end in ("", "_low", "_high")]
     mean_S, low_S, high_S = values
     place_S = np.arange(len(sites))
-    figure = Figure(figsize=(6.4, 1.2 + 0.22 * len(sites)), layout="constrained")
+    figure = Shown(figsize=(6.4, 1.2 + 0.22 * len(sites)), layout="constrained")
     axes = figure.subplots()
     axes.hlines(place_S, low_S, high_S, color=LIGHT.model_1)
     axes.plot(mean_S, place_S, "o", color=LIGHT.model_1, markersize=4)

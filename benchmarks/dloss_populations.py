@@ -21,6 +21,7 @@ from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Auto, FaultBatch
 from tgr_cli.faults.formats import width
+from tgr_cli.faults.gradients import Gradients, graph_of
 from tgr_cli.faults.limits import LimitMode, RangeLimit
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.outcomes import judge
@@ -38,11 +39,14 @@ PROFILED = 1024
 class Population:
     """The faults of one site, arrays [N, Q]; an image's faults are all bits of its elements, in order.
 
-    `change_NQ` is |δ| of the value after the limit and `slope_NQ` is |g δ|, with the gradient g of the loss.
+    `change_NQ` is |δ| of the value after the limit and `slope_NQ` is |g δ|, with the gradient g of the loss. `doubt_N`
+    is 1 - Top2Diff of the golden run, and `logits` says whether the site gives the logits.
     """
 
     site: str
     bits: int
+    logits: bool
+    doubt_N: np.ndarray
     change_NQ: np.ndarray
     slope_NQ: np.ndarray
     dloss_NQ: np.ndarray
@@ -55,7 +59,13 @@ def load(path: Path) -> dict[str, list[Population]]:
         sites, bits = [str(name) for name in stored["sites"]], int(stored["bits"])
         return {
             limit: [
-                Population(site, bits, *(stored[f"{limit} {number} {name}"] for name in NAMES))
+                Population(
+                    site,
+                    bits,
+                    bool(stored["logits"][number]),
+                    stored["doubt_N"],
+                    *(stored[f"{limit} {number} {name}"] for name in NAMES),
+                )
                 for number, site in enumerate(sites)
             ]
             for limit in LIMITS
@@ -75,7 +85,7 @@ def make(
 ) -> None:
     """Run all faults of the populations and write the results to `path`."""
     subject = _subject(model, checkpoint, dataset)
-    labels_N, eligible_N = subject.labels("true", everything=False)
+    labels_N, eligible_N, doubt_N = subject.labels("true", everything=False)
     random = np.random.default_rng(seed)
     chosen_N = np.sort(random.permutation(np.flatnonzero(eligible_N))[:images])
     network = subject.network("conv,linear")
@@ -84,7 +94,12 @@ def make(
     x_NCHW, labels = subject.load(chosen_N), torch.from_numpy(labels_N[chosen_N])
     bits = width(subject.dtype)
     sites = [network.sites[0], network.sites[len(network.sites) // 2], network.sites[-1]]
-    columns: dict[str, np.ndarray] = {"sites": np.array([site.name for site in sites]), "bits": np.array(bits)}
+    columns: dict[str, np.ndarray] = {
+        "sites": np.array([site.name for site in sites]),
+        "bits": np.array(bits),
+        "logits": np.array([Gradients(graph_of(network)).gives_logits(site.name) for site in sites]),
+        "doubt_N": doubt_N[chosen_N],
+    }
     gradient = {site.name: _gradient(subject.loaded.model, site, x_NCHW, labels) for site in sites}
     engines = {limit: Auto(subject.loaded.model, network, Corruption(RangeLimit(limit, max_abs))) for limit in LIMITS}
     golden_NC = next(reversed([engine.prepare(x_NCHW) for engine in engines.values()]))
@@ -171,11 +186,12 @@ def toy(images: int = 64, elements: int = 32) -> dict[str, list[Population]]:
 
     Images differ in sensitivity, elements in their gradient; the change doubles from bit to bit. dLoss is a convex,
     bounded function of the slope; above 1 it is an SDC. At the third site, which has the largest changes, the top bit
-    of every eighth element gives non-finite logits.
+    of every eighth element gives non-finite logits. An image's doubt is its sensitivity times a random factor.
     """
     bits, random = 16, np.random.default_rng(1)
     image_N11, element_NM1 = random.gamma(2, 0.5, (images, 1, 1)), random.gamma(0.5, 2, (images, elements, 1))
     place_B = np.arange(bits)
+    doubt_N = np.minimum(image_N11.ravel() * random.gamma(4, 0.25, images), 3.0) / 3
     found: dict[str, list[Population]] = {limit: [] for limit in LIMITS}
     for number, scale in enumerate((0.05, 0.2, 2.0)):
         for limit, top in zip(LIMITS, (1.0, 0.25), strict=True):
@@ -188,5 +204,5 @@ def toy(images: int = 64, elements: int = 32) -> dict[str, list[Population]]:
                 dloss_NMB[:, ::8, -1] = np.nan
             shape = (images, elements * bits)
             arrays = (array.reshape(shape) for array in (change_NMB, slope_NMB, dloss_NMB, outcome_NMB))
-            found[limit].append(Population(f"toy {number + 1}", bits, *arrays))
+            found[limit].append(Population(f"toy {number + 1}", bits, number == 2, doubt_N, *arrays))
     return found

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
         batch_size=64,
     )
     subject = Subject.open(config, SILENT)
-    labels_N, eligible_N = subject.labels("true", everything=False)
+    labels_N, eligible_N, doubt_N = subject.labels("true", everything=False)
     eligible_N[np.flatnonzero(eligible_N)[options.images :]] = False
     network = subject.network("conv,linear")
     ranges = profiling.profile(profiled(subject, options.profile_on), network)
@@ -91,6 +91,7 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
         corruption=corruption,
         load=subject.load,
         labels_N=labels_N,
+        doubt_N=doubt_N,
         choices=Choices(Flip(), format_of(subject.dtype)),
         seed=options.seed,
     )
@@ -112,9 +113,9 @@ def gains(plan: Plan, dloss_F: np.ndarray) -> dict[str, float]:
     total_N, faults_N = np.bincount(plan.image_F, weighted_F), np.bincount(plan.image_F)
     squares_N = np.bincount(plan.image_F, weighted_F**2)
     several_N = faults_N > 1
-    # The mean product of two faults in one image is an unbiased estimate of the squared mean of that image.
+    # The mean product of two faults in one image is an unbiased estimate of the squared mean of its contributions.
     products_N = (total_N**2 - squares_N)[several_N] / (faults_N * (faults_N - 1))[several_N]
-    between = max(float(products_N.mean()) - mean**2, 0.0) if len(products_N) else 0.0
+    between = max(float(np.average(products_N, weights=faults_N[several_N])) - mean**2, 0.0) if len(products_N) else 0.0
     largest_F = np.sort(weighted_F**2)[::-1]
     return {
         "mean": float(mean),

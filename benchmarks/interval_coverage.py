@@ -26,13 +26,13 @@ from dloss_populations import Population, load, make, toy
 from scipy import stats
 
 from tgr_cli.faults.plan import Drawn, Plan
-from tgr_cli.faults.sampling import SCHEMES, importance, stratified
+from tgr_cli.faults.sampling import SCHEMES, dealing, image_chances, importance, stratified
 from tgr_cli.faults.sites import Site
 from tgr_cli.metrics.estimates import Draws, SiteEstimates, means, means_where, share
 from tgr_cli.metrics.intervals import Estimate
 
 PILOT = 256
-# returns positions of images, faults, weights, bits
+# returns positions of images, faults, weights, bits, and if images are not equally likely their excess
 Drawing = Callable[[np.random.Generator, np.ndarray, int], tuple[np.ndarray, ...]]
 
 
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--make", nargs=4, metavar=("MODEL", "CHECKPOINT", "DATASET", "TRAINING_IMAGES"))
     for name, default in (("campaigns", 1000), ("faults", 4096), ("images", 256), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--sampling", nargs="*", choices=SCHEMES)
     options = parser.parse_args()
     if options.make:
         model, checkpoint, dataset, training = options.make
@@ -58,7 +59,7 @@ def main() -> None:
         print(f"mean dLoss {np.nanmean(site.dloss_NQ):.4g}, SDC rate {sdc:.4g}")
     print("\n| figure | sampling | held | width | flagged | unflagged: held | unflagged: width |")
     print("|---|---|---|---|---|---|---|")
-    for scheme in sorted(SCHEMES):
+    for scheme in options.sampling or sorted(SCHEMES):
         simulate(populations, scheme, options)
     print(f"\n{time.perf_counter() - start:.0f} s")
 
@@ -131,14 +132,20 @@ def drawing(of: Population, scheme: str) -> Drawing:
         return by_bit(random, image_G, stratified.sizes(count, shares_SB[0], stratified.FLOOR))
 
     terms = (torch.from_numpy(term_NQ)[:, None].clone() for term_NQ in (of.change_NQ, of.slope_NQ))
-    q_NQ = importance.relative(*terms)[:, 0].numpy()
+    q_NQ = importance.relative(*terms, 0.0)[:, 0].numpy()
     upto_NQ = np.cumsum(q_NQ, axis=1) / q_NQ.sum(axis=1, keepdims=True) + np.arange(len(q_NQ))[:, None]
 
     def by_importance(random: np.random.Generator, image_G: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
-        place_F = np.arange(count) % len(image_G)
+        chance_G = image_chances.chances(of.doubt_N[image_G], logits=of.logits)
+        first = random.integers(0, len(image_G))
+        place_F = dealing.turns(np.arange(count), np.full(count, first), chance_G, random.random())
         flat_F = np.searchsorted(upto_NQ.ravel(), image_G[place_F] + random.random(count), side="right")
         fault_F = np.minimum(flat_F - image_G[place_F] * q_NQ.shape[1], q_NQ.shape[1] - 1)
-        return place_F, fault_F, 1 / q_NQ[image_G[place_F], fault_F], np.zeros(count, np.int64)
+        uniform_F = image_chances.uniform_share(chance_G)[place_F]
+        fault_F = np.where(random.random(count) < uniform_F, random.integers(0, q_NQ.shape[1], count), fault_F)
+        probable_F = uniform_F + (1 - uniform_F) * q_NQ[image_G[place_F], fault_F]
+        weight_F = 1 / (chance_G[place_F] * probable_F)
+        return place_F, fault_F, weight_F, np.zeros(count, np.int64), (chance_G[place_F] - 1) / len(image_G)
 
     return {"uniform": uniform, "stratified": stratify, "importance": by_importance}[scheme]
 
@@ -147,9 +154,10 @@ def struck(
     sites: list[Population], image_G: np.ndarray, drawn: list[tuple[np.ndarray, ...]]
 ) -> tuple[SiteEstimates, SiteEstimates]:
     """Return the estimates of SDC rates and mean dLoss of all sites from the drawn faults."""
-    place_F, fault_F, weight_F, choice_F = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    place_F, fault_F, weight_F, choice_F = (np.concatenate(parts) for parts in list(zip(*drawn, strict=True))[:4])
+    excess_F = np.concatenate([each[4] for each in drawn]) if len(drawn[0]) > 4 else None
     count = len(place_F) // len(sites)
-    draws = Draws(len(sites), np.repeat(np.arange(len(sites)), count), choice_F, place_F, weight_F)
+    draws = Draws(len(sites), np.repeat(np.arange(len(sites)), count), choice_F, place_F, weight_F, excess=excess_F)
     parts = [slice(number * count, (number + 1) * count) for number in range(len(sites))]
     dloss_F, outcome_F = (
         np.concatenate(

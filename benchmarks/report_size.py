@@ -76,6 +76,7 @@ def _write(run: RunFolder, number: int, sites: int, faults: int, images: int) ->
         "index": pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), random.integers(0, 1000, rows)),
         "bit": random.integers(0, 32, rows), "image_id": ids[image_N], "label": np.zeros(rows, int),
         "value_before": loss_N, "value_flipped": loss_N, "value_after": loss_N, "weight": random.random(rows) * 2,
+        "image_weight": np.ones(rows), "image_excess": np.zeros(rows),
         "golden_label": np.zeros(rows, int), "faulty_label": (hit_N < 0.01).astype(int), "golden_loss": loss_N,
         "faulty_loss": loss_N, "dloss": loss_N, "golden_top2diff": top2diff_N[image_N],
         "golden_top1": (1 + top2diff_N[image_N]) / 2, "faulty_top1": random.random(rows),

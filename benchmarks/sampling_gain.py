@@ -6,13 +6,13 @@ Both are injections of `tgr inject`, of one model in one number format. The gain
 estimates, from errors summed by image as the intervals are, times the faults of each campaign: what equal numbers of
 faults would give. `both` takes both variances from their own campaigns. `one` takes that of a uniform fault from the
 importance campaign too, as the mean of w·x² minus the squared mean of w·x: less noisy where few uniform faults do
-harm. `most` is the largest gain that choosing faults within images can have: that variance over the part of it between
-the images' own means, estimated where images have several faults. A site whose campaign saw no SDC has no gain.
+harm. `these` is that gain for the given images only: without the variance of the images' own means, which no choice of
+faults reduces. A site whose campaign saw no SDC has no gain.
 """
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign import results
-from tgr_cli.metrics.estimates import SiteEstimates, codes
+from tgr_cli.metrics.estimates import SiteEstimates, means
 from tgr_cli.metrics.summary import FaultColumns
 
 NAMES = "SDC rate", "mean dLoss"
@@ -33,7 +33,7 @@ class Gain:
     value: float
     both: float
     one: float
-    most: float
+    these: float
 
     @classmethod
     def of(cls, faults: FaultColumns, importance: SiteEstimates, uniform: SiteEstimates, value_N: np.ndarray) -> "Gain":
@@ -41,8 +41,8 @@ class Gain:
         own = variance(importance)
         weighted_N = faults.weight * value_N
         same = float((weighted_N * value_N).mean() - weighted_N.mean() ** 2)
-        most = ratio(same, between(faults.cluster, weighted_N))
-        return cls(float(importance.value[0]), ratio(variance(uniform), own), ratio(same, own), most)
+        fixed = variance(means(replace(importance.draws, excess=None), value_N))
+        return cls(float(importance.value[0]), ratio(variance(uniform), own), ratio(same, own), ratio(same, fixed))
 
 
 def main() -> None:
@@ -53,13 +53,13 @@ def main() -> None:
     importance, sites = read(options.importance)
     uniform, _ = read(options.uniform)
     rows = [row(importance.at(site), uniform.at(site), site) for site in sites]
-    print(f"{'site':24}" + "".join(f"{name:>12}{'both':>8}{'one':>8}{'most':>8}" for name in NAMES))
+    print(f"{'site':24}" + "".join(f"{name:>12}{'both':>8}{'one':>8}{'these':>8}" for name in NAMES))
     for site, figures in zip(sites, rows, strict=True):
         print(
-            f"{site:24}" + "".join(f"{one.value:12.3g}{one.both:8.1f}{one.one:8.1f}{one.most:8.1f}" for one in figures)
+            f"{site:24}" + "".join(f"{one.value:12.3g}{one.both:8.1f}{one.one:8.1f}{one.these:8.1f}" for one in figures)
         )
     for place, name in enumerate(NAMES):
-        gains = {way: median([getattr(figures[place], way) for figures in rows]) for way in ("both", "one", "most")}
+        gains = {way: median([getattr(figures[place], way) for figures in rows]) for way in ("both", "one", "these")}
         print(f"{name}, median of the sites with a gain: " + ", ".join(f"{way} {gain}" for way, gain in gains.items()))
 
 
@@ -88,19 +88,6 @@ def variance(figures: SiteEstimates) -> float:
     """Return the variance of one fault's contribution to a site's estimate, from errors summed by image."""
     error_C = figures.combined(np.ones(1)).totals()[1]
     return float((error_C**2).sum()) * len(figures.draws.site)
-
-
-def between(cluster_N: np.ndarray, weighted_N: np.ndarray) -> float:
-    """Return the variance of the images' means, NaN if no image has several faults.
-
-    The mean product of two faults of one image is an unbiased estimate of that image's squared mean.
-    """
-    image_N = codes(cluster_N)
-    faults_C, total_C, square_C = (np.bincount(image_N, by_N) for by_N in (None, weighted_N, weighted_N**2))
-    several_C = faults_C > 1
-    pairs_C = (faults_C * (faults_C - 1))[several_C]
-    products_C = (total_C**2 - square_C)[several_C] / pairs_C
-    return float(products_C.mean() - weighted_N.mean() ** 2) if len(pairs_C) else math.nan
 
 
 def ratio(uniform: float, importance: float) -> float:

@@ -39,6 +39,7 @@ class Rows:
     cluster: np.ndarray
     stratum: np.ndarray
     weight: np.ndarray
+    image_excess: np.ndarray
     sdc: np.ndarray
     non_finite: np.ndarray
     dloss: np.ndarray
@@ -69,6 +70,7 @@ def read(path: Path) -> tuple[Rows, Mapping[str, Any]]:
         cluster=fault if settings["lasting"] else column["image_id"],
         stratum=column["bit"] if settings["sampling"] == "stratified" else np.zeros(len(fault), np.int64),
         weight=column["weight"],
+        image_excess=column["image_excess"],
         sdc=(column["outcome"] == "sdc").astype(float),
         non_finite=non_finite.astype(float),
         dloss=np.where(non_finite, 0.0, column["dloss"].astype(float)),
@@ -82,7 +84,8 @@ def site_means(rows: Rows, x_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     site_N, rows_of_site_N = rows.per(rows.site)
     mean_N = (np.bincount(site_N, wx_N) / np.bincount(site_N))[site_N]
     stratum_N, rows_of_stratum_N = rows.per(rows.site, rows.stratum)
-    error_N = wx_N - (np.bincount(stratum_N, wx_N) / np.bincount(stratum_N))[stratum_N]
+    centre_N = (np.bincount(stratum_N, wx_N) / np.bincount(stratum_N))[stratum_N]
+    error_N = wx_N - centre_N + centre_N * rows.image_excess * rows_of_site_N / rows.per(rows.site, rows.cluster)[1]
     if rows.stratum.any():
         error_N *= np.sqrt(rows_of_stratum_N / np.maximum(rows_of_stratum_N - 1, 1))
     return mean_N, wx_N / rows_of_site_N, error_N / rows_of_site_N
@@ -158,7 +161,8 @@ def sdc_rate(rows: Rows, coefficient: Mapping[str, float], confidence: float) ->
     error_C = by_cluster(rows.cluster, a_N * error_N)
     p = min(float(hit_N.sum()), 1.0)
     clusters, typical = len(error_C), float((size_N**2).sum() / size_N.sum())
-    one_fault = typical
+    equal_N = a_N / rows.per(rows.site)[1]
+    one_fault = typical if p else float((equal_N**2).sum() / equal_N.sum())
     if clusters > 1 and 0 < p < 1:
         variance = clusters / (clusters - 1) * float((error_C**2).sum())
         one_fault = max(variance / (p * (1 - p)), float((hit_N**2).sum() / hit_N.sum()))

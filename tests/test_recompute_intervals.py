@@ -71,6 +71,7 @@ def drawn(seed: int, images: int, hits: str = "some", count: int = 90) -> tuple[
     columns = {
         "site": np.repeat(np.array(["a", "b", "c"], object), count // 3),
         "weight": random.uniform(0.2, 4.0, count),
+        "image_excess": random.uniform(-0.01, 0.03, count),
         "cluster": np.array([f"image {number}" for number in random.integers(images, size=count)], object),
         "stratum": random.integers(3, size=count),
     }

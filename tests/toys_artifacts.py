@@ -94,6 +94,7 @@ def write_injections(
                 "index": [number],
                 "image_id": image,
                 "weight": 1.0,
+                "image_weight": 1.0,
                 "faulty_label": None if gone else int(letter == "s"),
                 "faulty_loss": None if gone else value,
                 "dloss": value,

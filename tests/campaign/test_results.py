@@ -5,7 +5,7 @@ from tgr_cli.campaign.results import read
 
 ROWS = pa.table(
     {"site": ["a"] * 3, "fault": [0, 0, 1], "image_id": ["x", "y", "x"], "bit": [3, 3, 4]}
-    | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "dloss": [1.0] * 3}
+    | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "image_excess": [0.0] * 3, "dloss": [1.0] * 3}
 )
 
 

@@ -21,6 +21,7 @@ def campaign(images: int) -> SimpleNamespace:
         stratum=np.zeros(images, np.int64),
         outcome=np.where(ids % 2, "sdc", "benign").astype(object),
         weight=np.ones(images),
+        image_excess=np.zeros(images),
         dloss=1.0 + ids % 2,
     )
     return SimpleNamespace(

@@ -19,6 +19,8 @@ def rows(sites: str, bits: list[int], images: str, outcomes: str, weights: list[
         "bit": bits,
         "image_id": list(images),
         "weight": weights,
+        "image_weight": [1.0] * count,
+        "image_excess": [0.0] * count,
         "golden_top1": [0.75] * count,
         "faulty_top1": [0.75] * count,
         "golden_top2diff": [ord(image) / 200 for image in images],

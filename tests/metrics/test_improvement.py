@@ -30,6 +30,7 @@ def struck(**sites: tuple[list[float], int]) -> FaultColumns:
         stratum=np.zeros(total, np.int64),
         outcome=np.concatenate([np.where(np.arange(len(d)) < hits, "sdc", "benign") for d, hits in sites.values()]),
         weight=np.ones(total),
+        image_excess=np.zeros(total),
         dloss=np.concatenate([dloss for dloss, _ in sites.values()]),
     )
 
@@ -116,6 +117,7 @@ def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) 
         stratum=np.zeros(1200, np.int64),
         outcome=np.where(random.random(1200) < 0.1 * size_N, "sdc", "benign"),
         weight=np.ones(1200),
+        image_excess=np.zeros(1200),
         dloss=size_N * random.exponential(size=1200),
     )
 

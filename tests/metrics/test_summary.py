@@ -23,6 +23,7 @@ def faults(outcomes: str, dloss: list[float], images: str, site: str = "conv", w
         stratum=np.zeros(len(outcomes), np.int64),
         outcome=np.array([words[letter] for letter in outcomes], dtype=object),
         weight=np.full(len(outcomes), weight),
+        image_excess=np.zeros(len(outcomes)),
         dloss=np.array(dloss, dtype=float),
     )
 
@@ -89,7 +90,7 @@ def test_weights_and_non_finite_outcomes_in_mean_dloss_by_hand():
 def test_faults_are_read_with_the_clusters_and_strata_of_their_campaign():
     table = pa.table(
         {"site": ["a", "a", "b"], "fault": [0, 0, 0], "image_id": ["x", "y", "x"], "bit": [3, 3, 4]}
-        | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "dloss": [1.0, None, 2.0]}
+        | {"outcome": ["sdc"] * 3, "weight": [1.0] * 3, "image_excess": [0.0] * 3, "dloss": [1.0, None, 2.0]}
     )
     plain = FaultColumns.read(table)
     assert (plain.cluster.tolist(), plain.stratum.tolist()) == (["x", "y", "x"], [0, 0, 0])

@@ -250,9 +250,8 @@ def test_injections_of_an_earlier_version_are_refused_by_what_they_lack():
     table = old.table.drop(["golden_top1", "faulty_top1"])
     said = replace(old.provenance, version=1).to_json().encode()
     pq.write_table(table.replace_schema_metadata({store.METADATA_KEY: said}), path)
-    with pytest.raises(
-        TgrError, match="has version 1 of injections without golden_top1, faulty_top1, this tgr reads 3"
-    ):
+    lacking = "image_weight, image_excess, golden_top1, faulty_top1"
+    with pytest.raises(TgrError, match=f"has version 1 of injections without {lacking}, this tgr reads 4"):
         run(Config(dataset="digits"))
     assert store.read(path, INJECTIONS, columns=("site", "outcome")).table.num_rows == 15
     with pytest.raises(

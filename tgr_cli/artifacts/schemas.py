@@ -180,9 +180,18 @@ def _footprint(since: int) -> Column:
     return Column("footprint", INTEGER, "", meaning, since=since)
 
 
+def _of_image(since: int) -> tuple[Column, Column]:
+    weight = "The image's part of weight: uniform over actual probability of striking this image at this site."
+    excess = "By how much the actual probability of striking this image at this site exceeds the uniform one."
+    return (
+        Column("image_weight", NUMBER, "", weight, since=since, limits=(0.0, MOST)),
+        Column("image_excess", NUMBER, "", excess, since=since, limits=(-1.0, 1.0)),
+    )
+
+
 PLAN = Schema(
     "plan",
-    2,
+    3,
     "one fault on one image",
     "tgr inject --plan-only",
     (
@@ -199,6 +208,7 @@ PLAN = Schema(
         _footprint(since=2),
         Column("image_id", TEXT, "", "Stable name of the image within the data set."),
         Column("weight", NUMBER, "", "Uniform over actual probability of drawing this fault.", limits=(0.0, MOST)),
+        *_of_image(since=3),
         Column("unit", INTEGER, "", "What is run, finished and kept together: one site on one lot of images."),
     ),
     formats="format",
@@ -206,7 +216,7 @@ PLAN = Schema(
 
 INJECTIONS = Schema(
     "injections",
-    3,
+    4,
     "one fault",
     "tgr inject",
     (
@@ -241,6 +251,7 @@ INJECTIONS = Schema(
             "Uniform over actual probability of drawing this fault: mean(weight × x) estimates the mean of x.",
             limits=(0.0, MOST),
         ),
+        *_of_image(since=4),
         Column("golden_label", INTEGER, "", "Prediction without the fault."),
         Column("faulty_label", INTEGER, "", "Prediction with the fault.", null=NOT_FINITE),
         Column("golden_loss", NUMBER, "nats", "Cross entropy without the fault."),
@@ -258,7 +269,7 @@ INJECTIONS = Schema(
 
 SHARD = Schema(
     "shard",
-    3,
+    4,
     "one fault of a part of a campaign",
     "tgr inject --shard",
     (

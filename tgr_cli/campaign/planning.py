@@ -220,7 +220,7 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
             "reporter": subject.reporter,
         }
         if config.target == "neuron":
-            return importance.draw(sites, setup.eligible_N, counts_S, places=places, **knowing)
+            return importance.draw(sites, setup.eligible_N, counts_S, places=places, doubt_N=setup.doubt_N, **knowing)
         each = config.images_per_fault
         return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
     return uniform.draw(

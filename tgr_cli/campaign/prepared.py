@@ -44,6 +44,7 @@ class PreparedCampaign:
     engine: Engine
     labels_N: np.ndarray
     eligible_N: np.ndarray
+    doubt_N: np.ndarray
     listed: Plan | None
     inputs: Mapping[str, str]
 
@@ -84,15 +85,14 @@ class PreparedCampaign:
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
                 f"{math.ceil(least / memory.UNITS['MiB']):,} MiB: images are taken one by one, and that much is used"
             )
-        labels_N, eligible_N = subject.labels(config.label, everything=config.all_images or config.faults is not None)
+        labelled = subject.labels(config.label, everything=config.all_images or config.faults is not None)
         return cls(
             config=config,
             subject=subject,
             network=network,
             values=values,
             engine=engine,
-            labels_N=labels_N,
-            eligible_N=eligible_N,
+            **labelled._asdict(),
             listed=listed,
             inputs=dict(values.ranges.inputs) | ({"faults": sha256_file(config.faults)} if config.faults else {}),
         )
@@ -127,6 +127,8 @@ class PreparedCampaign:
                 "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
                 "label": self.labels_N[faults.image_F],
                 "weight": faults.weight_F,
+                "image_weight": faults.image_weights,
+                "image_excess": faults.image_excesses,
                 **columns,
             }
         )

@@ -26,7 +26,7 @@ from tgr_cli.campaign.feature_maps import MapResults
 from tgr_cli.metrics import summary
 
 # columns of `injections` that the estimates need
-COLUMNS = ("fault", "site", "bit", "image_id", "weight", "dloss", "outcome")
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", "image_excess", "dloss", "outcome")
 
 
 @dataclass(frozen=True, kw_only=True)

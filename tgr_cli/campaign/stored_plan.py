@@ -68,6 +68,8 @@ def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) 
         "footprint": faults.footprints,
         "image_id": np.array(setup.subject.images.ids, object)[faults.image_F],
         "weight": faults.weight_F,
+        "image_weight": faults.image_weights,
+        "image_excess": faults.image_excesses,
         "unit": unit_F,
     }
     store.write(path, PLAN, columns, provenance)
@@ -117,6 +119,8 @@ def read(path: Path, setup: PreparedCampaign) -> Planned:
         weight_F=table["weight"].to_numpy(),
         lasting=lasting(artifact.provenance.config),
         footprint_F=table["footprint"].to_numpy(),
+        image_weight_F=table["image_weight"].to_numpy(),
+        image_excess_F=table["image_excess"].to_numpy(),
     )
     return Planned(faults, table["unit"].to_numpy(), artifact.provenance, artifact.sha256)
 

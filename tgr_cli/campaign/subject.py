@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tgr_cli.faults.formats import Format
 from tgr_cli.faults.formats.stored import stored_format
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.metrics.outcomes import predictions
+from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models import golden, zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
@@ -47,6 +48,14 @@ class Settings(Protocol):
     def device(self) -> str: ...
     @property
     def workdir(self) -> Path: ...
+
+
+class Labelled(NamedTuple):
+    """The images of the pool, [N]: class that losses are computed against, eligibility, and 1 - golden Top2Diff."""
+
+    labels_N: np.ndarray
+    eligible_N: np.ndarray
+    doubt_N: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -211,12 +220,14 @@ class Subject:
             advice=advice,
         )
 
-    def labels(self, kind: str, *, everything: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the class that each image's losses are computed against, int64 [N], and its eligibility, bool [N].
+    def labels(self, kind: str, *, everything: bool) -> "Labelled":
+        """Return the class that each image's losses are computed against, its eligibility and its doubt.
 
         `kind` is `true` for the data set's labels or `golden` for the golden prediction. Misclassified images are not
         eligible for faults, as in the papers, unless `everything`.
         """
-        predicted_N = predictions(self.classify().logits_NC)
+        logits_NC = self.classify().logits_NC
+        predicted_N = predictions(logits_NC)
         labels_N = predicted_N if kind == "golden" else self.images.labels
-        return labels_N, (predicted_N == labels_N) | everything
+        highest_N, second_N = top2(logits_NC)
+        return Labelled(labels_N, (predicted_N == labels_N) | everything, 1 - (highest_N - second_N))

@@ -71,7 +71,7 @@ def _run(config: Config, subject: Subject, output: Path, parts: Parts, reporter:
     _refuse_fewer_kinds(output, config, kinds)
     tell_unseen_work(subject, network, config.targets)
     engine = engine_class(subject.loaded.model, network, corruption(), memory=memory.parsed(config.memory))
-    labels_N, eligible_N = subject.labels(config.label, everything=config.all_images)
+    labels_N, eligible_N, _ = subject.labels(config.label, everything=config.all_images)
     plan = anchors.draw(
         network.sites,
         eligible_N,

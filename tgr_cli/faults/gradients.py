@@ -69,6 +69,10 @@ class Gradients:
     def images_at_once(self) -> int:
         return self.network.batch_size
 
+    def gives_logits(self, site: str) -> bool:
+        """Return whether the values of a site are the logits, up to a slope."""
+        return any(call.site.name == site and r.inner is self.network.output for call, r in self._routes.items())
+
     def of(self, x_KCHW: Tensor, labels_K: Tensor) -> dict[str, Sensitivity]:
         """Return the sensitivity of each site by name, for at most `images_at_once` images.
 

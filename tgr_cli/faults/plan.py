@@ -12,7 +12,8 @@ from tgr_cli.faults.sites import Site
 class Drawn:
     """The faults sampled at one site, in number order; every array is [F].
 
-    A lasting fault has one entry per image it is tried on; these are adjacent and have the same number.
+    A lasting fault has one entry per image it is tried on; these are adjacent and have the same number. See `Plan`
+    for the other columns.
     """
 
     number_F: np.ndarray
@@ -20,6 +21,8 @@ class Drawn:
     element_F: np.ndarray
     choice_F: np.ndarray
     weight_F: np.ndarray
+    image_weight_F: np.ndarray | None = None
+    image_excess_F: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Plan:
 
     `site_F` indexes `sites`, `image_F` the pool of images, and `element_F` one image's share of the site's output
     (flat). `choice_F` numbers what happens to it, among the choices of the fault model. `weight_F` is the importance
-    weight: the probability of the fault under uniform sampling / its actual probability. `footprint_F` numbers which
-    elements are struck with it, among those of the pattern; None for 0. If faults are `lasting`, each is tried on
-    several images, with one entry per image.
+    weight: the probability of the fault under uniform sampling / its actual probability. `image_weight_F` is the part
+    of it that is the image's, and `image_excess_F` by how much the image's actual probability exceeds the uniform one;
+    None if all images are equally likely (1 and 0). `footprint_F` numbers which elements are struck with it, among
+    those of the pattern; None for 0. If faults are `lasting`, each is tried on several images, with one entry per
+    image.
     """
 
     sites: tuple[Site, ...]
@@ -42,12 +47,18 @@ class Plan:
     weight_F: np.ndarray
     lasting: bool = False
     footprint_F: np.ndarray | None = None
+    image_weight_F: np.ndarray | None = None
+    image_excess_F: np.ndarray | None = None
 
     @classmethod
     def joined(cls, sites: Sequence[Site], drawn: Sequence[Drawn], *, lasting: bool = False) -> "Plan":
         """Return the plan of the faults sampled at each of `sites`, in the order of the sites."""
         counts = [len(part.number_F) for part in drawn]
-        arrays = {f.name: np.concatenate([getattr(part, f.name) for part in drawn]) for f in fields(Drawn)}
+        arrays = {
+            f.name: np.concatenate([getattr(part, f.name) for part in drawn])
+            for f in fields(Drawn)
+            if all(getattr(part, f.name) is not None for part in drawn)
+        }
         return cls(sites=tuple(sites), site_F=np.repeat(np.arange(len(sites)), counts), lasting=lasting, **arrays)
 
     def __len__(self) -> int:
@@ -57,6 +68,16 @@ class Plan:
     def footprints(self) -> np.ndarray:
         """Return the footprint of each entry, int64 [F]."""
         return np.zeros(len(self), np.int64) if self.footprint_F is None else self.footprint_F
+
+    @property
+    def image_weights(self) -> np.ndarray:
+        """Return the image's part of the weight of each entry, [F]."""
+        return np.ones(len(self)) if self.image_weight_F is None else self.image_weight_F
+
+    @property
+    def image_excesses(self) -> np.ndarray:
+        """Return by how much the actual probability of each entry's image exceeds the uniform one, [F]."""
+        return np.zeros(len(self)) if self.image_excess_F is None else self.image_excess_F
 
     @property
     def count(self) -> int:

@@ -10,7 +10,7 @@ Suffixes: K images, C classes, N neurons of one image's share, M selected neuron
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,9 +18,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sensitivity(ABC):
-    """Base class; `values_KN` are the site's golden values in the model's dtype, [1, N] if all images share them."""
+    """Base class; `values_KN` are the site's golden values in the model's dtype, [1, N] if all images share them.
+
+    If `rows_Q` is given, all arguments and results have a row for each of these images, which may be any of the K.
+    """
 
     values_KN: Tensor
+    rows_Q: Tensor | None = field(default=None, kw_only=True)
+
+    def of_rows(self, rows_Q: Tensor) -> "Sensitivity":
+        """Return the same for these rows, each one of the images."""
+        return replace(self, rows_Q=rows_Q)
 
     @abstractmethod
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
@@ -32,7 +40,12 @@ class Sensitivity(ABC):
 
     def at(self, place_KM: Tensor) -> Tensor:
         """Return the golden values of selected elements, [K, M]."""
-        return _gathered(self.values_KN, place_KM)
+        return self._gathered(self.values_KN, place_KM)
+
+    def _gathered(self, rows_KN: Tensor, place_QM: Tensor) -> Tensor:
+        if self.rows_Q is None or len(rows_KN) == 1:
+            return _gathered(rows_KN, place_QM)
+        return rows_KN[self.rows_Q[:, None], place_QM]
 
     def read(self, elements: Tensor) -> Tensor:
         """Return the golden values of elements [K, ...], each row those of its image."""
@@ -63,7 +76,8 @@ class ActivationSensitivity(Sensitivity):
 
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
         inner_KM1, slope_KM1, gradient_KM1 = (
-            _gathered(x_KN, place_KM).float()[..., None] for x_KN in (self.inner_KN, self.slope_1N, self.gradient_KN)
+            self._gathered(x_KN, place_KM).float()[..., None]
+            for x_KN in (self.inner_KN, self.slope_1N, self.gradient_KN)
         )
         moved_KMQ = (change_KMQ * slope_KM1).add_(inner_KM1)
         if self.curve is not None:
@@ -72,9 +86,9 @@ class ActivationSensitivity(Sensitivity):
         if self.pool is None:
             scaled_KM1 = (gradient_KM1 / largest_K11).nan_to_num(0.0)
             return moved_KMQ.sub_(inner_KM1).mul_(scaled_KM1).abs_()
-        reach_KM1 = _gathered(self.pool.gradient_KN, place_KM).float()[..., None].abs()
+        reach_KM1 = self._gathered(self.pool.gradient_KN, place_KM).float()[..., None].abs()
         largest_K11 = torch.maximum(largest_K11, reach_KM1.amax(dim=(1, 2), keepdim=True))
-        above_KMQ = (moved_KMQ - _gathered(self.pool.maximum_KN, place_KM).float()[..., None]).relu_()
+        above_KMQ = (moved_KMQ - self._gathered(self.pool.maximum_KN, place_KM).float()[..., None]).relu_()
         own_KMQ = moved_KMQ.sub_(inner_KM1).mul_((gradient_KM1 / largest_K11).nan_to_num(0.0)).abs_()
         return own_KMQ.addcmul_(above_KMQ, (reach_KM1 / largest_K11).nan_to_num(0.0))
 
@@ -88,19 +102,22 @@ class LogitSensitivity(Sensitivity):
     labels_K: Tensor
 
     def loss_change(self, place_KM: Tensor, change_KMQ: Tensor) -> Tensor:
-        logits_KC, highest_K1 = self.logits_KC.double(), self.logits_KC.argmax(dim=1, keepdim=True)
+        own = slice(None) if self.rows_Q is None else self.rows_Q
+        logits_KC, labels_K = self.logits_KC[own].double(), self.labels_K[own]
+        highest_K1 = logits_KC.argmax(dim=1, keepdim=True)
         whole_K1 = logits_KC.logsumexp(dim=1, keepdim=True)
         share_KC = (logits_KC - whole_K1).exp()
         # 1 - softmax cancels for the highest logit; sum its rivals directly.
         others_KC = whole_K1 + torch.log1p(-share_KC.scatter(1, highest_K1, 0))
         rest_K1 = logits_KC.scatter(1, highest_K1, -torch.inf).logsumexp(dim=1, keepdim=True)
         others_KC = others_KC.scatter(1, highest_K1, rest_K1)
-        moved_KMQ = change_KMQ.double() * _gathered(self.slope_1N, place_KM).double()[..., None]
+        moved_KMQ = change_KMQ.double() * self._gathered(self.slope_1N, place_KM).double()[..., None]
         logit_KM, others_KM = _gathered(logits_KC, place_KM), _gathered(others_KC, place_KM)
         grown_KMQ = torch.logaddexp(others_KM[..., None], logit_KM[..., None] + moved_KMQ) - whole_K1[..., None]
-        own_KM1 = (place_KM == self.labels_K[:, None])[..., None]
+        own_KM1 = (place_KM == labels_K[:, None])[..., None]
         return (grown_KMQ - moved_KMQ * own_KM1).abs_().float()
 
 
 def _gathered(rows_KN: Tensor, place_KM: Tensor) -> Tensor:
+    """Return the values at `place_KM` of rows that are its own, or shared."""
     return rows_KN.expand(len(place_KM), -1).gather(1, place_KM)

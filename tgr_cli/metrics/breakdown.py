@@ -23,7 +23,7 @@ from tgr_cli.metrics.intervals import score_interval
 from tgr_cli.metrics.outcomes import OUTCOMES
 
 CONFIDENCES = ("golden_top1", "faulty_top1", "golden_top2diff", "faulty_top2diff")
-COLUMNS = ("fault", "site", "bit", "image_id", "weight", *CONFIDENCES, "outcome")
+COLUMNS = ("fault", "site", "bit", "image_id", "weight", "image_weight", "image_excess", *CONFIDENCES, "outcome")
 FAILURES = ("sdc", "non_finite")
 NO_BIT = -1  # the bit of a fault that strikes no single one
 
@@ -44,6 +44,8 @@ class FaultRows:
     bit: np.ndarray
     stratum: np.ndarray
     weight: np.ndarray
+    image_weight: np.ndarray
+    image_excess: np.ndarray
     golden_top1: np.ndarray
     faulty_top1: np.ndarray
     golden_top2diff: np.ndarray
@@ -62,7 +64,10 @@ class FaultRows:
         image_N, images = _numbered(injections["image_id"])
         outcome_N, outcomes = _numbered(injections["outcome"])
         alike_N = image_N if clusters == "image" else site_N.astype(np.int64) << 32 | injections["fault"].to_numpy()
-        plain = {name: injections[name].to_numpy() for name in ("bit", "weight", *CONFIDENCES)}
+        plain = {
+            name: injections[name].to_numpy()
+            for name in ("bit", "weight", "image_weight", "image_excess", *CONFIDENCES)
+        }
         place_O = np.array([OUTCOMES.index(name) for name in outcomes], np.int64)
         return cls(
             sites=sites,
@@ -141,6 +146,7 @@ def by_struck_field(struck: FaultRows, field_N: np.ndarray, confidence: float = 
 
 def _shares(struck: FaultRows, chosen_N: np.ndarray, confidence: float) -> dict[str, Any]:
     """Return the number of chosen rows, their share of every outcome, and the limits of `sdc` and `failure`."""
+    equal_K = struck.alike[chosen_N] / struck.alike[chosen_N].sum()
     size_K = (struck.weight * struck.alike)[chosen_N]
     size_K, outcome_K = size_K / size_K.sum(), struck.outcome[chosen_N]
     shares = np.bincount(outcome_K, size_K, minlength=len(OUTCOMES)).tolist()
@@ -150,18 +156,20 @@ def _shares(struck: FaultRows, chosen_N: np.ndarray, confidence: float) -> dict[
     for name, counted in (("sdc", ("sdc",)), ("failure", FAILURES)):
         hit_K = np.isin(outcome_K, [OUTCOMES.index(outcome) for outcome in counted])
         error_C = np.bincount(cluster_K, (hit_K - row[name]) * size_K)
-        limits = score_interval(row[name], error_C, hit_K * size_K, size_K, confidence)
+        limits = score_interval(row[name], error_C, hit_K * size_K, size_K, confidence, equal_N=equal_K)
         row |= {f"{name}_low": limits.low, f"{name}_high": limits.high}
     return row
 
 
 def by_image(struck: FaultRows) -> ByImage:
-    """Return every image's SDC rate, Σ weight × alike × sdc / Σ alike: Hansen-Hurwitz within each site.
+    """Return every image's SDC rate, Σ weight × alike × sdc / Σ alike, with the weight within the image.
+
+    This is the estimate of Hansen and Hurwitz within each site.
 
     The estimate is unbiased; for an image with few weighted faults it may exceed 1 by chance.
     """
     alike_N = struck.alike
-    hit_N = (struck.outcome == OUTCOMES.index("sdc")) * struck.weight * alike_N
+    hit_N = (struck.outcome == OUTCOMES.index("sdc")) * struck.weight / struck.image_weight * alike_N
     top2diff_I = np.zeros(len(struck.images))
     top2diff_I[struck.image] = struck.golden_top2diff
     rate_I = np.bincount(struck.image, hit_N) / np.bincount(struck.image, alike_N)

@@ -47,7 +47,15 @@ class Injected:
         struck = self.struck
         right_I = among(np.array(struck.images, object), golden.image_id[golden.correct])
         sdc_N = (struck.outcome == OUTCOMES.index("sdc")) & right_I[struck.image]
-        draws = Draws(len(struck.sites), struck.site, struck.stratum, struck.cluster, struck.weight)
+        draws = Draws(
+            len(struck.sites),
+            struck.site,
+            struck.stratum,
+            struck.cluster,
+            struck.weight,
+            struck.image_weight,
+            struck.image_excess,
+        )
         return Counted(draws, self.population.coefficients(struck.sites), sdc_N)
 
     def doubtful(self, golden: GoldenConfidences, confidence: float = CONFIDENCE) -> tuple[int, Estimate]:

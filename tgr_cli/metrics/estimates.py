@@ -14,7 +14,7 @@ M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populatio
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,8 @@ class Draws:
     """A sample: site and stratum as integers from 0, cluster as a name, and importance weight; arrays [N].
 
     `sites` is the number of sites. Strata are nested in sites; the number of draws per stratum was fixed in advance.
+    `cluster_weight` is the part of the weight that corrects for clusters that are not equally likely at a site, and
+    `excess` by how much the probability of the draw's cluster exceeds that of equally likely ones; None if they are.
     """
 
     sites: int
@@ -39,9 +41,25 @@ class Draws:
     stratum: np.ndarray
     cluster: np.ndarray
     weight: np.ndarray
+    cluster_weight: np.ndarray | None = None
+    excess: np.ndarray | None = None
+
+    def where(self, chosen_N: np.ndarray) -> "Draws":
+        """Return the draws where `chosen_N` is True (or those at its positions); the sites stay."""
+        arrays = {name: value[chosen_N] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
+
+    def by_clusters(self) -> "Draws":
+        """Return the draws with the weights that estimate means of a value that the cluster determines."""
+        return replace(self, weight=np.ones(len(self.site)) if self.cluster_weight is None else self.cluster_weight)
 
     def centred(self, values_N: np.ndarray) -> np.ndarray:
-        """Return the values minus the mean of their stratum and site.
+        """Return the values minus the mean of their stratum and site, or the part of it that is due to each draw.
+
+        Let clusters be a sample themselves, of C, of which the draws of a site fall in one with the probability p. The
+        estimate then has two errors: that of the draws, whose expected share p of the mean each cluster is compared
+        with, and that of the clusters, which with all their draws would be compared with 1 / C each. Together, the
+        draws of a cluster share its excess p - 1 / C of the mean less.
 
         With several strata, which may be small, the n deviations of a stratum are multiplied by √(n / (n - 1)):
         deviations from the sample mean underestimate the variance by a factor (n - 1) / n.
@@ -49,8 +67,20 @@ class Draws:
         strata = int(self.stratum.max()) + 1
         code_N = self.site * strata + self.stratum
         draws_H = np.maximum(np.bincount(code_N), 1)
-        centred_N = values_N - (np.bincount(code_N, values_N) / draws_H)[code_N]
+        mean_N = (np.bincount(code_N, values_N) / draws_H)[code_N]
+        centred_N = values_N - mean_N
+        if self.excess is not None and self.excess.any():
+            centred_N += mean_N * self.excess * self.per_site[self.site] / self._in_cluster
         return centred_N * np.sqrt(draws_H / np.maximum(draws_H - 1, 1))[code_N] if strata > 1 else centred_N
+
+    @property
+    def _in_cluster(self) -> np.ndarray:
+        """Return the number of draws at each draw's site in its cluster, [N]."""
+        cluster_N = codes(self.cluster).astype(np.int64)
+        _, pair_N, draws_P = np.unique(
+            self.site * (int(cluster_N.max()) + 1) + cluster_N, return_inverse=True, return_counts=True
+        )
+        return np.asarray(draws_P[pair_N])
 
     @property
     def per_site(self) -> np.ndarray:
@@ -193,9 +223,10 @@ def share(rates: SiteEstimates, coefficient_S: np.ndarray, confidence: float = C
     figure = rates.combined(coefficient_S)
     draws = rates.draws
     used_N = coefficient_S[draws.site] != 0
-    size_N = (coefficient_S / draws.per_site)[draws.site[used_N]] * draws.weight[used_N]
+    equal_N = (coefficient_S / draws.per_site)[draws.site[used_N]]
+    size_N = equal_N * draws.weight[used_N]
     contribution_C, error_C = figure.totals()
-    low, high = score_interval(figure.value, error_C, figure.contribution, size_N, confidence)
+    low, high = score_interval(figure.value, error_C, figure.contribution, size_N, confidence, equal_N=equal_N)
     return Estimate(min(figure.value, 1.0), low, high, effective(contribution_C))
 
 

@@ -19,7 +19,7 @@ Suffixes: N draws, S sites.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,7 @@ class Classified:
     def at(self, site: int) -> "Classified":
         """Return the draws at one site, which becomes site 0."""
         at_N = self.draws.site == site
-        draws = Draws(
-            1,
-            np.zeros(int(at_N.sum()), np.int64),
-            self.draws.stratum[at_N],
-            self.draws.cluster[at_N],
-            self.draws.weight[at_N],
-        )
+        draws = replace(self.draws.where(at_N), sites=1, site=np.zeros(int(at_N.sum()), np.int64))
         return Classified(draws, self.dangerous_N[at_N], self.detected_N[at_N], self.monitored)
 
     def once_a_fault(self) -> "Classified":
@@ -73,14 +67,7 @@ class Classified:
         dangerous_K, undetected_K = (
             np.bincount(which_N, marked_N, len(first_K)) > 0 for marked_N in (self.dangerous_N, undetected_N)
         )
-        draws = Draws(
-            self.draws.sites,
-            self.draws.site[first_K],
-            self.draws.stratum[first_K],
-            self.draws.cluster[first_K],
-            self.draws.weight[first_K],
-        )
-        return Classified(draws, dangerous_K, dangerous_K & ~undetected_K, self.monitored)
+        return Classified(self.draws.where(first_K), dangerous_K, dangerous_K & ~undetected_K, self.monitored)
 
 
 @dataclass(frozen=True)

@@ -127,26 +127,32 @@ def score_interval(
     confidence: float = CONFIDENCE,
     *,
     clusters: int | None = None,
+    equal_N: np.ndarray | None = None,
 ) -> Interval:
     """Return Wilson's interval at the effective sample size, for the rate Σ hit of N binary draws.
 
     `size_N` is the contribution of each draw to the rate if it is a hit, `hit_N` its actual contribution, `error_C`
     each cluster's contribution to the error. For the rate in a subpopulation, `clusters` is the number of clusters with
-    draws in it; the others carry no information and no degree of freedom (None: all of `error_C`).
+    draws in it; the others carry no information and no degree of freedom (None: all of `error_C`). `equal_N` is the
+    size that each draw would have without a weight (None: `size_N`).
 
     The effective size is p(1 - p) / variance of the cluster totals, which is N / design effect (Kish 1965), times the
     squared ratio of the t quantiles at N - 1 and C - 1 degrees of freedom (Korn and Graubard 1998). It is at most the
     effective size of independent hits of these sizes, and at least 1, which is also that of a single cluster.
 
-    Unobserved hits may be larger than the observed ones. The typical size of a fault is Σ size² / Σ size. It replaces
-    the observed size if there is no hit; with k effective hits, the observed size is increased by 1 / (k + 1)² of the
-    excess of the typical size over it. With equal weights Wilson's interval is unchanged by this.
+    Unobserved hits may be larger than the observed ones. The typical size of a fault is Σ size² / Σ size. With k
+    effective hits, the observed size is increased by 1 / (k + 1)² of the excess of the typical size over it. Without a
+    hit it is the typical size of equal draws: faults that are drawn more often are those of a larger expected effect,
+    so a draw by importance misses all hits of a given rate no more often than a uniform one. With equal weights
+    Wilson's interval is unchanged by this.
     """
     clusters = len(error_C) if clusters is None else clusters
     share, quantile = min(rate, 1.0), 0.5 + confidence / 2
     typical = float((size_N**2).sum() / size_N.sum())
     spread, hits = share * (1 - share), float(hit_N.sum())
     seen = typical
+    if share == 0 and equal_N is not None:
+        seen = float((equal_N**2).sum() / equal_N.sum())
     if clusters > 1 and spread > 0:
         variance = float((error_C**2).sum()) * clusters / (clusters - 1)
         seen = max(variance / spread, float((hit_N**2).sum()) / hits)

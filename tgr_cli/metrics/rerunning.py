@@ -18,7 +18,6 @@ limits about effect measures: a general approach", Statistics in Medicine 27 (20
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -106,20 +105,20 @@ def _first(coverage_D: Sequence[Estimate], target: float, limit: Literal["mean",
 def sdc_rate(counted: Counted, among_N: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
     """Return the SDC rate in a subset of images; `among_N` marks the draws in that subset.
 
-    It is Σ a_s mean_s(w · sdc · among) / Σ a_s mean_s(among). The weights average to 1 within every image, so the
-    denominator does not need them. NaN if no draw at a site with a positive coefficient is in the subset.
+    It is Σ a_s mean_s(w · sdc · among) / Σ a_s mean_s(u · among), with the image's part u of the weight: the rest
+    averages to 1 within every image, so the denominator does not need it. NaN if no draw at a site with a positive
+    coefficient is in the subset.
     """
     draws, counted_N = counted.draws, counted.coefficient_S[counted.draws.site] > 0
     kept_N = among_N & counted_N
     if not kept_N.any():
         return NO_ESTIMATE
     hits = means(draws, (counted.sdc_N & among_N).astype(np.float64)).combined(counted.coefficient_S)
-    all_ = means(replace(draws, weight=np.ones(len(among_N))), among_N.astype(np.float64))
-    faults = all_.combined(counted.coefficient_S)
+    faults = means(draws.by_clusters(), among_N.astype(np.float64)).combined(counted.coefficient_S)
     rate = hits.value / faults.value
     cluster_N = codes(hits.cluster)
     error_C = np.bincount(cluster_N, (hits.error - rate * faults.error) / faults.value)
-    size_N = faults.contribution * draws.weight[counted_N] / faults.value
+    size_N = counted.contributions(among_N)[counted_N] / faults.value
     on_N = kept_N[counted_N]
     contribution_N = hits.contribution / faults.value
     low, high = score_interval(

@@ -33,6 +33,7 @@ class FaultColumns:
     image_id: np.ndarray
     outcome: np.ndarray
     weight: np.ndarray
+    image_excess: np.ndarray
     dloss: np.ndarray
     cluster: np.ndarray
     stratum: np.ndarray
@@ -68,7 +69,7 @@ class FaultColumns:
         number = {name: place for place, name in enumerate(sites)}
         names = pa.array(self.site).dictionary_encode()
         site_N = np.array([number[name] for name in names.dictionary.to_pylist()], np.int64)[names.indices.to_numpy()]
-        return Draws(len(sites), site_N, self.stratum, self.cluster, self.weight)
+        return Draws(len(sites), site_N, self.stratum, self.cluster, self.weight, excess=self.image_excess)
 
     def sdc_rates(self, sites: Sequence[str]) -> SiteEstimates:
         """Return each site's rate of outcome sdc."""

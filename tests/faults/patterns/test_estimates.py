@@ -43,6 +43,7 @@ def test_weighted_means_are_those_of_all_faults() -> None:
         corruption=corruption,
         load=load,
         labels_N=labels_N,
+        doubt_N=np.array([0.1, 0.4, 0.2, 0.8]),
         choices=Choices(Flip(), form),
         seed=5,
     )

@@ -22,6 +22,7 @@ from ..planned import BITS
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.array([0, 1, 2, 0, 1, 2])
 ALL = np.ones(6, bool)
+ALIKE = np.ones(6)
 CLAMP = Corruption(RangeLimit("clamp", {"conv1": 2.0, "conv2": 2.0, "fc": 2.0}))
 GRADIENTS = Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=4))
 
@@ -30,12 +31,13 @@ def load(image_K: np.ndarray) -> Tensor:
     return X_NCHW[torch.from_numpy(image_K)]
 
 
-def drawn(counts: list[int], eligible_N: np.ndarray = ALL, corruption: Corruption = CLAMP, seed: int = 0) -> Plan:
+def drawn(counts: list[int], eligible_N: np.ndarray = ALL, seed: int = 0, doubt_N: np.ndarray = ALIKE) -> Plan:
     common: dict[str, Any] = {
         "gradients": GRADIENTS,
         "load": load,
         "labels_N": LABELS_N,
-        "corruption": corruption,
+        "doubt_N": doubt_N,
+        "corruption": CLAMP,
         "choices": BITS,
     }
     return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), seed=seed, **common)
@@ -125,7 +127,7 @@ def test_draws_are_spread_over_images_and_estimate_the_uniform_mean() -> None:
         number_F, image_F, element_F, choice_F, weight_F = columns(plan, site)
         assert number_F.tolist() == list(range(12_000))
         assert np.bincount(image_F.astype(int)).tolist() == [2000] * 6
-        assert 0 < weight_F.min() < 0.2 < 8 < weight_F.max() <= 10 + 1e-5
+        assert 0 < weight_F.min() < 0.2 < 4 < weight_F.max() <= 5 + 1e-5
         for x_F, truth in (
             (np.ones(12_000), 1),
             (choice_F == 30, 1 / 32),
@@ -172,3 +174,50 @@ def test_elements_of_a_large_map_are_one_of_each_part_and_all_equally_likely() -
     assert importance.elements(Site("wide", "conv", (10**6,), 1), np.arange(1), 100, seed=0).shape == (1, 4096)
     small = importance.elements(Site("fc", "linear", (10,), 1), np.arange(2), 1, seed=0)
     assert small.tolist() == [list(range(10))] * 2
+
+
+def test_doubtful_images_are_struck_more_often_and_means_stay_those_of_all_faults() -> None:
+    doubt_N, count = np.array([0.0, 0.01, 0.9, 0.1, 0.0, 0.5]), 12_000
+    plan = drawn([count, count, count], doubt_N=doubt_N)
+    chance_N = 0.3 + 0.7 * doubt_N / doubt_N.mean()
+    for site, neurons in ((0, 256), (1, 96)):
+        at = plan.take(plan.site_F == site)
+        assert np.abs(np.bincount(at.image_F) - count * chance_N / 6).max() <= 8
+        np.testing.assert_allclose(at.image_weights, 1 / chance_N[at.image_F])
+        np.testing.assert_allclose(at.image_excesses, (chance_N[at.image_F] - 1) / 6)
+        assert 4 < at.weight_F.max() <= 5 + 1e-5
+        for x_F, truth in (
+            (at.image_F == 0, 1 / 6),
+            (at.image_F == 2, 1 / 6),
+            ((at.image_F == 2) & (at.choice_F == 3), 1 / 192),
+            ((at.image_F == 4) & (at.element_F < neurons / 4), 1 / 24),
+            (at.image_F * at.element_F * at.choice_F, 2.5 * (neurons - 1) / 2 * 31 / 2),
+        ):
+            error = (at.weight_F * x_F).std() / np.sqrt(count)
+            assert abs((at.weight_F * x_F).mean() - truth) < 4 * error
+    logits = plan.take(plan.site_F == 2)  # every image counts alike
+    assert np.bincount(logits.image_F).tolist() == [count // 6] * 6
+    assert (logits.image_weights == 1).all()
+    assert (logits.image_excesses == 0).all()
+
+
+def test_unequal_draws_do_not_depend_on_the_batch_and_begin_with_a_shorter_plan() -> None:
+    doubt_N = np.array([0.0, 0.01, 0.9, 0.1, 0.0, 0.5])
+    longer, shorter = drawn([40, 40, 40], doubt_N=doubt_N), drawn([13, 0, 25], doubt_N=doubt_N)
+    np.testing.assert_allclose(columns(shorter, 0)[[0, 1]], columns(longer, 0)[[0, 1], :13])
+    np.testing.assert_allclose(columns(shorter, 2), columns(longer, 2)[:, :25])
+    one_by_one = importance.draw(
+        GRADIENTS.network.sites,
+        ALL,
+        np.array([40, 40, 40]),
+        gradients=Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=1)),
+        load=load,
+        labels_N=LABELS_N,
+        doubt_N=doubt_N,
+        corruption=CLAMP,
+        choices=BITS,
+        seed=0,
+    )
+    for name in ("number_F", "image_F", "image_weight_F", "image_excess_F"):
+        np.testing.assert_array_equal(getattr(one_by_one, name), getattr(longer, name))
+    assert (one_by_one.element_F == longer.element_F).mean() > 0.95  # gradients are rounded by the batch

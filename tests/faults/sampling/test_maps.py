@@ -20,6 +20,7 @@ BITS = Choices(Flip(), NATIVE["float32"])
 IMAGES = torch.rand(12, 2, 6, 6, generator=torch.Generator().manual_seed(4))
 ELIGIBLE_N = np.arange(12) != 5
 LABELS_N = np.arange(12) % 3
+DOUBT_N = np.arange(12) / 12
 
 
 class Convolutions(nn.Module):
@@ -43,7 +44,7 @@ PLACES = {site.name: NETWORK.maps(site) for site in NETWORK.sites}
 RANGES = {site.name: 2.0 for site in NETWORK.sites}
 
 
-def drawn(sampling: str, each: int, seed: int = 0) -> Plan:
+def drawn(sampling: str, each: int, seed: int = 0, doubt_N: np.ndarray = DOUBT_N) -> Plan:
     counts = np.array([each * PLACES[site.name].count for site in NETWORK.sites])
     common = {"choices": BITS, "seed": seed, "places": PLACES}
     if sampling == "uniform":
@@ -56,6 +57,7 @@ def drawn(sampling: str, each: int, seed: int = 0) -> Plan:
         corruption=Corruption(RangeLimit("clamp", RANGES)),
         load=lambda image_K: IMAGES[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
+        doubt_N=doubt_N,
         **common,
     )
 
@@ -86,7 +88,7 @@ def test_a_larger_campaign_begins_with_the_faults_of_a_smaller_one(sampling: str
 
 
 def test_by_importance_a_map_uses_each_image_equally_often_and_maps_begin_with_different_ones() -> None:
-    plan = drawn("importance", 22)  # twice the eligible images
+    plan = drawn("importance", 22, doubt_N=np.ones(12))  # twice the eligible images, all equally doubtful
     begins = set()
     for number, site in enumerate(plan.sites):
         map_F = PLACES[site.name].of_elements(plan.element_F)

@@ -47,12 +47,12 @@ def numbers(start: int, images: int, count: int, among: int) -> np.ndarray:
 
 
 def first_images(site: str, places: int, among: int, *, seed: int) -> np.ndarray:
-    """Return where in the random order of images each place's faults begin, int64 [P]; 0 for the first place.
+    """Return where among the images each place's faults begin, int64 [P]; the first place's begin alike at all sites.
 
-    Without it the first faults of all places would share their images.
+    Otherwise the first faults of all places would share their images.
     """
     first_P = seeding.below(seeding.words(seed, "first image", site, count=places)[:, 0], among)
-    first_P[0] = 0
+    first_P[0] = seeding.below(seeding.words(seed, "first image", count=1)[:, 0], among)[0]
     return first_P
 
 

@@ -1,26 +1,26 @@
 """Importance sampling: faults with a larger expected effect are drawn more often, with a smaller weight.
 
-Before the first injection the golden run gives the change δ of the neuron for each choice of the fault model, such as
-the flip of each bit (after the range limit), and a
-backward pass an estimate d of the resulting change of the loss (faults/sensitivity.py). Within an image a fault is
-drawn with q times its uniform probability,
+Doubtful images are struck more often than others (image_chances.py). Within an image, the golden run gives the change δ
+of the neuron for each choice of the fault model, such as the flip of each bit (after the range limit), before the first
+injection, and a backward pass an estimate d of the resulting change of the loss (faults/sensitivity.py). A fault is
+drawn with q times its uniform probability within the image,
 
-    q = 0.1 + 0.45 · |δ| / mean|δ| + 0.45 · |d| / mean|d|,
+    q = u + (1 - u) · Q,   Q = ½ · |δ| / mean|δ| + ½ · |d| / mean|d|,
 
-whose mean is 1. So the weight 1 / q is exact and at most 10, and the mean of weight × x is an unbiased estimate of the
-uniform mean of any x (M. H. Hansen and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of
-Mathematical Statistics 14, 1943). The first term bounds the weights; the second covers effects that d, a first-order
-estimate, understates.
+whose mean is 1; u is 0.2 over the chance of the image relative to equally likely ones. So the weight 1 / (chance · q)
+is exact and at most 5, and the mean of weight × x is an unbiased estimate of the uniform mean of any x (M. H. Hansen
+and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of Mathematical Statistics 14, 1943). The
+first term bounds the weights; |δ| covers effects that d, a first-order estimate, understates.
 
 For a large map, q is computed on a random subset of the elements, drawn anew for each image; every element has the same
 probability of being in it. So it is for a fault model with many choices, or unequal ones.
 
-Suffixes: N images of the pool, I turns of the eligible ones, S sites, P places of a site, F faults, K images of one
-backward pass, Q pairs of image and place, M elements, V choices, R faults of a place in an image.
+Suffixes: N images of the pool, I eligible ones in the order in which they are struck, S sites, K images of one backward
+pass, Q pairs of image and place, M elements, V choices, R faults of a pair.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -32,13 +32,15 @@ from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.places import Places
 from tgr_cli.faults.plan import Drawn, Plan
-from tgr_cli.faults.sampling.images import check, first_images, permuted
+from tgr_cli.faults.sampling.dealing import Dealt, Pairs
+from tgr_cli.faults.sampling.image_chances import chances, uniform_share
+from tgr_cli.faults.sampling.images import check, permuted
 from tgr_cli.faults.scale_groups import FaultFree, ScaleGroups
 from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
-UNIFORM, CHANGE, LOSS = 0.1, 0.45, 0.45  # weights of q's three terms
+UNIFORM = 0.1  # weight of q's uniform term where it has no reason to be another
 ELEMENTS_A_FAULT = 256  # candidate elements per fault; enough that the choice of candidates adds almost no variance
 MAX_ELEMENTS = 4096
 
@@ -52,6 +54,7 @@ def draw(
     corruption: Corruption,
     load: Callable[[np.ndarray], Tensor],
     labels_N: np.ndarray,
+    doubt_N: np.ndarray,
     choices: Choices,
     seed: int,
     places: Mapping[str, Places] | None = None,
@@ -59,18 +62,19 @@ def draw(
 ) -> Plan:
     """Return a plan of `counts_S` faults at each site, drawn by importance.
 
-    Eligible images are used in a random order that is the same at all sites, each equally often (or once more). With
-    `places`, by the name of the site, the faults of a site are dealt to its places in turn; those of a place go through
-    the images in the same order, from one of its own on. `load` returns the images at the given positions of the pool
-    as x_KCHW; losses are computed against `labels_N`. Raises TgrError if no image is eligible or the model is not
-    differentiable.
+    Eligible images are struck by their `doubt_N`, 1 - Top2Diff of the golden run, in a random order that is the same at
+    all sites. With `places`, by the name of the site, the faults of a site are dealt to its places in turn; those of a
+    place go through the images in the same order, from one of its own on. `load` returns the images at the given
+    positions of the pool as x_KCHW; losses are computed against `labels_N`. Raises TgrError if no image is eligible or
+    the model is not differentiable.
     """
     check(eligible_N)
     order = permuted(eligible_N, seed=seed)
-    dealt = [
-        Dealt.of(site, places[site.name] if places else Places.whole(site), int(count), len(order), seed=seed)
-        for site, count in zip(sites, counts_S, strict=True)
-    ]
+    dealt = []
+    for site, count in zip(sites, counts_S, strict=True):
+        chance_I = chances(doubt_N[order], logits=gradients.gives_logits(site.name))
+        within = places[site.name] if places else Places.whole(site)
+        dealt.append(Dealt.of(site, within, int(count), chance_I, seed=seed))
     parts: list[list[Drawn]] = [[] for _ in sites]
     struck_I = np.unique(np.concatenate([of_site.struck() for of_site in dealt]))
     groups_of: dict[str, ScaleGroups] = {}
@@ -83,93 +87,49 @@ def draw(
         for of_site, done in zip(dealt, parts, strict=True):
             name = of_site.site.name
             knowing = (corruption, choices, groups_of.get(name), seed)
-            for place_KP, number_KPR in of_site.at(turn_K):
-                done.append(_at_images(of_site, sensitivities[name], image_K, place_KP, number_KPR, *knowing))
+            for pairs in of_site.at(turn_K, MAX_ELEMENTS // min(of_site.places.size, ELEMENTS_A_FAULT)):
+                done.append(_at_images(of_site, sensitivities[name], pairs, image_K[pairs.row_Q], *knowing))
         reporter.progress("drawing faults", start + len(image_K), len(struck_I))
     return Plan.joined(sites, [in_order(done) for done in parts])
-
-
-@dataclass(frozen=True)
-class Dealt:
-    """The `count` faults of a site, dealt to its places in turn, and those of a place to the images in turn.
-
-    Place p begins with the image whose turn is `first_P[p]` among `images`.
-    """
-
-    site: Site
-    places: Places
-    count: int
-    images: int
-    first_P: np.ndarray
-
-    @classmethod
-    def of(cls, site: Site, places: Places, count: int, images: int, *, seed: int) -> "Dealt":
-        """Return the faults of a site, dealt to `images` images; `count` is a multiple of the number of places."""
-        assert count % places.count == 0, (count, places.count)
-        return cls(site, places, count, images, first_images(site.name, places.count, images, seed=seed))
-
-    @property
-    def most(self) -> int:
-        """Return the largest number of faults of one place in one image."""
-        return -(-self.count // self.places.count // self.images)
-
-    def struck(self) -> np.ndarray:
-        """Return the turns of the images that get a fault, ascending."""
-        each = min(self.count // self.places.count, self.images)
-        return np.unique((self.first_P[:, None] + np.arange(each)) % self.images)
-
-    def at(self, turn_K: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield places [K, P] with the numbers [K, P, R] of their faults in each image; those >= `count` are none.
-
-        A yield holds few enough places for the memory that one place of the largest number of candidates takes.
-        """
-        if not self.count:
-            return
-        turn_KP = (turn_K[:, None] - self.first_P) % self.images
-        number_KP = turn_KP * self.places.count + np.arange(self.places.count)
-        wanted_KP = number_KP < self.count
-        place_KP = np.argsort(~wanted_KP, axis=1, kind="stable")[:, : int(wanted_KP.sum(axis=1).max(initial=0))]
-        number_KP = np.take_along_axis(number_KP, place_KP, axis=1)
-        step = max(1, MAX_ELEMENTS // min(self.places.size, ELEMENTS_A_FAULT * self.most))
-        later_R = np.arange(self.most) * self.images * self.places.count
-        for start in range(0, place_KP.shape[1], step):
-            own = slice(start, start + step)
-            yield place_KP[:, own], number_KP[:, own, None] + later_R
 
 
 def _at_images(
     dealt: Dealt,
     sensitivity: Sensitivity,
-    image_K: np.ndarray,
-    place_KP: np.ndarray,
-    number_KPR: np.ndarray,
+    pairs: Pairs,
+    image_Q: np.ndarray,
     corruption: Corruption,
     choices: Choices,
     groups: ScaleGroups | None,
     seed: int,
 ) -> Drawn:
-    """Return the faults numbered `number_KPR`, row k in image k; numbers >= `count` are left out."""
+    """Return the faults of pairs of place and image, whose images are `image_Q`."""
     site, places, count = dealt.site, dealt.places, dealt.count
-    within_K1M = elements(site, image_K, number_KPR.shape[2], seed, among=places.size)[:, None]
-    element_KPM = places.elements(place_KP[..., None], within_K1M)
-    place_KM = torch.from_numpy(element_KPM.reshape(len(image_K), -1)).to(sensitivity.values_KN.device)
-    values_KM = sensitivity.at(place_KM)
-    choice_KV = choices.candidates(seed, site.name, image_K)
+    rows = torch.from_numpy(pairs.row_Q).to(sensitivity.values_KN.device)
+    sensitivity = sensitivity.of_rows(rows)
+    within_QM = elements(site, image_Q, pairs.number_QR.shape[1], seed, among=places.size)
+    element_QM = places.elements(pairs.place_Q[:, None], within_QM)
+    place_QM = torch.from_numpy(element_QM).to(rows.device)
+    values_QM = sensitivity.at(place_QM)
+    choice_QV = choices.candidates(seed, site.name, image_Q)
     fault_free = None if groups is None else FaultFree(groups, sensitivity.read)
-    change_KMV = changes(corruption, site, place_KM, values_KM, torch.from_numpy(choice_KV), fault_free)
-    loss_KMV = sensitivity.loss_change(place_KM, change_KMV)
-    rows, each = place_KP.size, element_KPM.shape[2]  # from here on, a row for each image and place
-    q_QMV = relative(*(x_KMV.reshape(rows, each, -1) for x_KMV in (change_KMV, loss_KMV))).cpu()
-    number_QR = number_KPR.reshape(rows, -1)
-    words_QR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(number_QR, count - 1)]
+    change_QMV = changes(corruption, site, place_QM, values_QM, torch.from_numpy(choice_QV), fault_free)
+    chance_Q = dealt.chance_I[pairs.turn_Q]
+    uniform_Q = torch.from_numpy(uniform_share(chance_Q)).float().to(rows.device)
+    q_QMV = relative(change_QMV, sensitivity.loss_change(place_QM, change_QMV), uniform_Q).cpu()
+    words_QR = seeding.words(seed, "importance", site.name, count=count)[np.minimum(pairs.number_QR, count - 1)]
     chosen_QR, drawn_QR, weight_QR = pick(q_QMV, torch.from_numpy(seeding.unit(words_QR[..., :2])))
-    wanted_QR, row_Q1 = number_QR < count, np.arange(rows)[:, None] // place_KP.shape[1]
+    wanted_QR = pairs.number_QR < count
+    image_weight_QR = np.broadcast_to(1 / chance_Q[:, None], wanted_QR.shape)
+    row_Q1 = np.minimum(np.arange(len(image_Q)), len(choice_QV) - 1)[:, None]
     return Drawn(
-        number_F=number_QR[wanted_QR],
-        image_F=np.broadcast_to(image_K[row_Q1], number_QR.shape)[wanted_QR],
-        element_F=np.take_along_axis(element_KPM.reshape(rows, each), chosen_QR.numpy(), axis=1)[wanted_QR],
-        choice_F=choice_KV[np.minimum(row_Q1, len(choice_KV) - 1), drawn_QR.numpy()][wanted_QR],
-        weight_F=weight_QR.numpy()[wanted_QR],
+        number_F=pairs.number_QR[wanted_QR],
+        image_F=np.broadcast_to(image_Q[:, None], wanted_QR.shape)[wanted_QR],
+        element_F=np.take_along_axis(element_QM, chosen_QR.numpy(), axis=1)[wanted_QR],
+        choice_F=choice_QV[row_Q1, drawn_QR.numpy()][wanted_QR],
+        weight_F=(weight_QR.numpy() * image_weight_QR)[wanted_QR],
+        image_weight_F=image_weight_QR[wanted_QR],
+        image_excess_F=np.broadcast_to((chance_Q - 1)[:, None] / len(dealt.chance_I), wanted_QR.shape)[wanted_QR],
     )
 
 
@@ -184,22 +144,24 @@ def elements(
     size = min(ELEMENTS_A_FAULT * faults, most)
     if among <= size:
         return np.tile(np.arange(among), (len(image_K), 1))
-    draws = [seeding.words(seed, "elements", site.name, int(image), count=size // 4).ravel() for image in image_K]
-    place_KM = np.arange(size) + seeding.unit(np.stack(draws))
+    own, which_K = np.unique(image_K, return_inverse=True)
+    draws = [seeding.words(seed, "elements", site.name, int(image), count=size // 4).ravel() for image in own]
+    place_KM = np.arange(size) + seeding.unit(np.stack(draws))[which_K]
     return np.minimum((place_KM * (among / size)).astype(np.int64), among - 1)
 
 
-def relative(change_KMV: Tensor, loss_KMV: Tensor) -> Tensor:
+def relative(change_KMV: Tensor, loss_KMV: Tensor, uniform_K: Tensor | float = UNIFORM) -> Tensor:
     """Return q of every choice, [K, M, V]: its probability relative to the uniform one; the mean of a row is 1.
 
-    `loss_KMV` is the estimated change of the loss, in any unit. If the mean of a term is 0, its weight goes to the
-    uniform term.
+    `loss_KMV` is the estimated change of the loss, in any unit; `uniform_K` is the weight of the uniform term. If the
+    mean of another term is 0, its weight goes to the uniform one.
     """
-    q_KMV = torch.full_like(change_KMV, UNIFORM)
-    for share, term_KMV in ((CHANGE, change_KMV.abs()), (LOSS, loss_KMV)):
+    uniform_K11 = torch.as_tensor(uniform_K, dtype=change_KMV.dtype, device=change_KMV.device).view(-1, 1, 1)
+    q_KMV, share_K11 = uniform_K11.expand_as(change_KMV).clone(), (1 - uniform_K11) / 2
+    for term_KMV in (change_KMV.abs(), loss_KMV):
         mean_K11 = term_KMV.flatten(1).mean(dim=1)[:, None, None]
-        q_KMV += torch.where(mean_K11 > 0, 0.0, share)
-        q_KMV.addcmul_(term_KMV, torch.where(mean_K11 > 0, share / mean_K11, 0.0))
+        q_KMV += torch.where(mean_K11 > 0, 0.0, share_K11)
+        q_KMV.addcmul_(term_KMV, torch.where(mean_K11 > 0, share_K11 / mean_K11, 0.0))
     return q_KMV
 
 
@@ -244,8 +206,9 @@ def pick(q_KMV: Tensor, unit_KR2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def in_order(parts: Sequence[Drawn]) -> Drawn:
     """Return faults of one site, drawn in parts, in number order."""
     if not parts:
-        none = np.zeros(0, np.int64)
-        return Drawn(none, none, none, none, np.zeros(0))
-    whole = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Drawn)}
+        none, nothing = np.zeros(0, np.int64), np.zeros(0)
+        return Drawn(none, none, none, none, nothing, nothing, nothing)
+    given = [field.name for field in fields(Drawn) if getattr(parts[0], field.name) is not None]
+    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in given}
     order = np.argsort(whole["number_F"])
     return Drawn(**{name: value[order] for name, value in whole.items()})

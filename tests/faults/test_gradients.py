@@ -174,6 +174,7 @@ def test_fewer_images_than_a_batch_and_a_smaller_memory_do_not_move_an_estimate(
     assert Gradients.capture(model, network, memory=10**9).network is network
     small = Gradients.capture(model, network, memory=2 * (CAPTURING + 3 * bytes_per_image(network)))
     assert small.images_at_once == 3
+    assert small.network is network
     whole = Gradients(network).of(X_NCHW, LABELS_N)
     for name, sensitivity in small.of(X_NCHW[:2], LABELS_N[:2]).items():
         place_KM = places(3, 2)
@@ -181,6 +182,34 @@ def test_fewer_images_than_a_batch_and_a_smaller_memory_do_not_move_an_estimate(
         change_KMQ = torch.ones(2, 3, 1)
         found_KMQ = sensitivity.loss_change(place_KM, change_KMQ)
         torch.testing.assert_close(found_KMQ, whole[name].loss_change(places(3), torch.ones(5, 3, 1))[:2])
+
+
+class WithToken(nn.Module):
+    """A token, expanded to the batch, goes beside the patches: the graph runs only at the batch size of its capture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.patches, self.head = nn.Conv2d(1, 4, 4, 4), nn.Linear(4, 3)
+        self.token = nn.Parameter(torch.rand(1, 1, 4))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        tokens_BTE = self.patches(x_BCHW).flatten(2).transpose(1, 2)
+        return self.head(torch.cat([self.token.repeat(len(x_BCHW), 1, 1), tokens_BTE], 1).relu().sum(1))
+
+
+def test_a_network_that_runs_at_one_batch_size_is_captured_again() -> None:
+    model = WithToken().eval()
+    network = Network.capture(model, (1, 8, 8), batch_size=4)
+    small = Gradients.capture(model, network, memory=2 * (CAPTURING + 2 * bytes_per_image(network)))
+    assert (small.images_at_once, small.network.batch_size) == (2, 2)
+    whole = Gradients(network).of(X_NCHW[:4], LABELS_N[:4])
+    for name, sensitivity in small.of(X_NCHW[:2], LABELS_N[:2]).items():
+        torch.testing.assert_close(sensitivity.values_KN, whole[name].values_KN[:2])
+        found, expected = (
+            s.loss_change(places(3, n), torch.ones(n, 3, 1)) for s, n in ((sensitivity, 2), (whole[name], 4))
+        )
+        torch.testing.assert_close(found, expected[:2])
 
 
 def test_the_model_and_the_surroundings_are_left_as_they_were() -> None:

@@ -13,6 +13,7 @@ from torch.fx.node import Node
 from torch.nn import functional
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import batch_sizes
 from tgr_cli.faults.differentiable import differentiable
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.engines.memory import CAPTURING
@@ -40,34 +41,36 @@ class Gradients:
     Gradients are taken with respect to activations only; the model's own tensors never require a gradient.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, images_at_once: int | None = None) -> None:
+        """Take gradients of `images_at_once` images in one pass (None: a batch), which must suit the network."""
         self.network = network
+        self.images_at_once = images_at_once or network.batch_size
+        self._sizes: dict[Node, list[int]] = {}
+        if self.images_at_once != network.batch_size:
+            reshaping = _reshaping(network)
+            assert reshaping is not None, "this network runs for whole batches only"
+            self._sizes = batch_sizes.sizes(network, reshaping, self.images_at_once)
         self._routes = {call: route_from(call.node, network.division.dependent) for call in network.calls.values()}
         self._slopes: dict[Call, Tensor] = {}
         self._instead = differentiable([node for node, _ in network.program], {network.input})
 
     @classmethod
     def capture(cls, model: nn.Module, network: AnyNetwork, *, memory: int) -> "Gradients":
-        """Return the gradients at the sites of `network`, recaptured at the largest batch size that fits `memory`.
+        """Return the gradients at the sites of `network`, for the largest number of images that fits `memory`.
 
-        A backward pass keeps every activation, so it needs smaller batches than injection does. The budget also
-        reserves two graphs, and as much again for the sampling distribution. Raises TgrError for a network that is not
-        a graph.
+        A backward pass keeps every activation, so it needs smaller batches than injection does. A network that runs
+        only at its own batch size is captured again at the smaller one. The budget also reserves two graphs, and as
+        much again for the sampling distribution. Raises TgrError for a network that is not a graph.
         """
         network, deployment = graph_of(network), network.deployment
         batch_size = max(1, min(network.batch_size, (memory - 2 * CAPTURING) // 2 // bytes_per_image(network)))
-        if batch_size < network.batch_size:
-            targets = sorted({site.op for site in network.sites})
-            network = Network.capture(
-                model, network.input_shape, batch_size=batch_size, targets=targets, device=network.device
-            )
-            if deployment is not None:
-                network = network.deployed(deployment)
-        return cls(network)
-
-    @property
-    def images_at_once(self) -> int:
-        return self.network.batch_size
+        if batch_size == network.batch_size or _reshaping(network) is not None:
+            return cls(network, batch_size)
+        targets = sorted({site.op for site in network.sites})
+        network = Network.capture(
+            model, network.input_shape, batch_size=batch_size, targets=targets, device=network.device
+        )
+        return cls(network if deployment is None else network.deployed(deployment))
 
     def gives_logits(self, site: str) -> bool:
         """Return whether the values of a site are the logits, up to a slope."""
@@ -156,9 +159,9 @@ class Gradients:
         touch: Callable[[Node, Any], Any] | None = None,
         instead: Mapping[Node, Callable[..., Any]] | None = None,
     ) -> Tensor:
-        x_BCHW = padded(x_KCHW, self.network.batch_size).to(self.network.device, self.network.dtype)
+        x_BCHW = padded(x_KCHW, self.images_at_once).to(self.network.device, self.network.dtype)
         values = {**constants, self.network.input: x_BCHW}
-        evaluate(self.network.program, values, touch, gradients=True, instead=instead)
+        evaluate(self.network.program, values, touch, self._sizes, gradients=True, instead=instead)
         logits_KC = values[self.network.output][: len(x_KCHW)].float()
         return functional.cross_entropy(logits_KC, labels_K.to(logits_KC.device), reduction="sum")
 
@@ -170,6 +173,12 @@ class Gradients:
         # An elementwise map has a diagonal Jacobian, so the gradient of the sum is that diagonal.
         (slope,) = torch.autograd.grad(inner.sum(), [value], retain_graph=True)
         return self.network.shares(call, slope)[:1].nan_to_num(0.0, 0.0, 0.0)
+
+
+def _reshaping(network: Network) -> tuple[Node, ...] | None:
+    """Return the operations of the whole network that name the batch size; None if it runs only at its own."""
+    nodes = [*(node for node, _ in network.program), *network.constants]
+    return batch_sizes.reshaping(network, nodes, [network.input])
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ on demand, which more than halves the memory of a convolutional network.
 Suffixes: N images, B batch, F faults, C channels, H W height and width.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,28 +14,14 @@ import torch
 from torch import Tensor
 from torch.fx.node import Node
 
+from tgr_cli.faults import batch_sizes
+from tgr_cli.faults.batch_sizes import CHEAP
 from tgr_cli.faults.engines.engine import padded
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.operation_names import ARITHMETIC, BATCH_NORM, POINTWISE, name_of
-from tgr_cli.faults.program import Program, ancestors, evaluate, with_deaths
-from tgr_cli.faults.shares import names_batch
+from tgr_cli.faults.program import Program, evaluate, with_deaths
 
-RESHAPING = ("view", "_unsafe_view", "reshape", "expand")
-SIZED = (  # create a value of given sizes
-    *(*RESHAPING, "broadcast_to", "repeat", "tile", "repeat_interleave", "arange", "full", "zeros", "ones", "empty"),
-    *("new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn", "eye", "linspace", "cat", "stack"),
-)
-CHEAP = (
-    *(*POINTWISE, *ARITHMETIC, "neg", "dropout", "alias", "clone", "detach", "_to_copy", "layer_norm"),
-    *("flatten", "permute", "transpose", "unsqueeze", "squeeze", *RESHAPING),
-    *(BATCH_NORM, "split", "split_with_sizes", "slice", "select", "getitem"),
-)
-ANY_BATCH = (  # accept any batch size; whether they keep the batch axis is checked separately
-    *(*CHEAP, "conv2d", "linear", "matmul", "bmm", "softmax", "cat", "mean", "pad", "roll", "linalg_vector_norm"),
-    *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "clamp_min", "scaled_dot_product_attention"),
-    *("einsum", "exp", "unbind"),
-)
 MAPPED = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # take and return feature maps (NCHW)
 MAP_STAYS = (*POINTWISE, *ARITHMETIC, "neg", "dropout", "clone", "cat")
 
@@ -156,50 +142,27 @@ class GoldenValues:
             elif node in self.kept:
                 gathers.add(node)
         ordered = [node for node in self._nodes if node in run]
-        of_images = [node for node in (*ordered, *run.intersection(self.network.constants)) if node in self.dependent]
-        reshaping = [node for node in of_images if name_of(node) in RESHAPING]
-        flexible = all(self._any_batch(node) for node in of_images) and all(
-            self.lies_first(node) for node in (*reshaping, *gathers, *self.dependent & set(sources))
+        run_too = run.intersection(self.network.constants)
+        reshaping = batch_sizes.reshaping(
+            self.network, [*ordered, *run_too], [*gathers, *self.dependent & set(sources)]
         )
-        return Part(with_deaths(ordered, targets), tuple(gathers), tuple(reshaping) if flexible else None)
+        return Part(with_deaths(ordered, targets), tuple(gathers), reshaping)
 
     def run(self, part: Part, rows_K: Tensor, sources: dict[Node, Tensor] | None = None) -> dict[Node, Any]:
         """Run a part for selected images, and return the values of its targets (and others).
 
         The number of images must be the network's batch size, unless `part.reshaping` is set.
         """
-        size, count, sizes = self.network.batch_size, len(rows_K), dict[Node, list[int]]()
-        if count != size:
+        sizes = dict[Node, list[int]]()
+        if len(rows_K) != self.network.batch_size:
             assert part.reshaping is not None, "this part runs for whole batches only"
-            for node in part.reshaping:
-                _, shape, *_ = cast(tuple[Any, ...], node.args)
-                sizes[node] = [node.meta["val"].shape[0] * count // size, *shape[1:]]
+            sizes = batch_sizes.sizes(self.network, part.reshaping, len(rows_K))
         gathered = {node: self.rows(node, rows_K) for node in part.gathers}
         return evaluate(part.program, {**self.fixed, **gathered, **(sources or {})}, sizes=sizes)
 
-    def _any_batch(self, node: Node) -> bool:
-        """Return whether a node's operation accepts any batch size and keeps the images' shares separate."""
-        several = isinstance(node.meta["val"], (tuple, list))
-        fixed = [source for source in node.all_input_nodes if source not in self.dependent]
-        return (
-            name_of(node) in ANY_BATCH
-            and (several or node in self._outers)
-            and not any(self._may_hold_batch(source, node) for source in fixed)
-        )
-
-    def _may_hold_batch(self, node: Node, user: Node) -> bool:
-        """Return whether a value that depends on no image may still have a batch axis, as an expanded class token."""
-        shape: Sequence[int] = getattr(node.meta["val"], "shape", ())
-        if name_of(user) in ARITHMETIC and len(shape) < len(user.meta["val"].shape):
-            return False  # broadcast operand without a batch axis
-        if self.network.division.complete or len(shape) == 0 or shape[0] % self.network.batch_size:
-            return False
-        made = (source for source in ancestors([node]) if name_of(source) in SIZED)
-        return any(names_batch(source, self.network.batch_size) for source in made)
-
     def lies_first(self, node: Node) -> bool:
         """Return whether the batch lies in the first axis of a node's value, with whole rows per image."""
-        return self._outers.get(node) == 1 and node.meta["val"].shape[0] % self.network.batch_size == 0
+        return batch_sizes.lies_first(self.network, node)
 
     def _see(self) -> dict[Node, tuple[int, ...]]:
         """Return the strides of all values, found by running the network once."""

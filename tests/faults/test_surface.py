@@ -1,5 +1,7 @@
 """The surface: unbiased means over all choices of several kinds of fault, from a few evaluations of each neuron."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -21,8 +23,12 @@ from tgr_cli.metrics.outcomes import judge
 X_NCHW = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.array([0, 1, 2, 0, 1, 2])
 MODEL = toy_net()
-NETWORK = Network.capture(MODEL, (1, 8, 8), batch_size=4)
 RANGE = {"conv1": 1.5, "conv2": 1.5, "fc": 1.5}
+
+
+@cache
+def network() -> Network:
+    return Network.capture(MODEL, (1, 8, 8), batch_size=4)
 
 
 def kind(name: str, model: FaultModel | None = None) -> FaultKind:
@@ -39,22 +45,22 @@ KINDS = [kind("float32"), kind("bfloat16"), kind("int8"), kind("int8", fault_mod
 def at(site: str, count: int, seed: int = 0) -> Anchors:
     """Return anchors drawn at a site, on the images in their own order."""
     plan = anchors.draw(
-        [each for each in NETWORK.sites if each.name == site],
+        [each for each in network().sites if each.name == site],
         np.ones(6, bool),
         count,
         kinds=KINDS,
-        gradients=Gradients(NETWORK),
+        gradients=Gradients(network()),
         load=lambda image_K: X_NCHW[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
         seed=seed,
     )
-    engine = Full(MODEL, NETWORK, corruption())
+    engine = Full(MODEL, network(), corruption())
     return Anchors.of(plan, np.arange(6), engine.prepare(X_NCHW), LABELS_N)
 
 
 def enumerated(of: FaultKind, struck: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
     """Return SDC rate and mean dLoss over all choices at each anchor, every fault run by the reference engine."""
-    engine = Full(MODEL, NETWORK, of.corruption)
+    engine = Full(MODEL, network(), of.corruption)
     golden_NC = engine.prepare(X_NCHW)
     choices, count = of.choices.count, len(struck.rows_A)
     rows_F, elements_F = (value.repeat_interleave(choices) for value in (struck.rows_A, struck.elements_A))
@@ -65,7 +71,7 @@ def enumerated(of: FaultKind, struck: Anchors) -> tuple[torch.Tensor, torch.Tens
 
 
 def surface(seed: int = 0) -> Surface:
-    engine = Auto(MODEL, NETWORK, corruption())
+    engine = Auto(MODEL, network(), corruption())
     engine.prepare(X_NCHW)
     return Surface(engine, KINDS, seed=seed)
 
@@ -103,7 +109,7 @@ def test_logits_that_are_not_finite_are_refused() -> None:
     struck = at("fc", 18)
     model, form = fault_model_named("random"), format_named("float16")  # one word of 32 is NaN or infinite
     unlimited = FaultKind("random", Corruption(RangeLimit("none", {}), model, form), Choices(model, form))
-    engine = Full(MODEL, NETWORK, corruption())
+    engine = Full(MODEL, network(), corruption())
     engine.prepare(X_NCHW)
     with pytest.raises(TgrError, match=r'a fault at site "fc" leaves a value that is not finite, .*--limit clamp'):
         Surface(engine, [unlimited], seed=0).effects(struck)

@@ -1,5 +1,6 @@
 """Importance sampling is unbiased for every mean, shown by enumeration."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,11 @@ LABELS_N = np.array([0, 1, 2, 0, 1, 2])
 ALL = np.ones(6, bool)
 ALIKE = np.ones(6)
 CLAMP = Corruption(RangeLimit("clamp", {"conv1": 2.0, "conv2": 2.0, "fc": 2.0}))
-GRADIENTS = Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=4))
+
+
+@cache
+def gradients() -> Gradients:
+    return Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=4))
 
 
 def load(image_K: np.ndarray) -> Tensor:
@@ -33,14 +38,14 @@ def load(image_K: np.ndarray) -> Tensor:
 
 def drawn(counts: list[int], eligible_N: np.ndarray = ALL, seed: int = 0, doubt_N: np.ndarray = ALIKE) -> Plan:
     common: dict[str, Any] = {
-        "gradients": GRADIENTS,
+        "gradients": gradients(),
         "load": load,
         "labels_N": LABELS_N,
         "doubt_N": doubt_N,
         "corruption": CLAMP,
         "choices": BITS,
     }
-    return importance.draw(GRADIENTS.network.sites, eligible_N, np.array(counts), seed=seed, **common)
+    return importance.draw(gradients().network.sites, eligible_N, np.array(counts), seed=seed, **common)
 
 
 def changed(values_1M: Tensor, limit: RangeLimit) -> Tensor:

@@ -1,6 +1,7 @@
 """Faults dealt to feature maps: exactly as many in each, unbiased, in images that are spread over each map."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tgr_cli.faults.formats import NATIVE
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
+from tgr_cli.faults.places import Places
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import importance, uniform
 
@@ -37,23 +39,35 @@ class Convolutions(nn.Module):
         return self.fc(torch.relu(self.line(self.transposed(x_BCHW).flatten(2))).mean(dim=2))
 
 
-torch.manual_seed(2)
-MODEL = Convolutions().eval()
-NETWORK = Network.capture(MODEL, (2, 6, 6), batch_size=4, targets=("conv",))
-PLACES = {site.name: NETWORK.maps(site) for site in NETWORK.sites}
-RANGES = {site.name: 2.0 for site in NETWORK.sites}
+RANGES = dict.fromkeys(("plain", "depthwise", "transposed", "line"), 2.0)
+
+
+@cache
+def subject() -> tuple[nn.Module, Network]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = Convolutions().eval()
+    return model, Network.capture(model, (2, 6, 6), batch_size=4, targets=("conv",))
+
+
+@cache
+def maps() -> dict[str, Places]:
+    """Return the feature maps of each site."""
+    _, network = subject()
+    return {site.name: network.maps(site) for site in network.sites}
 
 
 def drawn(sampling: str, each: int, seed: int = 0, doubt_N: np.ndarray = DOUBT_N) -> Plan:
-    counts = np.array([each * PLACES[site.name].count for site in NETWORK.sites])
-    common = {"choices": BITS, "seed": seed, "places": PLACES}
+    model, network = subject()
+    counts = np.array([each * maps()[site.name].count for site in network.sites])
+    common = {"choices": BITS, "seed": seed, "places": maps()}
     if sampling == "uniform":
-        return uniform.draw(NETWORK.sites, ELIGIBLE_N, counts, **common)
+        return uniform.draw(network.sites, ELIGIBLE_N, counts, **common)
     return importance.draw(
-        NETWORK.sites,
+        network.sites,
         ELIGIBLE_N,
         counts,
-        gradients=Gradients.capture(MODEL, NETWORK, memory=2**31),
+        gradients=Gradients.capture(model, network, memory=2**31),
         corruption=Corruption(RangeLimit("clamp", RANGES)),
         load=lambda image_K: IMAGES[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
@@ -66,11 +80,11 @@ def drawn(sampling: str, each: int, seed: int = 0, doubt_N: np.ndarray = DOUBT_N
 @pytest.mark.parametrize("each", [1, 7, 40])
 def test_every_map_gets_exactly_the_faults_asked_for(sampling: str, each: int) -> None:
     plan = drawn(sampling, each)
-    assert [PLACES[site.name].count for site in plan.sites] == [4, 4, 6, 5]
+    assert [maps()[site.name].count for site in plan.sites] == [4, 4, 6, 5]
     for number, site in enumerate(plan.sites):
         own = plan.site_F == number
         index = np.array(plan.take(np.flatnonzero(own)).indices())
-        assert np.bincount(index[:, 0], minlength=PLACES[site.name].count).tolist() == [each] * site.shape[0]
+        assert np.bincount(index[:, 0], minlength=maps()[site.name].count).tolist() == [each] * site.shape[0]
         np.testing.assert_array_equal(plan.number_F[own], np.arange(own.sum()))  # unique, none left out
         np.testing.assert_array_equal(index[:, 0], plan.number_F[own] % site.shape[0])
         assert ELIGIBLE_N[plan.image_F[own]].all()
@@ -79,7 +93,7 @@ def test_every_map_gets_exactly_the_faults_asked_for(sampling: str, each: int) -
 @pytest.mark.parametrize("sampling", ["uniform", "importance"])
 def test_a_larger_campaign_begins_with_the_faults_of_a_smaller_one(sampling: str) -> None:
     few, more = drawn(sampling, 5), drawn(sampling, 9)
-    for number in range(len(NETWORK.sites)):
+    for number in range(len(few.sites)):
         small, large = (plan.take(np.flatnonzero(plan.site_F == number)) for plan in (few, more))
         for name in ("image_F", "element_F", "choice_F"):
             np.testing.assert_array_equal(getattr(small, name), getattr(large, name)[: len(small)])
@@ -91,8 +105,8 @@ def test_by_importance_a_map_uses_each_image_equally_often_and_maps_begin_with_d
     plan = drawn("importance", 22, doubt_N=np.ones(12))  # twice the eligible images, all equally doubtful
     begins = set()
     for number, site in enumerate(plan.sites):
-        map_F = PLACES[site.name].of_elements(plan.element_F)
-        for place in range(PLACES[site.name].count):
+        map_F = maps()[site.name].of_elements(plan.element_F)
+        for place in range(maps()[site.name].count):
             image_F = plan.image_F[(plan.site_F == number) & (map_F == place)]
             assert np.bincount(image_F, minlength=12).tolist() == [2 * int(eligible) for eligible in ELIGIBLE_N]
             begins.add(int(image_F[0]))
@@ -101,12 +115,12 @@ def test_by_importance_a_map_uses_each_image_equally_often_and_maps_begin_with_d
 
 def test_weighted_means_within_each_map_are_those_of_all_its_faults() -> None:
     """Against the truth by enumeration: the mean, over images, elements and bits of a map, of any function of them."""
-    value = np.random.default_rng(3).random((12, max(s.neurons for s in NETWORK.sites), 32))
+    value = np.random.default_rng(3).random((12, max(s.neurons for s in subject()[1].sites), 32))
     for sampling in ("uniform", "importance"):
         plan = drawn(sampling, 1500, seed=5)
         x_F = value[plan.image_F, plan.element_F, plan.choice_F] * plan.weight_F
         for number, site in enumerate(plan.sites):
-            places = PLACES[site.name]
+            places = maps()[site.name]
             map_F = places.of_elements(plan.element_F)
             for place in range(places.count):
                 own_F = x_F[(plan.site_F == number) & (map_F == place)]

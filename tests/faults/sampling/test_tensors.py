@@ -1,5 +1,7 @@
 """Importance sampling of faults in tensors: unbiased, by the gradient, with all images of a fault sharing it."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -12,23 +14,31 @@ from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.plan import Plan
 from tgr_cli.faults.sampling import tensors
+from tgr_cli.faults.sites import Site
 
 from ..planned import BITS
 
 X_NCHW = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS_N = np.arange(10) % 3
 MODEL = toy_net()
-NETWORK = Network.capture(MODEL, (1, 8, 8), batch_size=4)
-SITES = NETWORK.sites_of("weight")
+
+
+@cache
+def network() -> Network:
+    return Network.capture(MODEL, (1, 8, 8), batch_size=4)
+
+
+def sites() -> tuple[Site, ...]:
+    return network().sites_of("weight")
 
 
 def drawn(counts: list[int], eligible_N: np.ndarray | None = None, images_per_fault: int = 3, seed: int = 0) -> Plan:
     return tensors.draw(
-        SITES,
+        sites(),
         np.ones(10, bool) if eligible_N is None else eligible_N,
         np.array(counts),
-        gradients=Gradients(NETWORK),
-        corruption=Corruption(RangeLimit.of_tensors("clamp", NETWORK.parameters)),
+        gradients=Gradients(network()),
+        corruption=Corruption(RangeLimit.of_tensors("clamp", network().parameters)),
         load=lambda image_K: X_NCHW[torch.from_numpy(image_K)],
         labels_N=LABELS_N,
         choices=BITS,
@@ -38,9 +48,9 @@ def drawn(counts: list[int], eligible_N: np.ndarray | None = None, images_per_fa
 
 
 def test_gradients_are_those_of_the_models_own_tensors_which_are_left_alone() -> None:
-    names = [site.name for site in SITES]
-    places = {name: torch.arange(NETWORK.parameters[name].numel()) for name in names}
-    found = Gradients(NETWORK).of_tensors([(X_NCHW[:4], torch.from_numpy(LABELS_N[:4]))], places)
+    names = [site.name for site in sites()]
+    places = {name: torch.arange(network().parameters[name].numel()) for name in names}
+    found = Gradients(network()).of_tensors([(X_NCHW[:4], torch.from_numpy(LABELS_N[:4]))], places)
     assert all(parameter.grad is None and parameter.requires_grad for parameter in MODEL.parameters())
     copy = toy_net()
     torch.nn.functional.cross_entropy(copy(X_NCHW[:4]), torch.from_numpy(LABELS_N[:4]), reduction="sum").backward()
@@ -65,7 +75,7 @@ def test_all_rows_of_a_fault_agree_and_no_fault_depends_on_how_many_there_are() 
 
 def test_the_estimate_of_a_mean_is_the_uniform_one() -> None:
     plan = drawn([0, 20_000, 0], images_per_fault=1)
-    elements = SITES[1].neurons
+    elements = sites()[1].neurons
     for x_F, truth in (
         (np.ones(20_000), 1.0),
         (plan.choice_F == 30, 1 / 32),

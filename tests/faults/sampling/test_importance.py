@@ -212,7 +212,7 @@ def test_unequal_draws_do_not_depend_on_the_batch_and_begin_with_a_shorter_plan(
     np.testing.assert_allclose(columns(shorter, 0)[[0, 1]], columns(longer, 0)[[0, 1], :13])
     np.testing.assert_allclose(columns(shorter, 2), columns(longer, 2)[:, :25])
     one_by_one = importance.draw(
-        GRADIENTS.network.sites,
+        gradients().network.sites,
         ALL,
         np.array([40, 40, 40]),
         gradients=Gradients(Network.capture(toy_net(), (1, 8, 8), batch_size=1)),

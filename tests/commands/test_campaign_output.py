@@ -39,6 +39,7 @@ def campaign(images: int) -> SimpleNamespace:
         maps=None,
         injections=Path("injections.parquet"),
         vulnerability=Path("vulnerability.parquet"),
+        warning="" if images > 50 else "about 480 faults a site would do",
     )
 
 
@@ -65,4 +66,5 @@ def test_the_table_marks_what_rests_on_too_little(capsys, images, marked):
     before = "(~1." if marked else "(1."
     assert f"weighted by share of MACs (V_CNN): mean dLoss 1.5 {before}" in shown.out
     assert shown.out.count("~1.") == (3 if marked else 0)  # the site's, and the network's two
-    assert ("~ marks intervals that rest on too few images or faults" in shown.err) is marked
+    assert ("about 480 faults a site would do" in shown.err) is marked
+    assert ("~ marks figures that rest on too few images or faults" in shown.err) is marked

@@ -300,6 +300,7 @@ _SUMMARY = (
     Column("mean_dloss_low", NUMBER, "nats", "Lower limit of its interval.", null="where it cannot be formed"),
     Column("mean_dloss_high", NUMBER, "nats", "Upper limit of its interval.", null="where it cannot be formed"),
     Column("reliable", FLAG, "", "False where the dLoss interval rests on too few images or faults."),
+    Column("sdc_rate_reliable", FLAG, "", "False where the SDC rate rests on too few SDCs or images.", since=2),
 )
 
 
@@ -313,7 +314,7 @@ def _limited(name: str, unit: str, meaning: str, null: str = "") -> tuple[Column
 
 VULNERABILITY = Schema(
     "vulnerability",
-    1,
+    2,
     "one site",
     "tgr inject",
     (
@@ -330,7 +331,7 @@ VULNERABILITY = Schema(
 
 FEATURE_MAPS = Schema(
     "feature_maps",
-    1,
+    2,
     "one feature map",
     "tgr inject --granularity map",
     (

@@ -21,7 +21,7 @@ from tgr_cli.artifacts.layout import feature_maps_beside, of_format, vulnerabili
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import FEATURE_MAPS, INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
-from tgr_cli.campaign import feature_maps
+from tgr_cli.campaign import feature_maps, too_few_faults
 from tgr_cli.campaign.feature_maps import MapResults
 from tgr_cli.metrics import summary
 
@@ -38,7 +38,7 @@ class Written:
     `faults_are` what strikes them (`fault_facts.faults_in_words`).
     A lasting fault has several `rows` of injections, one per image that it was tried on. If not `limited` to the
     value ranges, a few faults dominate mean dLoss, which is then not reported. `maps` are the feature maps, None where
-    faults were dealt to whole sites.
+    faults were dealt to whole sites. `warning` says if there are too few faults for the intervals.
     """
 
     run: str
@@ -55,6 +55,7 @@ class Written:
     network: summary.NetworkEstimates
     limited: bool
     maps: MapResults | None = None
+    warning: str = ""
 
     @property
     def paths(self) -> list[Path]:
@@ -104,6 +105,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
         network=summary.network(rows, struck, confidence),
         limited=facts["config"]["limit"] != "none",
         maps=maps,
+        warning=too_few_faults.warning(facts["config"], rows, struck),
     )
 
 

@@ -34,6 +34,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
                 "sites": result.sites,
                 "injections": result.injections,
                 "vulnerability": result.vulnerability,
+                "warning": result.warning,
                 "maps": result.maps and {**vars(result.maps), "v_cnn": _named(result.maps.v_cnn)},
             }
         )
@@ -71,8 +72,11 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
             "without a range limit a few faults dominate every mean dLoss, so it is no usable figure: use the rates, "
             "or --limit clamp"
         )
-    if not all([*(row["reliable"] for row in result.sites), figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
-        console.note("~ marks intervals that rest on too few images or faults: use more --injections, or more --images")
+    if result.warning:
+        console.note(result.warning)
+    sound = [row["reliable"] and row["sdc_rate_reliable"] for row in result.sites]
+    if not all([*sound, figures.mean_dloss.reliable, figures.v_cnn_share.reliable]):
+        console.note("~ marks figures that rest on too few images or faults: use more --injections, or more --images")
 
 
 def _named(estimates: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +93,8 @@ def faults_of(faults: int, rows: int) -> str:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     counts = (count(row[name]) for name in ("faults", "sdc", "non_finite", "masked", "benign"))
     mean, low, high = (number(row[f"mean_dloss{end}"], 3) for end in ("", "_low", "_high"))
-    mark = "" if row["reliable"] else "~"
-    return row["site"], in_percent(row["sdc_rate"]), mean, mark + low, high, row["op"], *counts
+    mark, of_rate = ("" if row[name] else "~" for name in ("reliable", "sdc_rate_reliable"))
+    return row["site"], of_rate + in_percent(row["sdc_rate"]), mean, mark + low, high, row["op"], *counts
 
 
 def _with_interval(estimate: Any, shown: Callable[[float], str], *, mark: bool = False) -> str:

@@ -142,6 +142,7 @@ def vulnerability_row(
         "mean_dloss_low": _none(dloss.low),
         "mean_dloss_high": _none(dloss.high),
         "reliable": dloss.reliable,
+        "sdc_rate_reliable": sdc.reliable,
     }
 
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "api": BASE | {"api", "steps", "campaign", "data", "models", "metrics", "report"},
     "commands": BASE | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
     "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "training"},
-    "preflight": BASE | {"preflight", "campaign", "training", "models", "data", "text"},
+    "preflight": BASE | {"preflight", "campaign", "training", "faults", "models", "data", "text"},
     "campaign": BASE | {"campaign", "guards", "models", "data", "faults", "metrics"},
     "protection": BASE | {"guards", "protection", "faults", "models", "metrics"},
     "report": BASE | {"report", "metrics"},

@@ -40,9 +40,9 @@ def flip(
     The number is first rounded to the format. Shown are the value, the bytes in hexadecimal and the bits of each field;
     with --max also the shared scale, and what becomes of the number when one of its bits flips.
     """
-    from tgr_cli.steps import flip as step
-
     with session(ctx) as console:
+        from tgr_cli.steps import flip as step
+
         flipped = step.run(configure(step.Config, locals()), console)
     if json:
         console.json(_facts(format, bit, flipped))

@@ -21,9 +21,12 @@ def merge(
 
     Needs neither the model nor the data. Writes beside the first shard unless --out is given.
     """
-    from tgr_cli.steps import merge as step
+    from tgr_cli.preflight import before
 
     with session(ctx) as console:
+        before.merge(shards)
+        from tgr_cli.steps import merge as step
+
         written = step.run(step.Config(shards=tuple(shards), out=out), console)
         console.wrote(*written.paths)
     print_campaign(console, written)

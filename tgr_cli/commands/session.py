@@ -15,8 +15,9 @@ from typing import Any
 import typer
 
 from tgr_cli.commands.console import Console
-from tgr_cli.commands.parameters import named
+from tgr_cli.commands.parameters import named as named_option
 from tgr_cli.errors import TgrError
+from tgr_cli.preflight import named
 
 SOURCES = {
     "COMMANDLINE": "command line",
@@ -38,6 +39,7 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     started = time.time()
     # stdout is for data only, but a user's model and libraries may print: redirect them to stderr.
     with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
+        named.refuse_unknown(ctx.params)
         yield console
     for path in console.written:
         _record(ctx, path, started, console.facts)
@@ -70,7 +72,7 @@ def _with_source(ctx: typer.Context) -> Iterator[None]:
     except TgrError as error:
         for name in ctx.params:
             option = f"--{name.replace('_', '-')}"
-            if re.search(rf"{option}(?![\w-])", str(error)) and (source := named(ctx, name)):
+            if re.search(rf"{option}(?![\w-])", str(error)) and (source := named_option(ctx, name)):
                 raise TgrError(f"{error}; {option} {source}") from error
         raise
 

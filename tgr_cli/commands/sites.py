@@ -38,9 +38,9 @@ def sites(
     Needs neither weights nor data. With --margin: each site's population (the bits of its elements in one inference),
     and the number of uniformly drawn faults that estimates a failure rate to within the margin, whatever the rate.
     """
-    from tgr_cli.steps import sites as step
-
     with session(ctx) as console:
+        from tgr_cli.steps import sites as step
+
         result = step.run(configure(step.Config, locals()), console)
     sizes: list[tuple[int, ...]] = [*zip(result.populations, result.samples, strict=True)] or [()] * len(result.sites)
     if json:

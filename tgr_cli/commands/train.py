@@ -84,10 +84,11 @@ def train(
     from dataclasses import asdict
 
     from tgr_cli.data.source import DataSource
-    from tgr_cli.preflight import before
+    from tgr_cli.preflight import before, named
     from tgr_cli.training.head_options import refuse_meaningless
     from tgr_cli.training.recipe import Overrides
 
+    named.refuse_unknown(ctx.params)
     refuse_meaningless(head, init, embeddings, embedding_dim)
     before.choices(recipe, model, o.configure(DataSource, locals()), o.configure(Overrides, locals()))
     if not print_recipe:

@@ -22,10 +22,11 @@ from tgr_cli.faults.formats.stored import is_stored
 from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis, with_real_output
 from tgr_cli.faults.network import AnyNetwork, Replacements
 from tgr_cli.faults.operation_names import ROUNDED, ROUNDING, name_of
+from tgr_cli.faults.option_names import refuse_unknown_targets
 from tgr_cli.faults.program import ancestors, downstream, evaluate, with_deaths
 from tgr_cli.faults.second_computations import round_second_computations
 from tgr_cli.faults.shares import Shares, find_shares
-from tgr_cli.faults.sites import OPS, Site
+from tgr_cli.faults.sites import Site
 from tgr_cli.faults.tensor_sites import TensorSite, find_parameters
 from tgr_cli.guards.guard import guards_of
 
@@ -88,9 +89,7 @@ class Network(AnyNetwork):
         ExportError where torch.export cannot trace the model, and TgrError where the batch axis of the logits or of a
         site's output cannot be located, or a site computes in another format than the model.
         """
-        for target in targets:
-            if target not in OPS:
-                raise TgrError(f'"{target}" is no kind of site; choose among {", ".join(OPS)}')
+        refuse_unknown_targets(targets)
         assert not model.training, "evaluation mode is expected"
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         device = torch.device(device)

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.entry import IMAGENET, WithoutPretrained
+from tgr_cli.models.names import not_importable
 
 Parameter = inspect.Parameter
 POSITIONAL_OR_NAMED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -82,10 +83,7 @@ class UserFunction(WithoutPretrained):
         try:
             module = importlib.import_module(module_name)
         except (Exception, SystemExit) as error:
-            raise TgrError(
-                f'--model {self.path}: "{module_name}" cannot be imported ({_brief(error)}); it must be installed '
-                "or lie in the current folder"
-            ) from error
+            raise not_importable(self.path, _brief(error)) from error
         function = getattr(module, name, None)
         if not callable(function):
             raise TgrError(

@@ -19,6 +19,7 @@ from tgr_cli.models.card import ModelCard, identity
 from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
+from tgr_cli.models.names import unusable_device
 from tgr_cli.models.source import ModelSource, own_folder, trained_run
 from tgr_cli.models.trial import try_out
 from tgr_cli.reporting import SILENT, Reporter
@@ -140,7 +141,7 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise TgrError(f'--device "{name}" cannot be used on this machine; use cpu, cuda, cuda:1 or mps') from error
+        raise unusable_device(name) from error
     if device.type == "meta":
         raise TgrError('--device "meta" computes nothing; use cpu, cuda, cuda:1 or mps')
     return device

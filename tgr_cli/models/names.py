@@ -1,5 +1,10 @@
 """Names of the zoo's models and their origins. Does not import torch, so a mistyped name is reported at once."""
 
+import re
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.lenet_names import LENETS
 
@@ -31,6 +36,8 @@ FROM_LIBRARIES = {
 }
 OWN = ("resnet20", "resnet32", "resnet44", "resnet56", *LENETS, "digits_cnn")
 NAMES = (*FROM_LIBRARIES, *OWN)
+DEVICE = re.compile(r"([a-z]+)(:\d+)?")
+DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "xla", "vulkan", "meta", "privateuseone")
 
 
 def refuse_unknown(name: str) -> None:
@@ -41,3 +48,39 @@ def refuse_unknown(name: str) -> None:
             f'there is no model "{name}"; "tgr models" lists the names, and torchvision:NAME, timm:NAME, '
             f"hf-hub:REPO and module:function reach others.{did_you_mean(name, NAMES)}"
         )
+
+
+def refuse_absent_module(name: str) -> None:
+    """Raise TgrError for a user's `module:function` whose module (or the package that it is in) does not exist.
+
+    Nothing is imported; whether the module has the function shows when it is.
+    """
+    if name in NAMES or name.startswith((TORCHVISION, TIMM, HUB)):
+        return
+    package = name.partition(":")[0].partition(".")[0]
+    if package in sys.modules or package in sys.builtin_module_names:
+        return
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    here = PathFinder.find_spec(package, [str(Path.cwd())])
+    if here is None and not any(finder.find_spec(package, None) for finder in finders):
+        raise not_importable(name, f"ModuleNotFoundError: No module named '{package}'")
+
+
+def not_importable(name: str, why: str) -> TgrError:
+    """Return the error for a user's `module:function` whose module cannot be imported."""
+    module = name.partition(":")[0]
+    return TgrError(
+        f'--model {name}: "{module}" cannot be imported ({why}); it must be installed or lie in the current folder'
+    )
+
+
+def unusable_device(name: str) -> TgrError:
+    """Return the error for a device that torch does not know, or that this machine lacks."""
+    return TgrError(f'--device "{name}" cannot be used on this machine; use cpu, cuda, cuda:1 or mps')
+
+
+def refuse_unknown_device(name: str) -> None:
+    """Raise TgrError for a device of a kind that torch does not know."""
+    found = DEVICE.fullmatch(name)
+    if found is None or found[1] not in DEVICES:
+        raise unusable_device(name)

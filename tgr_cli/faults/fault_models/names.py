@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tgr_cli import documents
-from tgr_cli.errors import TgrError, found_at, one_of
+from tgr_cli.errors import TgrError, found_at
 from tgr_cli.faults.fault_models.burst import Burst
 from tgr_cli.faults.fault_models.fault_model import FaultModel
 from tgr_cli.faults.fault_models.flip import Flip, FlipSeveral
 from tgr_cli.faults.fault_models.mixture import MIXTURE, Mixture
 from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zero
 from tgr_cli.faults.fault_models.stuck import Stuck
-from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word, split
+from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word
+from tgr_cli.faults.option_names import is_file, known_fault_model
 
 WIDEST = 64  # bits of a word
 
@@ -25,10 +26,9 @@ def fault_model_named(text: str) -> FaultModel:
     >>> fault_model_named("flip:field=exponent")
     Flip(bit=None, field='exponent')
     """
-    if _is_file(text):
+    if is_file(text):
         return _mixture(Path(text))
-    name, rest = split(text)
-    one_of("--fault-model", name, MODELS)
+    name, rest = known_fault_model(text)
     entry, found = MODELS[name], f'--fault-model is "{text}"'
     values = entry.parsed(name, rest, found)
     try:
@@ -68,7 +68,7 @@ def _mixture(path: Path) -> FaultModel:
     for name, weight in table.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
             raise TgrError(f'{path} gives "{name}" the weight {weight}; weights are numbers above 0')
-        if _is_file(name):
+        if is_file(name):
             raise TgrError(f'{path} names the file "{name}"; a mixture is of fault models: write its models here')
     if not math.isfinite(total := sum(table.values())):
         raise TgrError(f"{path} gives weights that add up to {total}; divide them all by a large number")
@@ -79,7 +79,3 @@ def _mixture(path: Path) -> FaultModel:
         raise TgrError(f"{path}: {error}") from error
     described = ", ".join(f"{share!r} {model.name}" for share, model in zip(shares, models, strict=True))
     return Mixture(f"{MIXTURE}{described}", models, shares)
-
-
-def _is_file(text: str) -> bool:
-    return Path(text).suffix.lower() == ".toml"

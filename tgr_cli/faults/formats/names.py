@@ -3,8 +3,7 @@
 from functools import lru_cache
 from typing import cast
 
-from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.faults.formats import spellings
+from tgr_cli.errors import TgrError
 from tgr_cli.faults.formats.adaptive import AdaptivFloat
 from tgr_cli.faults.formats.block import Block, SignMagnitude
 from tgr_cli.faults.formats.fixed import Fixed
@@ -13,7 +12,8 @@ from tgr_cli.faults.formats.format import Format
 from tgr_cli.faults.formats.integer import Integer
 from tgr_cli.faults.formats.native import NATIVE
 from tgr_cli.faults.formats.posit import Posit
-from tgr_cli.faults.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError, split
+from tgr_cli.faults.grammar import Choice, Count, Entry, Flag, Option, UnsuitableOptionsError
+from tgr_cli.faults.option_names import known_format
 
 
 def format_named(text: str, option: str = "--format") -> Format:
@@ -28,15 +28,7 @@ def format_named(text: str, option: str = "--format") -> Format:
     >>> format_named("float:e=4,m=3,overflow=saturate").rounded(torch.tensor([0.3, 1000.0])).tolist()
     [0.3125, 240.0]
     """
-    found, (written, options) = f'{option} is "{text}"', split(text)
-    spelled, longer = spellings.canonical(written, ENTRIES)
-    if longer:
-        raise TgrError(f"{found}, and there are {len(longer)} formats of this kind; use one of {', '.join(longer)}")
-    name, told = split(spelled)
-    options = ",".join(part for part in (told, options) if part)
-    if name not in ENTRIES:
-        close = did_you_mean(name, [*ENTRIES, *spellings.ALIASES])
-        raise TgrError(f"{found}; use one of {', '.join(ENTRIES)}.{close}")
+    found, (name, options) = f'{option} is "{text}"', known_format(text, option)
     entry = ENTRIES[name]
     values = entry.parsed(name, options, found)
     try:

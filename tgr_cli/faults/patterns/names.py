@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli import documents
-from tgr_cli.errors import TgrError, did_you_mean, one_of
-from tgr_cli.faults.grammar import Count, Entry, split
+from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.faults.grammar import Count, Entry
+from tgr_cli.faults.option_names import known_pattern
 from tgr_cli.faults.patterns.by_operation import OF_A_FILE, ByOperation, Likely
 from tgr_cli.faults.patterns.channel import Channel
 from tgr_cli.faults.patterns.element import Element
@@ -39,8 +40,7 @@ def pattern_named(text: str) -> Pattern:
     >>> pattern_named("block:width=3,height=1").name
     'block:height=1,width=3'
     """
-    name, rest = split(text)
-    one_of("--pattern", name, PATTERNS)
+    name, rest = known_pattern(text)
     entry = PATTERNS[name]
     values = entry.parsed(name, rest, f'--pattern is "{text}"')
     found: Pattern = entry.make(name=entry.named(name, values), **values)

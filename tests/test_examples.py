@@ -1,5 +1,6 @@
 """The examples: .ci/examples runs them, or their commands are run elsewhere; and what they promise of exit codes."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,17 +12,24 @@ from tgr_cli.steps import demo
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
+LIMITS = {"": 0.01, "_low": 0.005, "_high": 0.02}
 
 
 Done = subprocess.CompletedProcess[str]
 
 
-def run(script: str, *arguments: str, code: int = 0, **environment: str) -> tuple[Done, list[list[str]]]:
-    """Run a script with a `tgr` that only notes its arguments and ends with `code`; return them command by command."""
+def run(
+    script: str, *arguments: str, code: int = 0, prints: str = "", **environment: str
+) -> tuple[Done, list[list[str]]]:
+    """Run a script with a `tgr` that notes its arguments, prints and ends with `code`; return them by command."""
     Path("bin").mkdir()
     noted = Path("commands").resolve()
     noted.touch()
-    (stand_in := Path("bin/tgr")).write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {noted}\nexit {code}\n')
+    Path("bin/printed").write_text(prints)
+    printing = f"cat {Path('bin/printed').resolve()}"
+    (stand_in := Path("bin/tgr")).write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$*" >> {noted}\n{printing}\n[ "$1" = report ] || exit {code}\n'
+    )
     stand_in.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     kept["PATH"] = os.pathsep.join((str(stand_in.parent.resolve()), kept["PATH"]))
@@ -37,15 +45,47 @@ def test_the_comparison_of_heads_is_the_demo_command_by_command() -> None:
     assert commands == [[*stage.arguments, "--dataset", "digits"] for stage in demo.stages(4096)]
 
 
+CAMPAIGN = {
+    "gate": {"verdict": "passed", "sentence": "the rate is 0.01, within the gate of 0.05"},
+    "sites": [
+        {"site": "conv1", "faults": 1024}
+        | {f"{name}{end}": value for name in ("sdc_rate", "mean_dloss") for end, value in LIMITS.items()},
+        {"site": "fc", "faults": 64} | {f"{name}{end}": None for name in ("sdc_rate", "mean_dloss") for end in LIMITS},
+    ],
+    "injections": "runs/digits/net/injections.parquet",
+}
+
+
 @pytest.mark.parametrize(
     ("code", "words"), [(0, "the gate is passed"), (3, "the gate is not passed"), (1, "no whole campaign")]
 )
-def test_the_gate_ends_with_the_campaigns_exit_code_and_says_what_it_means(code: int, words: str) -> None:
-    done, ((command, *options),) = run("gate.sh", code=code, MAX_SDC_RATE="0.01")
-    assert done.returncode == code
+def test_the_gate_ends_with_the_campaigns_exit_code_and_leaves_what_a_job_shows(code: int, words: str) -> None:
+    given = ("--dataset", "digits", "--max-sdc-rate", "0.05")
+    printed = json.dumps(CAMPAIGN) if code != 1 else ""
+    done, (inject, *others) = run("ci_gate.sh", *given, code=code, prints=printed, GITHUB_STEP_SUMMARY="shown.md")
     assert words in done.stderr
-    assert command == "inject"
-    assert options[-3:] == ["--max-sdc-rate", "0.01", "--json"]
+    assert inject == ["inject", *given, "--junit", "results/gate.xml", "--json"]
+    page = ["report", "runs/digits/net/injections.parquet", "--out", "results/report.html", "--quiet"]
+    assert others == ([page] if code != 1 else [])
+    assert done.returncode == code
+    summary = Path("results/summary.md").read_text()
+    assert summary == Path("shown.md").read_text()
+    assert words in summary
+    assert ("| conv1 | 1,024 | 0.01 (0.005 to 0.02) | 0.01 (0.005 to 0.02) |" in summary) == (code != 1)
+    assert ("| fc | 64 | – | – |" in summary) == (code != 1)
+
+
+def test_the_action_runs_the_script_with_its_arguments_split_and_nothing_run() -> None:
+    """The action's own line, as GitHub runs it: a shell's words, in which nothing is expanded."""
+    import yaml
+
+    steps = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+    Path("show").write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+    Path("show").chmod(0o755)
+    environment = {**os.environ, "CAMPAIGN": "--model 'a b' --dataset $(touch made)\n--json", "SCRIPT": "./show"}
+    done = subprocess.run(["bash", "-c", steps[1]["run"]], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "<--model><a b><--dataset><$(touch><made)><--json>"
+    assert not Path("made").exists()
 
 
 def test_the_job_array_runs_every_shard_of_one_plan_once() -> None:

@@ -70,6 +70,7 @@ class InjectOptions(RunOptions, total=False):
     verify: int
     max_sdc_rate: float
     max_dloss: float
+    fail_on_change: str | Path
 
 
 class CompareOptions(TypedDict, total=False):

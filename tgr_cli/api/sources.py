@@ -62,6 +62,8 @@ def _of(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = Path(value)
         elif name in ("mean", "std") and isinstance(value, tuple | list):
             found[name] = ",".join(map(str, value))
+        elif str in get_args(hints[name]) and isinstance(value, Path):
+            found[name] = str(value)
     return found
 
 

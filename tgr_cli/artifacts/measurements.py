@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import TENSORS, RunFolder, Workspace, formats_in_names, no_such_run
+from tgr_cli.artifacts.outputs import artifact_kind
 from tgr_cli.errors import TgrError
 
 KINDS = ("golden", "injections", "ranges")  # the files from which a measurement is known
@@ -31,6 +32,18 @@ def measured_run(workspace: Workspace, run: str) -> RunFolder:
         if found:
             return found[0]
     raise no_such_run(workspace, run, list(_offered(workspace)))
+
+
+def campaign_of(workspace: Workspace, run: str) -> tuple[str, Path]:
+    """Return the name and the `injections` of the measurement `run`; as a path, an artifact of that kind of any name.
+
+    Raises TgrError as `measured_run`.
+    """
+    path = Path(run)
+    if path.is_file() and artifact_kind(path) == "injections" and not path.name.startswith("injections"):
+        return path.stem, path
+    folder = measured_run(workspace, run)
+    return folder.called, folder.injections
 
 
 def deployments(folder: RunFolder) -> list[RunFolder]:

@@ -159,6 +159,7 @@ def _called(kind: str) -> str:
         "card": "a model's card",
         "weights": "a model",
         "answers": "a language model's answers",
+        "junit": "a gate's verdict",
     }.get(kind, f'"{kind}"')
 
 
@@ -192,6 +193,7 @@ def _is_of_a_run(path: Path) -> bool:
 OTHER_KINDS: Mapping[str, Callable[[Path], Any]] = {
     "page": _begins_with(b'<meta name="generator" content="tgr '),
     "picture": _begins_with(b"\x89PNG", b"Software\0tgr"),
+    "junit": _begins_with(b"<?xml", b'<testsuites name="tgr"'),
     "record": _is_json_with("artifact", "command", "host"),
     "card": _is_json_with("head", "fingerprint"),
     "weights": _is_of_a_run,

@@ -73,6 +73,7 @@ class Config:
     verify: int = defaults.VERIFY
     max_sdc_rate: float | None = None
     max_dloss: float | None = None
+    fail_on_change: str | None = None
     workdir: Path = defaults.WORKDIR
     out: Path | None = None
 
@@ -131,7 +132,7 @@ class Config:
         self._check_patterns()
         self._check_scales()
         part = self.part  # evaluated here to report an invalid shard before anything is opened
-        gated = self.max_sdc_rate is not None or self.max_dloss is not None
+        gated = any(gate is not None for gate in (self.max_sdc_rate, self.max_dloss, self.fail_on_change))
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
@@ -190,7 +191,8 @@ class Config:
 
     def _check_surface(self) -> None:
         stored, drawn = ("format", "weight_format", "encode"), ("faults", "plan", "plan_only", "exhaustive", "shard")
-        beside = (*stored, *drawn, "target_ci", "verify", "max_sdc_rate", "max_dloss", "lasting", "pattern_file")
+        gates = ("max_sdc_rate", "max_dloss", "fail_on_change")
+        beside = (*stored, *drawn, "target_ci", "verify", *gates, "lasting", "pattern_file")
         given = [name for name in beside if getattr(self, name)]
         given += ["pattern"] if self._names_a_pattern else []
         usual = (("strike", defaults.STRIKE), ("target", defaults.TARGET))

@@ -25,7 +25,10 @@ DRAWING = (
 RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
 FORMATS = ("format", "weight_format", "encode")
 # Settings that affect neither the faults nor the results.
-AROUND = ("shard", "restart", "plan_only", "exhaustive", "surface", "verify", "max_sdc_rate", "max_dloss")
+AROUND = (
+    *("shard", "restart", "plan_only", "exhaustive", "surface", "verify"),
+    *("max_sdc_rate", "max_dloss", "fail_on_change"),
+)
 
 
 def drawn_with(config: Config) -> dict[str, Any]:

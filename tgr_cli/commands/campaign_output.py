@@ -30,7 +30,7 @@ def print_campaign(console: Console, result: "Written", *, gate: "Gate | None" =
                 "rows": result.rows,
                 "verified": verified,
                 "network": _named(vars(figures)),
-                "gate": gate and vars(gate),
+                "gate": gate and gate.facts,
                 "sites": result.sites,
                 "injections": result.injections,
                 "vulnerability": result.vulnerability,

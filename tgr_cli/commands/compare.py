@@ -8,7 +8,7 @@ from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands import tables
 from tgr_cli.commands.comparison import FACTORS, FLAGGED, headline, is_flagged, print_comparison
-from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
 
 
@@ -41,6 +41,7 @@ def compare(
     name: o.Name = None,
     workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
+    junit: Junit = None,
     json: o.Json = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table of candidates as Markdown.", rich_help_panel=o.OUTPUT)
@@ -66,6 +67,7 @@ def compare(
     with session(ctx) as console:
         workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
         before.compare(workspace, [baseline, *candidates])
+        prepare_junit(junit, min_improvement)
         from tgr_cli.steps import compare as step
 
         given = locals() | {"allow_different": allow_different or ()}
@@ -73,7 +75,7 @@ def compare(
         console.wrote(result.path)
     if json:
         differences = [vars(difference) for difference in result.differences]
-        gate = result.gate and vars(result.gate)
+        gate = result.gate and result.gate.facts
         console.json({"comparison": result.path, "rows": result.rows, "differences": differences, "gate": gate})
     elif markdown or latex:
         own = [row for row in result.rows if row["images"] == "own"]
@@ -83,4 +85,4 @@ def compare(
             console.note(f"{FLAGGED} marks intervals that rest on too little: inject more faults, or on more images")
     else:
         print_comparison(console, result.rows)
-    refuse_unless_passed(result.gate)
+    conclude(result.gate, "tgr compare", junit)

@@ -9,7 +9,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count, number, percent
-from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def fit(
     csv: Annotated[
         Path | None, typer.Option(help="Write the rows to this CSV file, too.", rich_help_panel=o.OUTPUT)
     ] = None,
+    junit: Junit = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -99,16 +100,17 @@ def fit(
 
     with session(ctx) as console:
         before.fit(Workspace(workdir, DataSource(dataset=dataset, name=name).folder), runs)
+        prepare_junit(junit, max_fit, min_spfm)
         from tgr_cli.steps import fit as step
 
         result = step.run(o.configure(step.Config, locals()), console)
         console.wrote(result.path, *([csv] if csv else []))
     if json:
-        gate = result.gate and vars(result.gate)
+        gate = result.gate and result.gate.facts
         console.json({"fit": result.path, "rows": result.rows, "left_out": result.left_out, "gate": gate})
     else:
         _print(console, result)
-    refuse_unless_passed(result.gate)
+    conclude(result.gate, "tgr fit", junit)
 
 
 def _print(console: Console, result: "Result") -> None:

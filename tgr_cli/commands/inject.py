@@ -8,7 +8,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import fault_options, options
 from tgr_cli.commands.campaign_output import print_campaign
-from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
@@ -223,6 +223,15 @@ def inject(
         float | None,
         typer.Option(min=0, help="Exit with 3 unless the network's mean dLoss is below this.", rich_help_panel=GATES),
     ] = None,
+    fail_on_change: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="A campaign that was run before, by name or path: exit with 3 if this one is worse, with its "
+            "interval above that of the other, in its rate of sdc + non_finite or its mean dLoss.",
+            rich_help_panel=GATES,
+        ),
+    ] = None,
     checkpoint: options.Checkpoint = None,
     checkpoint_key: options.CheckpointKey = None,
     weights: options.Weights = None,
@@ -256,6 +265,7 @@ def inject(
     device: options.Device = defaults.DEVICE,
     workdir: options.Workdir = defaults.WORKDIR,
     out: options.Out = None,
+    junit: Junit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -271,6 +281,7 @@ def inject(
         config = options.configure(Config, {**locals(), "surface": tuple(surface or ())})
         refuse_idle(ctx)
         before.inject(config, console)
+        prepare_junit(junit, max_sdc_rate, max_dloss, fail_on_change)
         from tgr_cli.campaign import exhaustive as everything
         from tgr_cli.campaign import forecast
         from tgr_cli.campaign import replay as again
@@ -304,4 +315,4 @@ def inject(
         print_shard(console, result)
         return
     print_campaign(console, result.written, gate=result.gate, verified=result.verified)
-    refuse_unless_passed(result.gate)
+    conclude(result.gate, f"tgr inject {result.written.run}", junit)

@@ -8,7 +8,7 @@ import typer
 from tgr_cli.errors import TgrError
 
 NUMBERS = ("sampling", "granularity", "injections", "images_per_fault", "pilot", "max_injections")
-OF_A_CAMPAIGN = ("confidence", "verify", "shard", "restart", "max_sdc_rate", "max_dloss")
+OF_A_CAMPAIGN = ("confidence", "verify", "shard", "restart", "max_sdc_rate", "max_dloss", "fail_on_change")
 Options = Mapping[str, Any]
 Rules = tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...]  # where, in words, which
 

@@ -8,7 +8,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, count, in_percent, number, percent
-from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def protect(
     name: o.Name = None,
     workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
+    junit: Junit = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -130,17 +131,18 @@ def protect(
     given = locals() | {"technique": technique or (), "order": order or ()}
     with session(ctx) as console:
         before.protect(Workspace(workdir, DataSource(dataset=dataset, name=name).folder), runs, rerun_with)
+        prepare_junit(junit, max_overhead, min_coverage)
         from tgr_cli.steps import protect as step
 
         result = step.run(o.configure(step.Config, given), console)
         console.wrote(result.path)
     if json:
-        gate = result.gate and vars(result.gate)
+        gate = result.gate and result.gate.facts
         found = {name: getattr(result, name) for name in ("rows", "unreached", "agreements")}
         console.json({"protection": result.path, **found, "gate": gate})
     else:
         _print(console, result, target_coverage)
-    refuse_unless_passed(result.gate)
+    conclude(result.gate, "tgr protect", junit)
 
 
 def _print(console: Console, result: "Result", target: float) -> None:

@@ -9,7 +9,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands.console import Console, in_percent, number
-from tgr_cli.commands.gates import GATES, refuse_unless_passed
+from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def top2diff_sweep(
     ] = None,
     workdir: o.Workdir = defaults.WORKDIR,
     out: o.Out = None,
+    junit: Junit = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -88,17 +89,18 @@ def top2diff_sweep(
     with session(ctx) as console:
         workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
         before.top2diff_sweep(workspace, given["run"], [*given["golden"], *given["injections"]])
+        prepare_junit(junit, max_overhead)
         from tgr_cli.steps import top2diff_sweep as sweep
 
         result = sweep.run(o.configure(sweep.Config, given), console)
         console.wrote(result.path)
     if json:
         found = {name: [vars(each) for each in getattr(result, name)] for name in ("costs", "doubtful", "crossovers")}
-        gate = result.gate and vars(result.gate)
+        gate = result.gate and result.gate.facts
         console.json({"sweep": result.path, "models": result.models, "rows": result.rows, **found, "gate": gate})
     else:
         _print(console, result)
-    refuse_unless_passed(result.gate)
+    conclude(result.gate, "tgr top2diff-sweep", junit)
 
 
 def _print(console: Console, result: "Result") -> None:

@@ -107,10 +107,21 @@ class NetworkEstimates:
 
 @dataclass(frozen=True)
 class Gate:
-    """The verdict on the gates of a campaign, with a sentence that gives the reason."""
+    """The verdict on a gate, with a sentence that gives the reason; or on several together, its `parts`."""
 
     verdict: Literal["passed", "failed", "undecided"]
     sentence: str
+    parts: tuple["Gate", ...] = ()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Return the verdict and the sentence."""
+        return {"verdict": self.verdict, "sentence": self.sentence}
+
+    @property
+    def alone(self) -> tuple["Gate", ...]:
+        """Return the single gates that this is made of."""
+        return tuple(single for part in self.parts for single in part.alone) or (self,)
 
 
 def vulnerability_row(
@@ -206,7 +217,8 @@ def judge_gate(
 def worst(gates: Sequence[Gate]) -> Gate:
     """Return the gates combined: the worst verdict, and all sentences."""
     ranked = ("passed", "undecided", "failed")
-    return Gate(max((gate.verdict for gate in gates), key=ranked.index), "; ".join(gate.sentence for gate in gates))
+    verdict = max((gate.verdict for gate in gates), key=ranked.index)
+    return Gate(verdict, "; ".join(gate.sentence for gate in gates), tuple(gates))
 
 
 def _at_least_0(estimate: Estimate) -> Estimate:

@@ -41,6 +41,23 @@ def on_accuracy(only_baseline: int, only_candidate: int, p: float, confidence: f
     return BETTER if only_candidate > only_baseline else WORSE
 
 
+def gate_on_change(what: str, ours: Estimate, theirs: Estimate, name: str) -> Gate:
+    """Return whether the network's figure `what` is worse than that of the baseline called `name`.
+
+    The gate fails if our interval lies above that of the baseline, and is undecided where one of them is undefined. As
+    two intervals must be apart, it fails far less often by chance than either misses its truth.
+    """
+    if math.isnan(ours.low) or math.isnan(theirs.high):
+        return Gate("undecided", f"the network's {what} has no interval, here or in {name}, so a change is undecided")
+    both = (
+        f"the network's {what} is {ours.mean:.4g} ({ours.low:.4g} to {ours.high:.4g}), in {name} {theirs.mean:.4g} "
+        f"({theirs.low:.4g} to {theirs.high:.4g})"
+    )
+    if ours.low > theirs.high:
+        return Gate("failed", f"{both}: worse by more than both intervals")
+    return Gate("passed", f"{both}: not worse by more than both intervals")
+
+
 def gate_on_overhead(what: str, overhead: Estimate | None, maximum: float) -> Gate:
     """Return whether an overhead, called `what`, is at most `maximum` with confidence.
 

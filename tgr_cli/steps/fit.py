@@ -12,8 +12,7 @@ from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import refuse_confidence
 from tgr_cli.artifacts.layout import Workspace
-from tgr_cli.artifacts.measurements import measured_run
-from tgr_cli.artifacts.outputs import artifact_kind
+from tgr_cli.artifacts.measurements import campaign_of
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import FIT, GOLDEN, INJECTIONS, PROTECTION
 from tgr_cli.artifacts.store import Artifact
@@ -114,7 +113,7 @@ class Result:
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Compute the failure rates of every run, write the `fit` artifact (and CSV) and return its rows."""
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
-    found = [_found(workspace, run) for run in config.runs]
+    found = [campaign_of(workspace, run) for run in config.runs]
     names = [name for name, _ in found]
     for name in names:
         if names.count(name) > 1:
@@ -146,15 +145,6 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
             temporary.write_text(_as_csv(rows), encoding="utf-8")
     gate = failures_in_time.gate(totals, max_fit=config.max_fit, min_spfm=config.min_spfm)
     return Result(path, rows, left_out, gate)
-
-
-def _found(workspace: Workspace, run: str) -> tuple[str, Path]:
-    """Return the name and the `injections` of a run; an artifact of that kind may have any name."""
-    path = Path(run)
-    if path.is_file() and artifact_kind(path) == INJECTIONS.kind and not path.name.startswith(INJECTIONS.kind):
-        return path.stem, path
-    folder = measured_run(workspace, run)
-    return folder.called, folder.injections
 
 
 def _chosen(workspace: Workspace, config: Config) -> Artifact | None:

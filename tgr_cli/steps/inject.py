@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import of_target
+from tgr_cli.artifacts.layout import Workspace, of_target
 from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.provenance import Provenance, normalised
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.artifacts.store import provenance_for
-from tgr_cli.campaign import granularity, planning, results, running
+from tgr_cli.campaign import granularity, identity, planning, results, running
 from tgr_cli.campaign.config import Config as Config  # the options of `tgr inject`
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.identity import run_with
 from tgr_cli.campaign.prepared import PreparedCampaign
+from tgr_cli.campaign.regression import StoredCampaign
 from tgr_cli.campaign.replacing import refuse_other_faults
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
@@ -54,11 +56,12 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
     Finished units are stored beside the output until it is written, so a killed run can resume; the artifacts are
     written at the end by atomic rename, and then verified if requested.
     """
+    before = _held_against(config)
     config = granularity.as_planned(config)
     subject = open_subject(config, reporter)
     output = config.out or _default(config, subject)
     kind = (SHARD if config.part else INJECTIONS).kind
-    store.prepare(output, kind, config)
+    store.prepare(output, kind, config, *([before.path] if before else []))
     refuse_other_faults(output, kind, config)
     if not config.part:
         for path, schema in results.beside(output, by_map=config.by_map):
@@ -67,6 +70,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
         output, *(path for path, _ in results.beside(output, by_map=True)), restart=config.restart
     ) as parts:
         setup = PreparedCampaign.of(config, subject)
+        if before:
+            before.refuse_unlike(_as_made(setup), subject.reporter)
         planned = planning.planned(setup, parts)
         number, count = config.part or (1, 1)
         wanted = planned.units[number - 1 :: count]
@@ -97,7 +102,23 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
             verified=verified,
         )
     gate = summary.judge_gate(written.network, max_sdc_rate=config.max_sdc_rate, max_dloss=config.max_dloss)
+    if before:
+        unchanged = before.judge(written.network, limited=written.limited)
+        gate = summary.worst([gate, unchanged] if gate else [unchanged])
     return Result(written=written, gate=gate, verified=verified)
+
+
+def _held_against(config: Config) -> StoredCampaign | None:
+    """Return the stored campaign that this one must not be worse than, if one is named."""
+    if config.fail_on_change is None:
+        return None
+    return StoredCampaign.read(Workspace(config.workdir, config.data.folder), config.fail_on_change)
+
+
+def _as_made(setup: PreparedCampaign) -> Provenance:
+    """Return what the artifact of a campaign will say of its settings, before it is run."""
+    drawn = {**normalised(setup.config), **identity.drawn_with(setup.config)}
+    return provenance_for(INJECTIONS, config={**drawn, **run_with(setup.config)}, **setup.facts)
 
 
 def _default(config: Config, subject: Subject) -> Path:

@@ -15,6 +15,7 @@ import typer
 
 import tgr_cli
 from tgr_cli import defaults
+from tgr_cli.artifacts.unrecorded import is_recorded
 from tgr_cli.commands import COMMANDS, comparison
 from tgr_cli.commands.group import built
 from tgr_cli.metrics import improvement, rerunning
@@ -26,7 +27,7 @@ REQUIRED = object()
 # Options that no config holds: they say what a command prints or asks, or which of its works it does.
 OF_THE_COMMAND = {
     *("json", "quiet", "markdown", "latex", "help"),
-    *("yes", "dry_run", "print_recipe", "replay"),
+    *("yes", "dry_run", "print_recipe", "replay", "junit"),
 }
 # Commands whose step takes plain arguments, by the option's default.
 WITHOUT_CONFIG = {
@@ -49,8 +50,9 @@ def within(hint: Any) -> list[type]:
 
 
 def kinds(config: type) -> list[type]:
-    """Return a config and the configs within it."""
-    inner = [kind for hint in get_type_hints(config).values() for kind in within(hint)]
+    """Return a config and the configs within it, but for the objects that no option gives."""
+    hints = get_type_hints(config)
+    inner = [kind for field in fields(config) if is_recorded(field) for kind in within(hints[field.name])]
     return [config, *(found for kind in inner for found in kinds(kind))]
 
 

@@ -25,7 +25,7 @@ def tiny_clip(folder: Path, seed: int = 0) -> Iterator[Path]:
     open_clip.add_model_config(config)
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             model = open_clip.create_model(NAME)
         checkpoint = folder / "tiny.pt"
         torch.save(model.state_dict(), checkpoint)

@@ -1,6 +1,7 @@
 """Small things that behave like the large ones: a network, and images of three classes."""
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class ToyNet(nn.Module):
 def toy_net(seed: int = 0, num_classes: int = 3) -> ToyNet:
     """Return a ToyNet whose weights depend on `seed` alone, in evaluation mode; no global generator moves."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return ToyNet(num_classes).eval()
 
 
@@ -72,6 +73,13 @@ def toy_tensors(count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
 
 def write_toy_parquet(path: Path, count: int = 30, seed: int = 0) -> Path:
     """Write the toy images as the `parquet:` data set expects them: PNG bytes, label, path; classes in metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_toy_parquet(count, seed))
+    return path
+
+
+@cache
+def _toy_parquet(count: int, seed: int) -> bytes:
     images, labels = toy_images(count, seed)
     encoded = []
     for image in images:
@@ -81,9 +89,9 @@ def write_toy_parquet(path: Path, count: int = 30, seed: int = 0) -> Path:
     table = pa.table(
         {"image": encoded, "label": pa.array(labels, pa.int64()), "path": [f"toy/{n}.png" for n in range(count)]}
     ).replace_schema_metadata({"classes": "\n".join(CLASSES)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
-    return path
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    return written.getvalue()
 
 
 def write_toy_dataset(folder: Path) -> Path:

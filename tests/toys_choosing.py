@@ -29,5 +29,5 @@ class Choosing(nn.Module):
 def build(num_classes: int = 3) -> Choosing:
     """Return the network with weights that are always the same: `--model toys_choosing:build`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return Choosing(num_classes).eval()

@@ -18,5 +18,5 @@ class Frames(nn.Module):
 def build(num_classes: int = 3) -> Frames:
     """Return the network with weights that are always the same: `--model toys_frames:build`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return Frames(num_classes).eval()

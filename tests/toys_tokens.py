@@ -19,5 +19,5 @@ class Tokens(nn.Module):
 def build(num_classes: int = 3) -> Tokens:
     """Return the network with weights that are always the same: `--model toys_tokens:build`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return Tokens(num_classes).eval()

@@ -72,12 +72,14 @@ def check(value: Any) -> Any:
     for _ in range(DEEPEST):
         below: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                below += [*item.keys(), *item.values()]
+            if isinstance(item, str):  # what most are
+                if not _is_whole(item):
+                    raise MalformedError(f"holds half a character, {ascii(item)[:40]}")
+            elif isinstance(item, dict):
+                below += item.keys()
+                below += item.values()
             elif isinstance(item, list):
                 below += item
-            elif isinstance(item, str) and not _is_whole(item):
-                raise MalformedError(f"holds half a character, {ascii(item)[:40]}")
             elif isinstance(item, int) and not -WORD < item < WORD:
                 raise MalformedError(f"holds a number of {item.bit_length():,} bits; 64 are the most")
             elif isinstance(item, float) and not math.isfinite(item):

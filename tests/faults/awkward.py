@@ -54,5 +54,5 @@ class Awkward(nn.Module):
 def awkward(seed: int = 0) -> Awkward:
     """Return the network in evaluation mode; its weights depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return Awkward().eval()

@@ -117,5 +117,5 @@ TOKENED = (Expanded, Joined, TokensFirst, Windows, ImagesInside, Spikes, Shared,
 def tokened(kind: type[Patches]) -> nn.Module:
     """Return a network in evaluation mode with fixed weights."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return kind().eval()

@@ -82,7 +82,7 @@ SHAPE_CHW = (2, 16, 16)
 def varied(name: str, seed: int = 0) -> nn.Module:
     """Return a network in evaluation mode; weights and batch norm statistics depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = VARIED[name]()
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):

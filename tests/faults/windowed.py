@@ -25,5 +25,5 @@ WINDOWED = {
 def windowed(name: str, seed: int = 0) -> nn.Module:
     """Return a network in evaluation mode; its weights depend on `seed` only."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return WINDOWED[name]().eval()

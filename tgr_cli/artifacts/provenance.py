@@ -144,13 +144,16 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+_hints = cache(get_type_hints)
+
+
 def normalised(config: Any) -> Any:
     """Return `config` as plain JSON values, without settings that do not affect results.
 
     These are paths (fields of type path, folders of data sets), the fields in NO_PART_OF_THE_WORK, and objects.
     """
     if is_dataclass(config) and not isinstance(config, type):
-        hints = get_type_hints(type(config))
+        hints = _hints(type(config))
         # Decided by declared type, so that an omitted path and a given one have the same result.
         paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint))}
         kept = [f.name for f in fields(config) if is_recorded(f) and f.name not in NO_PART_OF_THE_WORK | paths]

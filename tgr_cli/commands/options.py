@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -18,9 +19,12 @@ DATA, MODEL, FORMATS, OUTPUT = "Data", "Model", "Number formats", "Output"
 MANY, AT_ONCE, PIXELS, WORKERS, SEEDS = 10**9, 2**16, 2**14, 1024, 2**63 - 1
 
 
+_hints = cache(get_type_hints)
+
+
 def configure(kind: type[Config], options: Mapping[str, Any]) -> Config:
     """Return a config of this kind from the options with the same names; nested configs likewise."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     values = {
         field.name: configure(hints[field.name], options) if is_dataclass(hints[field.name]) else options[field.name]
         for field in fields(kind)  # type: ignore[arg-type]

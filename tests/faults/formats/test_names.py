@@ -6,7 +6,7 @@ import torch
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.formats import NATIVE, Native, format_named
 from tgr_cli.faults.formats.names import ENTRIES, all_formats
-from tgr_cli.faults.formats.spellings import ALIASES
+from tgr_cli.faults.spellings import ALIASES
 
 WITH_OPTIONS = [
     "bfloat16:overflow=saturate",

@@ -57,6 +57,23 @@ def test_all_are_seen(net: Net) -> None:
     assert sorted(values(net)) == sorted(NAMES)
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        *(nn.ReLU(), nn.ReLU6(), nn.Hardtanh(), nn.LeakyReLU(), nn.PReLU(), nn.RReLU(), nn.ELU(), nn.SELU(), nn.CELU()),
+        *(nn.GELU(), nn.SiLU(), nn.Mish(), nn.Softplus(), nn.Softsign(), nn.Hardswish(), nn.Hardsigmoid()),
+        *(nn.Sigmoid(), nn.LogSigmoid(), nn.Tanh(), nn.Tanhshrink(), nn.Hardshrink(), nn.Softshrink(), nn.GLU(1)),
+        *(nn.Threshold(0.1, 0.0), nn.Threshold(0.1, 0.0, inplace=True)),
+    ],
+    ids=str,
+)
+def test_every_activation_function_is_bounded(activation: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), activation).eval()
+    protect(model, [Bounds({"1": (-0.25, 0.25)})], images(1))
+    with torch.no_grad():
+        assert model(1e3 * images()).abs().max() <= 0.25
+
+
 def test_profiled_bounds_change_nothing(net: Net) -> None:
     ranges = {name: (float(value.min()), float(value.max())) for name, value in values(net).items()}
     for outside in ("clip", "zero"):

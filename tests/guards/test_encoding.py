@@ -15,6 +15,8 @@ from tgr_cli.faults.formats import format_named
 from tgr_cli.faults.graph import Network
 from tgr_cli.guards.encoding import Code, Encoding, WrongWeight, encoded, extra_bytes
 from tgr_cli.guards.guard import guards_of, protect
+from tgr_cli.protection.guarding import GUARDINGS, Making
+from tgr_cli.steps.guard import _operations
 
 
 def with_encoded_weights(plain: nn.Module, code: Code) -> nn.Module:
@@ -151,3 +153,26 @@ def test_refusals() -> None:
         protect(net(), [Encoding(("first",), "parity")], images(1))
     with pytest.raises(TgrError, match='protected by encoding in "second", and runs no such conv or linear there'):
         protect(net(), [Encoding(("second",))], images(1))
+
+
+class Standardised(nn.Conv2d):
+    """A convolution with weight standardisation, as ResNet-V2 BiT has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+
+@pytest.mark.parametrize("code", ["parity", "secded"])
+@pytest.mark.parametrize(
+    "conv", [Standardised(3, 4, 3), nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))], ids=["mean", "norm"]
+)
+def test_a_computed_weight_is_not_what_the_memory_holds(code: Code, conv: nn.Module) -> None:
+    model = nn.Sequential(conv, nn.Flatten(), nn.Linear(144, 2)).eval()
+    example, before = torch.zeros(1, *SHAPE), copy.deepcopy(model.state_dict())
+    with pytest.raises(TgrError, match='weight of "0" is computed in every forward pass'):
+        protect(copy.deepcopy(model), [Encoding(("0", "2"), code, "zero")], example)
+    making = Making(_operations(model, example), None, None, None)
+    assert GUARDINGS[code].make(making).operations == {"2": None}
+    assert len(making.left_out) == 1
+    after = model.state_dict()
+    assert [name for name in after if name != "2.weight" and not torch.equal(after[name], before[name])] == []

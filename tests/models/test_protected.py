@@ -107,6 +107,28 @@ def test_every_fault_of_an_encoded_weight_is_corrected_or_found() -> None:
         assert {"conv1.weight", "conv2.weight", "fc.weight"} == set(rows["site"])
 
 
+@pytest.mark.parametrize(
+    ("code", "options", "words"),
+    [
+        ("secded", "", "by secded as they are read, and --limit clamp changes a struck word before that check"),
+        ("parity", "--limit zero", "by parity as they are read, and --limit zero changes .*; use --limit none"),
+        ("secded", "--limit none --encode int8", "and --encode int8 strikes words of another format; leave --encode"),
+    ],
+)
+def test_what_changes_other_bits_of_an_encoded_weight_is_refused(code: Code, options: str, words: str) -> None:
+    coded("coded", code, "zero")
+    with pytest.raises(TgrError, match=words):
+        tgr(f"inject --target weight --injections 2 --variant coded {options}")
+    assert not list(PLAIN.path.with_name(f"{PLAIN.name}-coded").glob("injections*"))
+
+
+@pytest.mark.parametrize("guard", [Voting(("fc",)), Checksum(("fc",), "rerun"), Checksum(("fc",), "flag")])
+def test_a_checked_last_layer_has_no_exhaustive_campaign(guard: Guard) -> None:
+    protect("checked", guard)
+    with pytest.raises(TgrError, match="fc is not proportional to the logits, as the guards of the protected model"):
+        tgr("inject --variant checked --exhaustive last")
+
+
 def test_checksums_and_votes_are_the_same_on_every_engine() -> None:
     protect("sums", Checksum(("conv1", "conv2"), "flag"), Voting(("fc",)))
     for engine in ("auto", "full"):

@@ -70,11 +70,15 @@ def test_the_page_shows_maps_by_layer_and_how_their_order_converges(toy: list[st
     assert "feature-maps.csv" not in page().csv
 
 
-def test_feature_maps_that_are_missing_or_damaged_are_refused(toy: list[str]) -> None:
+def test_feature_maps_that_are_missing_are_left_out_and_damaged_ones_refused(toy: list[str]) -> None:
     invoke("inject", *toy, "--granularity", "map", "--injections", 4, "--limit", "none")
     assert "V_CNN by mean dLoss" not in page().text  # which few faults dominate without a range limit
-    (RUN / "feature_maps.parquet").unlink()
-    with pytest.raises(
-        TgrError, match=r"feature_maps.parquet does not exist; run \"tgr inject --granularity map\" first"
-    ):
+    maps = RUN / "feature_maps.parquet"
+    maps.unlink()
+    said = invoke("report", RUN.name, "--dataset", "parquet:toy").stderr
+    assert "feature maps are left out, as" in said
+    assert f'{maps.name} does not exist; run the same "tgr inject --granularity map" again' in " ".join(said.split())
+    assert "feature-maps.csv" not in page().csv
+    maps.write_bytes((RUN / "vulnerability.parquet").read_bytes())
+    with pytest.raises(TgrError, match='is of kind "vulnerability", where "feature_maps" is expected'):
         page()

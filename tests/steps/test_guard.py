@@ -155,6 +155,15 @@ def test_two_sets_of_maps_are_not_guessed_between() -> None:
         tgr("guard --technique flr --protection chosen.parquet")
 
 
+def test_maps_that_cannot_be_computed_twice_are_told() -> None:
+    chosen(FLR | {"order": "dloss", "maps": {"conv1": [0], "fc": [1]}})
+    with pytest.raises(TgrError, match=r'channels of "fc" are chosen, which is a linear layer, .* with --targets conv'):
+        tgr("guard --technique flr --protection chosen.parquet")
+    chosen(FLR | {"order": "dloss", "maps": {"conv1": []}})
+    with pytest.raises(TgrError, match=r"has no feature map, .*; run .tgr protect. with --technique flr, or"):
+        tgr("guard --technique flr --protection chosen.parquet")
+
+
 def test_after_activations_takes_no_format() -> None:
     with pytest.raises(TgrError, match="leave out --format"):
         tgr("profile-ranges --after-activations --format int8")

@@ -69,12 +69,14 @@ def write(
     return MapResults(path=path, rows=rows, v_cnn=whole)
 
 
-def study(injections: Path) -> MapStudy | None:
+def study(injections: Path, *, required: bool = True) -> MapStudy | None:
     """Return what a campaign tells of feature maps; None if its faults were dealt to whole sites.
 
-    Raises TgrError where its `feature_maps` are missing or of other injections.
+    Raises TgrError where its `feature_maps` are of other injections or, if they are `required`, missing.
     """
     if "feature_maps" not in store.describe(injections)[1].extra:
+        return None
+    if not required and not feature_maps_beside(injections).exists():
         return None
     artifact = read(injections)
     faults = draws(store.read(injections, INJECTIONS, columns=DRAWS))

@@ -20,6 +20,8 @@ from tgr_cli.faults.limits import UNLIMITED, RangeLimit
 from tgr_cli.faults.network import AnyNetwork
 from tgr_cli.faults.option_values import LimitMode, Strike
 from tgr_cli.faults.patterns import Pattern
+from tgr_cli.guards.encoding import Encoding
+from tgr_cli.guards.guard import guards_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class StruckValues:
 
 def choices_of(config: Config, subject: Subject) -> Choices:
     """Return what a fault can do to a value of this campaign; raises TgrError for settings that do not suit."""
+    _refuse_changed_codes(config, subject)
     form, model = format_of_values(config, subject), fault_model_named(config.fault_model)
     if config.target == "neuron" and config.encode:
         deploying.refuse(form, "--encode")
@@ -53,6 +56,21 @@ def choices_of(config: Config, subject: Subject) -> Choices:
     if model.needs_ranges:
         raise TgrError(f"--strike is scale, and {model.name} draws a value, not a scale; use another --fault-model")
     return Choices(model, form.scale_format)
+
+
+def _refuse_changed_codes(config: Config, subject: Subject) -> None:
+    """Raise TgrError for settings that change more bits of an encoded weight than the fault does, before it is read."""
+    codes = sorted({guard.code for guard in guards_of(subject.loaded.model) if isinstance(guard, Encoding)})
+    if config.target != "weight" or not codes:
+        return
+    checked = f"{subject.name} checks the words of its weights by {' and '.join(codes)} as they are read"
+    if config.encode:
+        raise TgrError(f"{checked}, and --encode {config.encode} strikes words of another format; leave --encode out")
+    if config.limit not in UNLIMITED:
+        raise TgrError(
+            f"{checked}, and --limit {config.limit} changes a struck word before that check, which then finds other "
+            "bits than were flipped; use --limit none"
+        )
 
 
 def _refuse_real_values(config: Config, model: FaultModel, form: Stored) -> None:

@@ -32,7 +32,7 @@ class LastSite:
             raise self._other()
         x_BCHW = torch.zeros((network.batch_size, *network.input_shape))
         minus_BC, none_BC, self.factor_C = (self._with(x_BCHW, value)[0] for value in (-1.0, 0.0, 1.0))
-        if none_BC.any() or not torch.equal(minus_BC, -self.factor_C):
+        if none_BC.any() or not self.factor_C.all() or not torch.equal(minus_BC, -self.factor_C):
             raise self._other()
 
     def _with(self, x_BCHW: Tensor, value: float) -> Tensor:
@@ -42,8 +42,10 @@ class LastSite:
         return self.network.forward(x_BCHW, strike={self.site.name: replaced})
 
     def _other(self) -> TgrError:
+        why = ", as the guards of the protected model check or change it" if self.network.guarded else ""
         return TgrError(
-            f"the output of the last site {self.site.name} is not proportional to the logits; leave --exhaustive out"
+            f"the output of the last site {self.site.name} is not proportional to the logits{why}; leave --exhaustive "
+            "out"
         )
 
     def strike(self, x_KCHW: Tensor, labels_K: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from torch import Tensor, library
+from torch import Tensor, library, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import codes
@@ -66,6 +66,11 @@ class Encoding(Guard):
 
     def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
         weight = _weight(operation)
+        if not isinstance(weight, nn.Parameter):
+            raise TgrError(
+                f'the weight of "{name}" is computed in every forward pass (weight normalisation, say), so what the '
+                "memory holds is another tensor, which has no encoding; leave it out"
+            )
         if not weight.is_floating_point() or weight.element_size() not in codes.WORDS:
             raise TgrError(f'the weight of "{name}" is stored as {weight.dtype}, which has no encoding; leave it out')
         if self.code == "parity" and (wrong := int(codes.parity(codes.words(weight)).sum())):

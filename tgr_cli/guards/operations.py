@@ -19,7 +19,19 @@ CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 ACTIVATIONS = (
     *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
-    *("softplus", "softsign", "hardswish", "hardsigmoid", "sigmoid", "logsigmoid", "tanh"),
+    *(
+        "softplus",
+        "softsign",
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "logsigmoid",
+        "log_sigmoid",
+        "tanh",
+        "glu",
+        "threshold",
+    ),
+    *("hardshrink", "softshrink", "tanhshrink"),
 )
 POOLING = (
     *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),

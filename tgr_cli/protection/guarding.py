@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.bounds import Bounds
@@ -91,6 +91,12 @@ def relu6(making: Making) -> Guard:
 def duplication(making: Making) -> Guard:
     """Compute chosen channels of convolutions twice."""
     assert making.maps is not None
+    kinds = {name: operation.kind for name, operation, _ in making.operations}
+    if others := [name for name, own in making.maps.items() if own and kinds.get(name) == "linear"]:
+        raise TgrError(
+            f'channels of "{others[0]}" are chosen, which is a linear layer, and the channels of convolutions alone '
+            'are computed twice; run "tgr protect" with --targets conv'
+        )
     return Duplication({name: tuple(sorted(own)) for name, own in making.maps.items() if own}, making.answer or "rerun")
 
 
@@ -109,7 +115,7 @@ def encoding(code: Code) -> Callable[[Making], Guard]:
             raise TgrError(f"--on-error is {answer}, and {code} has no other weight; give {' or '.join(WRONG_WEIGHT)}")
         for _, operation, _ in making.operations:
             weight = operation.argument(1, "weight")
-            if operation.weighted and isinstance(weight, Tensor) and weight.is_floating_point():
+            if operation.weighted and isinstance(weight, nn.Parameter) and weight.is_floating_point():
                 with torch.no_grad():
                     weight.copy_(encoded(weight, code))
         return Encoding(making.accepted(lambda names: Encoding(names, code, answer)), code, answer)

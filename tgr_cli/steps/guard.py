@@ -177,7 +177,10 @@ def _maps(config: Config, workspace: Workspace, loaded: LoadedModel) -> Mapping[
         )
     maps: Mapping[str, Sequence[int]] = chosen[0]["maps"]
     if not any(maps.values()):
-        raise TgrError(f"{artifact.path}: {_called(chosen[0])} has no feature map, so nothing is to be computed twice")
+        raise TgrError(
+            f"{artifact.path}: {_called(chosen[0])} has no feature map, so nothing is to be computed twice; run "
+            '"tgr protect" with --technique flr, or with a higher --target-coverage'
+        )
     return maps
 
 

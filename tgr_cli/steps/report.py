@@ -9,7 +9,7 @@ from tgr_cli import defaults
 from tgr_cli.artifacts import measurements, store
 from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.fault_facts import scaled_format_of
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import RunFolder, Workspace, feature_maps_beside
 from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
@@ -21,6 +21,7 @@ from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
+from tgr_cli.metrics.feature_maps import MapStudy
 from tgr_cli.report import across_runs, comparison, lineage, page, plotting, sections
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Said, Section
@@ -153,8 +154,19 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
         network = summary.network(
             vulnerability_.table.to_pylist(), results.read(injections.table, campaign), campaign["confidence"]
         )
-    own, maps = RunFolder(folder.path).called, feature_maps.study(folder.injections) if injections else None
+    own, maps = RunFolder(folder.path).called, _maps(name, folder.injections, reporter) if injections else None
     return Run(name, golden, profiled, trained, vulnerability_, faults, network, rerun, own, maps)
+
+
+def _maps(name: str, injections: Path, reporter: Reporter) -> MapStudy | None:
+    """Return what a campaign tells of feature maps; None, with a note, if its faults have them and their file lacks."""
+    study = feature_maps.study(injections, required=False)
+    if study is None and "feature_maps" in store.describe(injections)[1].extra:
+        reporter.note(
+            f"{name}: its feature maps are left out, as {feature_maps_beside(injections)} does not exist; run the same "
+            '"tgr inject --granularity map" again to make it'
+        )
+    return study
 
 
 def _struck_format(injections: Artifact) -> Mapping[str, Any]:

@@ -95,6 +95,21 @@ def test_workers_change_nothing(images: ImageSet, augment: str, monkeypatch: pyt
         assert torch.equal(found[1], expected[1])
 
 
+@FORKING
+def test_large_pictures_are_decoded_once_unless_workers_decode_them(
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "KEPT_SIDE", 7)
+    decoded: list[int] = []
+    watched = replace(images, read=lambda n: decoded.append(n) or images.read(n), kept={})
+    first, again = (collected(watched, evaluation(PRE))[0] for _ in range(2))
+    assert decoded == list(range(30))
+    assert torch.equal(first, again)
+    others = replace(images, kept={})
+    assert torch.equal(collected(others, evaluation(PRE), workers=1)[0], first)
+    assert others.kept == {}
+
+
 def test_small_pictures_are_decoded_once(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
     watched = replace(images, read=lambda n: decoded.append(n) or images.read(n), kept={})

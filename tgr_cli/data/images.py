@@ -31,7 +31,7 @@ class ImageSet:
     """The images of one split in stored order, decoded lazily.
 
     `ids` are stable and unique, `labels` int64 [N] within `classes`, `used` describes the source in a phrase (no
-    absolute path). `read` returns image i. `kept` caches small images that `batches` has decoded, keyed by their
+    absolute path). `read` returns image i. `kept` caches images that `batches` has decoded, keyed by their
     preprocessing.
     """
 

@@ -1,4 +1,4 @@
-"""The data loader: images decoded, transformed and batched; small images are decoded only once."""
+"""The data loader: images decoded, transformed and batched; a split that fits into memory is decoded only once."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from tgr_cli.data.inputs import InputSet
 from tgr_cli.data.transforms import Transform
 from tgr_cli.errors import TgrError
 
-KEPT_SIDE = 64  # pixels: inputs up to this side are cached after decoding …
-KEPT_BYTES = 256 * 2**20  # … if the whole split fits into this
+KEPT_BYTES = 256 * 2**20  # inputs are cached after decoding if the whole split fits into this …
+KEPT_SIDE = 64  # … and, where other processes could decode them, if their side is at most this many pixels
 
 
 def batches(
@@ -32,14 +32,14 @@ def batches(
 
     `order` lists image positions (None: as stored); position i + k·N is the k-th copy of image i, with another
     augmentation. Augmentation depends on `seed` and that position only, not on order, batch size, workers or any global
-    generator. Inputs up to 64×64 pixels are cached in `images`, up to 256 MiB per split, and are then loaded in this
-    process whatever `workers` is. `pinned` memory is copied to CUDA asynchronously. An `InputSet` gives its inputs as
-    they are. Raises TgrError for an image that cannot be decoded.
+    generator. Inputs are cached in `images`, up to 256 MiB per split: those of up to 64×64 pixels, which are then
+    loaded in this process whatever `workers` is, and larger ones without `workers`. `pinned` memory is copied to CUDA
+    asynchronously. An `InputSet` gives its inputs as they are. Raises TgrError for an image that cannot be decoded.
     """
     if isinstance(images, InputSet):
         yield from images.batches(batch_size, order)
         return
-    kept = _kept(images, transform)
+    kept = _kept(images, transform, workers)
     positions = np.arange(len(images)) if order is None else np.asarray(order, np.int64)
     copies = 1 + (int(positions.max()) // len(images) if len(positions) else 0)
     pictures = _Pictures(images, transform, transform.words(seed, copies * len(images)), kept)
@@ -59,10 +59,11 @@ def batches(
         yield batch
 
 
-def _kept(images: ImageSet, transform: Transform) -> tuple[Tensor, Tensor] | None:
-    """Return the image cache, uint8 [N, C, H, W], and its filled entries, bool [N]; None if it would be too large."""
+def _kept(images: ImageSet, transform: Transform, workers: int) -> tuple[Tensor, Tensor] | None:
+    """Return the image cache, uint8 [N, C, H, W], and its filled entries, bool [N]; None if there should be none."""
     pre = transform.pre
-    if not transform.repeatable or pre.crop > KEPT_SIDE or len(images) * pre.channels * pre.crop**2 > KEPT_BYTES:
+    too_large = len(images) * pre.channels * pre.crop**2 > KEPT_BYTES
+    if not transform.repeatable or too_large or (workers and pre.crop > KEPT_SIDE):
         return None
     key = (pre.resize, pre.crop, pre.interpolation, pre.channels, pre.crop_mode, pre.mean)
     if key not in images.kept:

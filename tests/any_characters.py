@@ -2,5 +2,5 @@
 
 from hypothesis import strategies as st
 
-# All but halves of characters. So are those of st.text() itself, which takes seconds to try which of them UTF-8 encodes.
+# All but halves of characters. So are those of st.text() itself, which tries for seconds which of them UTF-8 encodes.
 CHARACTERS = st.characters(exclude_categories=["Cs"])

@@ -14,6 +14,7 @@ from tgr_cli.artifacts.schemas import INJECTIONS, PLAN, SHARD
 from tgr_cli.errors import TgrError
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
+UNIFORM = ("--sampling", "uniform")  # which is drawn faster
 
 
 @pytest.fixture
@@ -92,9 +93,9 @@ def test_shards_of_a_deployed_model_merge_into_the_files_of_its_format(toy: list
 
 
 def test_shards_may_outnumber_the_units(toy: list[str]) -> None:
-    inject(toy)
+    inject(toy, *UNIFORM)
     whole = (RUN / "injections.parquet").read_bytes()
-    told = inject(toy, "--shard", "14/14", "--verify", 2)
+    told = inject(toy, *UNIFORM, "--shard", "14/14", "--verify", 2)
     assert "0 of 180 faults, in 0 of 12 units" in told
     empty = RUN / "injections-14-of-14.parquet"
     assert len(store.read(empty, SHARD).table) == 0
@@ -104,14 +105,14 @@ def test_shards_may_outnumber_the_units(toy: list[str]) -> None:
 
 def _shards(toy: list[str], count: int) -> list[Path]:
     for number in range(1, count + 1):
-        inject(toy, "--shard", f"{number}/{count}")
+        inject(toy, *UNIFORM, "--shard", f"{number}/{count}")
     return [RUN / f"injections-{number}-of-{count}.parquet" for number in range(1, count + 1)]
 
 
 def test_an_output_does_not_take_the_place_of_an_input(toy: list[str]) -> None:
     shards = _shards(toy, 2)
-    inject(toy, "--plan-only")
-    inject(toy)
+    inject(toy, *UNIFORM, "--plan-only")
+    inject(toy, *UNIFORM)
     plan, listed = RUN / "plan.parquet", RUN / "injections.parquet"
     before = [path.read_bytes() for path in (shards[1], plan, listed)]
     for command in (
@@ -137,9 +138,9 @@ def test_a_shard_is_every_nth_unit_of_the_plan(toy: list[str]) -> None:
 
 
 def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
-    inject(toy, "--sampling", "uniform")
+    inject(toy, *UNIFORM)
     drawn = (RUN / "injections.parquet").read_bytes()
-    inject(toy, "--sampling", "uniform", "--plan-only", "--out", "plan.parquet")
+    inject(toy, *UNIFORM, "--plan-only", "--out", "plan.parquet")
     here = invoke("inject", *toy, "--plan", "plan.parquet")  # the plan records the sampling options
     assert here.exit_code == 0
     assert (RUN / "injections.parquet").read_bytes() == drawn

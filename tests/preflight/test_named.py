@@ -34,6 +34,9 @@ WRONG = {
     ),
     "train --dataset digits --model digits_cnn --device gpu": '--device "gpu" cannot be used on this machine',
     "evaluate --dataset digits --model digits_cnn --device cuda:x": '--device "cuda:x" cannot be used on this machine',
+    "evaluate --dataset digits --model digits_cnn --mean a,b,c": '--mean is "a,b,c", not numbers; write them as ',
+    "inject --dataset digits --model digits_cnn --crop-mode centre": 'Did you mean "center"?',
+    "profile-ranges --dataset digits --model digits_cnn --interpolation cubic": '--interpolation is "cubic"; use one ',
     "merge gone-1.parquet": 'gone-1.parquet does not exist; run "tgr inject --shard" first',
 }
 ALONE = """

@@ -95,6 +95,14 @@ class PreprocessingOptions:
     interpolation: str | None = None
     crop_mode: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise TgrError for what no model could take; the rest is told once the model's own values are known."""
+        one_of("--interpolation", self.interpolation, INTERPOLATIONS)
+        one_of("--crop-mode", self.crop_mode, CROP_MODES)
+        for name, text in (("mean", self.mean), ("std", self.std)):
+            if text is not None:
+                _numbers(name, text)
+
     def override(self, pre: Preprocessing) -> Preprocessing:
         """Return `pre` with these overrides; raises TgrError for inconsistent values."""
         return Preprocessing(

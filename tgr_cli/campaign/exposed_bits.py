@@ -62,11 +62,11 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
     Raises TgrError for a campaign whose faults are not single upsets of any bit, each equally likely.
     """
     confidence = f"faulty_{CONFIDENCES[monitors.rerun_on]}"
-    columns = (*results.COLUMNS, *([confidence] if monitors.rerun_below is not None else []))
+    columns = (*results.COLUMNS, "image_weight", *([confidence] if monitors.rerun_below is not None else []))
     campaign = store.read(path, INJECTIONS, columns=columns)
     if monitors.images is not None:
         here_N = among(campaign.column("image_id"), np.array(sorted(monitors.images), object))
-        campaign = replace(campaign, table=campaign.table.filter(pa.array(here_N)))
+        campaign = replace(campaign, table=on_images(campaign.table, here_N))
     _refuse(path, campaign.provenance)
     faults = results.read(campaign.table, campaign.provenance.config)
     held, persists = set(faults.site.tolist()), lasting(campaign.provenance.config)
@@ -103,6 +103,30 @@ def read(name: str, path: Path, monitors: Monitors, exposure: float | None) -> E
         struck.once_a_fault() if persists and monitors.once else struck,
         _left_out(campaign.provenance, sites, monitors, persists=persists),
     )
+
+
+def on_images(table: pa.Table, kept_N: np.ndarray) -> pa.Table:
+    """Return the injections on some images alone, weighted as a sample of these; `kept_N` marks them.
+
+    Where images are not drawn alike, the chance of a site's draws to fall on these images is not their share of all
+    images. Their mean image weight is the one over the other, so dividing by it corrects each site's weights.
+    """
+    site_N, image_weight_N = (
+        table["site"].combine_chunks().dictionary_encode().indices.to_numpy(),
+        table["image_weight"],
+    )
+    sites = int(site_N.max(initial=0)) + 1
+    draws_S, kept_S = np.bincount(site_N, minlength=sites), np.bincount(site_N[kept_N], minlength=sites)
+    weighed_S = np.bincount(site_N, np.where(kept_N, image_weight_N.to_numpy(), 0.0), sites)
+    mean_N = (np.where(kept_S > 0, weighed_S, 1.0) / np.maximum(kept_S, 1))[site_N]
+    changed = {
+        "weight": table["weight"].to_numpy() / mean_N,
+        "image_weight": image_weight_N.to_numpy() / mean_N,
+        "image_excess": table["image_excess"].to_numpy() * (draws_S / np.maximum(kept_S, 1))[site_N],
+    }
+    for name, values_N in changed.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values_N))
+    return table.filter(pa.array(kept_N))
 
 
 def _in_duplicated(campaign: Artifact, duplicated: Mapping[str, Sequence[int]]) -> np.ndarray:

@@ -114,7 +114,7 @@ def test_the_forecast_of_a_target_knows_what_no_number_of_faults_reduces() -> No
             for at in (slice(256), slice(256, None))
         ]
         pilot = Plan.joined([Site(name, "conv", (4,), 1) for name in "ab"], drawn)
-        doubt_F = ((1 / draws.cluster_weight - 0.3) / 0.7 * 0.3 / 1.8).clip(0)
+        doubt_F = ((1 / draws.cluster_weight - 0.2) / 0.8 * 0.3 / 1.8).clip(0)
         x_F = doubt_F * random.exponential(size=512)
         common = {"relative": False, "largest": 10**12, "same_images": True}
         forecasts.append(allocation.for_target(pilot, x_F, images=images, half_width=1e-9, **common).best)

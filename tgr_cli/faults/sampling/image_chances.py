@@ -21,7 +21,7 @@ Suffixes: N images of the pool, I eligible ones in the order in which they are s
 
 import numpy as np
 
-UNIFORM, WITHIN, OVER = 0.2, 0.1, 0.7
+UNIFORM, WITHIN, OVER = 0.1, 0.1, 0.8
 
 
 def chances(doubt_I: np.ndarray, *, logits: bool) -> np.ndarray:

@@ -7,8 +7,8 @@ drawn with q times its uniform probability within the image,
 
     q = u + (1 - u) · Q,   Q = ½ · |δ| / mean|δ| + ½ · |d| / mean|d|,
 
-whose mean is 1; u is 0.2 over the chance of the image relative to equally likely ones. So the weight 1 / (chance · q)
-is exact and at most 5, and the mean of weight × x is an unbiased estimate of the uniform mean of any x (M. H. Hansen
+whose mean is 1; u is 0.1 over the chance of the image relative to equally likely ones. So the weight 1 / (chance · q)
+is exact and at most 10, and the mean of weight × x is an unbiased estimate of the uniform mean of any x (M. H. Hansen
 and W. N. Hurwitz, "On the theory of sampling from finite populations", Annals of Mathematical Statistics 14, 1943). The
 first term bounds the weights; |δ| covers effects that d, a first-order estimate, understates.
 
@@ -33,14 +33,13 @@ from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.places import Places
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling.dealing import Dealt, Pairs
-from tgr_cli.faults.sampling.image_chances import chances, uniform_share
+from tgr_cli.faults.sampling.image_chances import UNIFORM, chances, uniform_share
 from tgr_cli.faults.sampling.images import check, permuted
 from tgr_cli.faults.scale_groups import FaultFree, ScaleGroups
 from tgr_cli.faults.sensitivity import Sensitivity
 from tgr_cli.faults.sites import Site
 from tgr_cli.reporting import SILENT, Reporter
 
-UNIFORM = 0.1  # weight of q's uniform term where it has no reason to be another
 ELEMENTS_A_FAULT = 256  # candidate elements per fault; enough that the choice of candidates adds almost no variance
 MAX_ELEMENTS = 4096
 

@@ -15,6 +15,8 @@ from tgr_cli.artifacts.schemas import INJECTIONS, PROTECTION
 from tgr_cli.campaign import feature_maps, results
 from tgr_cli.errors import TgrError
 from tgr_cli.protection.split import analysis, folds
+from tgr_cli.report import plotting
+from tgr_cli.report.figure import Panel
 
 NET, LIGHT = Path("runs/digits/net-baseline"), Path("runs/digits/light-baseline")
 # 3 maps of 100 multiply-accumulates, 2 of 300, and a last layer of 100.
@@ -427,7 +429,15 @@ def test_failures_in_time_refuse_a_protection_that_is_not_of_the_run_as_it_is() 
         fit("--protected-by", "flr")
 
 
-def test_the_report_shows_coverage_against_overhead_of_the_campaign_it_was_chosen_from() -> None:
+def test_the_report_shows_coverage_against_overhead_of_the_campaign_it_was_chosen_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = plotting.svg  # the other plots of the page are not drawn, which takes most of the time
+
+    def of_protection(panel: Panel, prefix: str, label: str) -> str:
+        return draw(panel, prefix, label) if panel.key.startswith(("protection", "predicted")) else "<svg></svg>"
+
+    monkeypatch.setattr(plotting, "svg", of_protection)
     measured(last=False)
     write_feature_maps()
     protect("--order", "dloss", "--order", "mismatch")

@@ -310,6 +310,15 @@ def test_overhead_is_over_the_whole_network_with_operations_that_no_fault_strike
     assert max(row["overhead_deployment"] for row in rows) == pytest.approx(900 / 2000)
 
 
+def test_without_an_sdc_nothing_is_chosen_and_nothing_is_said_of_reach() -> None:
+    measured(sdcs=0.0)
+    found = protect("--target-coverage", 0.5)
+    assert [row for row in found["rows"] if row["chosen"] or row["coverage_analysis"] is not None] == []
+    assert len(found["unreached"]) == 4  # ilr by two criteria, flr, filr
+    for sentence in found["unreached"]:
+        assert sentence.endswith("chooses nothing, as no fault on the analysis images was an SDC; inject more faults.")
+
+
 def test_a_target_out_of_reach_is_said_and_fails_a_gate() -> None:
     measured(sdcs=1.0)
     path = NET / "injections.parquet"

@@ -151,7 +151,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         for what, best in _chosen(f"{model.name}: {name}", points, TECHNIQUES[name], config):
             gates += _gates(what, best, config)
             if best is None:
-                unreached.append(f"{what} cannot catch {config.target_coverage:.6g} of the analysis images' SDCs.")
+                unreached.append(_unreached(what, known, config))
             else:
                 chosen.append(_facts(model, name, best, known.maps))
         if name == "flr":
@@ -229,6 +229,12 @@ def _note(model: _Model, known: Evidence, config: Config, reporter: Reporter) ->
             reporter.note(f"{model.name}: no fault on the {images} images was an SDC, so no coverage is known on them")
 
 
+def _unreached(what: str, known: Evidence, config: Config) -> str:
+    if not len(known.analysis.coverage.sdc_K):
+        return f"{what} chooses nothing, as no fault on the analysis images was an SDC; inject more faults."
+    return f"{what} cannot catch {config.target_coverage:.6g} of the analysis images' SDCs."
+
+
 def _row(model: str, technique: str, known: Evidence, point: Point) -> dict[str, Any]:
     counted = known.injected.population
     about = {"model": model, "technique": technique, "count_by": counted.count_by}
@@ -274,15 +280,8 @@ def _write(
     found: Mapping[str, Any],
 ) -> None:
     settings = (
-        "target_coverage",
-        "order",
-        "criterion",
-        "rerun_with",
-        "rerun_cost",
-        "split",
-        "folds",
-        "targets",
-        "confidence",
+        *("target_coverage", "order", "criterion", "rerun_with", "rerun_cost"),
+        *("split", "folds", "targets", "confidence"),
     )
     inputs = {f"golden {model.name}": model.golden.sha256 for model in models}
     inputs |= {f"injections {model.name}": model.injections.sha256 for model in models}

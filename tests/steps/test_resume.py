@@ -31,7 +31,8 @@ PARTS = RUN / "injections.parts"
 MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
 # 384 MiB for the graph and 8 KiB for a forward pass; the golden values of 9 images fit into the other 20 KiB. So 30
 # images are 4 chunks, and three sites 12 units of about 15 faults.
-TOY = [*MODEL.split(), *["--batch-size", "4", "--memory", f"{384 * 1024 + 8 + 20}KiB", "--injections", "60"]]
+MEMORY = f"{384 * 1024 + 8 + 20}KiB"
+TOY = f"{MODEL} --batch-size 4 --memory {MEMORY} --injections 60 --sampling uniform".split()
 
 
 class Killed(BaseException):

@@ -38,7 +38,8 @@ def main() -> None:
         for x_N in values.values():
             found = [gain(weight_N[at], x_N[at], density_N[at]) for at in (site_N == s for s in dict.fromkeys(site_N))]
             found = [each for each in found if np.isfinite(each)]
-            cells += f"{np.median(found):10.1f}{min(found):10.1f}{found[-1]:10.1f}      "
+            shown = (np.median(found), min(found), found[-1]) if found else (np.nan,) * 3
+            cells += "".join(f"{each:10.1f}" for each in shown) + "      "
         print(f"{uniform:8.2f}{within:8.2f}{over:8.2f}  {cells}")
 
 

@@ -200,7 +200,7 @@ def test_a_map_campaign_and_one_of_whole_sites_do_not_replace_each_other(toy: li
             ("--target", "weight"),
             "--granularity map strikes --injections neurons in each feature map; leave out --target",
         ),
-        (("--strike", "scale", "--format", "mxfp8"), "in each feature map; leave out --strike"),
+        (("--strike", "scale", "--format", "mxfp8_e4m3"), "in each feature map; leave out --strike"),
         (("--target-ci", "sdc=0.1"), "in each feature map; leave out --target-ci"),
         (("--faults", "list.csv"), "in each feature map; leave out --faults"),
         (("--exhaustive", "last"), "in each feature map; leave out --exhaustive"),

@@ -103,19 +103,24 @@ def test_pictures_are_prepared_as_files_are() -> None:
 
 def test_the_module_and_the_random_generator_stay_as_they_are() -> None:
     model = toy_net().train()
+    model.conv2.eval()  # as frozen layers are
     before, drawn = pickle.dumps(model.state_dict()), torch.get_rng_state()
     tgr.inject(model, toy_tensors(), injections=2, images_per_fault=4, target="weight", **QUICK)
-    assert model.training
+    assert (model.training, model.conv2.training, model.fc.training) == (True, False, True)
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert pickle.dumps(model.state_dict()) == before
     assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_labels_may_lack_classes_that_the_model_knows() -> None:
-    x, y = toy_tensors()
-    run = tgr.evaluate(toy_net(num_classes=5), (x, y), **QUICK)
-    assert run.golden is not None
-    assert run.golden.facts["num_classes"] == 5
+    """But for labels that have names: a network of other classes does not know these."""
+    Unnamed = type("Unnamed", (Pictures,), {"classes": None})
+    for data, prepared in ((toy_tensors(), {}), (Unnamed(), {"mean": (0.5,), "std": (0.25,), "crop": 8, "resize": 8})):
+        run = tgr.evaluate(toy_net(num_classes=5), data, **prepared, **QUICK)
+        assert run.golden is not None
+        assert run.golden.facts["num_classes"] == 5
+    with pytest.raises(tgr.TgrError, match=r"answers one image with \(1, 5\), where logits of shape \(1, 3\)"):
+        tgr.evaluate(toy_net(num_classes=5), Pictures(AS_TENSORS), **QUICK)
 
 
 def test_ranges_are_of_the_images_that_are_given_to_profile_on(campaign: tgr.Run) -> None:
@@ -156,6 +161,12 @@ def test_a_run_is_shown_as_a_table_a_figure_and_a_page(campaign: tgr.Run) -> Non
         campaign.figure("sdc")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated")
+def test_a_traced_module_is_refused() -> None:
+    with pytest.raises(tgr.TgrError, match="the model is a scripted or traced module"):
+        tgr.evaluate(torch.jit.trace(toy_net(), X), (X, Y), **QUICK)
+
+
 class Changing(Pictures):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return torch.rand(1, 8, 8), 0
@@ -183,6 +194,7 @@ REFUSED: list[tuple[Any, Any, dict[str, Any], str]] = [
     (toy_net(), (X, Y), {"mean": (0.5,)}, "mean says how to prepare pictures"),
     (toy_net(), (X, Y), {"checkpoint": "a.pt"}, "checkpoint says where a named model comes from"),
     (toy_net(), (X, Y), {"classes": ("a", "b")}, "has label 2, where 0 to 1 are expected"),
+    (toy_net().forward, (X, Y), {}, "the model is a method, where an nn.Module or the name of one is expected"),
     (Uncopied(2, 2), (X, Y), {}, "the module Uncopied cannot be copied .*no copies"),
     ("toys:build_toy", "digits", {"name": "mine"}, "leave out name"),
     ("toys:build_toy", "digits", {"classes": CLASSES}, "leave out train and classes"),

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli import defaults
+from tgr_cli.data.datasets import batches
 from tgr_cli.data.given import split_of
 from tgr_cli.data.images import ImageSet
 from tgr_cli.data.inputs import AsGiven, InputSet
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource, GivenSplits
+from tgr_cli.data.transforms import evaluation
 from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.models.loading import override
 from tgr_cli.models.source import ModelSource
 from tgr_cli.models.zoo import GivenModule
 
@@ -72,6 +75,15 @@ def _model(given: Given, named: Mapping[str, Any]) -> ModelSource:
         if given.name is not None:
             raise TgrError(f'the model is given by its name, "{given.model}"; leave out name')
         return ModelSource(model=given.model, **named)
+    if not isinstance(given.model, nn.Module):
+        raise TgrError(
+            f"the model is a {type(given.model).__name__}, where an nn.Module or the name of one is expected"
+        )
+    if isinstance(given.model, torch.jit.ScriptModule):
+        raise TgrError(
+            "the model is a scripted or traced module, whose operations cannot be struck; give the Python module that "
+            "it was made from"
+        )
     if named:
         raise TgrError(f"{next(iter(named))} says where a named model comes from, and a module is given; leave it out")
     name = given.name or type(given.model).__name__
@@ -93,8 +105,8 @@ def _data(
             option = next(iter(parts["preprocessing"]))
             raise TgrError(f"{option} says how to prepare pictures, and tensors are taken as they are; leave it out")
         preprocessing = AsGiven(shape=tuple(found.read(0).shape))
-        if given.classes is None and isinstance(given.model, nn.Module):
-            found = _as_many_classes(found, given.model)
+    if isinstance(given.model, nn.Module) and found.classes == _numbered(len(found.classes)):
+        found = _as_many_classes(found, given.model, preprocessing)
     train = None
     if given.train is not None:
         what = f"{given.dataset}, train"
@@ -102,23 +114,23 @@ def _data(
     return DataSource(dataset=given.dataset, given=GivenSplits(found, train), **parts["data"]), preprocessing
 
 
-def _as_many_classes(images: InputSet, model: nn.Module) -> ImageSet:
-    """Return inputs with a class for each logit of the model, of which the labels may be a part."""
-    was = model.training
+def _as_many_classes(images: ImageSet, model: nn.Module, options: PreprocessingOptions) -> ImageSet:
+    """Return images with a class for each logit of the model; labels without names may lack some of them."""
     try:
+        entry = GivenModule(type(model).__name__, model)
+        copy = entry.build(len(images.classes)).eval()
+        own = next((tensor for tensor in copy.parameters() if tensor.is_floating_point()), torch.empty(0))
+        ((x_1CHW, _),) = batches(
+            images.take([0]), evaluation(override(entry, entry.preprocessing(), options)), batch_size=1
+        )
         with torch.no_grad():
-            logits = model.eval()(_like(images.read(0), model)[None])
-    except Exception:  # what is wrong with the model, loading it tells in a sentence
+            logits = copy(x_1CHW.to(own.device, own.dtype))
+    except Exception:  # what is wrong with the model or the image, loading and reading them tells in a sentence
         return images
-    finally:
-        model.train(was)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < len(images.classes):
         return images
-    names = images.classes + tuple(map(str, range(len(images.classes), logits.shape[1])))
-    return replace(images, classes=names)
+    return replace(images, classes=_numbered(logits.shape[1]))
 
 
-def _like(x_CHW: Tensor, model: nn.Module) -> Tensor:
-    """Return an input on the model's device and in its type."""
-    own = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), x_CHW)
-    return x_CHW.to(own.device, own.dtype)
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Unpack
@@ -29,7 +30,7 @@ class Judgement:
     gate: Gate | None = None
 
     def _repr_html_(self) -> str:
-        told = f"<p>{self.gate.verdict}: {self.gate.sentence}</p>" if self.gate else ""
+        told = f"<p>{self.gate.verdict}: {escape(self.gate.sentence)}</p>" if self.gate else ""
         return told + self.table._repr_html_()
 
 

@@ -14,6 +14,7 @@ from tgr_cli.faults.sites import TARGETS
 from tgr_cli.models.source import ModelSource
 
 LABELS = ("true", "golden")
+GATES = ("max_sdc_rate", "max_dloss", "fail_on_change")  # settings that judge a campaign
 PRECISIONS = {"sdc": "SDC rate", "dloss": "mean dLoss"}
 
 
@@ -132,7 +133,7 @@ class Config:
         self._check_patterns()
         self._check_scales()
         part = self.part  # evaluated here to report an invalid shard before anything is opened
-        gated = any(gate is not None for gate in (self.max_sdc_rate, self.max_dloss, self.fail_on_change))
+        gated = any(getattr(self, gate) is not None for gate in GATES)
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
@@ -191,8 +192,7 @@ class Config:
 
     def _check_surface(self) -> None:
         stored, drawn = ("format", "weight_format", "encode"), ("faults", "plan", "plan_only", "exhaustive", "shard")
-        gates = ("max_sdc_rate", "max_dloss", "fail_on_change")
-        beside = (*stored, *drawn, "target_ci", "verify", *gates, "lasting", "pattern_file")
+        beside = (*stored, *drawn, "target_ci", "verify", *GATES, "lasting", "pattern_file")
         given = [name for name in beside if getattr(self, name)]
         given += ["pattern"] if self._names_a_pattern else []
         usual = (("strike", defaults.STRIKE), ("target", defaults.TARGET))

@@ -111,17 +111,15 @@ def on_images(table: pa.Table, kept_N: np.ndarray) -> pa.Table:
     Where images are not drawn alike, the chance of a site's draws to fall on these images is not their share of all
     images. Their mean image weight is the one over the other, so dividing by it corrects each site's weights.
     """
-    site_N, image_weight_N = (
-        table["site"].combine_chunks().dictionary_encode().indices.to_numpy(),
-        table["image_weight"],
-    )
+    site_N = table["site"].combine_chunks().dictionary_encode().indices.to_numpy()
+    image_weight_N = table["image_weight"].to_numpy()
     sites = int(site_N.max(initial=0)) + 1
     draws_S, kept_S = np.bincount(site_N, minlength=sites), np.bincount(site_N[kept_N], minlength=sites)
-    weighed_S = np.bincount(site_N, np.where(kept_N, image_weight_N.to_numpy(), 0.0), sites)
+    weighed_S = np.bincount(site_N, np.where(kept_N, image_weight_N, 0.0), sites)
     mean_N = (np.where(kept_S > 0, weighed_S, 1.0) / np.maximum(kept_S, 1))[site_N]
     changed = {
         "weight": table["weight"].to_numpy() / mean_N,
-        "image_weight": image_weight_N.to_numpy() / mean_N,
+        "image_weight": image_weight_N / mean_N,
         "image_excess": table["image_excess"].to_numpy() * (draws_S / np.maximum(kept_S, 1))[site_N],
     }
     for name, values_N in changed.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, flat, normalised
-from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.config import GATES, Config
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.fault_models import fault_model_named
 from tgr_cli.faults.formats import format_named
@@ -25,10 +25,7 @@ DRAWING = (
 RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
 FORMATS = ("format", "weight_format", "encode")
 # Settings that affect neither the faults nor the results.
-AROUND = (
-    *("shard", "restart", "plan_only", "exhaustive", "surface", "verify"),
-    *("max_sdc_rate", "max_dloss", "fail_on_change"),
-)
+AROUND = ("shard", "restart", "plan_only", "exhaustive", "surface", "verify", *GATES)
 
 
 def drawn_with(config: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Gates: the exit code of one that does not pass, and its verdict as a file that CI systems show."""
+"""Gates: options of a campaign, the exit code of one that does not pass, and verdicts as a file that CI shows."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,28 @@ if TYPE_CHECKING:
 GATES = "Gates"  # panel in --help
 GATE_FAILED = 3
 
+MaxSdcRate = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Exit with 3 unless the network's rate of sdc + non_finite is below this with confidence.",
+        rich_help_panel=GATES,
+    ),
+]
+MaxDloss = Annotated[
+    float | None,
+    typer.Option(min=0, help="Exit with 3 unless the network's mean dLoss is below this.", rich_help_panel=GATES),
+]
+FailOnChange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="A campaign that was run before, by name or path: exit with 3 if this one is worse, with its "
+        "interval above that of the other, in its rate of sdc + non_finite or its mean dLoss.",
+        rich_help_panel=GATES,
+    ),
+]
 Junit = Annotated[
     Path | None,
     typer.Option(

@@ -8,7 +8,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import fault_options, options
 from tgr_cli.commands.campaign_output import print_campaign
-from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
+from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, conclude, prepare_junit
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
@@ -210,28 +210,9 @@ def inject(
             rich_help_panel=CAMPAIGN,
         ),
     ] = False,
-    max_sdc_rate: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Exit with 3 unless the network's rate of sdc + non_finite is below this with confidence.",
-            rich_help_panel=GATES,
-        ),
-    ] = None,
-    max_dloss: Annotated[
-        float | None,
-        typer.Option(min=0, help="Exit with 3 unless the network's mean dLoss is below this.", rich_help_panel=GATES),
-    ] = None,
-    fail_on_change: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="A campaign that was run before, by name or path: exit with 3 if this one is worse, with its "
-            "interval above that of the other, in its rate of sdc + non_finite or its mean dLoss.",
-            rich_help_panel=GATES,
-        ),
-    ] = None,
+    max_sdc_rate: MaxSdcRate = None,
+    max_dloss: MaxDloss = None,
+    fail_on_change: FailOnChange = None,
     checkpoint: options.Checkpoint = None,
     checkpoint_key: options.CheckpointKey = None,
     weights: options.Weights = None,

@@ -18,8 +18,9 @@ BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seed
 PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
-    "api": BASE | {"api", "steps", "campaign", "data", "models", "metrics", "report"},
-    "commands": BASE | {"steps", "preflight", "campaign", "commands", "data", "models", "text", "metrics", "training"},
+    "api": BASE | {"api", "published", "steps", "campaign", "data", "models", "metrics", "report"},
+    "commands": BASE
+    | {"steps", "preflight", "campaign", "commands", "published", "data", "models", "text", "metrics", "training"},
     "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "training"},
     "preflight": BASE | {"preflight", "campaign", "training", "faults", "models", "data", "text"},
     "campaign": BASE | {"campaign", "guards", "models", "data", "faults", "metrics"},
@@ -34,6 +35,7 @@ MAY_IMPORT = {
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},
     "artifacts": {"artifacts", "documents", "errors", "paths"},
+    "published": {"published", "documents", "errors"},
     "naming": set(),
     "paths": set(),
     "defaults": set(),

@@ -13,8 +13,21 @@ with tables (Arrow, or pandas on demand), figures (matplotlib) and a view for no
 
 from tgr_cli.api.judging import compare, fit, protect
 from tgr_cli.api.measuring import evaluate, inject, profile_ranges
+from tgr_cli.api.options import as_published
 from tgr_cli.api.run import Run, open
 from tgr_cli.api.table import Table
 from tgr_cli.errors import TgrError
 
-__all__ = ["Run", "Table", "TgrError", "compare", "evaluate", "fit", "inject", "open", "profile_ranges", "protect"]
+__all__ = [
+    "Run",
+    "Table",
+    "TgrError",
+    "as_published",
+    "compare",
+    "evaluate",
+    "fit",
+    "inject",
+    "open",
+    "profile_ranges",
+    "protect",
+]

@@ -1,7 +1,18 @@
 """The keyword arguments of the functions: the options of the commands, by the fields of their settings."""
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from tgr_cli.published.protocols import options_of
+
+
+def as_published(protocol: str, command: str = "inject") -> dict[str, Any]:
+    """Return the options that set up a paper's experiment, "neurips" or "issre", for a function named as its command.
+
+    `inject(model, data, **as_published("neurips") | {"injections": 64})` changes one of them. Raises TgrError if there
+    is no such protocol, or if it has nothing for that command.
+    """
+    return dict(options_of(protocol, command.replace("_", "-")))
 
 
 class SourceOptions(TypedDict, total=False):

@@ -6,6 +6,7 @@ import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
+from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.console import count, in_percent, number
 from tgr_cli.commands.session import session
 
@@ -34,6 +35,7 @@ def evaluate(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
+    as_published: AsPublished = None,
     format: o.Format = None,
     weight_format: o.WeightFormat = None,
     targets: Annotated[

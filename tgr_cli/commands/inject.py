@@ -7,6 +7,7 @@ import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import fault_options, options
+from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, conclude, prepare_junit
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
@@ -21,6 +22,7 @@ def inject(
     ctx: typer.Context,
     model: options.Model,
     dataset: options.Dataset = defaults.DATASET,
+    as_published: AsPublished = None,
     fault_model: Annotated[
         str,
         typer.Option(
@@ -154,8 +156,7 @@ def inject(
         ),
     ] = None,
     confidence: Annotated[
-        float,
-        typer.Option(help="Confidence of the intervals, 0.5 to 0.999999.", rich_help_panel=SAMPLING),
+        float, typer.Option(help="Confidence of the intervals, 0.5 to 0.999999.", rich_help_panel=SAMPLING)
     ] = defaults.CONFIDENCE,
     seed: options.Seed = defaults.SEED,
     engine: Annotated[
@@ -190,8 +191,7 @@ def inject(
         ),
     ] = None,
     plan: Annotated[
-        Path | None,
-        typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN),
+        Path | None, typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN)
     ] = None,
     plan_only: Annotated[
         bool,

@@ -25,7 +25,7 @@ RULES: Rules = (
         (
             *NUMBERS,
             *OF_A_CAMPAIGN,
-            *("seed", "target_ci", "all_images", "exhaustive", "plan", "plan_only", "out", "lasting"),
+            *("seed", "target_ci", "all_images", "exhaustive", "plan", "plan_only", "out", "lasting", "as_published"),
         ),
     ),
     (

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tgr_cli.commands import as_published
 from tgr_cli.errors import TgrError
 
 LARGEST = 2**63 - 1
@@ -19,7 +20,10 @@ FOUND = 60  # maximum characters of a wrong value in a message
 
 
 class Command(TyperCommand):
-    """A command that applies `_checked` to all parameters and ignores environment variables for --help."""
+    """A command that applies `_checked` to all parameters and ignores environment variables for --help.
+
+    Before it runs, a protocol that it is given sets its options.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -29,6 +33,10 @@ class Command(TyperCommand):
 
     def get_help_option(self, ctx: Any) -> Any:
         return _typed_only(super().get_help_option(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        as_published.apply(ctx)
+        return super().invoke(ctx)
 
 
 class Group(TyperGroup):
@@ -49,6 +57,8 @@ def where_from(error: Any) -> str:
 
 def named(ctx: Any, name: str) -> str:
     """Return the source of parameter `name`, such as "is set by …", or "" if it was typed."""
+    if protocol := as_published.source_of(ctx, name):
+        return f"is set by {protocol}"
     source = ctx.get_parameter_source(name)
     if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
         return ""

@@ -6,6 +6,7 @@ import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
+from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.console import count, number
 from tgr_cli.commands.session import session
 
@@ -41,6 +42,7 @@ def profile_ranges(
     init: o.Init = None,
     train_seed: o.TrainSeed = None,
     variant: o.Variant = None,
+    as_published: AsPublished = None,
     format: o.Format = None,
     weight_format: o.WeightFormat = None,
     targets: o.Targets = defaults.TARGETS,

@@ -7,6 +7,7 @@ import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
+from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.console import Console, count, in_percent, number, percent
 from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
@@ -83,6 +84,7 @@ def protect(
             show_default=False,
         ),
     ] = None,
+    as_published: AsPublished = None,
     split: Annotated[
         float, typer.Option(help="Share of the images for analysis; protections are judged on the others.")
     ] = defaults.ANALYSIS_SHARE,

@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from tgr_cli.commands import as_published
 from tgr_cli.commands.console import Console
 from tgr_cli.commands.parameters import named as named_option
 from tgr_cli.errors import TgrError
@@ -39,6 +40,8 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     started = time.time()
     # stdout is for data only, but a user's model and libraries may print: redirect them to stderr.
     with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
+        for sentence in as_published.sentences(ctx):
+            console.note(sentence)
         named.refuse_unknown(ctx.params)
         yield console
     for path in console.written:
@@ -98,4 +101,5 @@ def _record(ctx: typer.Context, path: Path, started: float, facts: dict[str, Any
 def _option(ctx: typer.Context, name: str, value: Any) -> dict[str, Any]:
     source = ctx.get_parameter_source(name)
     plain = value if isinstance(value, str | int | float | bool | type(None)) else str(value)
-    return {"value": plain, "from": SOURCES.get(source.name if source else "", "default")}
+    protocol = as_published.source_of(ctx, name)
+    return {"value": plain, "from": protocol or SOURCES.get(source.name if source else "", "default")}

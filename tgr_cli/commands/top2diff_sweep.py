@@ -8,6 +8,7 @@ import typer
 
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
+from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.console import Console, in_percent, number
 from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
@@ -39,6 +40,7 @@ def top2diff_sweep(
         list[Path] | None,
         typer.Option(help="Artifact of tgr inject, for one of the models (default: the run's).", show_default=False),
     ] = None,
+    as_published: AsPublished = None,
     count_by: o.CountBy = defaults.COUNT_BY,
     targets: Annotated[
         str | None,

@@ -1,0 +1,1 @@
+"""What papers published, to set up their experiments and to read measurements beside theirs."""

@@ -7,29 +7,27 @@
 #
 # On Slurm, with a folder that all nodes see:
 #
-#     export TASKS=8
 #     plan=$(sbatch --parsable job_array.sh plan)
-#     shards=$(sbatch --parsable --dependency "afterok:$plan" --array "1-$TASKS" job_array.sh shard)
+#     shards=$(sbatch --parsable --dependency "afterok:$plan" --array 1-8 job_array.sh shard)
 #     sbatch --dependency "afterok:$shards" job_array.sh merge
 #
-# A task that was killed goes on where it was when it is started again.
+# A task that was killed goes on where it was when it is started again. Other schedulers: docs/campaigns.md.
 set -euo pipefail
 
-tasks=${TASKS:-2}
 campaign=(--dataset digits --model digits_cnn --injections "${INJECTIONS:-4096}")
 
 plan() { tgr inject "${campaign[@]}" --plan-only --out plan.parquet; }
-shard() { tgr inject "${campaign[@]}" --plan plan.parquet --shard "$1/$tasks" --out "shard-$1.parquet"; }
-merge() { tgr merge $(seq -f 'shard-%g.parquet' "$tasks") --out merged.parquet; }
+shard() { tgr inject "${campaign[@]}" --plan plan.parquet --shard "$1"; }
+merge() { tgr merge runs/digits/digits_cnn-baseline --out merged.parquet; } # the shards in the folder of the run
 
 case ${1:-all} in
     plan) plan ;;
-    shard) shard "${SLURM_ARRAY_TASK_ID:?run this as a task of a job array}" ;;
+    shard) shard auto ;;
     merge) merge ;;
     all)
         plan
-        for task in $(seq "$tasks"); do shard "$task" & running+=($!); done
-        for process in "${running[@]}"; do wait "$process"; done   # ends with the code of a shard that failed
+        for task in $(seq "${TASKS:-2}"); do shard "$task/${TASKS:-2}" & running+=($!); done
+        for process in "${running[@]}"; do wait "$process"; done # ends with the code of a shard that failed
         merge
         ;;
 esac

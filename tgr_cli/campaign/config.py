@@ -240,7 +240,7 @@ class Config:
             return None
         first, slash, second = self.shard.partition("/")
         if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-            raise TgrError(f'--shard is "{self.shard}"; write which of how many, as 2/3')
+            raise TgrError(f'--shard is "{self.shard}"; write which of how many, as 2/3, or auto in a job array')
         return int(first), int(second)
 
     @property

@@ -13,6 +13,7 @@ from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, co
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
+from tgr_cli.commands.shard_option import Shard, shard_of_this_task
 
 SAMPLING, ENGINE, CAMPAIGN = "Sampling", "Engine", "Campaign"
 FAULTS = fault_options.FAULTS
@@ -184,12 +185,7 @@ def inject(
             rich_help_panel=ENGINE,
         ),
     ] = defaults.VERIFY,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            help='Run one part of the campaign, as 2/3; "tgr merge" merges the parts.', rich_help_panel=CAMPAIGN
-        ),
-    ] = None,
+    shard: Shard = None,
     plan: Annotated[
         Path | None, typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN)
     ] = None,
@@ -259,6 +255,7 @@ def inject(
     from tgr_cli.preflight import before
 
     with session(ctx) as console:
+        shard = shard_of_this_task(shard, console)
         config = options.configure(Config, {**locals(), "surface": tuple(surface or ())})
         refuse_idle(ctx)
         before.inject(config, console)

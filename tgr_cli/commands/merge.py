@@ -12,7 +12,12 @@ from tgr_cli.commands.session import session
 
 def merge(
     ctx: typer.Context,
-    shards: Annotated[list[Path], typer.Argument(help='What "tgr inject --shard" wrote, all of one campaign.')],
+    shards: Annotated[
+        list[Path],
+        typer.Argument(
+            help='What "tgr inject --shard" wrote, all of one campaign: files, folders of them, or quoted patterns.'
+        ),
+    ],
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -21,10 +26,7 @@ def merge(
 
     Needs neither the model nor the data. Writes beside the first shard unless --out is given.
     """
-    from tgr_cli.preflight import before
-
     with session(ctx) as console:
-        before.merge(shards)
         from tgr_cli.steps import merge as step
 
         written = step.run(step.Config(shards=tuple(shards), out=out), console)

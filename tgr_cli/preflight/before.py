@@ -123,12 +123,6 @@ def protect(workspace: Workspace, runs: Sequence[str], rerun_with: str | None) -
     needs.refuse(found + needs.run_artifacts(workspace, [rerun_with] if rerun_with else [], ("golden",)))
 
 
-def merge(shards: Sequence[Path]) -> None:
-    """Check the shards."""
-    missing = [path for path in shards if not path.exists()]
-    needs.refuse([MissingInput(f"{path} does not exist", 'run "tgr inject --shard" first') for path in missing])
-
-
 def report(workspace: Workspace, runs: Sequence[str]) -> None:
     """Check the runs; the report itself says how to create measurements that are missing."""
     needs.refuse(needs.run_artifacts(workspace, runs, ()))

@@ -13,6 +13,7 @@ from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.layout import RunFolder, formats_in_names
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
+from tgr_cli.artifacts.shards import command_for, gather
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import identity, results, running
 from tgr_cli.campaign.config import rows_are
@@ -24,7 +25,7 @@ OF_A_SHARD = ("shard", "units", "rows")  # facts that only a shard records
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The shards, and the output path (None: the campaign's usual name, beside the first shard)."""
+    """The shards (files, folders of them, patterns), and the output path (None: the usual name, beside the first)."""
 
     shards: tuple[Path, ...]
     out: Path | None = None
@@ -33,9 +34,10 @@ class Config:
 def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     """Return the whole campaign, written as `injections` and `vulnerability`.
 
-    Raises TgrError where shards belong to different campaigns or plans, two contain the same unit, or one is missing.
+    Raises TgrError where shards belong to different campaigns or plans, two contain the same unit, or one is missing;
+    its message says which, and how to run it.
     """
-    shards = [store.read(path, SHARD) for path in config.shards]
+    shards = [store.read(path, SHARD) for path in gather(config.shards)]
     for shard in shards:
         _refuse_bare(shard)
     first = shards[0]
@@ -48,7 +50,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     _refuse_overlap(shards)
     table = running.in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
-        raise TgrError(f"{_missing(shards, table.num_rows)}; run the rest and merge all of them")
+        raise TgrError(f"{_missing(shards, table.num_rows)} and merge all of them")
     deployed = first.provenance.deployed_in
     whole = RunFolder(first.path.parent, first.provenance.config["target"], formats_in_names(*deployed)).injections
     output = store.prepare(config.out or whole, INJECTIONS.kind, config)
@@ -93,17 +95,24 @@ def _refuse_bare(shard: Artifact) -> None:
 
 
 def _missing(shards: Sequence[Artifact], found: int) -> str:
+    """Return what is missing, and how to make it."""
     extra = shards[0].provenance.extra
     have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
     (_, count), counts = next(iter(have)), {count for _, count in have}
     lacking = f"{found:,} of {extra['rows']:,} {rows_are(lasting(shards[0].provenance.config))} are there"
-    if len(counts) == 1:
-        absent = [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in have]
-        if absent:
-            return f"{lacking}, shard{'s' if len(absent) > 1 else ''} {', '.join(absent)} missing"
+    absent = [number for number in range(1, count + 1) if (number, count) not in have] if len(counts) == 1 else []
+    if absent:
+        names = ", ".join(f"{number}/{count}" for number in absent)
+        lacking += f", shard{'s' if len(absent) > 1 else ''} {names} missing"
+        command = command_for(shards[0].path, absent[0], count)
+        return (
+            f"{lacking}; run {'each' if len(absent) > 1 else 'it'} as {command}"
+            if command
+            else f"{lacking}; run the rest"
+        )
     if empty := [str(shard.path) for shard in shards if not shard.table.num_rows]:
-        lacking = f"{lacking}, and {', '.join(empty)} holds none"
-    return lacking
+        lacking += f", and {', '.join(empty)} holds none"
+    return f"{lacking}; run the rest"
 
 
 def _facts(shards: Sequence[Artifact], reporter: Reporter) -> dict[str, Any]:

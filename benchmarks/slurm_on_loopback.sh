@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# A campaign as an array of a real Slurm (controller, node and munge on this machine). One task is requeued in the middle of
+# its work, and later the node is set down for a while, which kills and requeues all tasks on it. The merged files must have
+# the bytes of one run.
+#
+#     apt-get install slurm-wlm munge            # as root; Slurm's daemons run as root here, on 127.0.0.1 only
+#     benchmarks/slurm_on_loopback.sh [TASKS] [INJECTIONS]
+#
+# Needs `tgr` on PATH. Everything lies in a temporary folder, which is kept if it fails.
+set -euo pipefail
+
+tasks=${1:-16}
+export INJECTIONS=${2:-65536} OMP_NUM_THREADS=1
+example=$(readlink -f "$(dirname "$0")/../examples/job_array.sh")
+folder=$(mktemp -d)
+cd "$folder"
+mkdir state spool
+
+host=$(hostname -s)
+cat > slurm.conf <<END
+ClusterName=loopback
+SlurmctldHost=$host(127.0.0.1)
+AuthType=auth/munge
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+ReturnToService=2
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool
+SlurmctldPidFile=$folder/controller.pid
+SlurmdPidFile=$folder/node.pid
+SlurmctldLogFile=$folder/controller.log
+SlurmdLogFile=$folder/node.log
+SwitchType=switch/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=1000 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+END
+export SLURM_CONF=$folder/slurm.conf
+pgrep -x munged > /dev/null || { mkdir -p /run/munge; chown munge /run/munge; su -s /bin/sh munge -c munged; }
+slurmctld -f "$SLURM_CONF"
+slurmd -f "$SLURM_CONF"
+trap 'pkill -F controller.pid || true; pkill -F node.pid || true' EXIT
+for _ in $(seq 50); do sinfo -h -t idle | grep -q all && break; sleep 0.2; done
+sinfo --version
+
+tgr train --dataset digits --model digits_cnn --epochs 5 -q
+submit() { sbatch --parsable --requeue --output "task-%A_%a.log" "$@"; }
+plan=$(submit "$example" plan)
+shards=$(submit --dependency "afterok:$plan" --array "1-$tasks" "$example" shard)
+merge=$(submit --dependency "afterok:$shards" "$example" merge)
+
+
+# until COMMAND…: wait at most ten minutes for it to succeed
+until_() { for _ in $(seq 3000); do "$@" && return; sleep 0.2; done; echo "waited in vain: $*" >&2; exit 1; }
+has_finished_a_unit() { compgen -G "runs/digits/digits_cnn-baseline/injections-$1-of-$tasks*.parts/*.parquet" > /dev/null; }
+
+victim=$(((tasks + 3) / 4))
+until_ has_finished_a_unit "$victim"
+scontrol requeue "${shards}_$victim" && echo "requeued: task $victim, after a unit of it was finished"
+victim=$(((tasks + 1) / 2))
+until_ has_finished_a_unit "$victim"
+running=$(squeue -h -t running -j "$shards" -o %K | paste -sd' ')
+scontrol update "nodename=$host" state=down reason=test && echo "node set down, which killed tasks: $running"
+sleep 2
+scontrol update "nodename=$host" state=resume 2> /dev/null || true # unless it has come back of itself
+until [ -z "$(squeue -h -j "$merge" 2> /dev/null)" ]; do sleep 1; done
+[ -f merged.parquet ] || { tail -n 3 task-*.log; echo "kept: $folder" >&2; exit 1; }
+
+tgr inject --dataset digits --model digits_cnn --injections "$INJECTIONS" --plan plan.parquet --out whole.parquet -q > /dev/null
+cmp whole.parquet merged.parquet
+cmp whole-vulnerability.parquet merged-vulnerability.parquet
+grep -h "^--shard auto" task-*.log | sort -V | uniq -c
+echo "equal: $(stat -c %s merged.parquet) bytes of merged.parquet and of one run"
+cd / && rm -rf "$folder"

@@ -1,0 +1,65 @@
+"""Shards of campaigns by path, folder or pattern, and the command that makes one of them."""
+
+import shlex
+from collections.abc import Sequence
+from glob import glob, has_magic
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tgr_cli import documents
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.outputs import METADATA_KEY
+from tgr_cli.artifacts.schemas import SHARD
+from tgr_cli.errors import TgrError, found_at
+
+
+def gather(named: Sequence[Path]) -> list[Path]:
+    """Return the named shards, those in named folders, and those that match a pattern such as "part-*/x.parquet".
+
+    Raises TgrError for a path that does not exist, and for a folder or pattern without a shard.
+    """
+    return [path for name in named for path in _those(name)]
+
+
+def _those(name: Path) -> list[Path]:
+    if name.is_file():
+        return [name]
+    if name.is_dir():
+        what, files = "holds", sorted(name.glob("*.parquet"))
+    elif has_magic(str(name)):
+        what, files = "matches", sorted(map(Path, glob(str(name), recursive=True)))
+    else:
+        raise TgrError(f'{name} {found_at(name)}; run "{SHARD.command}" first')
+    if shards := [file for file in files if _is_shard(file)]:
+        return shards
+    raise TgrError(f'{name} {what} no shard among {len(files):,} files; run "{SHARD.command}" first')
+
+
+def _is_shard(file: Path) -> bool:
+    """Return whether this file is a shard; raises TgrError if it is damaged, as it may be one."""
+    try:
+        written_by_tgr = METADATA_KEY in (pq.read_metadata(file).metadata or {})
+    except (pa.ArrowException, OSError, ValueError):
+        written_by_tgr = True
+    return written_by_tgr and store.describe(file, SHARD.command)[0].kind == SHARD.kind
+
+
+def command_for(shard: Path, number: int, count: int) -> str | None:
+    """Return the command line that makes shard `number` of the campaign of `shard`, or None if none is recorded.
+
+    With --out, if `shard` was made with it, as a file beside `shard`.
+    """
+    record = store.run_record(shard)
+    if not record.is_file():
+        return None
+    words = shlex.split(str(documents.read_json(record, "delete it, the artifact does not need it").get("command", "")))
+    changed = {"--shard": f"{number}/{count}", "--out": str(shard.parent / f"shard-{number}-of-{count}.parquet")}
+    for place, word in enumerate(words):
+        option, equals, _ = word.partition("=")
+        if option in changed and equals:
+            words[place] = f"{option}={changed[option]}"
+        elif place and words[place - 1] in changed:
+            words[place] = changed[words[place - 1]]
+    return shlex.join(words) if any(word.partition("=")[0] == "--shard" for word in words) else None

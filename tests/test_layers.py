@@ -23,7 +23,7 @@ MAY_IMPORT = {
     | {"steps", "preflight", "campaign", "commands", "published", "data", "models", "text", "metrics", "training"},
     "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "training"},
     "preflight": BASE | {"preflight", "campaign", "training", "faults", "models", "data", "text"},
-    "campaign": BASE | {"campaign", "guards", "models", "data", "faults", "metrics"},
+    "campaign": BASE | {"campaign", "published", "guards", "models", "data", "faults", "metrics"},
     "protection": BASE | {"guards", "protection", "faults", "models", "metrics"},
     "report": BASE | {"report", "metrics"},
     "saliency": BASE | {"saliency", "models", "data", "faults", "metrics"},

@@ -7,6 +7,7 @@ import typer
 from tgr_cli import defaults
 from tgr_cli.commands import options as o
 from tgr_cli.commands import tables
+from tgr_cli.commands.beside_published import beside_table, print_beside
 from tgr_cli.commands.comparison import FACTORS, FLAGGED, headline, is_flagged, print_comparison
 from tgr_cli.commands.gates import GATES, Junit, conclude, prepare_junit
 from tgr_cli.commands.session import session
@@ -36,6 +37,14 @@ def compare(
             rich_help_panel=GATES,
         ),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Print the papers' figures beside the measured ones, and where these disagree with each other.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
     allow_different: o.AllowDifferent = None,
     dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
@@ -76,13 +85,21 @@ def compare(
     if json:
         differences = [vars(difference) for difference in result.differences]
         gate = result.gate and result.gate.facts
-        console.json({"comparison": result.path, "rows": result.rows, "differences": differences, "gate": gate})
+        printed = {"comparison": result.path, "rows": result.rows, "differences": differences, "gate": gate}
+        console.json(printed | ({"published": vars(result.beside)} if published else {}))
     elif markdown or latex:
         own = [row for row in result.rows if row["images"] == "own"]
-        console.text((tables.markdown if markdown else tables.latex)(*headline(own)))
+        made = tables.markdown if markdown else tables.latex
+        console.text(made(*headline(own)))
+        if published and result.beside.rows:
+            console.text("\n" + made(*beside_table(result.beside.rows)))
+        for sentence in result.beside.sentences if published else ():
+            console.note(sentence)
         console.note("the factors are of mean dLoss, with 99 % intervals, on the images of each model's own campaign")
         if any(is_flagged(row, ("last_layer", "overall")) for row in own):
             console.note(f"{FLAGGED} marks intervals that rest on too little: inject more faults, or on more images")
     else:
         print_comparison(console, result.rows)
+        if published:
+            print_beside(console, result.beside)
     conclude(result.gate, "tgr compare", junit)

@@ -27,6 +27,7 @@ FIGURES = {
     "median_last_layer": "median dLoss of the last layer",
     "median_overall": "median dLoss over all sites",
 }
+SHARES = ("accuracy_baseline", "accuracy_candidate", "top2diff")  # published figures that are no factors
 MAIN = ("last_layer", "overall", "sdc_overall")  # the factors described in sentences
 WITHOUT_MEANS = ("median_last_layer", "median_overall", "sdc_overall")  # for runs without a range limit
 
@@ -65,6 +66,29 @@ def table(rows: Sequence[Row]) -> Block:
         f"~ rests on too little{_without_factor(rows)}. Top2Diff is the mean over images classified correctly."
         f"{_left_out(rows)}",
     )
+
+
+def published_table(rows: Sequence[Row]) -> Block:
+    """Return the measured figures beside published ones, from the rows of `campaign.beside_published`."""
+    columns = ("model", "figure", "measured", "published", "source", "mean of its family")
+    cells = [
+        (
+            row["candidate"],
+            row["meaning"],
+            _beside(row, row["measured"])
+            + ("" if row["low"] is None else f" ({plain_factor(row['low'])} to {plain_factor(row['high'])})"),
+            _beside(row, row["published"]),
+            row["source"],
+            f"{factor(row['family_mean'])} ({row['family']})" if row["family"] else NONE,
+        )
+        for row in rows
+    ]
+    said = "Measured here, and published. The paper does not say how it weighs the last two layers."
+    return Block(columns, cells, said)
+
+
+def _beside(row: Row, value: float | None) -> str:
+    return percent(value) if row["figure"] in SHARES else factor(value)
 
 
 def figure(rows: Sequence[Row]) -> Plot:

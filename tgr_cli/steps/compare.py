@@ -15,6 +15,7 @@ from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import COMPARISON
 from tgr_cli.campaign import comparable, comparison
+from tgr_cli.campaign.beside_published import BesidePublished, beside_published
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.measured import differences, note_figures, open_run
 from tgr_cli.data.source import DataSource
@@ -55,12 +56,16 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The artifact's path, its rows, the differences between campaigns, and the gate's verdict, if there is a gate."""
+    """The artifact's path, its rows, the differences between campaigns, and the gate's verdict, if there is a gate.
+
+    `beside` are the rows beside the papers' figures.
+    """
 
     path: Path
     rows: list[dict[str, Any]]
     differences: list[Difference]
     gate: summary.Gate | None
+    beside: BesidePublished
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
@@ -101,7 +106,8 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     )
     columns = {name: [row[name] for row in compared] for name in COMPARISON.arrow.names}
     store.write(path, COMPARISON, columns, provenance)
-    return Result(path, compared, found, _gate(config, compared))
+    beside = beside_published({run.name: run.injections.provenance for run in opened}, compared)
+    return Result(path, compared, found, _gate(config, compared), beside)
 
 
 def _gate(config: Config, compared: Sequence[Mapping[str, Any]]) -> summary.Gate | None:

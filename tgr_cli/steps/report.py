@@ -14,6 +14,7 @@ from tgr_cli.artifacts.measurements import measured_run
 from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, confidences, feature_maps, results, runs
+from tgr_cli.campaign.beside_published import beside_published
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.campaign.comparison import stored as stored_comparison
@@ -231,11 +232,13 @@ def _sections(
     yield Section("measured", "What was measured", blocks=[words.measured(measured)])
     told = [Said(each.candidate, _told(each)) for each in differing]
     if compared:
+        campaigns = {run.name: run.vulnerability.provenance for run in measured if run.vulnerability}
+        beside = beside_published(campaigns, compared)
         yield Section(
             "comparison",
             "Comparison",
-            told,
-            blocks=[comparison.table(compared)],
+            [*told, *(Said("Published", f"{sentence}.") for sentence in beside.sentences if beside.rows)],
+            blocks=[comparison.table(compared), *([comparison.published_table(beside.rows)] if beside.rows else [])],
             figures=[comparison.figure(compared)],
         )
     elif differing and any(each.refused for each in differing):

@@ -35,7 +35,7 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family of models, the means of their published factors on ImageNet, and what the paper's text says these are."""
+    """A family of models: the means of their published factors on ImageNet, and those that the paper's text says."""
 
     name: str
     models: Sequence[str]
@@ -63,7 +63,9 @@ def disagreements(model: str, dataset: str, init: str) -> Iterator[str]:
             values = ", ".join(f"{getattr(each, name):.2f} ({each.source})" for each in found)
             yield f"Published figures disagree on the {meaning} of {model}: {values}"
     family = family_of(model) if dataset == "imagenet" else None
-    for name, meaning in FACTORS.items() if family else ():
+    if family is None:
+        return
+    for name, meaning in FACTORS.items():
         said, averaged = (getattr(family, f"{before}{name}") for before in ("said_", ""))
         if said is not None and abs(said - averaged) > ROUNDING:
             yield (

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
         gc.enable()
         gc.set_threshold(50_000)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Start the server of processes, if a test that was collected may need it."""
+    if processes := sys.modules.get("processes"):
+        processes.start_server()
 
 
 @pytest.fixture(autouse=True)

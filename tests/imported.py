@@ -1,4 +1,4 @@
-"""Imports what takes long to import, in the process that the processes of tests are forked from."""
+"""Imports what takes long to import, before the server is forked that the processes of tests are forked from."""
 
 import gc
 from importlib import import_module

@@ -1,14 +1,14 @@
 """Processes of their own, forked from one that has imported the libraries: importing takes 5 to 8 seconds each time."""
 
-import functools
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext
+from itertools import pairwise
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,7 +38,7 @@ class Running:
         self._written = TemporaryDirectory(prefix="tgr-test-")
         environment = {**os.environ, "PYTHONPATH": PYTHONPATH, **more}
         place = (Path(self._written.name), (cwd or Path()).absolute(), environment)
-        self._process = _server().Process(target=_become, args=(place, call, arguments))
+        self._process = multiprocessing.get_context("forkserver").Process(target=_become, args=(place, call, arguments))
         self._process.start()
 
     def running(self) -> bool:
@@ -77,14 +77,35 @@ def command_line(*arguments: str) -> None:
     app.main()
 
 
-@functools.cache
-def _server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["imported"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", PYTHONPATH)
+def start_server() -> None:
+    """Fork the server that processes are forked from off this process, where tests have imported the libraries already.
+
+    multiprocessing would start it as a new interpreter, which has to import them again. To be called before the first
+    test, as the server keeps the state of this process: what a test has changed or started would reach every process.
+    """
+    import imported  # noqa: F401  what is left to import
+
+    resource_tracker.ensure_running()  # a new interpreter, as ever
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads; here one waits for messages of pytest-xdist, and holds no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        patch.setattr("multiprocessing.util.spawnv_passfds", _forked)
         forkserver.ensure_running()
-    return context
+
+
+def _forked(executable: bytes, arguments: Sequence[str], kept: Sequence[int]) -> int:
+    """Run the Python code of an interpreter's arguments in a fork of this process, with only the files `kept` open."""
+    if child := os.fork():
+        return child
+    try:
+        for before, after in pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
+            os.closerange(before + 1, after)
+        # pytest has put others in their place
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
+        exec(arguments[-1], {})
+    finally:
+        os._exit(1)  # never return into pytest
+    raise AssertionError
 
 
 def _become(place: tuple[Path, Path, Mapping[str, str]], call: Callable[..., object], arguments: tuple) -> None:

@@ -45,7 +45,7 @@ export SLURM_CONF=$folder/slurm.conf
 pgrep -x munged > /dev/null || { mkdir -p /run/munge; chown munge /run/munge; su -s /bin/sh munge -c munged; }
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF"
-trap 'pkill -F controller.pid || true; pkill -F node.pid || true' EXIT
+trap 'pkill -F "$folder/controller.pid" || true; pkill -F "$folder/node.pid" || true' EXIT
 for _ in $(seq 50); do sinfo -h -t idle | grep -q all && break; sleep 0.2; done
 sinfo --version
 
@@ -77,4 +77,7 @@ cmp whole.parquet merged.parquet
 cmp whole-vulnerability.parquet merged-vulnerability.parquet
 grep -h "^--shard auto" task-*.log | sort -V | uniq -c
 echo "equal: $(stat -c %s merged.parquet) bytes of merged.parquet and of one run"
+trap - EXIT
+pkill -F controller.pid
+pkill -F node.pid
 cd / && rm -rf "$folder"

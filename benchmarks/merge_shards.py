@@ -3,8 +3,8 @@
 tgr inject … --shard 1/1 --out whole.parquet
 python benchmarks/merge_shards.py whole.parquet [--count 1000] [--repeat 3]
 
-The shards are cut from the rows of `whole.parquet` as `--shard` would deal its units, and get shuffled names. `tgr merge
-FOLDER` is a process of its own each time, from Enter to its end.
+The shards are cut from the rows of `whole.parquet` as `--shard` would deal its units, and get shuffled names. `tgr
+merge FOLDER` is a process of its own each time, from Enter to its end.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def main() -> None:
                 if not filecmp.cmp(one, merged, shallow=False):
                     sys.exit(f"{merged.name} differs from {one.name}")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-        print(f"{options.count:,} shards of {units:,} units, {(out / 'one.parquet').stat().st_size / 1e6:.1f} MB: equal bytes")
+        size = (out / "one.parquet").stat().st_size / 1e6
+        print(f"{options.count:,} shards of {units:,} units, {size:.1f} MB: equal bytes")
         middle, least, most = statistics.median(seconds), min(seconds), max(seconds)
         print(f"{middle:.1f} s ({least:.1f} to {most:.1f} in {len(seconds)} runs), at most {peak:.2f} GiB")
 

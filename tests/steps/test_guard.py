@@ -70,6 +70,7 @@ def test_ranger_changes_nothing_without_a_fault_and_bounds_the_rest() -> None:
     tgr("profile-ranges --after-activations")
     said = tgr("guard --technique ranger")
     assert "toys-build_toy-baseline-ranger: bounds on 4 operations, clip" in said
+    assert '"tgr compare toys-build_toy-baseline toys-build_toy-baseline-ranger" then sets both side by side' in said
     (bounds,) = protection("ranger")
     rows = pq.read_table(PLAIN.activation_ranges).to_pylist()
     assert bounds["ranges"] == {row["operation"]: [row["min"], row["max"]] for row in rows}

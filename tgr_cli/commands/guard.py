@@ -96,3 +96,5 @@ def guard(
         return
     for summary in result.guards:
         console.line(f"{result.run.name}: {summary}")
+    strike = f'"tgr inject" with the same options of model and data, and --variant {result.variant}, strikes it'
+    console.line(f'{strike}; "tgr compare {result.unguarded.name} {result.run.name}" then sets both side by side')

@@ -76,9 +76,11 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """The new run, and its guards in a few words each."""
+    """The new run, its variant name, the run of the model without these guards, and the guards in a few words."""
 
     run: RunFolder
+    variant: str
+    unguarded: RunFolder
     guards: list[str]
 
 
@@ -125,7 +127,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         protection=stored.to_json(guards),
     )
     _write(folder, card, model)
-    return Result(folder, [guard.summary for guard in guards])
+    return Result(folder, variant, loaded.run, [guard.summary for guard in guards])
 
 
 def _operations(model: nn.Module, example_1CHW: torch.Tensor) -> list[tuple[str, Operation, torch.Tensor]]:

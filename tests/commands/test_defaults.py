@@ -27,7 +27,7 @@ REQUIRED = object()
 # Options that no config holds: they say what a command prints or asks, or which of its works it does.
 OF_THE_COMMAND = {
     *("json", "quiet", "markdown", "latex", "help"),
-    *("yes", "dry_run", "print_recipe", "replay", "junit", "as_published", "published"),
+    *("yes", "dry_run", "print_recipe", "replay", "junit", "as_published", "published", "nodes"),
 }
 # Commands whose step takes plain arguments, by the option's default.
 WITHOUT_CONFIG = {

@@ -176,13 +176,21 @@ def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> No
 
 
 def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
-    told = json.loads(inject(toy, "--plan-only", "--json"))
+    told = json.loads(inject(toy, "--plan-only", "--json", "--nodes", 5))
     assert told["path"] == str(RUN / "plan.parquet")
     assert [told[name] for name in ("sites", "faults", "pilot", "images", "units")] == [3, 180, 0, 30, 12]
     assert 0 < told["seconds"] < 100
+    assert 0 < told["start"] < 100
+    assert told["seconds_a_node"] == pytest.approx(told["start"] + told["seconds"] * 3 / 12)  # the longest has 3 units
     assert 12 * 2_000 < told["disk"] < 1e6
     assert not (RUN / "injections.parquet").exists()
     assert not list(RUN.glob("*.parts"))
+    told = inject(toy, "--plan-only", "--nodes", 16)
+    assert re.search(r": 180 faults at 3 sites on 30 images, in 12 units\nabout \d+ s on this machine", told)
     assert re.search(
-        r": 180 faults at 3 sites on 30 images, in 12 units\nabout \d+ s on this", inject(toy, "--plan-only")
+        r"on 16 machines such as this one, a shard each, about \d+ s, of which \d+ s pass before the first fault; 4 of "
+        r"them have nothing to do$",
+        told.strip(),
     )
+    with pytest.raises(TgrError, match="--nodes does nothing without --plan-only; leave it out"):
+        invoke("inject", *toy, "--nodes", 3)

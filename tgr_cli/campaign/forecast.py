@@ -3,6 +3,7 @@
 import shutil
 import time
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ SITES_TRIED, FAULTS_TRIED = 8, 64  # times of other sites are interpolated
 class Forecast:
     """A stored plan with the expected time of its campaign in seconds and disk space in bytes.
 
-    A lasting fault has one row per image that it is tried on.
+    `seconds` are those of the faults. A process takes `start` seconds before its first fault if the plan is there
+    already. A lasting fault has one row per image that it is tried on.
     """
 
     run: str
@@ -39,12 +41,21 @@ class Forecast:
     pilot: int
     images: int
     units: int
+    start: float
     seconds: float
     disk: int
 
+    def on(self, nodes: int) -> float:
+        """Return the expected seconds of the longest shard, if this many equal machines run one shard each."""
+        return self.start + self.seconds * ceil(self.units / nodes) / max(1, self.units)
 
-def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
-    """Return the forecast of the campaign; only the pilot is run, if the plan needs one."""
+
+def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = None) -> Forecast:
+    """Return the forecast of the campaign; only the pilot is run, if the plan needs one.
+
+    `began` is the `time.perf_counter` at the process's start, before the libraries were imported (None: now).
+    """
+    began = time.perf_counter() if began is None else began
     subject = open_subject(config, reporter)
     output = store.prepare(
         config.out or subject.file(of_target(subject.loaded.run.plan, config.target)), PLAN.kind, config
@@ -52,6 +63,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
     refuse_other_faults(output, PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
         setup = PreparedCampaign.of(config, subject)
+        start = time.perf_counter() - began
         planned = planning.planned(setup, parts)
         seconds, disk = _tried(setup, planned)
         with store.replacing(output) as temporary:
@@ -66,6 +78,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Forecast:
         pilot=planned.pilot,
         images=len(np.unique(planned.faults.image_F)),
         units=len(planned.units),
+        start=start,
         seconds=seconds,
         disk=disk,
     )

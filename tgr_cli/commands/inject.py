@@ -1,6 +1,7 @@
 """`tgr inject`: run a fault-injection campaign."""
 
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, co
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
-from tgr_cli.commands.shard_option import Shard, shard_of_this_task
+from tgr_cli.commands.shard_option import Nodes, Shard, shard_of_this_task
 
 SAMPLING, ENGINE, CAMPAIGN = "Sampling", "Engine", "Campaign"
 FAULTS = fault_options.FAULTS
@@ -186,6 +187,7 @@ def inject(
         ),
     ] = defaults.VERIFY,
     shard: Shard = None,
+    nodes: Nodes = None,
     plan: Annotated[
         Path | None, typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN)
     ] = None,
@@ -251,6 +253,7 @@ def inject(
     Writes one row per fault (injections), one row per site (vulnerability) and, with --granularity map, one row per
     feature map (feature_maps). Exit code 3: a gate failed.
     """
+    began = perf_counter()
     from tgr_cli.campaign.config import Config
     from tgr_cli.preflight import before
 
@@ -280,9 +283,9 @@ def inject(
             print_surface(console, estimated)
             return
         if plan_only:
-            planned = forecast.run(config, console)
+            planned = forecast.run(config, console, began=began)
             console.wrote(planned.path)
-            print_forecast(console, planned)
+            print_forecast(console, planned, nodes)
             return
         result = step.run(config, console)
         if isinstance(result, step.Shard):

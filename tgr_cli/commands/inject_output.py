@@ -13,17 +13,26 @@ if TYPE_CHECKING:
     from tgr_cli.steps.inject import Shard
 
 
-def print_forecast(console: Console, planned: "Forecast") -> None:
-    """Print the cost of a planned campaign."""
+def print_forecast(console: Console, planned: "Forecast", nodes: int | None = None) -> None:
+    """Print the cost of a planned campaign, here and on this many machines."""
     if console.as_json:
-        console.json(vars(planned))
+        console.json(vars(planned) | ({"nodes": nodes, "seconds_a_node": planned.on(nodes)} if nodes else {}))
         return
     pilot = f", after a pilot of {planned.pilot:,}" if planned.pilot else ""
     console.line(
         f"{planned.run}: {planned.faults:,} faults{_rows(planned)} at {planned.sites:,} sites on "
         f"{planned.images:,} images, in {planned.units:,} units{pilot}"
     )
-    console.line(f"about {duration(planned.seconds)} on this machine, and {size(planned.disk)} on disk while it runs")
+    console.line(f"about {duration(planned.on(1))} on this machine, and {size(planned.disk)} on disk while it runs")
+    if nodes:
+        console.line(
+            f"on {nodes:,} machines such as this one, a shard each, about {duration(planned.on(nodes))}, of which "
+            f"{duration(planned.start)} pass before the first fault{_idle(planned.units, nodes)}"
+        )
+
+
+def _idle(units: int, nodes: int) -> str:
+    return f"; {nodes - units:,} of them have nothing to do" if nodes > units else ""
 
 
 def print_shard(console: Console, shard: "Shard") -> None:

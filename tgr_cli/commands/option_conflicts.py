@@ -75,6 +75,7 @@ RULES: Rules = (
         "beside --limit none",
         ("ranges",),
     ),
+    (lambda given: not given["plan_only"], "without --plan-only", ("nodes",)),
     (
         lambda given: given["plan_only"] and given["target_ci"] is None,
         "beside --plan-only, which estimates nothing",

@@ -1,10 +1,11 @@
-"""The option --shard, and what "auto" stands for in a task of a job array."""
+"""Options of a campaign on several machines, and what --shard auto stands for in a task of a job array."""
 
 import os
 from typing import Annotated
 
 import typer
 
+from tgr_cli.commands.options import MANY
 from tgr_cli.reporting import Reporter
 
 Shard = Annotated[
@@ -12,6 +13,16 @@ Shard = Annotated[
     typer.Option(
         help='Run one part of the campaign, as 2/3; "tgr merge" merges the parts. "auto" takes that of this task of a '
         "job array (Slurm, LSF, AWS Batch …); auto/16 where its scheduler does not tell how many there are.",
+        rich_help_panel="Campaign",
+    ),
+]
+
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MANY,
+        help="With --plan-only: print the time that this many machines take, too, with one shard each.",
         rich_help_panel="Campaign",
     ),
 ]

@@ -8,7 +8,7 @@ from tgr_cli.models import weights, zoo
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
-RANDOM, RETURNED, GIVEN = "random weights", "as its function returns it", "a module in memory"
+RANDOM, RETURNED = "random weights", "as its function returns it"
 MOSTLY = 0.5  # share of a model's weights that must be random for the model to count as random
 SHOWN = 3
 
@@ -22,8 +22,8 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
     """
     name = source.model
     entry = zoo.of(source)
-    if isinstance(entry, zoo.GivenModule):
-        return entry.build(num_classes), GIVEN
+    if isinstance(entry, zoo.UserModel) and entry.origin:
+        return entry.build(num_classes), entry.origin
     if not isinstance(entry, zoo.UserFunction):
         reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")
         return zoo.build(name, num_classes), RANDOM

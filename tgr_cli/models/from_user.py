@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import nn
@@ -24,8 +24,22 @@ Parameter = inspect.Parameter
 POSITIONAL_OR_NAMED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
+class UserModel(WithoutPretrained):
+    """A network of the user's own, of which nothing is known before it is built; `path` is its name.
+
+    `origin` says where its weights come from, "" where that must be found out.
+    """
+
+    path: str
+    origin: ClassVar[str] = ""
+
+    def takes_num_classes(self) -> bool:
+        """Return whether the network is built for a number of classes."""
+        return False
+
+
 @dataclass(frozen=True)
-class UserFunction(WithoutPretrained):
+class UserFunction(UserModel):
     """The user's function `module:function`, called with `num_classes` if it takes that argument."""
 
     path: str
@@ -98,6 +112,7 @@ class GivenModule(UserFunction):
     """A module in memory, which `path` is a name for. It is copied, so that it stays in the mode that it is in."""
 
     module: nn.Module = field(repr=False)
+    origin = "a module in memory"
 
     def takes_num_classes(self) -> bool:
         return False

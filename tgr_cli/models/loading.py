@@ -17,6 +17,7 @@ from tgr_cli.guards.guard import Guard, protect
 from tgr_cli.models import as_returned, weights, zoo
 from tgr_cli.models.card import ModelCard, identity
 from tgr_cli.models.checkpoint import CheckpointTensors
+from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD
 from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
 from tgr_cli.models.names import unusable_device
@@ -81,10 +82,10 @@ def load(
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
     entry = zoo.of(source)
     prepared = override(entry, found.preprocessing, preprocessing)
-    if isinstance(entry, zoo.UserFunction) and prepared == entry.preprocessing():
+    if isinstance(entry, zoo.UserModel) and prepared == entry.preprocessing():
         reporter.note(
-            f"the preprocessing of {source.model} is unknown: using resize 256, crop 224 and ImageNet's mean and "
-            "standard deviation; set others with --resize, --crop, --mean and --std"
+            f"the preprocessing of {source.model} is unknown: using {_in_words(prepared)}; set others with --resize, "
+            "--crop, --mean and --std"
         )
     model = found.model.to(where).eval()
     for parameter in model.parameters():  # scripted modules have no requires_grad_ of their own
@@ -119,6 +120,13 @@ def _input_facts(model: nn.Module) -> dict[str, Any]:
     return {"transform_input": shifts} if isinstance(shifts, bool) else {}
 
 
+def _in_words(prepared: Preprocessing) -> str:
+    """Return the sizes and the normalisation of a user's model that has no preprocessing of its own."""
+    known = (prepared.mean, prepared.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    normalised = "ImageNet's mean and standard deviation" if known else "grey levels from 0 to 1"
+    return f"resize {prepared.resize}, crop {prepared.crop} and {normalised}"
+
+
 def _guarded(guards: Sequence[Guard]) -> dict[str, Any]:
     """Return what artifacts record of the protection."""
     return {"protection": [guard.summary for guard in guards]} if guards else {}
@@ -130,7 +138,7 @@ def override(entry: zoo.Architecture, prepared: Preprocessing, options: Preproce
     For a user's function, one value each in --mean and --std means one-channel images.
     """
     grey = options.mean is not None and options.std is not None and "," not in options.mean + options.std
-    if grey and isinstance(entry, zoo.UserFunction):
+    if grey and isinstance(entry, zoo.UserModel):
         prepared = replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
     return options.override(prepared)
 
@@ -165,7 +173,7 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
                 f"{workspace.path} holds no trained {source.model} with {' '.join(asked)}; run "
                 f'"tgr train --model {source.model} {" ".join(asked)}" first, or give --checkpoint FILE'
             )
-        if isinstance(zoo.of(source), zoo.UserFunction):
+        if isinstance(zoo.of(source), zoo.UserModel):
             return _built(source, workspace, classes, reporter)
     return _from_library(source, workspace, classes, reporter)
 

@@ -3,12 +3,14 @@
 import re
 import sys
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.lenet_names import LENETS
 
-TORCHVISION, TIMM, HUB = "torchvision:", "timm:", "hf-hub:"
+TORCHVISION, TIMM, HUB, ONNX = "torchvision:", "timm:", "hf-hub:", "onnx:"
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnx2pytorch")  # what the extra `onnx` installs
 FROM_LIBRARIES = {
     **{
         name: TORCHVISION + name
@@ -41,12 +43,12 @@ DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "xla", "vulkan", 
 
 
 def refuse_unknown(name: str) -> None:
-    """Raise TgrError for a model that is neither in NAMES nor has a prefix (torchvision:, timm:, hf-hub:, module:)."""
+    """Raise TgrError for a model that is neither in NAMES nor has a prefix (torchvision:, timm:, hf-hub:, onnx:, module:)."""
     prefix, colon, rest = name.partition(":")
     if name not in NAMES and not (prefix and colon and rest):
         raise TgrError(
             f'there is no model "{name}"; "tgr models" lists the names, and torchvision:NAME, timm:NAME, '
-            f"hf-hub:REPO and module:function reach others.{did_you_mean(name, NAMES)}"
+            f"hf-hub:REPO, onnx:FILE and module:function reach others.{did_you_mean(name, NAMES)}"
         )
 
 
@@ -55,7 +57,7 @@ def refuse_absent_module(name: str) -> None:
 
     Nothing is imported; whether the module has the function shows when it is.
     """
-    if name in NAMES or name.startswith((TORCHVISION, TIMM, HUB)):
+    if name in NAMES or name.startswith((TORCHVISION, TIMM, HUB, ONNX)):
         return
     package = name.partition(":")[0].partition(".")[0]
     if package in sys.modules or package in sys.builtin_module_names:
@@ -64,6 +66,17 @@ def refuse_absent_module(name: str) -> None:
     here = PathFinder.find_spec(package, [str(Path.cwd())])
     if here is None and not any(finder.find_spec(package, None) for finder in finders):
         raise not_importable(name, f"ModuleNotFoundError: No module named '{package}'")
+
+
+def refuse_absent_file(name: str) -> None:
+    """Raise TgrError for an `onnx:FILE` whose file, or one of the packages that read it, does not exist."""
+    if not name.startswith(ONNX):
+        return
+    path = Path(name.removeprefix(ONNX))
+    if not path.is_file():
+        raise TgrError(f"--model {name}: {path} does not exist or is no file; name an ONNX file")
+    if missing := [package for package in ONNX_PACKAGES if find_spec(package) is None]:
+        raise TgrError(f"--model {name} needs {', '.join(missing)}; run: pip install 'tgr[onnx]'")
 
 
 def not_importable(name: str, why: str) -> TgrError:

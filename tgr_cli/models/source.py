@@ -8,6 +8,7 @@ from tgr_cli.artifacts.layout import INITS, RunFolder, Workspace, variant_name
 from tgr_cli.artifacts.unrecorded import UNRECORDED
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.models.card import ModelCard
+from tgr_cli.models.names import ONNX
 from tgr_cli.reporting import Reporter
 
 HEADS = ("baseline", "cosine", "text")
@@ -39,6 +40,8 @@ class ModelSource:
         one_of("--init", self.init, INITS)
         if self.init is not None and (self.head == "baseline" or self.weights is not None):
             raise TgrError(f"--init {self.init} is given for a baseline, which has no class embeddings; leave it out")
+        if self.model.startswith(ONNX):
+            self._refuse_other_weights()
         if self.checkpoint is not None and self.weights is not None:
             raise TgrError("--checkpoint and --weights are both given, and only one can be loaded; leave one out")
         if self.checkpoint_key is not None and self.checkpoint is None:
@@ -48,6 +51,17 @@ class ModelSource:
                 f'--weights loads a baseline, which has no {self.head} head; train one with "tgr train --head '
                 f'{self.head}" or give its --checkpoint'
             )
+
+    def _refuse_other_weights(self) -> None:
+        """Raise TgrError for options that choose the weights or the head of a network, which a file brings itself."""
+        for option, value in (
+            ("--checkpoint", self.checkpoint),
+            ("--weights", self.weights),
+            ("--head", None if self.head == "baseline" else self.head),
+            ("--init", self.init),
+        ):
+            if value is not None:
+                raise TgrError(f"{self.model} brings its own weights and last layer; leave out {option} {value}")
 
 
 def trained_run(source: ModelSource, workspace: Workspace) -> RunFolder | None:

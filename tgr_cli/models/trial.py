@@ -25,7 +25,7 @@ def try_out(
     A model that is not deterministic is refused: a difference could not be attributed to a fault. A model that changes
     its input in place is given copies from here on.
     """
-    if not isinstance(entry, zoo.UserFunction):
+    if not isinstance(entry, zoo.UserModel):
         return
     name = entry.path
     if any(module.training for module in model.modules()):
@@ -163,7 +163,7 @@ def _advice_on_shape(
         )
     if logits.numel() == num_classes:
         return "let its forward flatten them, with flatten(1)"
-    if isinstance(entry, zoo.UserFunction) and entry.takes_num_classes():
+    if isinstance(entry, zoo.UserModel) and entry.takes_num_classes():
         return "the function was called with num_classes, let its last layer have as many outputs"
     own = f" ({built_in.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""
     return f"let the function take num_classes, or name the data set that it was made for{own}"

@@ -82,6 +82,9 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     for graph in (module for module in model.modules() if isinstance(module, GraphModule)):
         digest.update(graph.code.encode())  # scales of activations stand in the code of a quantised model
+    for module in model.modules():
+        if isinstance(definition := getattr(module, "definition", None), str):  # what a network from a file computes
+            digest.update(definition.encode())
     return digest.hexdigest()
 
 

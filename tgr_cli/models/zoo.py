@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from tgr_cli.data.transforms import Preprocessing
-from tgr_cli.models import from_timm, names
+from tgr_cli.models import from_onnx, from_timm, names
 from tgr_cli.models.cifar_resnet import CifarResNet
 from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Architecture, BuiltIn
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
-from tgr_cli.models.from_user import GivenModule, UserFunction
+from tgr_cli.models.from_user import GivenModule, UserFunction, UserModel
 from tgr_cli.models.lenet import LeNet5, LeNet5Wide
 from tgr_cli.models.lenet_names import LENETS, LeNetForm
 from tgr_cli.models.source import ModelSource
@@ -32,6 +32,7 @@ LIBRARIES: dict[str, Callable[[str], Architecture]] = {
     "torchvision": Torchvision,
     "timm": from_timm.named,
     "hf-hub": HuggingFace,
+    "onnx": from_onnx.named,
 }
 
 
@@ -62,7 +63,7 @@ ZOO: dict[str, Architecture] = {
 
 
 def entry(name: str) -> Architecture:
-    """Return the entry of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO or module:function.
+    """Return the entry of a model: a zoo name, torchvision:NAME, timm:NAME, hf-hub:REPO, onnx:FILE or module:function.
 
     Raises TgrError for an unknown name.
     """

@@ -31,3 +31,4 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
     if (network := options.get("model")) is not None and options.keys() & {"targets", "device"}:
         names.refuse_unknown(network)
         names.refuse_absent_module(network)
+        names.refuse_absent_file(network)

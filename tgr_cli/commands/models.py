@@ -9,8 +9,8 @@ from tgr_cli.commands.session import session
 def models(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None:
     """List the models with input size, parameters, multiply-accumulates, and the overhead of the text-guided head.
 
-    With 1000 classes and embeddings of 512 dimensions. Other models: torchvision:NAME, timm:NAME, hf-hub:REPO and
-    module:function.
+    With 1000 classes and embeddings of 512 dimensions. Other models: torchvision:NAME, timm:NAME, hf-hub:REPO,
+    onnx:FILE and module:function.
     """
     from dataclasses import asdict
 

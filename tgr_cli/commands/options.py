@@ -124,7 +124,7 @@ CropMode = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help='A name from "tgr models", torchvision:NAME, timm:NAME, hf-hub:REPO, or module:function.',
+        help='A name from "tgr models", torchvision:NAME, timm:NAME, hf-hub:REPO, onnx:FILE, or module:function.',
         rich_help_panel=MODEL,
     ),
 ]

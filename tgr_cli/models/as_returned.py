@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
+from tgr_cli.models.from_user import UserModel
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
@@ -22,7 +23,7 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
     """
     name = source.model
     entry = zoo.of(source)
-    if isinstance(entry, zoo.UserModel) and entry.origin:
+    if isinstance(entry, UserModel) and entry.origin:
         return entry.build(num_classes), entry.origin
     if not isinstance(entry, zoo.UserFunction):
         reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")

@@ -20,6 +20,7 @@ from tgr_cli.models.checkpoint import CheckpointTensors
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD
 from tgr_cli.models.fitting import TOP
 from tgr_cli.models.from_state import is_text_guided, network
+from tgr_cli.models.from_user import UserModel
 from tgr_cli.models.names import unusable_device
 from tgr_cli.models.source import ModelSource, own_folder, trained_run
 from tgr_cli.models.trial import try_out
@@ -82,7 +83,7 @@ def load(
     weights.check_finite(found.model, f"{source.model} ({found.origin})")
     entry = zoo.of(source)
     prepared = override(entry, found.preprocessing, preprocessing)
-    if isinstance(entry, zoo.UserModel) and prepared == entry.preprocessing():
+    if isinstance(entry, UserModel) and prepared == entry.preprocessing():
         reporter.note(
             f"the preprocessing of {source.model} is unknown: using {_in_words(prepared)}; set others with --resize, "
             "--crop, --mean and --std"
@@ -138,7 +139,7 @@ def override(entry: zoo.Architecture, prepared: Preprocessing, options: Preproce
     For a user's function, one value each in --mean and --std means one-channel images.
     """
     grey = options.mean is not None and options.std is not None and "," not in options.mean + options.std
-    if grey and isinstance(entry, zoo.UserModel):
+    if grey and isinstance(entry, UserModel):
         prepared = replace(prepared, channels=1, mean=(0.0,), std=(1.0,))
     return options.override(prepared)
 
@@ -173,7 +174,7 @@ def _find(source: ModelSource, workspace: Workspace, classes: tuple[str, ...], r
                 f"{workspace.path} holds no trained {source.model} with {' '.join(asked)}; run "
                 f'"tgr train --model {source.model} {" ".join(asked)}" first, or give --checkpoint FILE'
             )
-        if isinstance(zoo.of(source), zoo.UserModel):
+        if isinstance(zoo.of(source), UserModel):
             return _built(source, workspace, classes, reporter)
     return _from_library(source, workspace, classes, reporter)
 

@@ -43,7 +43,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "xla", "vulkan", 
 
 
 def refuse_unknown(name: str) -> None:
-    """Raise TgrError for a model that is neither in NAMES nor has a prefix (torchvision:, timm:, hf-hub:, onnx:, module:)."""
+    """Raise TgrError for a model that is neither in NAMES nor has a prefix, as torchvision: and module: are."""
     prefix, colon, rest = name.partition(":")
     if name not in NAMES and not (prefix and colon and rest):
         raise TgrError(
@@ -77,6 +77,15 @@ def refuse_absent_file(name: str) -> None:
         raise TgrError(f"--model {name}: {path} does not exist or is no file; name an ONNX file")
     if missing := [package for package in ONNX_PACKAGES if find_spec(package) is None]:
         raise TgrError(f"--model {name} needs {', '.join(missing)}; run: pip install 'tgr[onnx]'")
+
+
+def refuse_untrainable(name: str) -> None:
+    """Raise TgrError for a network that cannot be trained: its normalisation is folded, its dropout left out."""
+    if name.startswith(ONNX):
+        raise TgrError(
+            f"{name} is trained already, and tgr trains no network from an ONNX file; train the PyTorch model with "
+            "--model module:function"
+        )
 
 
 def not_importable(name: str, why: str) -> TgrError:

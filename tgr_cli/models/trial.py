@@ -15,6 +15,7 @@ from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
+from tgr_cli.models.from_user import UserModel
 
 
 def try_out(
@@ -25,7 +26,7 @@ def try_out(
     A model that is not deterministic is refused: a difference could not be attributed to a fault. A model that changes
     its input in place is given copies from here on.
     """
-    if not isinstance(entry, zoo.UserModel):
+    if not isinstance(entry, UserModel):
         return
     name = entry.path
     if any(module.training for module in model.modules()):
@@ -163,7 +164,7 @@ def _advice_on_shape(
         )
     if logits.numel() == num_classes:
         return "let its forward flatten them, with flatten(1)"
-    if isinstance(entry, zoo.UserModel) and entry.takes_num_classes():
+    if isinstance(entry, UserModel) and entry.takes_num_classes():
         return "the function was called with num_classes, let its last layer have as many outputs"
     own = f" ({built_in.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""
     return f"let the function take num_classes, or name the data set that it was made for{own}"

@@ -18,7 +18,7 @@ from tgr_cli.models.digits_cnn import DigitsCNN
 from tgr_cli.models.entry import IMAGENET_MEAN, IMAGENET_STD, Architecture, BuiltIn
 from tgr_cli.models.from_timm import HuggingFace, Timm
 from tgr_cli.models.from_torchvision import Torchvision
-from tgr_cli.models.from_user import GivenModule, UserFunction, UserModel
+from tgr_cli.models.from_user import GivenModule, UserFunction
 from tgr_cli.models.lenet import LeNet5, LeNet5Wide
 from tgr_cli.models.lenet_names import LENETS, LeNetForm
 from tgr_cli.models.source import ModelSource

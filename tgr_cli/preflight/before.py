@@ -73,6 +73,7 @@ def profile_ranges(data: DataSource, source: ModelSource, workdir: Path, reporte
 def choices(recipe: str, model: str, data: DataSource, overrides: Overrides) -> None:
     """Raise TgrError for an unknown model or an invalid recipe or training setting."""
     names.refuse_unknown(model)
+    names.refuse_untrainable(model)
     recipes.resolve(recipe, model, data.folder, overrides.given())
 
 

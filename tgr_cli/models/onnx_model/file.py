@@ -4,7 +4,7 @@ Imports onnx inside the functions: it comes with the extra `onnx`, and most comm
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SPECIFIED = ("", "ai.onnx")  # the domains of ONNX's own operators
 SHOWN = 3  # names in a message
 CHANNELS = (1, 3)
-FLOATS = ("float32", "float16", "float64")
+FLOATS = ("float32", "float16")  # ONNX Runtime has no convolution in others
 QUANTISING = re.compile(r"(Dynamic)?QuantizeLinear|DequantizeLinear|QLinear\w+|\w+Integer")
 RANDOM = re.compile(r"Random(Normal|Uniform)(Like)?|Bernoulli|Multinomial")
 BRANCHING = re.compile(r"If|Loop|Scan|SequenceMap")
@@ -65,11 +65,11 @@ def read(path: Path) -> OnnxFile:
         from onnx.inliner import inline_local_functions
 
         model = inline_local_functions(model)
+    _refuse_operators(path, model.graph)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker raises several kinds, for values of attributes too
         raise TgrError(f"{path} is not a valid ONNX file ({_first_line(error)}); export it again") from error
-    _refuse_operators(path, model.graph)
     given, output = _only_input(path, model.graph), _only_output(path, model.graph)
     batch, channels, side, last = _layout(path, given)
     return OnnxFile(
@@ -158,9 +158,9 @@ def _matching(graph: "GraphProto", pattern: re.Pattern[str]) -> str:
     return _operators(node for node in graph.node if pattern.fullmatch(node.op_type))
 
 
-def _operators(nodes: "Sequence[NodeProto] | object") -> str:
+def _operators(nodes: "Iterable[NodeProto]") -> str:
     """Return the kinds of these nodes in words, "" for none."""
-    kinds = {f"{node.domain}.{node.op_type}".lstrip("."): None for node in nodes}  # type: ignore[attr-defined]
+    kinds = {f"{node.domain}.{node.op_type}".lstrip("."): None for node in nodes}
     return _some(list(kinds))
 
 

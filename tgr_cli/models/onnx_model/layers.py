@@ -22,7 +22,8 @@ class NotConvertedError(Exception):
 
 def linear(weight_IO: np.ndarray, bias_O: np.ndarray | None) -> nn.Module:
     """Return the layer of a product with a stored matrix, and of the bias that is added to it, if any."""
-    layer = nn.Linear(*weight_IO.shape, bias=bias_O is not None)
+    inputs, outputs = weight_IO.shape
+    layer = nn.Linear(inputs, outputs, bias=bias_O is not None)
     layer.weight = nn.Parameter(torch.tensor(weight_IO.T))
     if bias_O is not None:
         layer.bias = nn.Parameter(torch.tensor(bias_O))

@@ -83,8 +83,8 @@ class OnnxNetwork(nn.Module):
         if any(size is not None and got != size for got, size in expected):
             wanted = "×".join("?" if size is None else str(size) for size in self.expected)
             raise TgrError(
-                f"{self.file_name} takes images of {wanted}, where {'×'.join(map(str, given_CHW))} are given; set --crop, "
-                "and --mean and --std with a value for each channel"
+                f"{self.file_name} takes images of {wanted}, where {'×'.join(map(str, given_CHW))} are given; set "
+                "--crop, and --mean and --std with a value for each channel"
             )
 
     def _array(self, name: str, values: Mapping[str, Any]) -> np.ndarray:

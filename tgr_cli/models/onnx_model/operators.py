@@ -37,7 +37,7 @@ class Slice(nn.Module):
         Source: ONNX's operator specification, Slice-1 to Slice-13.
         """
         starts, ends, axes, steps, *_ = (*map(integers, inputs or self.given), None, None)
-        assert starts is not None and ends is not None
+        starts, ends = starts or [], ends or []
         axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
             places = range(x.shape[axis])[slice(start, end, step)]
@@ -111,4 +111,10 @@ def own(kind: str, attributes: Mapping[str, Any]) -> nn.Module:
     return Reduce(kind, **attributes) if kind in REDUCING else CLASSES[kind](**attributes)
 
 
-CLASSES: Mapping[str, type[nn.Module]] = {"Concat": Concat, "Expand": Expand, "Gather": Gather, "MatMul": Product, "Slice": Slice}
+CLASSES: Mapping[str, type[nn.Module]] = {
+    "Concat": Concat,
+    "Expand": Expand,
+    "Gather": Gather,
+    "MatMul": Product,
+    "Slice": Slice,
+}

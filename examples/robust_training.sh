@@ -28,21 +28,9 @@ for technique in $techniques; do
     esac
 done
 
-mkdir -p "$workdir"
-size="${training[*]}, $injections faults a site, dropout $dropout"
-[ -e "$workdir/size" ] || echo "$size" > "$workdir/size"
-if [ "$size" != "$(cat "$workdir/size")" ]; then
-    echo "$workdir was begun with: $(cat "$workdir/size"); now it is: $size. Take another WORKDIR" >&2
-    exit 1
-fi
-touch "$workdir/finished"
-
-# once COMMAND…: a tgr command that has not ended yet with success.
-once() {
-    ! grep -qxF -- "$*" "$workdir/finished" || return 0
-    tgr "$@"
-    printf '%s\n' "$*" >> "$workdir/finished"
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/resumable.sh"
+begin "$workdir" "${training[*]}, $injections faults a site, dropout $dropout"
 
 # The published networks: 28×28 pixels and 256 inputs of the first linear layer; 32×32 and 400 for CIFAR-10.
 input_of() {

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tgr_cli.published import figures
 from tgr_cli.steps import demo
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
+COVERAGES = {"ilr": "0.9", "flr": "0.9", "filr": "1"}  # ISSRE 2021, figures 4 and 8, and section VI-D
+PUBLISHED_NETWORKS = {row.model for row in figures._rows() if row.source == "NeurIPS 2023, Table 1"}
 LIMITS = {"": 0.01, "_low": 0.005, "_high": 0.02}
 
 
@@ -162,6 +165,73 @@ def test_a_technique_that_there_is_not_is_refused_before_any_training() -> None:
     done, commands = run("robust_training.sh", **SMALL | {"TECHNIQUES": "baseline stimulate"})
     assert (done.returncode, commands) == (1, [])
     assert "there is no technique stimulate" in done.stderr
+
+
+HEADS = {"TRAIN": "--epochs 1", "INJECTIONS": "8"}
+TEXTS = ("text-template", "text-descriptions")
+
+
+def test_a_table_of_heads_strikes_every_head_as_published_and_compares_it_with_the_usual_one() -> None:
+    given = HEADS | {"MODEL": "timm:resnet20", "DATASET": "cifar10", "EMBED_TEMPLATE": "--encoder tfidf"}
+    done, commands = run("table3.sh", **given)
+    assert done.returncode == 0, done.stderr
+    each = ["train", "evaluate", "inject"]
+    names = [*each, *each, "embed", *each, "describe", "embed", *each, "compare"]
+    assert [command[0] for command in commands] == names
+    heads = [" ".join(command).partition(" --head ")[2] for command in commands if command[0] == "train"]
+    assert [head.partition(" --epochs")[0] for head in heads] == [
+        *("baseline", "cosine", "text --init template", "text --init descriptions")
+    ]
+    struck = [" ".join(command) for command in commands if command[0] == "inject"]
+    assert all(line.endswith("--as-published neurips --injections 8") for line in struck)
+    embedded = [" ".join(command).partition(" --init ")[2] for command in commands if command[0] == "embed"]
+    assert embedded == ["template --encoder tfidf", "descriptions"]
+    assert commands[-1][1:5] == [f"timm-resnet20-{head}" for head in ("baseline", "cosine", *TEXTS)]
+    assert commands[-1][-1] == "--published"
+
+
+def test_the_published_size_and_networks_are_what_the_tables_take_by_default() -> None:
+    done, commands = run("table1.sh")
+    assert done.returncode == 0, done.stderr
+    compared = [command[1] for command in commands if command[0] == "compare"]
+    assert len(compared) == 14
+    assert {each.removesuffix("-baseline") for each in compared} == set(PUBLISHED_NETWORKS)
+    struck = [command for command in commands if command[0] == "inject"]
+    assert all(command[-2:] == ["--as-published", "neurips"] for command in struck)
+    assert all("--recipe auto" in " ".join(command) for command in commands if command[0] == "train")
+    assert sum(command[0] == "describe" for command in commands) == 1  # of the data set, for all networks
+
+
+def test_the_second_table_is_over_data_sets_and_goes_on_where_it_was() -> None:
+    done, commands = run("table2.sh", **HEADS | {"SETS": "cifar10 stl10", "MODELS": "resnet50"})
+    assert [command[command.index("--dataset") + 1] for command in commands if command[0] == "compare"] == [
+        *("cifar10", "stl10")
+    ]
+    shutil.rmtree("bin")
+    Path("commands").unlink()
+    done, commands = run("table2.sh", **HEADS | {"SETS": "cifar10", "MODELS": "resnet50"})
+    assert (done.returncode, [command[0] for command in commands]) == (0, ["compare"])
+    shutil.rmtree("bin")
+    Path("commands").unlink()
+    done, commands = run("table2.sh", **HEADS | {"INJECTIONS": "9"})
+    assert (done.returncode, commands) == (1, [])
+    assert "was begun with" in done.stderr
+
+
+def test_selective_protection_is_chosen_at_the_papers_coverages() -> None:
+    done, commands = run("flr_ilr_filr.sh", MODELS="alexnet", INJECTIONS="4")
+    assert done.returncode == 0, done.stderr
+    assert [command[0] for command in commands] == ["evaluate", "inject", *["protect"] * 3, "top2diff-sweep"]
+    assert all("--as-published issre" in " ".join(command) for command in commands)
+    assert commands[1][-2:] == ["--injections", "4"]
+    chosen = [(command[1], *command[command.index("--technique") + 1 :][:3:2]) for command in commands[2:5]]
+    assert chosen == [("alexnet-baseline-int8", technique, share) for technique, share in COVERAGES.items()]
+    shutil.rmtree("bin")
+    Path("commands").unlink()
+    done, commands = run("flr_ilr_filr.sh")
+    struck = [command for command in commands if command[0] == "inject"]
+    assert len(struck) == 7
+    assert not any("--injections" in command for command in struck)
 
 
 def test_every_example_is_explained_and_run() -> None:

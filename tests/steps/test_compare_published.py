@@ -78,6 +78,8 @@ def test_other_data_sets_and_initialisations_have_figures_of_their_own() -> None
     template = beside(measured("resnet50", "baseline"), measured("resnet50", "text-template-s3"))
     assert [row["published"] for row in template.rows if row["figure"] == "overall"] == [3.28]
     assert template.sentences == []
+    random = beside("resnet50-baseline", measured("resnet50", "cosine"))  # a text head from random vectors
+    assert [row["published"] for row in random.rows if row["figure"] == "last_layer"] == [1.74]
 
 
 def test_timm_s_name_of_a_published_model_is_that_model() -> None:
@@ -98,7 +100,8 @@ def test_the_papers_text_is_held_against_its_table() -> None:
     ("baseline", "candidate", "why"),
     [
         (("resnet20", "baseline"), ("resnet20", "text-descriptions"), "resnet20 on imagenet with a head from"),
-        (("resnet50", "baseline"), ("resnet50", "cosine"), "this is a cosine head against a baseline one"),
+        (("resnet34", "baseline"), ("resnet34", "cosine"), "resnet34 on imagenet with a head from random"),
+        (("resnet50", "baseline-s1"), ("resnet50", "baseline-s2"), "this is a baseline head against a baseline one"),
         (("resnet50", "cosine"), ("resnet50", "text-descriptions"), "this is a text head against a cosine one"),
         (("resnet34", "baseline"), ("resnet50", "text-descriptions"), "it is resnet50, and the baseline is resnet34"),
         (("resnet50", "baseline"), ("resnet50", "text-descriptions-ranger"), "it is the variant ranger"),

@@ -12,6 +12,7 @@ from tgr_cli.published import figures
 from tgr_cli.published.figures import INIT, Published
 
 PROTOCOL = "neurips"
+RANDOM = "random"  # the papers' name of a head from random vectors, cosine
 OTHER_NAMES = {reached: name for name, reached in FROM_LIBRARIES.items()}  # "timm:focalnet_tiny_srf": "focalnet_t"
 ON = ("imagenet", INIT)  # what the families' means are over
 # What is measured, and the published figure that it stands beside. The paper weights the two layers that end a
@@ -70,13 +71,15 @@ def _asked(baseline: Provenance, candidate: Provenance) -> tuple[str, str, str, 
         parts_of(str(each.extra.get("run")), str(each.config.get("source", {}).get("model")))
         for each in (candidate, baseline)
     )
-    dataset, init = str(candidate.extra.get("dataset")), (head and head.init) or INIT
+    dataset, init = str(candidate.extra.get("dataset")), INIT
+    if head is not None:
+        init = RANDOM if head.head == "cosine" else head.init or INIT
     why = ""
     if names[0] != names[1]:
         why = f"it is {names[1]}, and the baseline is {names[0]}; published are two heads on one network"
     elif head is None or other is None:
         why = "its run is named otherwise than tgr names runs, so its head is not known"
-    elif head.head != "text" or other.head != "baseline":
+    elif head.head == "baseline" or other.head != "baseline":
         why = f"published are text heads against baselines, and this is a {head.head} head against a {other.head} one"
     elif head.variant or other.variant:
         why = f"it is the variant {head.variant}" if head.variant else f"the baseline is the variant {other.variant}"

@@ -175,7 +175,7 @@ def test_what_is_missing_is_told_without_the_slow_libraries(command: str, may_lo
 
 
 def test_steps_that_only_read_what_was_measured_do_not_load_torch() -> None:
-    steps = ("compare", "datasets", "describe", "embed", "fit", "protect", "report", "show", "top2diff_sweep")
+    steps = ("compare", "datasets", "describe", "embed", "fit", "merge", "protect", "report", "show", "top2diff_sweep")
     (loaded,) = loaded_by(("--help",), preload="\n".join(f"import tgr_cli.steps.{step}" for step in steps))
     assert loaded & {"torch", "open_clip", "timm"} == set()
 

@@ -7,6 +7,7 @@ from typing import Any
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance, flat, normalised
 from tgr_cli.campaign.config import GATES, Config
+from tgr_cli.campaign.differences import differences
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.fault_models import fault_model_named
 from tgr_cli.faults.formats import format_named
@@ -78,13 +79,3 @@ def identity(facts: Provenance | Mapping[str, Any]) -> dict[str, Any]:
         **{name: extra.get(name) for name in ("dataset", "used", "pool", "preprocessing", "calibration")},
     }
     return flat(values)
-
-
-def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Return the differences between two identities, such as "limit clamp, but none"; "" if they are equal."""
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    return ", ".join(f"{name} {_short(theirs.get(name))}, but {_short(ours.get(name))}" for name in names)
-
-
-def _short(value: Any) -> str:
-    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)

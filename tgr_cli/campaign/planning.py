@@ -14,6 +14,7 @@ from tgr_cli.artifacts.provenance import library_versions, sha256_file
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN
 from tgr_cli.campaign import granularity, identity, running, stored_plan
 from tgr_cli.campaign.config import PRECISIONS, Config
+from tgr_cli.campaign.differences import differences
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
@@ -33,7 +34,7 @@ def planned(setup: PreparedCampaign, parts: Parts) -> Planned:
     config, ours = setup.config, _identity(setup)
     about = parts.about() or {"campaign": ours, "plans": {}}
     begun = {"lasting": lasting(about["campaign"]), **about["campaign"]}
-    if differing := identity.differences(begun, ours):
+    if differing := differences(begun, ours):
         raise TgrError(
             f"{parts.folder} keeps a campaign that was begun with {differing} now; give the same settings to go on, "
             "or discard it with --restart"

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.rows import first_impossible
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.campaign.config import rows_are
 from tgr_cli.campaign.prepared import PreparedCampaign
+from tgr_cli.campaign.shard_rows import in_order
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
@@ -58,16 +58,6 @@ def run(
     ]
     # empty for a shard without units, if there are more shards than units
     return in_order(pa.concat_tables(tables or [SHARD.arrow.empty_table()]))
-
-
-def in_order(table: pa.Table) -> pa.Table:
-    """Return SHARD rows in plan order and in one chunk, so that equal rows are written as equal bytes."""
-    return table.take(pc.sort_indices(table["row"])).combine_chunks()
-
-
-def injections(table: pa.Table) -> pa.Table:
-    """Return the INJECTIONS columns of SHARD rows."""
-    return table.select(INJECTIONS.arrow.names)
 
 
 def _finished(

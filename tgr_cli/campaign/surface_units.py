@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tgr_cli.artifacts.parts import Parts
-from tgr_cli.campaign.identity import differences
+from tgr_cli.campaign.differences import differences
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units

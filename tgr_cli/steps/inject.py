@@ -17,6 +17,7 @@ from tgr_cli.campaign.identity import run_with
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.regression import StoredCampaign
 from tgr_cli.campaign.replacing import refuse_other_faults
+from tgr_cli.campaign.shard_rows import injections
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.campaign.verify import verify
@@ -81,7 +82,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
             facts["extra"] |= {"shard": [number, count], "units": len(planned.units), "rows": len(planned.faults)}
             store.write(output, SHARD, table, provenance_for(SHARD, **facts))
         else:
-            written = results.write(output, running.injections(table), facts)
+            written = results.write(output, injections(table), facts)
         parts.done()
     verified = 0
     if config.verify:

@@ -12,11 +12,14 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.layout import RunFolder, formats_in_names
 from tgr_cli.artifacts.parts import Parts
+from tgr_cli.artifacts.provenance import flat
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
 from tgr_cli.artifacts.shards import command_for, gather
 from tgr_cli.artifacts.store import Artifact
-from tgr_cli.campaign import identity, results, running
+from tgr_cli.campaign import results
 from tgr_cli.campaign.config import rows_are
+from tgr_cli.campaign.differences import differences
+from tgr_cli.campaign.shard_rows import in_order, injections
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -42,13 +45,13 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
         _refuse_bare(shard)
     first = shards[0]
     for other in shards[1:]:
-        if differing := identity.differences(_campaign(other), _campaign(first)):
+        if differing := differences(_campaign(other), _campaign(first)):
             raise TgrError(
                 f"{other.path} is of another campaign than {first.path}: {differing}; merge shards of one plan, "
                 'as "tgr inject --plan-only" writes it'
             )
     _refuse_overlap(shards)
-    table = running.in_order(pa.concat_tables([shard.table for shard in shards]))
+    table = in_order(pa.concat_tables([shard.table for shard in shards]))
     if table.num_rows != first.provenance.extra["rows"]:
         raise TgrError(f"{_missing(shards, table.num_rows)} and merge all of them")
     deployed = first.provenance.deployed_in
@@ -58,7 +61,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> results.Written:
     for path, schema in others:
         store.prepare(path, schema.kind, config)
     with Parts.beside(output, *(path for path, _ in others)):  # Hold the output's lock.
-        return results.write(output, running.injections(table), _facts(shards, reporter))
+        return results.write(output, injections(table), _facts(shards, reporter))
 
 
 def _campaign(shard: Artifact) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def _campaign(shard: Artifact) -> dict[str, Any]:
     facts = shard.provenance
     extra = {name: value for name, value in facts.extra.items() if name != "shard"}
     config = {**facts.config, "lasting": lasting(facts.config)}
-    return identity.flat({**config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
+    return flat({**config, "seed": facts.seed, "model": facts.model, **facts.inputs, **extra})
 
 
 def _refuse_overlap(shards: Sequence[Artifact]) -> None:

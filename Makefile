@@ -2,7 +2,7 @@
 # FOLDER=… keeps what examples and benchmarks write, and lets the second of them use the first one's trained network.
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint types docs test examples benchmarks check format regenerate
+.PHONY: help install lint types docs test wheel examples benchmarks check format regenerate
 export FOLDER
 
 help:  ## list the targets
@@ -15,9 +15,10 @@ lint:  ## style, and layout of the code
 types:  ## type hints of tgr_cli and examples
 docs:  ## are docs/cli.md and docs/artifacts.md those that the code gives?
 test:  ## the test suite
+wheel:  ## is the wheel alone the whole package?
 examples:  ## run every example at a size that takes seconds
 benchmarks:  ## run, or load, every benchmark
-lint types docs test examples benchmarks:
+lint types docs test wheel examples benchmarks:
 	@.ci/check $@
 
 check:  ## all of the above

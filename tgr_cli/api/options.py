@@ -74,6 +74,7 @@ class InjectOptions(RunOptions, total=False):
     images_per_fault: int
     confidence: float
     seed: int
+    jobs: int
     memory: str
     faults: str | Path
     plan: str | Path

@@ -1,5 +1,6 @@
 """The settings of a campaign."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class Config:
 
     `pattern_file` replaces `pattern`. `lasting` asks for faults in neurons that last, as those in tensors do; whether
     faults last is `persists`. `faults` (a file of faults) and `plan` (a stored plan) replace sampling. `shard` is
-    "i/n". A `batch_size` of 0 means as large as suits `memory`.
+    "i/n". A `batch_size` of 0 means as large as suits `memory`. `jobs` processes run the units, each with one thread; 0
+    is for as many as there are cores, None for this process with torch's threads.
     """
 
     data: DataSource
@@ -63,6 +65,7 @@ class Config:
     batch_size: int = defaults.CAMPAIGN_BATCH_SIZE
     workers: int = defaults.WORKERS
     device: str = defaults.DEVICE
+    jobs: int | None = None
     memory: str = defaults.MEMORY
     faults: Path | None = None
     plan: Path | None = None
@@ -91,6 +94,7 @@ class Config:
                 raise TgrError(f"--{name.replace('_', '-')} is {getattr(self, name)}; use at least 1")
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
+        self._check_jobs()
         option_values.parsed(self.memory)
         facts.refuse_confidence(self.confidence)
         self._check_together()
@@ -137,6 +141,22 @@ class Config:
         if (part or self.plan_only or self.exhaustive) and gated:
             raise TgrError(
                 "a gate judges a whole campaign; leave out --shard, --plan-only and --exhaustive, or the gate"
+            )
+
+    def _check_jobs(self) -> None:
+        if self.jobs is None:
+            return
+        if self.jobs < 0:
+            raise TgrError(f"--jobs is {self.jobs}; use 0 for one process a core, or how many")
+        if self.device != "cpu":
+            raise TgrError(
+                f"--jobs shares a model in this machine's memory among processes, and --device is {self.device}, which "
+                "one process keeps busy; leave --jobs out, or give each device a --shard"
+            )
+        if sys.platform != "linux":
+            raise TgrError(
+                "--jobs needs processes that share their memory with this one, which only Linux has; leave it out, or "
+                "run several --shard"
             )
 
     def _check_granularity(self) -> None:

@@ -26,7 +26,7 @@ DRAWING = (
 RUNNING = ("engine", "batch_size", "device", "confidence")  # settings that a plan does not depend on
 FORMATS = ("format", "weight_format", "encode")
 # Settings that affect neither the faults nor the results.
-AROUND = ("shard", "restart", "plan_only", "exhaustive", "surface", "verify", *GATES)
+AROUND = ("jobs", "shard", "restart", "plan_only", "exhaustive", "surface", "verify", *GATES)
 
 
 def drawn_with(config: Config) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs a stored plan unit by unit: keeps finished units, repeats damaged ones, runs the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.shard_rows import in_order
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import units
+from tgr_cli.faults import processes, units
 from tgr_cli.faults.fault_models import Choices
 from tgr_cli.faults.plan import Plan
 
@@ -41,12 +42,16 @@ def run(
     load, labels_N = setup.subject.load, setup.labels_N
     left = [unit for unit in wanted if unit not in finished]
     try:
-        for unit, columns in units.each(setup.engine, faults, planned.unit_F, left, load, labels_N):
-            table = setup.rows(faults.take(rows[unit]), columns)
-            finished[unit] = table.add_column(0, SHARD.arrow.field("row"), pa.array(rows[unit]))
-            parts.write(stage, unit, finished[unit])
-            hits, done = hits + _hits(finished[unit]), done + len(rows[unit])
-            reporter.progress(what, done, total, f"SDC rate {hits / done:.4f}")
+        with (
+            jobs_of(setup, len(left)) as jobs,
+            closing(units.each(setup.engine, faults, planned.unit_F, left, load, labels_N, jobs=jobs)) as struck,
+        ):
+            for unit, columns in struck:
+                table = setup.rows(faults.take(rows[unit]), columns)
+                finished[unit] = table.add_column(0, SHARD.arrow.field("row"), pa.array(rows[unit]))
+                parts.write(stage, unit, finished[unit])
+                hits, done = hits + _hits(finished[unit]), done + len(rows[unit])
+                reporter.progress(what, done, total, f"SDC rate {hits / done:.4f}")
     except KeyboardInterrupt:
         reporter.note(
             f"{done:,} of {total:,} {noun} are finished and kept in {parts.folder}; the same command goes on from there"
@@ -58,6 +63,23 @@ def run(
     ]
     # empty for a shard without units, if there are more shards than units
     return in_order(pa.concat_tables(tables or [SHARD.arrow.empty_table()]))
+
+
+@contextmanager
+def jobs_of(setup: PreparedCampaign, left: int) -> Iterator[int]:
+    """Context manager: provide the number of processes for the units that are `left`, by --jobs.
+
+    With the option, torch computes with one thread, whatever the number: rows then do not depend on it.
+    """
+    jobs = setup.config.jobs
+    if jobs is None:
+        yield 1
+        return
+    cores = processes.cores()
+    if jobs > cores and left:
+        setup.subject.reporter.note(f"--jobs {jobs} is more than the cores here, {cores}, which makes nothing faster")
+    with processes.one_thread():
+        yield jobs or cores
 
 
 def _finished(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tgr_cli import defaults
-from tgr_cli.commands import fault_options, options
+from tgr_cli.commands import campaign_options, fault_options, options
 from tgr_cli.commands.as_published import AsPublished
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, conclude, prepare_junit
@@ -16,8 +16,8 @@ from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
 from tgr_cli.commands.shard_option import Nodes, Shard, shard_of_this_task
 
-SAMPLING, ENGINE, CAMPAIGN = "Sampling", "Engine", "Campaign"
-FAULTS = fault_options.FAULTS
+SAMPLING, ENGINE = "Sampling", "Engine"
+FAULTS, CAMPAIGN = fault_options.FAULTS, campaign_options.CAMPAIGN
 
 
 def inject(
@@ -186,6 +186,7 @@ def inject(
             rich_help_panel=ENGINE,
         ),
     ] = defaults.VERIFY,
+    jobs: campaign_options.Jobs = None,
     shard: Shard = None,
     nodes: Nodes = None,
     plan: Annotated[
@@ -199,15 +200,7 @@ def inject(
             rich_help_panel=CAMPAIGN,
         ),
     ] = False,
-    restart: Annotated[
-        bool,
-        typer.Option(
-            "--restart",
-            help="Start anew: discard the finished parts of an interrupted campaign, and replace a finished one of "
-            "other faults.",
-            rich_help_panel=CAMPAIGN,
-        ),
-    ] = False,
+    restart: campaign_options.Restart = False,
     max_sdc_rate: MaxSdcRate = None,
     max_dloss: MaxDloss = None,
     fail_on_change: FailOnChange = None,

@@ -8,7 +8,7 @@ import typer
 from tgr_cli.errors import TgrError
 
 NUMBERS = ("sampling", "granularity", "injections", "images_per_fault", "pilot", "max_injections")
-OF_A_CAMPAIGN = ("confidence", "verify", "shard", "restart", "max_sdc_rate", "max_dloss", "fail_on_change")
+OF_A_CAMPAIGN = ("confidence", "jobs", "verify", "shard", "restart", "max_sdc_rate", "max_dloss", "fail_on_change")
 Options = Mapping[str, Any]
 Rules = tuple[tuple[Callable[[Options], bool], str, tuple[str, ...]], ...]  # where, in words, which
 
@@ -31,12 +31,12 @@ RULES: Rules = (
     (
         lambda given: given["exhaustive"] is not None,
         "beside --exhaustive, which strikes everything at the last site",
-        (*NUMBERS, "seed", "engine", "confidence", "lasting"),
+        (*NUMBERS, "seed", "engine", "confidence", "lasting", "jobs"),
     ),
     (
         lambda given: bool(given["surface"]),
         "beside --surface, which draws neurons in its own way",
-        ("sampling",),
+        ("sampling", "jobs"),
     ),
     (
         lambda given: given["faults"] is not None,
@@ -80,6 +80,11 @@ RULES: Rules = (
         lambda given: given["plan_only"] and given["target_ci"] is None,
         "beside --plan-only, which estimates nothing",
         ("confidence",),
+    ),
+    (
+        lambda given: given["plan_only"] and given["target_ci"] is None and given["sampling"] != "stratified",
+        "beside --plan-only without a pilot, which runs no fault",
+        ("jobs",),
     ),
 )
 

@@ -4,12 +4,14 @@ A unit is all faults at one site on one chunk of images. It is the granularity a
 resumed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tgr_cli.faults import processes
 from tgr_cli.faults.engines.engine import Engine, FaultBatch
 from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import judge
@@ -37,13 +39,21 @@ def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def each(
-    engine: Engine, plan: Plan, unit_F: np.ndarray, wanted: Sequence[int], load: Load, labels_N: np.ndarray
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    engine: Engine,
+    plan: Plan,
+    unit_F: np.ndarray,
+    wanted: Sequence[int],
+    load: Load,
+    labels_N: np.ndarray,
+    *,
+    jobs: int = 1,
+) -> Generator[tuple[int, dict[str, np.ndarray]]]:
     """Yield each of the `wanted` units when it is finished, as (unit, columns of its faults in plan order).
 
     The columns are those of INJECTIONS from value_before on. The engine always gets the images of a whole chunk,
     however few of its units are wanted, so that a unit's result does not depend on the others. An engine that holds
-    fewer images at once gets the chunk in several batches. `load` and `labels_N` as in `run`.
+    fewer images at once gets the chunk in several batches. `load` and `labels_N` as in `run`. With several `jobs`, the
+    units of the prepared images are run in as many processes, and finish in any order; see `processes.each`.
     """
     rows, sites = rows_of(unit_F), len(plan.sites)
     chunk_F = unit_F // sites
@@ -54,14 +64,28 @@ def each(
         for start in range(0, len(image_K), engine.images_at_once):
             lot_K = image_K[start : start + engine.images_at_once]
             golden_KC = engine.prepare(load(lot_K))
-            for unit in pending:
-                in_lot = np.isin(plan.image_F[rows[unit]], lot_K)
-                if in_lot.any():
-                    values = strike(engine, plan.take(rows[unit][in_lot]), lot_K, golden_KC, labels_N)
+            in_lot = {unit: np.isin(plan.image_F[rows[unit]], lot_K) for unit in pending}
+            here = [unit for unit in pending if in_lot[unit].any()]
+            if jobs > 1:
+                engine.measure([plan.sites[unit % sites] for unit in here])
+
+            def struck(
+                unit: int,
+                lot_K: np.ndarray = lot_K,
+                golden_KC: Tensor = golden_KC,
+                in_lot: dict[int, np.ndarray] = in_lot,
+            ) -> dict[str, np.ndarray]:
+                return strike(engine, plan.take(rows[unit][in_lot[unit]]), lot_K, golden_KC, labels_N)
+
+            last = start + len(lot_K) == len(image_K)
+            with closing(processes.each(struck, here, jobs)) as finished:
+                for unit, values in finished:
                     for name, value_F in values.items():
-                        found[unit].setdefault(name, np.zeros(len(in_lot), value_F.dtype))[in_lot] = value_F
-                if start + len(lot_K) == len(image_K):
-                    yield unit, found.pop(unit)
+                        whole_F = found[unit].setdefault(name, np.zeros(len(in_lot[unit]), value_F.dtype))
+                        whole_F[in_lot[unit]] = value_F
+                    if last:
+                        yield unit, found.pop(unit)
+        yield from found.items()  # units without faults on the last images
 
 
 def strike(

@@ -1,5 +1,6 @@
 """Chooses the fastest exact engine for each site; all share one set of golden activations."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -53,6 +54,9 @@ class Auto(Engine):
         self._take(x_NCHW)
         self._full._take(x_NCHW)
         return self._kept.prepare(x_NCHW)
+
+    def measure(self, sites: Sequence[Site]) -> None:
+        self._kept.measure([site for site in sites if self.chosen(site) is self._kept])
 
     def _at_once(self, site: Site) -> int:
         return self.chosen(site)._at_once(site)

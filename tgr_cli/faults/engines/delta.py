@@ -5,6 +5,7 @@ channels.
 """
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -86,6 +87,10 @@ class Delta(Replay):
         golden_NC = super().prepare(x_NCHW)
         self._rounding = None
         return golden_NC
+
+    def measure(self, sites: Sequence[Site]) -> None:
+        if any(not site.is_parameter and self.follows(site) for site in sites):
+            assert self.rounding > 0
 
     @property
     def rounding(self) -> float:

@@ -117,6 +117,10 @@ class Engine(ABC):
         logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
 
+    def measure(self, sites: Sequence[Site]) -> None:
+        """Measure on the prepared images what faults at any of these sites need, else measured when first needed."""
+        return
+
     def inject(self, strike: FaultBatch) -> FaultEffects:
         """Run every fault of `strike` independently and return the results in the same order.
 

@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,31 +20,16 @@ from filelock import FileLock
 from processes import Running
 from toys import write_toy_dataset
 from toys_artifacts import invoke
+from toys_parts import PARTS, RUN, TOY, Killed, failing_after, outputs
 
 from tgr_cli import app
-from tgr_cli.artifacts.parts import Parts, content
+from tgr_cli.artifacts.parts import content
 from tgr_cli.errors import TgrError
-
-RUN = Path("runs/toy/toys-build_toy-baseline")
-PARTS = RUN / "injections.parts"
-MODEL = "--model toys:build_toy --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 --weights none --label golden"
-# 384 MiB for the graph and 8 KiB for a forward pass; the golden values of 9 images fit into the other 20 KiB. So 30
-# images are 4 chunks, and three sites 12 units of about 15 faults.
-MEMORY = f"{384 * 1024 + 8 + 20}KiB"
-TOY = f"{MODEL} --batch-size 4 --memory {MEMORY} --injections 60 --sampling uniform".split()
-
-
-class Killed(BaseException):
-    """Simulates a killed process: no error handler catches it."""
 
 
 @pytest.fixture(autouse=True)
 def _toy() -> None:
     write_toy_dataset(Path("toy"))
-
-
-def outputs() -> dict[str, bytes]:
-    return {name: (RUN / f"{name}.parquet").read_bytes() for name in ("injections", "vulnerability")}
 
 
 def undisturbed(*more: str) -> dict[str, bytes]:
@@ -55,19 +39,6 @@ def undisturbed(*more: str) -> dict[str, bytes]:
     for name in found:
         (RUN / f"{name}.parquet").unlink()
     return found
-
-
-def failing_after(units: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    write: Callable[..., None] = Parts.write
-    written = []
-
-    def fails(self: Parts, *arguments: object) -> None:
-        if len(written) == units:
-            raise error
-        written.append(arguments)
-        write(self, *arguments)
-
-    monkeypatch.setattr(Parts, "write", fails)
 
 
 def main(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:

@@ -102,11 +102,11 @@ class _Worker:
     def finished(self) -> Any:
         """Return the result of the item that was sent last; raises what the work on it raised."""
         try:
-            error, result = self.pipe.recv()
+            failed, result = pickle.loads(self.pipe.recv_bytes())
         except (EOFError, OSError) as error:
             raise self._killed() from error
-        if error is not None:
-            raise error
+        if failed is not None:
+            raise failed
         return result
 
     def end(self) -> None:
@@ -134,10 +134,10 @@ def _serve(work: Callable[[Any], Any], pipe: Connection, other_end: Connection) 
     while True:
         item = pipe.recv()
         try:
-            result, failed = work(item), None
+            answer = pickle.dumps((None, work(item)))
         except Exception as error:
-            result, failed = None, _sendable(error)
-        pipe.send((failed, result))
+            answer = pickle.dumps((_sendable(error), None))
+        pipe.send_bytes(answer)
 
 
 def _end_with_parent() -> None:
@@ -148,7 +148,12 @@ def _end_with_parent() -> None:
 
 
 def _sendable(error: Exception) -> Exception:
-    """Return the exception with where it was raised; a RuntimeError in its place if it does not survive pickling."""
+    """Return the exception with a note of where it was raised, a RuntimeError in its place if it cannot be sent.
+
+    What the user can fix has no place in the code, and gets no note.
+    """
+    if isinstance(error, TgrError):
+        return error
     where = "".join(traceback.format_exception(error))
     try:
         pickle.loads(pickle.dumps(error))

@@ -37,7 +37,7 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     every option's value and its source.
     """
     console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
-    started = time.time()
+    started, began = time.time(), time.perf_counter()
     # stdout is for data only, but a user's model and libraries may print: redirect them to stderr.
     with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
         for sentence in as_published.sentences(ctx):
@@ -45,7 +45,7 @@ def session(ctx: typer.Context) -> Iterator[Console]:
         named.refuse_unknown(ctx.params)
         yield console
     for path in console.written:
-        _record(ctx, path, started, console.facts)
+        _record(ctx, path, started, time.perf_counter() - began, console.facts)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _with_source(ctx: typer.Context) -> Iterator[None]:
         raise
 
 
-def _record(ctx: typer.Context, path: Path, started: float, facts: dict[str, Any]) -> None:
+def _record(ctx: typer.Context, path: Path, started: float, seconds: float, facts: dict[str, Any]) -> None:
     from tgr_cli.artifacts.store import run_record, write_json
 
     write_json(
@@ -91,7 +91,7 @@ def _record(ctx: typer.Context, path: Path, started: float, facts: dict[str, Any
             "host": platform.node(),
             "system": platform.platform(),
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(seconds, 3),
             "options": {name: _option(ctx, name, value) for name, value in sorted(ctx.params.items())},
             **facts,
         },

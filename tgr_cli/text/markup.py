@@ -61,6 +61,7 @@ EMPHASIS = tuple(
         r"~~(?=\S)(?P<text>[^~\n]+?)(?<=\S)~~",
     )
 )
+MARKED = re.compile(r"[\[*_`~\\]")  # each of LINK, EMPHASIS and ESCAPED needs one of these
 ESCAPED = re.compile(r"\\(?=[*_`#\[\]{}()!~>-])")
 BOXED = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|mathrm)\s?\{")
 
@@ -217,6 +218,8 @@ def _plain_lines(text: str) -> str | None:
 
 
 def _inline(line: str) -> str:
+    if not MARKED.search(line):  # fast path: most lines are plain
+        return line
     line = LINK.sub(r"\g<text>", line)
     for pattern in EMPHASIS:
         line = pattern.sub(r"\g<text>", line)

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram, exported_program
 
+from tgr_cli.faults.export import ExportError
+
 _PLAIN = (type(None), bool, int, float, str, bytes, type, Enum, torch.dtype, torch.device, BuiltinFunctionType)
 _PARTS = ("_parameters", "_buffers", "_modules")  # described by their names in the network
-_programs: dict[object, ExportedProgram] = {}
+_programs: dict[object, ExportedProgram | ExportError] = {}
 
 
 class UnknownError(Exception):
@@ -59,9 +61,11 @@ def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., Export
         except UnknownError:
             return export(model, example, **options)
         if key not in _programs:
-            _programs[key] = copy.copy(export(model, example, **options))
-            _programs[key]._state_dict = {}  # the first network's weights need not be kept
-        program = copy.copy(_programs[key])
+            _programs[key] = _tried(export, model, example, **options)
+        found = _programs[key]
+        if isinstance(found, ExportError):
+            raise ExportError(str(found))
+        program = copy.copy(found)
         program._state_dict = dict(model.state_dict(keep_vars=True))
         buffers = dict(model.named_buffers(remove_duplicate=False))
         program._constants = {name: buffers.get(name, value) for name, value in program.constants.items()}
@@ -69,6 +73,16 @@ def _remembering(export: Callable[..., ExportedProgram]) -> Callable[..., Export
 
     remembering.captures = export  # type: ignore[attr-defined]
     return remembering
+
+
+def _tried(export: Callable[..., ExportedProgram], *given: Any, **options: Any) -> ExportedProgram | ExportError:
+    """Return the capture, without the weights of its network, or the reason why there is none."""
+    try:
+        program = copy.copy(export(*given, **options))
+    except ExportError as error:
+        return ExportError(str(error))
+    program._state_dict = {}
+    return program
 
 
 def _described(model: nn.Module) -> Hashable:

@@ -39,6 +39,24 @@ def toy_net(seed: int = 0, num_classes: int = 3) -> ToyNet:
         return ToyNet(num_classes).eval()
 
 
+class ScaledToyNet(ToyNet):
+    """Logits times a parameter that is one number, without axes."""
+
+    def __init__(self, num_classes: int = 3) -> None:
+        super().__init__(num_classes)
+        self.logit_scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * self.logit_scale
+
+
+def build_scaled_toy(num_classes: int = 3) -> nn.Module:
+    """The scaled toy as a user's own model, with the toy's weights: `--model toys:build_scaled_toy`."""
+    model = ScaledToyNet(num_classes).eval()
+    model.load_state_dict(toy_net(0, num_classes).state_dict(), strict=False)
+    return model
+
+
 def build_toy(num_classes: int = 3) -> nn.Module:
     """The toy as a user's own model: `--model toys:build_toy`."""
     return toy_net(0, num_classes)

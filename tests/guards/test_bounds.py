@@ -1,6 +1,7 @@
 """Bounds on activations: Ranger's clipping, clipping to zero, NaN, and operations that compute in place."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -34,10 +35,14 @@ class Net(nn.Module):
 NAMES = ("act#1", "model#1", "pool", "act#2", "model#2", "model#3")
 
 
-@pytest.fixture
-def net() -> Net:
+def built() -> Net:
     torch.manual_seed(0)
     return Net().eval()
+
+
+@pytest.fixture
+def net() -> Net:
+    return built()
 
 
 def images(count: int = 3) -> Tensor:
@@ -97,11 +102,16 @@ def test_every_bounded_value_is_within(net: Net, name: str, outside: Outside) ->
     assert [site.name for site in graph.sites] == ["first", "second", "head"]
 
 
+@cache
+def bounded(outside: Outside) -> Network:
+    model = protect(built(), [Bounds({"act#1": (0.0, 2.0)}, outside)], images(1))
+    return Network.capture(model, SHAPE, batch_size=3)
+
+
 @pytest.mark.parametrize(("outside", "answer"), [("clip", 2.0), ("zero", 0.0)])
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 1e30])
-def test_a_wrong_value_is_bounded(net: Net, outside: Outside, answer: float, wrong: float) -> None:
-    model = protect(net, [Bounds({"act#1": (0.0, 2.0)}, outside)], images(1))
-    network = Network.capture(model, SHAPE, batch_size=3)
+def test_a_wrong_value_is_bounded(outside: Outside, answer: float, wrong: float) -> None:
+    network = bounded(outside)
 
     def strike(value: float):  # type: ignore[no-untyped-def]
         def struck(value_BN: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor, nn
 from toys_guards import SHAPE, Net, images
+from toys_guards import net as built
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.deploying import deployment_of
@@ -29,12 +31,17 @@ CHANNELS: Mapping[str, tuple[int, ...]] = {
 
 @pytest.fixture
 def net() -> Net:
-    torch.manual_seed(0)
-    return Net().eval()
+    return built()
 
 
 def guarded(net: nn.Module, answer: Answer, channels: Mapping[str, tuple[int, ...]] = CHANNELS) -> nn.Module:
     return protect(copy.deepcopy(net), [Duplication(channels, answer)], images(1))
+
+
+@cache
+def captured(answer: Answer | None) -> Network:
+    """Return the graph of the network, guarded by the duplication of CHANNELS or not at all."""
+    return Network.capture(guarded(built(), answer) if answer else built(), SHAPE, batch_size=3)
 
 
 def logits(network: Network, site: str = "", elements: Sequence[int] = (), *, add: float = 0.0) -> Tensor:
@@ -57,7 +64,7 @@ def test_names_are_those_of_the_sites(net: Net) -> None:
     seen = []
     with torch.no_grad(), observed(net, lambda operation, _: seen.append(operation)):
         net(images())
-    sites = [site.name for site in Network.capture(net, SHAPE, batch_size=2).sites]
+    sites = [site.name for site in captured(None).sites]
     assert [name for name, operation in zip(names_of(seen), seen, strict=True) if operation.weighted] == sites
     assert set(CHANNELS) <= set(sites)
 
@@ -67,9 +74,7 @@ def test_without_a_fault_the_logits_keep_their_bits(net: Net, answer: Answer) ->
     plain = net(images(64))
     model = guarded(net, answer)
     assert torch.equal(model(images(64)), plain)
-    assert torch.equal(
-        logits(Network.capture(model, SHAPE, batch_size=3)), logits(Network.capture(net, SHAPE, batch_size=3))
-    )
+    assert torch.equal(logits(captured(answer)), logits(captured(None)))
     assert model.state_dict().keys() == net.state_dict().keys()
     assert torch.equal(copy.deepcopy(model)(images(64)), plain)
     with torch.inference_mode():
@@ -77,8 +82,8 @@ def test_without_a_fault_the_logits_keep_their_bits(net: Net, answer: Answer) ->
 
 
 @pytest.mark.parametrize("site", CHANNELS)
-def test_the_lowest_bit_of_every_duplicated_element_is_found(net: Net, site: str) -> None:
-    network = Network.capture(guarded(net, "flag"), SHAPE, batch_size=3)
+def test_the_lowest_bit_of_every_duplicated_element_is_found(site: str) -> None:
+    network = captured("flag")
     (struck,) = [each for each in network.sites if each.name == site]
     size = struck.neurons // struck.shape[0]
     for channel in range(struck.shape[0]):
@@ -86,37 +91,36 @@ def test_the_lowest_bit_of_every_duplicated_element_is_found(net: Net, site: str
         assert lost.tolist() == [False, channel in CHANNELS[site], False]
 
 
-def test_answers(net: Net) -> None:
-    plain = logits(Network.capture(net, SHAPE, batch_size=3))
-    rerun = Network.capture(guarded(net, "rerun"), SHAPE, batch_size=3)
+def test_answers() -> None:
+    plain = logits(captured(None))
+    rerun = captured("rerun")
     assert torch.equal(logits(rerun, "grouped", [6 * 64 + 5], add=50.0), plain)
     assert not torch.equal(logits(rerun, "grouped", [5 * 64 + 5], add=50.0), plain)  # not among those chosen
 
-    zero = Network.capture(guarded(net, "zero"), SHAPE, batch_size=3)
+    zero = captured("zero")
 
     def without_map(value_BN: Tensor) -> Tensor:
         value_BN = value_BN.clone()
         value_BN[1, 6 * 64 : 7 * 64] = 0
         return value_BN
 
-    expected = Network.capture(net, SHAPE, batch_size=3).forward(images(), strike={"grouped": without_map})
+    expected = captured(None).forward(images(), strike={"grouped": without_map})
     assert torch.equal(logits(zero, "grouped", [6 * 64 + 5], add=50.0), expected)
 
 
-def test_rounded_to_a_number_format(net: Net) -> None:
+def test_rounded_to_a_number_format() -> None:
     """Where the network is emulated in int8, the second computation is rounded like the first."""
     form = format_named("int8")
 
-    def deployed(model: nn.Module) -> Network:
-        network = Network.capture(model, SHAPE, batch_size=3)
+    def deployed(network: Network) -> Network:
         ranges = {site.name: (-3.0, 3.0) for site in network.sites}
         return network.deployed(deployment_of(network, form, form, ranges))
 
-    network = deployed(guarded(net, "flag"))
-    assert torch.equal(logits(network), logits(deployed(net)))
+    network = deployed(captured("flag"))
+    assert torch.equal(logits(network), logits(deployed(captured(None))))
     assert logits(network, "first", [7 * 64], add=3 / 128).isnan().all(dim=1).tolist() == [False, True, False]
     block = format_named("mxint8")
-    plain = Network.capture(guarded(net, "flag"), SHAPE, batch_size=3)
+    plain = captured("flag")
     in_blocks = deployment_of(plain, block, None, {})
     with pytest.raises(TgrError, match="fits its scale to the whole output"):
         plain.deployed(in_blocks)

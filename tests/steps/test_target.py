@@ -89,23 +89,20 @@ def test_weight_faults_are_replayed_and_run_again_as_a_list(toy: list[str], tmp_
 
 
 def test_a_tensor_of_one_number_has_an_index_without_axes(toy: list[str]) -> None:
-    Path("scaled_toy.py").write_text(
-        "import toys, torch\n"
-        "def build(num_classes=3):\n"
-        "    model = toys.build_toy(num_classes)\n"
-        "    model.logit_scale = torch.nn.Parameter(torch.tensor(1.5))\n"
-        "    model.fc.register_forward_hook(lambda fc, given, out: out * model.logit_scale)\n"
-        "    return model\n"
-    )
-    run, plan = RUNS / "scaled_toy-build-baseline" / "injections-weight.parquet", Path("plan.parquet")
-    inject(toy, *WEIGHTS, "--plan-only", "--out", plan, model="scaled_toy:build")
-    inject(toy, "--target", "weight", "--plan", plan, "--verify", 400, model="scaled_toy:build")
+    run, plan = RUNS / "toys-build_scaled_toy-baseline" / "injections-weight.parquet", Path("plan.parquet")
+    inject(toy, *WEIGHTS, "--plan-only", "--out", plan, model="toys:build_scaled_toy")
+    inject(toy, "--target", "weight", "--plan", plan, "--verify", 400, model="toys:build_scaled_toy")
     scale = [row for row in rows(run) if row["site"] == "logit_scale"]
     assert len(scale) == 20 * 5
     assert all(row["index"] == [] and row["value_before"] == 1.5 for row in scale)
-    assert inject(toy, "--target", "weight", "--replay", len(rows(run)) - 1, model="scaled_toy:build")["agrees"] is True
+    assert (
+        inject(toy, "--target", "weight", "--replay", len(rows(run)) - 1, model="toys:build_scaled_toy")["agrees"]
+        is True
+    )
     Path("one.csv").write_text("site,index,bit,image_id\nlogit_scale,,31,toy/0.png\n")
-    inject(toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", "--restart", model="scaled_toy:build")
+    inject(
+        toy, "--target", "weight", "--limit", "none", "--faults", "one.csv", "--restart", model="toys:build_scaled_toy"
+    )
     assert [(row["index"], row["value_after"]) for row in rows(run)] == [([], -1.5)]
 
 

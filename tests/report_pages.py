@@ -5,7 +5,29 @@ import csv
 import html.parser
 import io
 
+import pytest
+
+from tgr_cli.report import plotting
+from tgr_cli.report.figure import Panel
 from tgr_cli.reporting import Reporter
+
+
+def draw_only(patch: pytest.MonkeyPatch, *keys: str, files: bool = False) -> None:
+    """Leave out a page's plots but those whose keys begin so, if any: drawing takes most of the time of a report.
+
+    With `files` the same plots alone are drawn as files too; the other files are empty.
+    """
+    svg, png = plotting.svg, plotting.png
+
+    def wanted(panel: Panel) -> bool:
+        return panel.key.startswith(keys)
+
+    def drawn(panel: Panel, prefix: str, label: str) -> str:
+        return svg(panel, prefix, label) if wanted(panel) else f"<svg>{panel.key}</svg>"
+
+    patch.setattr(plotting, "svg", drawn)
+    if files:
+        patch.setattr(plotting, "png", lambda panel: png(panel) if wanted(panel) else b"")
 
 
 class Page(html.parser.HTMLParser):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from report_pages import draw_only
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
@@ -28,7 +29,10 @@ def field(value: float, bit: int, width: int, es: int) -> str:
 
 
 @pytest.mark.parametrize(("name", "width", "es"), [("posit8", 8, 2), ("posit<8,1>", 8, 1), ("posit:n=6,es=0", 6, 0)])
-def test_a_bit_is_in_the_field_that_it_had_before_the_fault(name: str, width: int, es: int, tmp_path: Path) -> None:
+def test_a_bit_is_in_the_field_that_it_had_before_the_fault(
+    name: str, width: int, es: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_only(monkeypatch, "sdc_by_field")
     images = ["--dataset", f"parquet:{write_toy_dataset(tmp_path / 'toy')}", "--crop", "8", "--mean", "0.5"]
     model = ["--std", "0.5", "--model", "toys:build_toy", "--weights", "none", "--all-images"]
     invoke("inject", *images, *model, "--injections", "80", "--sampling", "uniform", "--encode", name)

@@ -5,14 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from report_pages import Notes, Page
+from report_pages import Notes, Page, draw_only
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 from tgr_cli.campaign import feature_maps
 from tgr_cli.errors import TgrError
 from tgr_cli.report import feature_maps as section
-from tgr_cli.report import plotting
 from tgr_cli.report.measured import Run
 from tgr_cli.report.theme import LIGHT
 from tgr_cli.steps.report import Config, run
@@ -22,8 +21,8 @@ RUN = Path("runs/toy/toys-build_toy-baseline")
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the options of campaigns on the toy; the report's plots are not drawn, which takes most of the time."""
-    monkeypatch.setattr(plotting, "svg", lambda panel, prefix, title: f"<svg>{panel.key}</svg>")
+    """Return the options of campaigns on the toy; the report's plots are not drawn."""
+    draw_only(monkeypatch)
     folder = write_toy_dataset(tmp_path / "toy")
     grey = ["--crop", "8", "--mean", "0.5", "--std", "0.5", "--weights", "none", "--label", "golden", "-q"]
     return ["--model", "toys:build_toy", "--dataset", f"parquet:{folder}", *grey]

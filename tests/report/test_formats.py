@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from report_pages import Notes, Page
+from report_pages import Notes, Page, draw_only
 from toys_artifacts import invoke, site, stored_in, write_golden, write_injections
 
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics.intervals import wilson
 from tgr_cli.report import page as pages
-from tgr_cli.report import plotting
 from tgr_cli.report.theme import LIGHT
 from tgr_cli.steps.report import Config, run
 
@@ -26,8 +25,7 @@ NAME = "net-baseline"
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the plots out, but for their keys: drawing takes most of the time."""
-    monkeypatch.setattr(plotting, "svg", lambda panel, prefix, title: f"<svg>{panel.key}</svg>")
+    draw_only(monkeypatch)
 
 
 def measured(
@@ -226,7 +224,8 @@ def test_campaigns_of_two_targets_are_shown_and_not_compared() -> None:
     assert "formats.csv" not in shown.csv
 
 
-def test_the_commands_page_draws_each_format() -> None:
+def test_the_commands_page_draws_each_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch, "formats", "sdc_by_field")
     three()
     (NET / "golden-posit8.parquet").unlink()
     invoke("report", NAME, "--dataset", "digits", "--out", "page.html", "-q")

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_pages import Notes, Page
+from report_pages import Notes, Page, draw_only
 from toys_artifacts import invoke, site, write_golden, write_injections
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import COMPARISON, GOLDEN, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.errors import TgrError
-from tgr_cli.report import plotting
 from tgr_cli.steps import compare, top2diff_sweep
 from tgr_cli.steps.report import Config, run
 
@@ -55,8 +54,8 @@ def both() -> Config:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the plots out: drawing takes most of the time, and these tests read words, tables and data."""
-    monkeypatch.setattr(plotting, "svg", lambda panel, prefix, title: "<svg></svg>")
+    """Leave the plots out: these tests read words, tables and data."""
+    draw_only(monkeypatch)
 
 
 def page(config: Config) -> Page:
@@ -244,7 +243,10 @@ def test_figures_that_there_are_none_of_are_said_so(request: pytest.FixtureReque
 
 
 @pytest.mark.parametrize(("shift", "stretched"), [(0.0, False), (0.6, True)])
-def test_a_stretched_axis_is_told_where_there_is_one(shift: float, stretched: bool) -> None:
+def test_a_stretched_axis_is_told_where_there_is_one(
+    shift: float, stretched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_only(monkeypatch, "accuracy_against_delta", "sdc_by_image")
     make(BASELINE, model="base", wrong="e", shift=shift)
     folder, top2diff = FOLDER / BASELINE, 0.35 + shift
     write_injections(

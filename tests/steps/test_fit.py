@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from report_pages import draw_only
 from toys_artifacts import invoke, site, stored_in, write_injections
 
 from tgr_cli.artifacts import store
@@ -232,7 +233,8 @@ def test_a_run_without_injections_says_what_makes_them() -> None:
         fit("--raw-fit", 1)
 
 
-def test_the_report_shows_the_rates_of_the_campaigns_it_reports_on() -> None:
+def test_the_report_shows_the_rates_of_the_campaigns_it_reports_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch, "failures_in_time")
     measured(extra=INT8)
     report = ("report", "net-baseline", "--dataset", "digits", "-q")
     invoke(*report)

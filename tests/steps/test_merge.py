@@ -161,7 +161,7 @@ def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
 
 
 def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> None:
-    inject(toy, "--plan-only")
+    inject(toy, *UNIFORM, "--plan-only")
     with pytest.raises(
         TgrError, match=r"--injections is 61, but .*plan.parquet is drawn already; leave --injections o"
     ):
@@ -176,7 +176,7 @@ def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> No
 
 
 def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
-    told = json.loads(inject(toy, "--plan-only", "--json", "--nodes", 5))
+    told = json.loads(inject(toy, *UNIFORM, "--plan-only", "--json", "--nodes", 5))
     assert told["path"] == str(RUN / "plan.parquet")
     assert [told[name] for name in ("sites", "faults", "pilot", "images", "units")] == [3, 180, 0, 30, 12]
     assert 0 < told["seconds"] < 100
@@ -185,7 +185,7 @@ def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
     assert 12 * 2_000 < told["disk"] < 1e6
     assert not (RUN / "injections.parquet").exists()
     assert not list(RUN.glob("*.parts"))
-    told = inject(toy, "--plan-only", "--nodes", 16)
+    told = inject(toy, *UNIFORM, "--plan-only", "--nodes", 16)
     assert re.search(r": 180 faults at 3 sites on 30 images, in 12 units\nabout \d+ s on this machine", told)
     assert re.search(
         r"on 16 machines such as this one, a shard each, about \d+ s, of which \d+ s pass before the first fault; 4 of "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report_pages import draw_only
 from scipy import stats
 from toys_artifacts import invoke, site, write_golden, write_injections
 
@@ -15,8 +16,6 @@ from tgr_cli.artifacts.schemas import INJECTIONS, PROTECTION
 from tgr_cli.campaign import feature_maps, results
 from tgr_cli.errors import TgrError
 from tgr_cli.protection.split import analysis, folds
-from tgr_cli.report import plotting
-from tgr_cli.report.figure import Panel
 
 NET, LIGHT = Path("runs/digits/net-baseline"), Path("runs/digits/light-baseline")
 # 3 maps of 100 multiply-accumulates, 2 of 300, and a last layer of 100.
@@ -441,12 +440,7 @@ def test_failures_in_time_refuse_a_protection_that_is_not_of_the_run_as_it_is() 
 def test_the_report_shows_coverage_against_overhead_of_the_campaign_it_was_chosen_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    draw = plotting.svg  # the other plots of the page are not drawn, which takes most of the time
-
-    def of_protection(panel: Panel, prefix: str, label: str) -> str:
-        return draw(panel, prefix, label) if panel.key.startswith(("protection", "predicted")) else "<svg></svg>"
-
-    monkeypatch.setattr(plotting, "svg", of_protection)
+    draw_only(monkeypatch, "protection", "predicted", files=True)
     measured(last=False)
     write_feature_maps()
     protect("--order", "dloss", "--order", "mismatch")

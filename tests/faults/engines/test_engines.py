@@ -114,8 +114,8 @@ def test_pytorchfi_gives_the_same_bits_as_full(corruption: Corruption, name: str
 
 
 def test_pytorchfi_gives_the_same_bits_as_full_on_a_library_network() -> None:
-    model, x_BCHW = zoo.build("squeezenet1_1", 10).eval(), torch.rand(2, 3, 48, 48)
-    network = Network.capture(model, (3, 48, 48), batch_size=2)
+    model, x_BCHW = zoo.build("resnet20", 10).eval(), torch.rand(2, 3, 16, 16)
+    network = Network.capture(model, (3, 16, 16), batch_size=2)
     engines = [kind(model, network, NONE) for kind in (Full, PyTorchFI)]
     golden = [engine.prepare(x_BCHW) for engine in engines]
     assert same_bits(*golden)

@@ -49,10 +49,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _toys_are_captured_once() -> None:
+def _toys_are_captured_and_resized_once() -> None:
     import captures  # here, as the process that only hands the tests to others needs no torch
+    import resized
 
     captures.once()
+    resized.once()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,17 @@ def picture(width: int, height: int, channels: int = 3, seed: int = 0) -> Image.
     return Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
 
 
+def test_tests_resize_each_small_picture_once_under_each_setting() -> None:
+    """`resized` keeps pixels for the other tests; they stay as they are, and other settings or pixels have others."""
+    image, wide = picture(12, 12), Preprocessing(resize=12, crop=8, mean=MEAN, std=STD)
+    first = evaluation(wide).pixels(image, 0)
+    evaluation(wide).pixels(image, 1).zero_()
+    assert torch.equal(evaluation(wide).pixels(image.copy(), 2), first)
+    assert torch.equal(first, torch.from_numpy(np.array(image)[2:10, 2:10]).permute(2, 0, 1))
+    assert not torch.equal(evaluation(Preprocessing(resize=8, crop=8, mean=MEAN, std=STD)).pixels(image, 0), first)
+    assert not torch.equal(evaluation(wide).pixels(picture(12, 12, seed=1), 0), first)
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(64, 48), (30, 90), (40, 40)])
 def test_evaluation_is_torchvisions(interpolation: str, size: tuple[int, int]) -> None:

@@ -79,6 +79,19 @@ def differences(
     return found
 
 
+def separating(theirs: Provenance, ours: Provenance) -> dict[str, tuple[str, str]]:
+    """Return the settings in which campaigns differ so that a factor between any two models would measure them, too.
+
+    Both values are by the setting's name. Nothing excuses a difference here, as that the two are of one model.
+    """
+    found = {name: aspect.read(theirs, ours) for name, aspect in ASPECTS.items() if aspect.refused}
+    return {
+        name: values
+        for name, values in found.items()
+        if values and values[0] != values[1] and not {UNKNOWN, UNKNOWN_FORMAT} & set(values)
+    }
+
+
 def refuse(found: Sequence[Difference]) -> None:
     """Raise TgrError if any difference is refused."""
     refused = [each for each in found if each.refused]

@@ -26,6 +26,16 @@ def deviations(campaign: Provenance, protocol: str) -> dict[str, tuple[Any, Any]
     return {name: (own[name], value) for name, value in published.items() if own[name] != value}
 
 
+def protocol_in_words(campaign: Provenance) -> str:
+    """Return the protocol that `injections` follow, such as "NeurIPS 2023, but --injections 64"; else "own"."""
+    for name, paper in PROTOCOLS.items():
+        departing = deviations(campaign, name)
+        if departing.keys() <= set(PRECISION):
+            said = ", ".join(_typed(option, own) for option, (own, _) in departing.items())
+            return f"{paper.called}, but {said}" if said else paper.called
+    return "own"
+
+
 def in_words(departing: Mapping[str, tuple[Any, Any]]) -> str:
     """Return deviations as an enumeration, such as "--limit zero (published: clamp)"; "" if there are none."""
     said = [f"{_typed(name, own)} (published: {_bare(value)})" for name, (own, value) in departing.items()]

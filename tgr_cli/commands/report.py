@@ -13,12 +13,21 @@ from tgr_cli.commands.session import session
 def report(
     ctx: typer.Context,
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Run folders, by name or path, the baseline first; or single deployments of them, as "
-            "net-baseline-int8. A folder is shown with all its deployments, unless one is named."
+            "net-baseline-int8. A folder is shown with all its deployments, unless one is named.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    leaderboard: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of runs: a folder, all of whose campaigns are listed on one page, in a table for each way of "
+            "measuring that may be compared.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     dataset: o.Dataset = defaults.DATASET,
     name: o.Name = None,
     count_by: o.CountBy = defaults.COUNT_BY,
@@ -26,7 +35,10 @@ def report(
     workdir: o.Workdir = defaults.WORKDIR,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the page here (default: report.html of the data set).", rich_help_panel=o.OUTPUT),
+        typer.Option(
+            help="Write the page here (default: report.html of the data set, leaderboard.html of the folder).",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     png: Annotated[
         Path | None, typer.Option(help="Write each plot into this folder as well, as PNG.", rich_help_panel=o.OUTPUT)
@@ -35,7 +47,8 @@ def report(
 ) -> None:
     """Write a report on one or more runs: one self-contained HTML file with all plots, tables and data.
 
-    Sections exist for the artifacts found; missing ones are listed with the command that makes them.
+    Sections exist for the artifacts found; missing ones are listed with the command that makes them. With
+    --leaderboard: one row a campaign, as a project would publish it.
     """
     from tgr_cli.artifacts.layout import Workspace
     from tgr_cli.data.source import DataSource
@@ -43,10 +56,10 @@ def report(
 
     with session(ctx) as console:
         workspace = Workspace(workdir, DataSource(dataset=dataset, name=name).folder)
-        before.report(workspace, runs)
+        before.report(workspace, () if leaderboard else runs or ())
         from tgr_cli.steps import report as step
 
-        given = locals() | {"allow_different": allow_different or ()}
+        given = locals() | {"runs": runs or (), "allow_different": allow_different or ()}
         result = step.run(o.configure(step.Config, given), console)
         console.wrote(result.path)
         if result.pictures:

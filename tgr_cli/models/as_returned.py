@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from tgr_cli.errors import TgrError
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.from_user import UserModel
+from tgr_cli.models.names import RANDOM_WEIGHTS
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
-RANDOM, RETURNED = "random weights", "as its function returns it"
+RANDOM, RETURNED = RANDOM_WEIGHTS, "as its function returns it"
 MOSTLY = 0.5  # share of a model's weights that must be random for the model to count as random
 SHOWN = 3
 

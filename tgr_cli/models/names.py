@@ -36,6 +36,7 @@ FROM_LIBRARIES = {
     "focalnet_t": TIMM + "focalnet_tiny_srf",
     "focalnet_s": TIMM + "focalnet_small_srf",
 }
+RANDOM_WEIGHTS = "random weights"  # the origin of the weights of a model that has none of its own
 OWN = ("resnet20", "resnet32", "resnet44", "resnet56", *LENETS, "digits_cnn")
 NAMES = (*FROM_LIBRARIES, *OWN)
 DEVICE = re.compile(r"([a-z]+)(:\d+)?")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -43,6 +44,18 @@ class Page:
 
 def html(page: Page) -> str:
     """Return the page as HTML: no scripts, nothing loaded, deterministic."""
+    number = count()
+    return rendered(
+        TEMPLATE,
+        page=page,
+        svg=lambda panel, figure: Markup(
+            plotting.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())
+        ),
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return a template with these values, the two themes and the version; deterministic."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -50,14 +63,6 @@ def html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    number = count()
-    rendered = environment.get_template(TEMPLATE).render(
-        page=page,
-        svg=lambda panel, figure: Markup(
-            plotting.svg(panel, f"p{next(number)}", f"{figure.title}. {panel.title}".strip())
-        ),
-        light=Markup(LIGHT.variables()),
-        dark=Markup(DARK.variables()),
-        version=__version__,
-    )
-    return printable(rendered)  # names may contain control characters or text-direction overrides
+    themes = {"light": Markup(LIGHT.variables()), "dark": Markup(DARK.variables())}
+    made = environment.get_template(template).render(**values, **themes, version=__version__)
+    return printable(made)  # names may contain control characters or text-direction overrides

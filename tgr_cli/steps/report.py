@@ -18,12 +18,13 @@ from tgr_cli.campaign.beside_published import beside_published
 from tgr_cli.campaign.comparable import Difference
 from tgr_cli.campaign.comparison import of_folders as compare_folders
 from tgr_cli.campaign.comparison import stored as stored_comparison
+from tgr_cli.campaign.leaderboard import groups as campaigns_under
 from tgr_cli.campaign.struck_fields import struck_fields
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import breakdown, population, summary
 from tgr_cli.metrics.feature_maps import MapStudy
-from tgr_cli.report import across_runs, comparison, lineage, page, plotting, sections
+from tgr_cli.report import across_runs, comparison, leaderboard, lineage, page, pictures, sections
 from tgr_cli.report import summary as words
 from tgr_cli.report.figure import Said, Section
 from tgr_cli.report.measured import FaultBreakdown, Rerun, Run
@@ -40,10 +41,12 @@ class Config:
 
     A run is followed by its deployments in number formats, unless one of these is named. `count_by` is the unit of
     counting for re-running (`metrics.population`), `allow_different` the settings in which compared runs may differ
-    (`campaign.comparable`), `png` a folder for a PNG of every plot.
+    (`campaign.comparable`), `png` a folder for a PNG of every plot. `leaderboard` is a
+    folder whose campaigns are listed instead.
     """
 
-    runs: Sequence[str]
+    runs: Sequence[str] = ()
+    leaderboard: Path | None = None
     dataset: str = defaults.DATASET
     name: str | None = None
     count_by: str = defaults.COUNT_BY
@@ -55,7 +58,11 @@ class Config:
     def __post_init__(self) -> None:
         population.check(self.count_by, None)
         comparable.check(self.allow_different)
-        if not self.runs:
+        if self.leaderboard and self.runs:
+            raise TgrError("--leaderboard is of all campaigns under a folder; leave it out, or the runs")
+        if self.leaderboard and self.png:
+            raise TgrError("--png is of plots, and a leaderboard has none; leave one out")
+        if not (self.runs or self.leaderboard):
             raise TgrError("there is no run to report on; name at least one run folder, the baseline first")
 
 
@@ -69,13 +76,13 @@ class Result:
 
 def run(config: Config, reporter: Reporter = SILENT) -> Result:
     """Collect the runs' artifacts and write the page; raises TgrError where they do not belong together."""
+    if config.leaderboard:
+        return Result(_leaderboard(config, config.leaderboard, reporter), [])
     workspace = Workspace(config.workdir, DataSource(dataset=config.dataset, name=config.name).folder)
     named = [measured_run(workspace, name) for name in config.runs]
-    path = store.prepare(config.out or workspace.report, "page", config)
-    if path.suffix == ".parquet":
-        raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
+    path = _prepared(config, workspace.report)
     if config.png:
-        _prepare_folder(config.png)
+        pictures.prepare(config.png)
     folders, measured = list[RunFolder](), list[Run]()
     for folder in _with_deployments(named, reporter):
         reporter.progress("runs read", len(folders), len(named))
@@ -99,7 +106,24 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     )
     with store.replacing(path) as temporary:
         temporary.write_text(page.html(made), encoding="utf-8")
-    return Result(path, _pictures(config.png, made, reporter) if config.png else [])
+    return Result(path, pictures.write(config.png, made, reporter) if config.png else [])
+
+
+def _leaderboard(config: Config, folder: Path, reporter: Reporter) -> Path:
+    if not folder.is_dir():
+        raise TgrError(f"--leaderboard is {folder}, which is no folder; name the one that holds the runs")
+    path = _prepared(config, folder / "leaderboard.html")
+    found = [leaderboard.Ranked(**vars(group)) for group in campaigns_under(folder, reporter)]
+    with store.replacing(path) as temporary:
+        temporary.write_text(leaderboard.html(found), encoding="utf-8")
+    return path
+
+
+def _prepared(config: Config, usual: Path) -> Path:
+    path = store.prepare(config.out or usual, "page", config)
+    if path.suffix == ".parquet":
+        raise TgrError(f"--out is {path}, and the report is a page; name a file that ends in .html")
+    return path
 
 
 def _with_deployments(named: Sequence[RunFolder], reporter: Reporter) -> list[RunFolder]:
@@ -264,22 +288,3 @@ def _told(difference: Difference) -> str:
         return f"{difference.sentence}, which cannot be compared."
     option = f'"--allow-different {difference.name}"'
     return f"{difference.sentence}, so the two are not compared; {option} compares them all the same."
-
-
-def _prepare_folder(folder: Path) -> None:
-    """Create the folder for PNG files; raises TgrError if that fails, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TgrError(f"--png is {folder}, which cannot be a folder ({error.strerror}); name another") from error
-
-
-def _pictures(folder: Path, made: page.Page, reporter: Reporter) -> list[Path]:
-    panels, written = list(made.panels()), []
-    for done, (name, panel) in enumerate(panels):
-        reporter.progress("pictures", done, len(panels))
-        path = folder / f"{name}.png"
-        with store.replacing(path) as temporary:
-            temporary.write_bytes(plotting.png(panel))
-        written.append(path)
-    return written

@@ -2,14 +2,14 @@
 # FOLDER=… keeps what examples and benchmarks write, and lets the second of them use the first one's trained network.
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint types docs test wheel examples benchmarks check format regenerate
+.PHONY: help install lint types docs test wheel examples benchmarks site check format regenerate
 export FOLDER
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 install:  ## install tgr with what its tests need, so that edits count at once
-	pip install --editable '.[dev]'
+	pip install --editable '.[dev,docs]'
 
 lint:  ## style, and layout of the code
 types:  ## type hints of tgr_cli and examples
@@ -18,7 +18,8 @@ test:  ## the test suite
 wheel:  ## is the wheel alone the whole package?
 examples:  ## run every example at a size that takes seconds
 benchmarks:  ## run, or load, every benchmark
-lint types docs test wheel examples benchmarks:
+site:  ## the pages of docs/ as a site, without warnings
+lint types docs test wheel examples benchmarks site:
 	@.ci/check $@
 
 check:  ## all of the above

@@ -142,8 +142,10 @@ def score_interval(
 
     Unobserved hits may be larger than the observed ones. The typical size of a fault is Σ size² / Σ size. With k
     effective hits, the observed size is increased by 1 / (k + 1)² of the excess of the typical size over it. Without a
-    hit it is the typical size of equal draws: faults that are drawn more often are those of a larger expected effect,
-    so a draw by importance misses all hits of a given rate no more often than a uniform one. With equal weights
+    hit it is the typical size of equal draws. That assumes something of the draw: that faults which are drawn more
+    often are no less likely to be hits, so that weighted draws miss all hits of a given rate no more often than equal
+    ones. Nothing in the data can show it where there is no hit; it was checked on a toy network only
+    (benchmarks/interval_coverage.py). Under a draw that avoids hits the upper limit is too low. With equal weights
     Wilson's interval is unchanged by this.
     """
     clusters = len(error_C) if clusters is None else clusters

@@ -7,6 +7,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
+from report_pages import draw_only
 from toys_artifacts import formats_of, invoke
 
 from tgr_cli.artifacts import store
@@ -32,6 +33,7 @@ def test_the_demo_writes_every_kind_of_artifact_under_one_folder(
     assert demo.TRAINING[:6] == ("--epochs", "15", "--optimizer", "adamw", "--lr", "0.002")
     fewer = ("--epochs", "5", "--optimizer", "adamw", "--lr", "0.004", *demo.TRAINING[6:])
     monkeypatch.setattr(demo, "TRAINING", fewer)
+    draw_only(monkeypatch)  # the README's report draws a page of real campaigns
     done = invoke("demo", "--injections", 16)
     assert done.exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

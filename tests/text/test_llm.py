@@ -1,12 +1,10 @@
 """The client against a real server on loopback whose answers are good, malformed, late, too large, or missing."""
 
-import io
 import logging
 import os
 import re
 import signal
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -246,20 +244,9 @@ def test_answers_have_one_writer() -> None:
         assert server.asked.total() == 0
 
 
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """Collect what every library logs, down to details."""
-    heard, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(heard), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield heard
-    root.setLevel(level)
-    root.removeHandler(handler)
-
-
-def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, logged: io.StringIO) -> None:
+def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
     with serving("key") as server:
         found = described(server.url)
         assert {headers["authorization"] for headers, _ in server.requests} == {f"Bearer {KEY}"}
@@ -267,8 +254,8 @@ def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, logged:
         server.behaviour = lambda prompt, times: "401"
         with pytest.raises(TgrError, match="refuses the key") as caught:
             described(server.url, temperature=0.0)
-    told = logged.getvalue() + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
-    assert "HTTP" in logged.getvalue()
+    told = caplog.text + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
+    assert "HTTP" in caplog.text
     assert KEY not in told
     assert KEY not in repr(vars(model(server.url)))
 

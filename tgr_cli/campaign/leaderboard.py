@@ -102,7 +102,7 @@ def groups(folder: Path, reporter: Reporter) -> list[Group]:
             settings=_settings(group[0].campaign),
             apart="" if group[0] is first else _apart(first, group[0]),
             rows=[
-                each.row | ({"model": f"{each.name} ({each.path})"} if names.count(each.name) > 1 else {})
+                each.row | ({"model": f"{each.name} ({each.path.parent})"} if names.count(each.name) > 1 else {})
                 for each in sorted(group, key=lambda each: (each.sdc_rate.mean, each.name))
             ],
         )

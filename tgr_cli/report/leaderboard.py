@@ -16,6 +16,7 @@ from tgr_cli.report.words import count, number, percent, plural
 
 TEMPLATE = "leaderboard.html.j2"
 SCRIPT = Path(__file__).with_name("sort_tables.js")
+JOINED = "--\u2060"  # a word joiner: no line ends after the dashes of an option
 Row = Mapping[str, Any]  # as `campaign.leaderboard` makes it
 
 
@@ -95,7 +96,7 @@ COLUMNS = (
     Column("evaluated images", lambda row: count(row["evaluated"]), lambda row: row["evaluated"]),
     Column("faults", lambda row: count(row["faults"]), lambda row: row["faults"]),
     Column("format", lambda row: row["format"], lambda row: row["format"], numeric=False),
-    Column("protocol", lambda row: row["protocol"], lambda row: row["protocol"], numeric=False),
+    Column("protocol", lambda row: row["protocol"].replace("--", JOINED), lambda row: row["protocol"], numeric=False),
     Column(
         "weights",
         lambda row: f"○ {row['weights']}" if row["random"] else row["weights"],

@@ -24,7 +24,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults.hooked import capture
 from tgr_cli.models import names, weights, zoo
 from tgr_cli.models.loading import load
-from tgr_cli.models.onnx_model import layers
+from tgr_cli.models.onnx_model import file, layers
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
@@ -157,6 +157,12 @@ def test_a_fixed_batch_size_is_no_limit_where_no_operator_holds_it(batch: int) -
     network = built(write_toy(Path("fixed.onnx"), image=(batch, 1, 8, 8)))
     x = torch.rand(3, 1, 8, 8)
     assert torch.allclose(network(x), toy_net()(x), atol=1e-6)
+
+
+def test_sizes_below_zero_are_open() -> None:
+    built(write_toy(Path("batch.onnx"), image=(-1, 1, 8, 8)))
+    read = file.read(write_toy(Path("side.onnx"), image=(-1, 1, -1, -1)))
+    assert (read.batch, read.side) == (None, None)
 
 
 def test_half_precision_stays_half() -> None:

@@ -209,7 +209,8 @@ def _dtype(path: Path, value: "ValueInfoProto", what: str) -> str:
 def _layout(path: Path, given: "ValueInfoProto") -> tuple[int | None, int, int | None, bool]:
     """Return the batch size, channels and side of the input, None where it leaves these open, and whether C is last."""
     kind = given.type.tensor_type
-    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    # Some exporters write -1 for a size that is open.
+    sizes = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in kind.shape.dim]
     words = "×".join("?" if size is None else str(size) for size in sizes) if kind.HasField("shape") else "any shape"
     if len(sizes) != 4:
         raise TgrError(f'{path} has an input "{given.name}" of {words}, where images of N×C×H×W are expected')

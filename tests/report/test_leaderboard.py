@@ -91,19 +91,18 @@ def test_every_campaign_has_a_row_with_what_is_known_of_it(page: str) -> None:
     (table,) = cells(page)
     assert len(table) == 10
     rows = {row["model"]: row for row in table}
-    assert [row["model"] for row in table][-3:] == ["net7-baseline", "odd-baseline", "new-baseline"]  # by SDC rate
+    assert [row["model"] for row in table][-3:] == ["net7-baseline", "○ odd-baseline", "new-baseline"]  # by SDC rate
     first = rows["net0-baseline"]
-    assert first["accuracy"] == "75.00\u00a0%"
-    assert (first["evaluated images"], first["faults"], first["format"]) == ("4", "6", "float32")
-    assert first["SDC rate"].startswith("~0.00\u00a0% (0.00\u00a0% to ")
+    assert (first["accuracy"], first["faults"], first["format"]) == ("75.00\u00a0% of 4", "6", "float32")
+    assert first["SDC rate"].startswith("~0.00\u00a0% (0.00 to ")
     assert first["mean dLoss (nats)"].startswith("~1.25 (")  # the mean of 2 and 0.5
     assert (first["protocol"], first["weights"], first["date"]) == ("NeurIPS 2023", "trained by tgr", "2026-11-29")
     assert first["tgr"] == store.describe(Path("runs/digits/net0-baseline/injections.parquet"))[1].tgr
     assert rows["net1-baseline"]["SDC rate"].startswith("~16.67")
     assert rows["net1-baseline"]["protocol"] == "NeurIPS 2023, but --sampling importance"
-    assert rows["odd-baseline"]["weights"] == "○ random weights"
-    assert rows["odd-baseline"]["date"] == "–"
-    assert (rows["new-baseline"]["accuracy"], rows["new-baseline"]["evaluated images"]) == ("–", "–")
+    odd = rows["○ odd-baseline"]
+    assert (odd["weights"], odd["date"]) == ("random weights", "–")
+    assert (rows["new-baseline"]["accuracy"], rows["new-baseline"]["weights"]) == ("–", "a checkpoint")
     assert rows["new-baseline"]["protocol"] == "NeurIPS 2023, but --injections 64"
     assert "1 model has random weights, marked ○" in page
     assert "cannot be compared" not in page

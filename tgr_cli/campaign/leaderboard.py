@@ -51,7 +51,7 @@ class Standing:
         origin = str(extra.get("origin") or NOT_RECORDED)
         return {
             "model": self.name,
-            "data": str(extra.get("used") or extra.get("dataset") or NOT_RECORDED),
+            "data": _data(self.campaign),
             "images": extra.get("images"),
             "accuracy": self.accuracy,
             "evaluated": self.evaluated,
@@ -98,7 +98,7 @@ def groups(folder: Path, reporter: Reporter) -> list[Group]:
     first = found[0][0]
     return [
         Group(
-            data=str(group[0].campaign.extra.get("used") or group[0].campaign.extra.get("dataset") or NOT_RECORDED),
+            data=_data(group[0].campaign),
             settings=_settings(group[0].campaign),
             apart="" if group[0] is first else _apart(first, group[0]),
             rows=[
@@ -196,6 +196,11 @@ def _apart(first: Standing, other: Standing) -> str:
     return f"Not comparable with the first table: {', '.join(said)}."
 
 
+def _data(campaign: Provenance) -> str:
+    dataset, used = (str(campaign.extra.get(name) or "") for name in ("dataset", "used"))
+    return used if dataset in used else f"{dataset}, {used}" if used else dataset
+
+
 def _settings(campaign: Provenance) -> str:
     """Return the settings that the rows of a group share."""
     config: Mapping[str, Any] = campaign.config
@@ -203,6 +208,7 @@ def _settings(campaign: Provenance) -> str:
         faults_in_words(campaign),
         f"operations {config.get('targets')}" if config.get("target", "neuron") == "neuron" else "",
         f"range limit {config.get('limit')}",
+        f"losses against the {config.get('label')} class",
         "all images" if config.get("all_images") else "images classified correctly",
     )
     return "; ".join(part for part in parts if part)

@@ -12,10 +12,11 @@ from markupsafe import Markup
 from tgr_cli.metrics.intervals import Estimate
 from tgr_cli.report.figure import NONE, Table
 from tgr_cli.report.page import rendered
-from tgr_cli.report.words import count, number, percent, plural
+from tgr_cli.report.words import SPACE, count, number, percent, plural
 
 TEMPLATE = "leaderboard.html.j2"
 SCRIPT = Path(__file__).with_name("sort_tables.js")
+RANDOM = "○ "  # marks a model with random weights
 JOINED = "--\u2060"  # a word joiner: no line ends after the dashes of an option
 Row = Mapping[str, Any]  # as `campaign.leaderboard` makes it
 
@@ -77,7 +78,13 @@ def _estimate(estimate: Estimate | None, shown: Callable[[float], str]) -> str:
     mark = "" if estimate.reliable else "~"
     if estimate.low != estimate.low:
         return mark + shown(estimate.mean)
-    return f"{mark}{shown(estimate.mean)} ({shown(estimate.low)} to {shown(estimate.high)})"
+    low, high = (shown(end).replace(f"{SPACE}%", "") for end in (estimate.low, estimate.high))
+    return f"{mark}{shown(estimate.mean)} ({low} to {high})"
+
+
+def _accuracy(row: Row) -> str:
+    """Return the accuracy and the number of images that it is over."""
+    return NONE if row["accuracy"] is None else f"{percent(row['accuracy'])} of {count(row['evaluated'])}"
 
 
 def _mean(name: str) -> Callable[[Row], float | None]:
@@ -85,24 +92,18 @@ def _mean(name: str) -> Callable[[Row], float | None]:
 
 
 COLUMNS = (
-    Column("model", lambda row: row["model"], lambda row: row["model"], numeric=False),
+    Column("model", lambda row: RANDOM * row["random"] + row["model"], lambda row: row["model"], numeric=False),
     Column(
         "SDC rate",
         lambda row: _estimate(row["sdc_rate"], lambda value: percent(value)),
         lambda row: row["sdc_rate"].mean,
     ),
     Column("mean dLoss (nats)", lambda row: _estimate(row["mean_dloss"], number), _mean("mean_dloss")),
-    Column("accuracy", lambda row: percent(row["accuracy"]), lambda row: row["accuracy"]),
-    Column("evaluated images", lambda row: count(row["evaluated"]), lambda row: row["evaluated"]),
+    Column("accuracy", _accuracy, lambda row: row["accuracy"]),
     Column("faults", lambda row: count(row["faults"]), lambda row: row["faults"]),
     Column("format", lambda row: row["format"], lambda row: row["format"], numeric=False),
     Column("protocol", lambda row: row["protocol"].replace("--", JOINED), lambda row: row["protocol"], numeric=False),
-    Column(
-        "weights",
-        lambda row: f"○ {row['weights']}" if row["random"] else row["weights"],
-        lambda row: row["weights"],
-        numeric=False,
-    ),
+    Column("weights", lambda row: row["weights"], lambda row: row["weights"], numeric=False),
     Column("date", lambda row: row["date"] or NONE, lambda row: row["date"], numeric=False),
     Column("tgr", lambda row: row["version"], lambda row: row["version"], numeric=False),
 )

@@ -17,7 +17,7 @@ from tgr_cli.report.words import SPACE, count, number, percent, plural
 TEMPLATE = "leaderboard.html.j2"
 SCRIPT = Path(__file__).with_name("sort_tables.js")
 RANDOM = "○ "  # marks a model with random weights
-JOINED = "--\u2060"  # a word joiner: no line ends after the dashes of an option
+JOINED = "-\u2060-\u2060"  # word joiners: no line ends within or after the dashes of an option
 Row = Mapping[str, Any]  # as `campaign.leaderboard` makes it
 
 

@@ -35,6 +35,8 @@ def test_folders_and_patterns_name_the_shards_among_their_files(folder: Path) ->
     assert gather([folder, folder / "deep"]) == [first, second]
     assert set(gather([folder / "**" / "*.parquet"])) == {first, second}
     assert gather([folder / "injections-?-of-2.parquet", second]) == [first, second]
+    first.with_suffix(".run.json").write_text("{}")  # a record, which lies beside every artifact
+    assert gather([folder / "inj*", folder / "de*", first]) == [first, second]
     bracketed = first.rename(folder / "shard[1].parquet")  # a file's own name is no pattern
     assert gather([bracketed]) == [bracketed]
 
@@ -44,8 +46,10 @@ def test_names_without_a_shard_are_refused(folder: Path) -> None:
         gather([folder / "none.parquet"])
     with pytest.raises(TgrError, match=r"ranges\*.parquet matches no shard among 1 files"):
         gather([folder / "ranges*.parquet"])
-    with pytest.raises(TgrError, match=r"x\* matches no shard among 0 files"):
+    with pytest.raises(TgrError, match=r"x\* matches no shard among 0 files; run"):
         gather([folder / "x*"])
+    with pytest.raises(TgrError, match=r"among 0 files, and \[ \] stand for one of these characters; run"):
+        gather([folder / "a [b]" / "x*"])
     (empty := folder / "empty").mkdir()
     with pytest.raises(TgrError, match=r"empty holds no shard among 0 files"):
         gather([empty])

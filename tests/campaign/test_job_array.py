@@ -75,6 +75,12 @@ def test_which_shard_was_taken_is_said() -> None:
         ("auto", grid_engine(3, 7, step=2), "task 3 is not of an array"),
         ("auto/16", slurm(0, 0, 15), "SLURM_ARRAY_TASK_ID is 0, and --shard auto/16 is for tasks 1 to 16"),
         ("auto/4", {"JOB_COMPLETION_INDEX": "4"}, "JOB_COMPLETION_INDEX is 4, and --shard auto/4 is for tasks 0 to 3"),
+        (
+            "auto",
+            {"SLURM_ARRAY_TASK_ID": "1"},
+            "Slurm sets SLURM_ARRAY_TASK_MIN in the tasks of an array, and it is not",
+        ),
+        ("auto", {"SGE_TASK_ID": "1", "SGE_TASK_LAST": "4", "SGE_TASK_STEPSIZE": "1"}, "sets SGE_TASK_FIRST in"),
         ("auto/4", {"PBS_ARRAY_INDEX": "x"}, 'PBS_ARRAY_INDEX is "x", where --shard auto expects a number'),
         ("auto", {"AWS_BATCH_JOB_ARRAY_INDEX": "3", "AWS_BATCH_JOB_ARRAY_SIZE": "3"}, "task 3 is not of an array"),
         ("auto", slurm(1, 1, 2) | {"JOB_COMPLETION_INDEX": "0"}, "finds SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX"),

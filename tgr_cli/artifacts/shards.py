@@ -16,29 +16,33 @@ from tgr_cli.errors import TgrError, found_at
 
 
 def gather(named: Sequence[Path]) -> list[Path]:
-    """Return the named shards, those in named folders, and those that match a pattern such as "part-*/x.parquet".
+    """Return the named shards and those in named folders, each once; a pattern names what it matches, as "part-*".
 
     Raises TgrError for a path that does not exist, and for a folder or pattern without a shard.
     """
-    return [path for name in named for path in _those(name)]
+    return list(dict.fromkeys(path for name in named for path in _those(name)))
 
 
 def _those(name: Path) -> list[Path]:
     if name.is_file():
         return [name]
     if name.is_dir():
-        what, files = "holds", sorted(name.glob("*.parquet"))
+        what, found = "holds", [name]
     elif has_magic(str(name)):
-        what, files = "matches", sorted(map(Path, glob(str(name), recursive=True)))
+        what, found = "matches", sorted(map(Path, glob(str(name), recursive=True)))
     else:
         raise TgrError(f'{name} {found_at(name)}; run "{SHARD.command}" first')
+    files = [file for path in found for file in ([path] if path.is_file() else sorted(path.glob("*.parquet")))]
     if shards := [file for file in files if _is_shard(file)]:
         return shards
-    raise TgrError(f'{name} {what} no shard among {len(files):,} files; run "{SHARD.command}" first')
+    hint = ", and [ ] stand for one of these characters" if "[" in name.name or "[" in str(name.parent) else ""
+    raise TgrError(f'{name} {what} no shard among {len(files):,} files{hint}; run "{SHARD.command}" first')
 
 
 def _is_shard(file: Path) -> bool:
     """Return whether this file is a shard; raises TgrError if it is damaged, as it may be one."""
+    if file.suffix != ".parquet" or not file.is_file():
+        return False
     try:
         written_by_tgr = METADATA_KEY in (pq.read_metadata(file).metadata or {})
     except (pa.ArrowException, OSError, ValueError):

@@ -45,6 +45,7 @@ SCHEDULERS = (
     Scheduler("Google Cloud Batch", "BATCH_TASK_INDEX", 0, size="BATCH_TASK_COUNT", chosen=False),
     Scheduler("Cloud Run", "CLOUD_RUN_TASK_INDEX", 0, size="CLOUD_RUN_TASK_COUNT", chosen=False),
 )
+INSTEAD = "write which of how many, as --shard 2/3"
 NO_ARRAY = {"SGE_TASK_ID": "undefined", "LSB_JOBINDEX": "0"}  # values outside an array job
 
 
@@ -57,7 +58,7 @@ def shard_of_this_task(shard: str | None, environ: Mapping[str, str], reporter: 
 
     Raises TgrError where no scheduler, several of them, or another array than these is found.
     """
-    asked = re.fullmatch(r"auto(?:/(\d+))?", shard or "")
+    asked = re.fullmatch(r"auto(?:/([1-9]\d*))?", shard or "")
     if shard is None or asked is None:
         return shard
     scheduler, task = _found(shard, environ)
@@ -76,20 +77,18 @@ def _found(shard: str, environ: Mapping[str, str]) -> tuple[Scheduler, int]:
         names = ", ".join(scheduler.task for scheduler in SCHEDULERS)
         raise TgrError(
             f"--shard {shard} reads the task's number from its scheduler, and none of {names} is set; submit a job "
-            "array, or write which of how many, as --shard 2/3"
+            f"array, or {INSTEAD}"
         )
     if len(found) > 1:
         names = " and ".join(scheduler.task for scheduler in found)
-        raise TgrError(f"--shard {shard} finds {names}; write which of how many, as --shard 2/3")
+        raise TgrError(f"--shard {shard} finds {names}; {INSTEAD}")
     return found[0], _number(found[0].task, environ)
 
 
 def _number(name: str, environ: Mapping[str, str]) -> int:
     text = environ[name]
     if not text.isdecimal():
-        raise TgrError(
-            f'{name} is "{text}", where --shard auto expects a number; write which of how many, as --shard 2/3'
-        )
+        raise TgrError(f'{name} is "{text}", where --shard auto expects a number; {INSTEAD}')
     return int(text)
 
 
@@ -106,11 +105,14 @@ def _given(scheduler: Scheduler, task: int, count: int) -> tuple[int, int]:
 def _told(scheduler: Scheduler, task: int, environ: Mapping[str, str]) -> tuple[int, int]:
     facts = (scheduler.first, scheduler.last, scheduler.step, scheduler.size)
     first, last, step, size = (_value(fact, environ) for fact in facts)
+    for fact, told in zip(facts, (first, last, step, size), strict=True):
+        if isinstance(fact, str) and told is None:
+            raise TgrError(f"{scheduler.name} sets {fact} in the tasks of an array, and it is not set here; {INSTEAD}")
     if last is None and size is None:
         raise TgrError(
             f"{scheduler.name} does not tell a task how many tasks its array has; write --shard auto/N, as auto/16"
         )
-    first = first or 0
+    assert first is not None
     count = size or 0 if last is None else last - first + 1
     if first > 1 or step != 1 or size not in (None, count) or not first <= task < first + count:
         raise TgrError(

@@ -15,7 +15,6 @@ EXAMPLES = {
     "compare": "tgr compare resnet20-baseline resnet20-cosine --dataset cifar10",
     "fit": "tgr fit resnet20-baseline --raw-fit 100 --dataset cifar10",
     "protect": "tgr protect resnet20-baseline --dataset cifar10",
-    "report": "tgr report resnet20-baseline --dataset cifar10",
     "sites": "tgr sites --model resnet20",
     "flip": "tgr flip 1.5 --bit 30",
     "show": "tgr show runs/cifar10/resnet20-baseline/injections.parquet",

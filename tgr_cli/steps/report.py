@@ -63,7 +63,10 @@ class Config:
         if self.leaderboard and self.png:
             raise TgrError("--png is of plots, and a leaderboard has none; leave one out")
         if not (self.runs or self.leaderboard):
-            raise TgrError("there is no run to report on; name at least one run folder, the baseline first")
+            raise TgrError(
+                "there is no run to report on; name at least one run folder, the baseline first, as in "
+                '"tgr report resnet20-baseline --dataset cifar10", or give --leaderboard FOLDER'
+            )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,12 @@ def test_a_measurement_is_named_after_its_folder_target_and_formats(name: str) -
     assert measured_run(Workspace(Path("elsewhere"), "other"), str(file)) == named
 
 
+@pytest.mark.parametrize("folder", ["onnx-net.onnx-baseline", "timm-resnet18.a1_in1k-text-clip"])
+def test_a_dot_in_the_name_of_a_folder_ends_no_name(folder: str) -> None:
+    for target, formats, more in (("neuron", "int8", "-int8"), ("weight", "", "-weight"), ("bias", "fp8", "-bias-fp8")):
+        assert RunFolder(WORKSPACE.path / folder, target, formats).called == folder + more
+
+
 def test_deployments_are_known_by_what_the_files_say_and_not_by_other_names() -> None:
     golden("golden-mine.parquet")
     golden("golden-bfloat16.parquet", **stored_in("int8"))

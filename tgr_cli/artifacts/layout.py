@@ -108,7 +108,8 @@ class RunFolder:
     @property
     def called(self) -> str:
         """Return the name of the measurement, such as `resnet20-baseline-int8`, wherever the path starts."""
-        return self._measured(of_target(real(self.path), self.target)).name
+        measured = (self.target if self.target != "neuron" else "", self.formats)
+        return "-".join(filter(None, (real(self.path).name, *measured)))  # the name may have dots, which end no stem
 
     @property
     def weights(self) -> Path:

@@ -6,7 +6,7 @@ Suffixes: B batch, C channels, H W height and width.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -21,6 +21,7 @@ from tgr_cli.models.onnx_model.constants import Arithmetic, Computed, computed
 from tgr_cli.models.onnx_model.file import OnnxFile
 from tgr_cli.models.onnx_model.layers import LAYERS, NotConvertedError, linear, module_of
 from tgr_cli.models.onnx_model.operators import NUMBERS_ARE_GIVEN, OWN
+from tgr_cli.models.onnx_model.sharing import SharedWeights
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class OnnxNetwork(nn.Module):
     """The network of a file, with a module for each operator that is computed from the image.
 
     A module is named after its weight where the file keeps the layer's name in it ("layer1.0.conv1.weight"), and else
-    after its node, with "." for "/". Stored tensors outside of layers are parameters under their own names.
+    after its node, with "." for "/". Stored tensors outside of layers are parameters under their own names. A tensor
+    that several operators read is one Parameter in all of them.
     `definition` is a digest of the operators, which with the tensors says what the network computes.
     """
 
@@ -55,6 +57,7 @@ class OnnxNetwork(nn.Module):
         self.arrays: dict[str, np.ndarray] = {}  # stored values that are passed on as numbers
         self.tensors: dict[str, str] = {}  # the paths of those that are parameters or buffers
         self.steps: list[Operation | Arithmetic] = []
+        self._shared = SharedWeights(file.path, Counter(name for node in graph.nodes for name in node.input))
         for node, bias in _joined(graph, file.output):
             if node.output[0] in graph.numbers:
                 step = Arithmetic(node, file.opset)
@@ -77,6 +80,11 @@ class OnnxNetwork(nn.Module):
                 values |= zip(step.outputs, results if isinstance(results, tuple) else (results,), strict=False)
         output: Tensor = values[self.output]
         return output
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "OnnxNetwork":
+        super()._apply(fn, recurse)
+        self._shared.again()
+        return self
 
     def _refuse_size(self, given_CHW: tuple[int, ...]) -> None:
         expected = zip(given_CHW, self.expected, strict=True)
@@ -111,9 +119,10 @@ class OnnxNetwork(nn.Module):
         inputs, outputs, numbers = list(node.input), node.output, ""
         while inputs and not inputs[-1]:
             inputs.pop()
-        if _is_linear(node, graph.stored):
-            added = None if bias is None else next(graph.stored[name] for name in bias.input if name in graph.stored)
-            module, inputs = linear(graph.stored[node.input[1]], added), inputs[:1]
+        if _is_linear(node, graph):
+            added = "" if bias is None else next(name for name in bias.input if name in graph.stored)
+            module, inputs = linear(graph.stored[node.input[1]], graph.stored.get(added)), inputs[:1]
+            self._shared.tie(node.op_type, [*node.input, added], module)
             outputs = node.output if bias is None else bias.output
         else:
             try:
@@ -124,11 +133,12 @@ class OnnxNetwork(nn.Module):
                     f"converted to torch ({why}); export the model with other operators"
                 ) from why
             if node.op_type in LAYERS:
+                self._shared.tie(node.op_type, node.input, module)
                 inputs = [name for name in inputs if name not in graph.stored]
             elif node.op_type in NUMBERS_ARE_GIVEN or node.op_type in OWN:
                 numbers = "" if node.op_type in ("Concat", "MatMul") else "arrays" if node.op_type in OWN else "lists"
         self._keep(node, inputs, numbers, graph, file)
-        path = self._place(_layer_name(node, graph.stored), module)
+        path = self._place(_layer_name(node, graph), module)
         return Operation(path, tuple(inputs), tuple(outputs), numbers)
 
     def _keep(self, node: NodeProto, inputs: Sequence[str], numbers: str, graph: Computed, file: OnnxFile) -> None:
@@ -145,7 +155,9 @@ class OnnxNetwork(nn.Module):
             elif name in graph.stored and name not in self.tensors:
                 tensor = torch.tensor(graph.stored[name])
                 value = nn.Parameter(tensor) if tensor.is_floating_point() else tensor
-                self.tensors[name] = self._place(_path(name), value)
+                self.tensors[name] = path = self._place(_path(name), value)
+                owner, _, called = path.rpartition(".")
+                self._shared.share(name, self.get_submodule(owner), called)
 
     def _place(self, path: str, value: nn.Module | Tensor) -> str:
         """Add a module, parameter or buffer at a dotted path, or at a similar one if that is taken; return the path."""
@@ -170,11 +182,9 @@ class OnnxNetwork(nn.Module):
         return ".".join((*taken, last))
 
 
-def _is_linear(node: NodeProto, stored: Mapping[str, np.ndarray]) -> bool:
-    """Return whether a node is a product of a computed value with a stored matrix."""
-    if node.op_type != "MatMul" or node.input[0] in stored:
-        return False
-    return node.input[1] in stored and stored[node.input[1]].ndim == 2
+def _is_linear(node: NodeProto, graph: Computed) -> bool:
+    """Return whether a node is a product of a computed value with a matrix that only such products read."""
+    return node.op_type == "MatMul" and node.input[0] not in graph.stored and node.input[1] in graph.matrices
 
 
 def _joined(graph: Computed, output: str) -> Iterator[tuple[NodeProto, NodeProto | None]]:
@@ -189,7 +199,7 @@ def _joined(graph: Computed, output: str) -> Iterator[tuple[NodeProto, NodeProto
     for node in graph.nodes:
         if node.output[0] in done:
             continue
-        bias = adding.get(node.output[0]) if _is_linear(node, graph.stored) and readers[node.output[0]] == 1 else None
+        bias = adding.get(node.output[0]) if _is_linear(node, graph) and readers[node.output[0]] == 1 else None
         if bias is not None:
             width = graph.stored[node.input[1]].shape[1:]
             if not any(graph.stored[name].shape == width for name in bias.input if name in graph.stored):
@@ -199,9 +209,9 @@ def _joined(graph: Computed, output: str) -> Iterator[tuple[NodeProto, NodeProto
         yield node, bias
 
 
-def _layer_name(node: NodeProto, stored: Mapping[str, np.ndarray]) -> str:
-    weight = node.input[1] if len(node.input) > 1 and node.input[1] in stored else ""
-    named = (node.op_type in LAYERS or _is_linear(node, stored)) and weight.endswith(".weight") and ":" not in weight
+def _layer_name(node: NodeProto, graph: Computed) -> str:
+    weight = node.input[1] if len(node.input) > 1 and node.input[1] in graph.stored else ""
+    named = (node.op_type in LAYERS or _is_linear(node, graph)) and weight.endswith(".weight") and ":" not in weight
     return _path(weight.removesuffix(".weight") if named else node.name or node.output[0])
 
 

@@ -14,6 +14,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 from toys import CLASSES, toy_net, write_toy_dataset
 from toys_artifacts import invoke
+from toys_checkpoints import Notes
 from toys_onnx import toy_nodes, toy_weights, write_graph, write_toy
 
 from tgr_cli.artifacts import store
@@ -300,6 +301,12 @@ def short_weights(path: Path) -> None:
 TOY = toy_nodes()
 BY_ONE = [*TOY[:-2], node("Reshape", ["conv2_p", "flat_shape"], ["flat"]), TOY[-1]]
 TO_ONE = {**toy_weights(), "flat_shape": ints(1, 24)}
+STORED = {**toy_weights(), "one": ints(1), "hundred": np.float32(100), "yes": np.array(True)}
+DECOMPOSED = [
+    node("Exp", ["logits"], ["e"]),
+    node("ReduceSum", ["e", "one"], ["sum"], keepdims=1),
+    node("Div", ["e", "sum"], ["p"]),
+]
 DRAWN = node("RandomNormalLike", ["logits"], ["noise"])
 
 
@@ -330,6 +337,39 @@ DRAWN = node("RandomNormalLike", ["logits"], ["noise"])
         (
             graph([*TOY, node("Softmax", ["logits"], ["p"], "soft")], output="p"),
             r'ends in a Softmax \("soft"\), where logits are expected: .* "logits", as the output',
+        ),
+        *(
+            (
+                graph([*TOY, node(kind, ["logits"], ["p"], "soft"), *after], STORED, output="z"),
+                rf'ends in an? {kind} \("soft"\), where logits are expected: .* "logits", as the output',
+            )
+            for kind, after in (
+                ("Sigmoid", [node("Clip", ["p"], ["z"])]),
+                ("Hardmax", [node("Unsqueeze", ["p", "one"], ["u"]), node("Squeeze", ["u", "one"], ["z"])]),
+                ("ArgMax", [node("Cast", ["p"], ["z"], to=1)]),
+            )
+        ),
+        (
+            graph([*TOY, *DECOMPOSED, node("Mul", ["p", "hundred"], ["z"])], STORED, output="z"),
+            r"answers with probabilities \(none is below 0, and they sum to 100 for each image\)",
+        ),
+        (
+            graph([*TOY, node("Unsqueeze", ["logits", "one"], ["z"])], STORED, output="z"),
+            r"answers 1 image\(s\) with \(1, 1, 3\), .* export it with its logits flattened",
+        ),
+        (graph(TOY, image=("n", 1, 0, 0)), r'an input "x" of \?×1×0×0, where no size may be 0'),
+        (graph(TOY, image=(0, 1, 8, 8)), r'an input "x" of 0×1×8×8, where no size may be 0'),
+        (
+            graph(TOY, image=("n", 1, "h", "w")),
+            "cannot run a.onnx on images of 224×224, a size that it leaves open .* and width of its images fixed",
+        ),
+        (
+            graph([*TOY, node("Dropout", ["logits", "", "yes"], ["d"]), node("Neg", ["d"], ["z"])], STORED, output="z"),
+            r"is in training mode \(Dropout\); export it in evaluation mode",
+        ),
+        (
+            graph([node("Cast", ["x"], ["f"], to=1), *TOY], dtype=TensorProto.DOUBLE, result=TensorProto.FLOAT),
+            'has an input "x" of float64, .*; export it in float32',
         ),
         (
             graph([*TOY, DRAWN, node("Add", ["logits", "noise"], ["noisy"])], output="noisy"),
@@ -368,6 +408,45 @@ def test_a_file_that_is_no_classifier_of_images_is_refused(write: Callable[[Path
     with pytest.raises(TgrError, match=words) as told:
         built(Path("a.onnx"))
     assert str(told.value).count("\n") == 0
+
+
+def test_a_log_of_probabilities_is_as_good_as_logits() -> None:
+    network = built(write_graph(Path("log.onnx"), [*TOY, node("LogSoftmax", ["logits"], ["z"])], STORED, output="z"))
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.allclose(network(x), toy_net()(x).log_softmax(1), atol=1e-5)
+
+
+def test_half_precision_inside_is_compared_as_such() -> None:
+    half = {name: value.astype(np.float16) for name, value in toy_weights().items()}
+    nodes = [node("Cast", ["x"], ["x_half"], to=10), *toy_nodes(), node("Cast", ["logits"], ["z"], to=1)]
+    nodes[1].input[0] = "x_half"
+    assert file.read(write_graph(Path("half.onnx"), nodes, half, output="z")).precision == "float16"
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.allclose(built(Path("half.onnx"))(x), toy_net()(x), atol=1e-2)
+    through = [node("Cast", ["logits"], ["l"], to=10), node("Cast", ["l"], ["z"], to=1)]
+    assert file.read(write_graph(Path("cast.onnx"), [*TOY, *through], STORED, output="z")).precision == "float16"
+
+
+def test_a_network_on_which_images_have_no_effect_could_not_be_compared() -> None:
+    faint = [node("Mul", ["logits", "tiny"], ["t"]), node("Add", ["t", "one_each"], ["z"])]
+    for tiny, unknown in ((1e-9, True), (1e-3, False)):
+        stored = {**toy_weights(), "tiny": np.float32(tiny), "one_each": np.ones(3, np.float32)}
+        write_graph(Path("toy.onnx"), [*TOY, *faint], stored, output="z")
+        told = Notes()
+        loaded(told)
+        assert any("could not be compared with ONNX Runtime: random images" in note for note in told.said) is unknown
+
+
+def test_a_file_of_other_classes_names_no_function() -> None:
+    write_toy(Path("toy.onnx"))
+    with pytest.raises(TgrError, match=r"expected; name the data set that it was made for"):
+        load(
+            ModelSource(model="onnx:toy.onnx"),
+            Workspace(Path("runs"), "shops"),
+            (*CLASSES, "more"),
+            preprocessing=PreprocessingOptions(),
+            device="cpu",
+        )
 
 
 def test_other_logits_than_onnx_runtime_s_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,10 @@ def build(source: ModelSource, num_classes: int, reporter: Reporter) -> tuple[nn
     name = source.model
     entry = zoo.of(source)
     if isinstance(entry, UserModel) and entry.origin:
-        return entry.build(num_classes), entry.origin
+        model = entry.build(num_classes)
+        if note := entry.note(model):
+            reporter.note(note)
+        return model, entry.origin
     if not isinstance(entry, zoo.UserFunction):
         reporter.note(f"{name} has random weights (--weights none); its accuracy means nothing")
         return zoo.build(name, num_classes), RANDOM

@@ -37,6 +37,14 @@ class OnnxModel(UserModel):
         agreement.refuse_differing(read, built)
         return built
 
+    def note(self, model: nn.Module) -> str:
+        """Return that a network could not be compared with ONNX Runtime, "" where it was."""
+        return str(getattr(model, "note", ""))
+
+    def advice(self, classes: str) -> str:
+        """Return the next step where the file has other classes than the data set."""
+        return f"name the data set that it was made for{classes}"
+
     def preprocessing(self) -> Preprocessing:
         """Return ImageNet's preprocessing, at the size and with the channels that the file fixes."""
         state = self.file.stat()

@@ -37,6 +37,14 @@ class UserModel(WithoutPretrained):
         """Return whether the network is built for a number of classes."""
         return False
 
+    def note(self, model: nn.Module) -> str:
+        """Return what a user should know about a built network, "" for nothing."""
+        return ""
+
+    def advice(self, classes: str) -> str:
+        """Return the next step where the network has other classes than the data set; `classes` is about its own."""
+        return f"let the function take num_classes, or name the data set that it was made for{classes}"
+
 
 @dataclass(frozen=True)
 class UserFunction(UserModel):

@@ -149,9 +149,7 @@ def _advice_on_output(output: Any) -> str:
     return "let its forward return the logits alone"
 
 
-def _advice_on_shape(
-    entry: zoo.Architecture, model: nn.Module, logits: Tensor, one_1CHW: Tensor, num_classes: int
-) -> str:
+def _advice_on_shape(entry: UserModel, model: nn.Module, logits: Tensor, one_1CHW: Tensor, num_classes: int) -> str:
     try:
         with torch.no_grad():
             two = tuple(model(torch.cat([one_1CHW, one_1CHW])).shape)
@@ -164,7 +162,7 @@ def _advice_on_shape(
         )
     if logits.numel() == num_classes:
         return "let its forward flatten them, with flatten(1)"
-    if isinstance(entry, UserModel) and entry.takes_num_classes():
+    if entry.takes_num_classes():
         return "the function was called with num_classes, let its last layer have as many outputs"
     own = f" ({built_in.with_classes(two[1])})" if len(two) == 2 and two[0] == 2 else ""
-    return f"let the function take num_classes, or name the data set that it was made for{own}"
+    return entry.advice(own)

@@ -4,7 +4,7 @@ Imports onnx inside the functions: it comes with the extra `onnx`, and most comm
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tgr_cli.errors import TgrError
+from tgr_cli.models.onnx_model.endings import refuse_without_logits
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 SPECIFIED = ("", "ai.onnx")  # the domains of ONNX's own operators
 SHOWN = 3  # names in a message
 CHANNELS = (1, 3)
 FLOATS = ("float32", "float16")  # ONNX Runtime has no convolution in others
+OTHER_FLOATS = ("float64", "bfloat16")
 QUANTISING = re.compile(r"(Dynamic)?QuantizeLinear|DequantizeLinear|QLinear\w+|\w+Integer")
 RANDOM = re.compile(r"Random(Normal|Uniform)(Like)?|Bernoulli|Multinomial")
 BRANCHING = re.compile(r"If|Loop|Scan|SequenceMap")
@@ -30,7 +32,7 @@ class OnnxFile:
     """A checked file: one image batch in, one floating-point tensor out, ONNX's own operators only.
 
     `batch` and `side` are the sizes that the file fixes, None where it leaves them open. `channels_last` is whether
-    images are laid out [N, H, W, C]. `dtype` is the NumPy name of the input's type.
+    images are laid out [N, H, W, C]. `dtype` is the NumPy name of the input's type, `precision` of the lowest inside.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class OnnxFile:
     side: int | None
     channels_last: bool
     dtype: str
+    precision: str
 
     @property
     def name(self) -> str:
@@ -83,6 +86,7 @@ def read(path: Path) -> OnnxFile:
         side=side,
         channels_last=last,
         dtype=_dtype(path, given, "input"),
+        precision=_precision(model.graph),
     )
 
 
@@ -148,10 +152,31 @@ def _refuse_operators(path: Path, graph: "GraphProto") -> None:
         )
     if drawn := _matching(graph, RANDOM):
         raise TgrError(f"{path} draws random numbers ({drawn}); export it in evaluation mode")
+    if training := _operators(_in_training(graph)):
+        raise TgrError(f"{path} is in training mode ({training}); export it in evaluation mode")
     if branching := _matching(graph, BRANCHING):
         raise TgrError(
             f"{path} uses {branching}, whose branches cannot be struck; export the model without control flow"
         )
+
+
+def _in_training(graph: "GraphProto") -> "Iterator[NodeProto]":
+    """Yield the nodes in training mode: normalisations say it in an attribute, dropouts in an input."""
+    from onnx import helper
+
+    true = {tensor.name for tensor in graph.initializer if _is_true(tensor)}
+    for node in graph.node:
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if node.op_type == "Constant" and any(map(_is_true, _tensors(given.values()))):
+            true.add(node.output[0])
+        if given.get("training_mode") or (node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in true):
+            yield node
+
+
+def _is_true(tensor: "TensorProto") -> bool:
+    from onnx import TensorProto, numpy_helper
+
+    return tensor.data_type == TensorProto.BOOL and bool(numpy_helper.to_array(tensor).any())
 
 
 def _matching(graph: "GraphProto", pattern: re.Pattern[str]) -> str:
@@ -181,15 +206,8 @@ def _only_output(path: Path, graph: "GraphProto") -> "ValueInfoProto":
             "onnx.utils.extract_model writes a file of a part"
         )
     (output,) = graph.output
+    refuse_without_logits(path, graph, output.name)
     _dtype(path, output, "output")
-    last = next((node for node in graph.node if output.name in node.output), None)
-    if last is None:
-        raise TgrError(f'{path} computes nothing: its output "{output.name}" is an input or a stored tensor')
-    if last.op_type == "Softmax":
-        raise TgrError(
-            f'{path} ends in a Softmax ("{last.name or output.name}"), where logits are expected: dLoss and Top2Diff '
-            f'would be those of a second softmax; keep what goes into it, "{last.input[0]}", as the output'
-        )
     return output
 
 
@@ -199,11 +217,33 @@ def _dtype(path: Path, value: "ValueInfoProto", what: str) -> str:
     kind = value.type.tensor_type.elem_type
     name = "bfloat16" if kind == TensorProto.BFLOAT16 else np.dtype(helper.tensor_dtype_to_np_dtype(kind)).name
     if name not in FLOATS:
+        instead = "it in float32" if name in OTHER_FLOATS else "the part from normalised images to logits"
         raise TgrError(
-            f'{path} has an {what} "{value.name}" of {name}, where one of {", ".join(FLOATS)} is expected; export the '
-            "part from normalised images to logits"
+            f'{path} has an {what} "{value.name}" of {name}, where one of {", ".join(FLOATS)} is expected; export '
+            f"{instead}"
         )
     return name
+
+
+def _precision(graph: "GraphProto") -> str:
+    """Return the lowest precision that the file stores a tensor in or casts one to."""
+    from onnx import TensorProto, helper
+
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        kinds.add(value.type.tensor_type.elem_type)
+    for node in graph.node:
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        kinds |= {given["to"]} if node.op_type == "Cast" else {each.data_type for each in _tensors(given.values())}
+    if TensorProto.BFLOAT16 in kinds:
+        return "bfloat16"
+    return "float16" if TensorProto.FLOAT16 in kinds else "float32"
+
+
+def _tensors(values: "Iterable[object]") -> "list[TensorProto]":
+    from onnx import TensorProto
+
+    return [value for value in values if isinstance(value, TensorProto)]
 
 
 def _layout(path: Path, given: "ValueInfoProto") -> tuple[int | None, int, int | None, bool]:
@@ -214,6 +254,11 @@ def _layout(path: Path, given: "ValueInfoProto") -> tuple[int | None, int, int |
     words = "×".join("?" if size is None else str(size) for size in sizes) if kind.HasField("shape") else "any shape"
     if len(sizes) != 4:
         raise TgrError(f'{path} has an input "{given.name}" of {words}, where images of N×C×H×W are expected')
+    if 0 in sizes:
+        raise TgrError(
+            f'{path} has an input "{given.name}" of {words}, where no size may be 0; export it with one image or more '
+            "as its example, or with open sizes"
+        )
     batch, second, third, fourth = sizes
     last = second not in CHANNELS and fourth in CHANNELS
     channels = fourth if last else second

@@ -70,11 +70,8 @@ def _converted(node: NodeProto, stored: Mapping[str, np.ndarray], opset: int) ->
 
 def _in_evaluation_mode(node: NodeProto) -> NodeProto:
     """Return a node without the attribute that says that it is one, which onnx2pytorch does not know."""
-    training = attributes(node).get("training_mode")
-    if training is None:
+    if "training_mode" not in attributes(node):
         return node
-    if training:
-        raise NotConvertedError("it is in training mode; export the model in evaluation mode")
     copy = NodeProto()
     copy.CopyFrom(node)
     del copy.attribute[:]

@@ -52,6 +52,7 @@ class OnnxNetwork(nn.Module):
         self.file_name, self.input, self.output = file.name, file.input, file.output
         self.expected = (file.channels, file.side, file.side)
         self.channels_last = file.channels_last
+        self.note = ""  # what a user should know about it
         graph = computed(file.model.graph, file.opset)
         self.definition = _definition(file, graph)
         self.arrays: dict[str, np.ndarray] = {}  # stored values that are passed on as numbers

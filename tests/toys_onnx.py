@@ -8,6 +8,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from toys import toy_net
 
+RANDOM = np.random.default_rng(0)
 IMAGE = ("images", 1, 8, 8)
 
 
@@ -58,3 +59,23 @@ def toy_nodes(activation: str = "Relu", **attributes: float) -> list[NodeProto]:
 def write_toy(path: Path, **options: object) -> Path:
     """Write the toy network of `toys.toy_net`."""
     return write_graph(path, toy_nodes(), toy_weights(), **options)  # type: ignore[arg-type]
+
+
+def values(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+# The end of a graph, from "f" to "logits"; its weights are those of `head`.
+REST = [
+    helper.make_node("Flatten", ["f"], ["g"]),
+    helper.make_node("MatMul", ["g", "w"], ["m"], "head"),
+    helper.make_node("Add", ["b", "m"], ["logits"]),
+]
+
+
+def head(width: int) -> dict[str, np.ndarray]:
+    return {"w": values(width, 3), "b": values(3)}
+
+
+def ints(*numbers: int) -> np.ndarray:
+    return np.array(numbers, dtype=np.int64)

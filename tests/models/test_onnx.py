@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, helper
 from toys import CLASSES, toy_net, write_toy_dataset
 from toys_artifacts import invoke
 from toys_checkpoints import Notes
-from toys_onnx import toy_nodes, toy_weights, write_graph, write_toy
+from toys_onnx import REST, head, ints, toy_nodes, toy_weights, values, write_graph, write_toy
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import Workspace
@@ -30,11 +30,6 @@ from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
 node = helper.make_node
-RANDOM = np.random.default_rng(0)
-
-
-def values(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
 
 
 def built(path: Path) -> nn.Module:
@@ -67,18 +62,7 @@ def test_a_campaign_on_a_file_is_that_on_the_network_it_was_made_from(tmp_path: 
     assert ours.equals(theirs)
 
 
-# Graphs around shapes, axes and bounds, which exporters compute in many ways; each ends in "logits".
-REST = [node("Flatten", ["f"], ["g"]), node("MatMul", ["g", "w"], ["m"], "head"), node("Add", ["b", "m"], ["logits"])]
-
-
-def head(width: int) -> dict[str, np.ndarray]:
-    return {"w": values(width, 3), "b": values(3)}
-
-
-def ints(*numbers: int) -> np.ndarray:
-    return np.array(numbers, dtype=np.int64)
-
-
+# Graphs around shapes, axes and bounds, which exporters compute in many ways; each ends in `REST`.
 def token() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
     """Return a learned row that is repeated for each image, as in vision transformers, and joined to its rows."""
     return [
@@ -143,77 +127,6 @@ def test_shapes_that_are_computed_are_numbers_where_torch_traces(
     assert [site.name for site in traced.sites][-1] == "head"
     assert torch.equal(network.head.bias, torch.tensor(stored["b"]))
     assert ("token" in dict(network.named_parameters())) is (graph is token)
-
-
-def shared_layers() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
-    """Return weights that are read twice: as they are, under a second name, transposed twice, and as a scale too."""
-    wide = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
-    return [
-        node("Conv", ["x", "k", "zero"], ["a"], "first", **wide),
-        node("Identity", ["k"], ["k1"]),
-        node("Tanh", ["a"], ["t"]),
-        node("Conv", ["t", "k1", "zero"], ["c"], "second", **wide),
-        node("BatchNormalization", ["c", "scale", "zero", "zero", "var"], ["n1"]),
-        node("BatchNormalization", ["n1", "scale", "zero", "zero", "var"], ["n2"]),
-        node("Flatten", ["n2"], ["flat"]),
-        node("Transpose", ["square"], ["square_1"], perm=[1, 0]),
-        node("Transpose", ["square"], ["square_2"], perm=[1, 0]),
-        node("MatMul", ["flat", "square_1"], ["p1"]),
-        node("Mul", ["p1", "row"], ["p2"]),
-        node("MatMul", ["p2", "square_2"], ["p3"]),
-        node("Add", ["p3", "row"], ["f"]),
-    ], {
-        "k": values(1, 1, 3, 3), "zero": values(1), "scale": values(1), "var": np.abs(values(1)),
-        "square": values(64, 64), "row": values(64), **head(64),
-    }  # fmt: skip
-
-
-def used_in_two_forms() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
-    return [
-        node("Flatten", ["x"], ["flat"]),
-        node("MatMul", ["flat", "square"], ["p1"]),
-        node("Transpose", ["square"], ["turned"], perm=[1, 0]),
-        node("MatMul", ["p1", "turned"], ["f"]),
-    ], {"square": values(64, 64), **head(64)}
-
-
-@pytest.mark.parametrize("graph", [shared_layers, used_in_two_forms])
-def test_a_change_of_a_weight_is_that_of_the_file_s_tensor(
-    graph: Callable[[], tuple[list[NodeProto], dict[str, np.ndarray]]],
-) -> None:
-    nodes, stored = graph()
-    x = torch.rand(2, 1, 8, 8)
-    network = built(write_graph(Path("a.onnx"), nodes + REST, stored)).double().float()  # both copy each buffer
-    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    assert sorted(value.numel() for name, value in tensors.items() if "num_batches" not in name) == sorted(
-        value.size for value in stored.values()
-    )
-    counted = capture(network, (1, 8, 8), batch_size=2).parameters.values()
-    assert sorted(tensor.numel() for tensor in counted) == sorted(value.size for value in stored.values())
-    for name, value in stored.items():
-        (own,) = [tensor for tensor in tensors.values() if tensor.numel() == value.size and equal(tensor, value)]
-        before = own.clone()
-        with torch.no_grad():
-            own.add_(0.5)
-        struck = built(write_graph(Path("b.onnx"), nodes + REST, {**stored, name: value + np.float32(0.5)}))
-        assert torch.allclose(network(x), struck(x), rtol=1e-4, atol=1e-4), name
-        with torch.no_grad():
-            own.copy_(before)
-
-
-def equal(tensor: torch.Tensor, array: np.ndarray) -> bool:
-    found = tensor.detach().numpy()
-    return any(np.array_equal(form.reshape(-1), array.reshape(-1)) for form in (found, found.T))
-
-
-def test_a_weight_that_torch_needs_in_two_forms_is_refused() -> None:
-    twice = [
-        node("Flatten", ["x"], ["flat"]),
-        node("Gemm", ["flat", "square"], ["p1"]),
-        node("Gemm", ["p1", "square"], ["f"], transB=1),
-    ]
-    with pytest.raises(TgrError, match='several operators read the weight "square", and torch needs it in another'):
-        built(write_graph(Path("a.onnx"), twice + REST, {"square": values(64, 64), **head(64)}))
 
 
 def test_images_with_their_channels_last_are_given_so() -> None:

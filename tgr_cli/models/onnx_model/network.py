@@ -21,7 +21,7 @@ from tgr_cli.models.onnx_model.constants import Arithmetic, Computed, computed
 from tgr_cli.models.onnx_model.file import OnnxFile
 from tgr_cli.models.onnx_model.layers import LAYERS, NotConvertedError, linear, module_of
 from tgr_cli.models.onnx_model.operators import NUMBERS_ARE_GIVEN, OWN
-from tgr_cli.models.onnx_model.sharing import SharedWeights
+from tgr_cli.models.onnx_model.sharing import PLACES, SharedWeights
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,12 @@ class OnnxNetwork(nn.Module):
             try:
                 module = module_of(node, graph.stored, file.opset)
             except NotConvertedError as why:
+                if node.op_type in PLACES and node.input[1] not in graph.stored:
+                    raise TgrError(
+                        f'{file.path}: the {node.op_type} "{node.name or node.output[0]}" takes its weight from '
+                        f'"{node.input[1]}", which is computed at each run, from a weight that others read too or from '
+                        "the image; give the PyTorch model with --model module:function"
+                    ) from why
                 raise TgrError(
                     f'{file.path} uses the operator {node.op_type} ("{node.name or node.output[0]}"), which cannot be '
                     f"converted to torch ({why}); export the model with other operators"

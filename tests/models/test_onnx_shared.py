@@ -99,6 +99,12 @@ def test_a_change_of_a_weight_is_that_of_the_file_s_tensor(
             own.copy_(before)
 
 
+def test_a_layer_that_is_called_twice_has_the_sites_that_it_has_in_torch() -> None:
+    nodes, stored = shared_layers()
+    sites = capture(built(write_graph(Path("a.onnx"), nodes + REST, stored)), (1, 8, 8), batch_size=2).sites
+    assert [site.name for site in sites] == ["first#1", "first#2", "p1", "p3", "head"]  # p3 has a bias, and p1 none
+
+
 def equal(tensor: torch.Tensor, array: np.ndarray) -> bool:
     found = tensor.detach().numpy()
     return any(np.array_equal(form.reshape(-1), array.reshape(-1)) for form in (found, found.T))

@@ -92,7 +92,7 @@ def _without_copies(graph: GraphProto) -> list[NodeProto]:
                 if node.op_type == "Identity":
                     first[node.output[0]] = node.input[0]
                     continue
-                again = made.setdefault(_operation(node), node)
+                again = made.setdefault(operation(node, node.input), node)
                 if again is not node:
                     first |= zip(node.output, again.output, strict=True)
                     continue
@@ -100,10 +100,10 @@ def _without_copies(graph: GraphProto) -> list[NodeProto]:
     return nodes
 
 
-def _operation(node: NodeProto) -> tuple[object, ...]:
-    """Return what a node computes, apart from the names of its results."""
+def operation(node: NodeProto, inputs: Sequence[str]) -> tuple[object, ...]:
+    """Return what a node computes of these inputs, apart from the names of its results."""
     details = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-    return (node.op_type, *node.input, len(node.output), *details)
+    return (node.op_type, *inputs, len(node.output), *details)
 
 
 def _is_small(array: np.ndarray | None) -> bool:

@@ -17,11 +17,13 @@ from onnx import NodeProto
 from torch import Tensor, nn
 
 from tgr_cli.errors import TgrError
-from tgr_cli.models.onnx_model.constants import Arithmetic, Computed, computed
+from tgr_cli.models.onnx_model.constants import Arithmetic, Computed, computed, operation
 from tgr_cli.models.onnx_model.file import OnnxFile
 from tgr_cli.models.onnx_model.layers import LAYERS, NotConvertedError, linear, module_of
 from tgr_cli.models.onnx_model.operators import NUMBERS_ARE_GIVEN, OWN
 from tgr_cli.models.onnx_model.sharing import PLACES, SharedWeights
+
+CALLED_AGAIN = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class OnnxNetwork(nn.Module):
         self.arrays: dict[str, np.ndarray] = {}  # stored values that are passed on as numbers
         self.tensors: dict[str, str] = {}  # the paths of those that are parameters or buffers
         self.steps: list[Operation | Arithmetic] = []
+        self._layers: dict[tuple[object, ...], str] = {}
         self._shared = SharedWeights(file.path, Counter(name for node in graph.nodes for name in node.input))
         for node, bias in _joined(graph, file.output):
             if node.output[0] in graph.numbers:
@@ -117,7 +120,7 @@ class OnnxNetwork(nn.Module):
 
     def _operation(self, node: NodeProto, bias: NodeProto | None, graph: Computed, file: OnnxFile) -> Operation:
         """Return a node as an operation, with its module and stored tensors added to the network."""
-        inputs, outputs, numbers = list(node.input), node.output, ""
+        inputs, outputs, numbers, added = list(node.input), node.output, "", ""
         while inputs and not inputs[-1]:
             inputs.pop()
         if _is_linear(node, graph):
@@ -145,7 +148,10 @@ class OnnxNetwork(nn.Module):
             elif node.op_type in NUMBERS_ARE_GIVEN or node.op_type in OWN:
                 numbers = "" if node.op_type in ("Concat", "MatMul") else "arrays" if node.op_type in OWN else "lists"
         self._keep(node, inputs, numbers, graph, file)
-        path = self._place(_layer_name(node, graph), module)
+        layer = (operation(node, node.input[1:]), added)
+        path = self._layers.get(layer, "") or self._place(_layer_name(node, graph), module)
+        if node.op_type in CALLED_AGAIN and all(name in graph.stored for name in node.input[1:] if name):
+            self._layers[layer] = path  # a layer that is called twice, as in PyTorch
         return Operation(path, tuple(inputs), tuple(outputs), numbers)
 
     def _keep(self, node: NodeProto, inputs: Sequence[str], numbers: str, graph: Computed, file: OnnxFile) -> None:

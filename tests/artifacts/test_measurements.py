@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from toys_artifacts import site, stored_in, write_golden, write_injections
 
-from tgr_cli.artifacts.layout import RunFolder, Workspace
+from tgr_cli.artifacts.layout import RunFolder, Workspace, deployed_name
 from tgr_cli.artifacts.measurements import deployments, evaluated, measured_run
 from tgr_cli.errors import TgrError
 
@@ -61,6 +61,7 @@ def test_a_measurement_is_named_after_its_folder_target_and_formats(name: str) -
 def test_a_dot_in_the_name_of_a_folder_ends_no_name(folder: str) -> None:
     for target, formats, more in (("neuron", "int8", "-int8"), ("weight", "", "-weight"), ("bias", "fp8", "-bias-fp8")):
         assert RunFolder(WORKSPACE.path / folder, target, formats).called == folder + more
+    assert deployed_name(folder, "int8", "int8:channel") == f"{folder}-int8-weights-int8-channel"
 
 
 def test_deployments_are_known_by_what_the_files_say_and_not_by_other_names() -> None:

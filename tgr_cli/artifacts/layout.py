@@ -59,6 +59,15 @@ def of_format(path: Path, form: str | None, weight_form: str | None) -> Path:
     return _with_suffix(path, formats_in_names(form, weight_form))
 
 
+def deployed_name(folder: str, form: str | None, weight_form: str | None) -> str:
+    """Return the name of a model's measurement in number formats; the name of its folder may have dots.
+
+    >>> deployed_name("onnx-net.onnx-baseline", "int8", None)
+    'onnx-net.onnx-baseline-int8'
+    """
+    return "-".join(filter(None, (Path(folder).name, formats_in_names(form, weight_form))))
+
+
 def formats_in_names(form: str | None, weight_form: str | None) -> str:
     """Return how names of files and runs spell the formats that a model is deployed in; "" for a model as it is.
 

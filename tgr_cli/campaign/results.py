@@ -17,7 +17,7 @@ from tgr_cli.artifacts.fault_facts import (
     pattern_of,
     struck_format_of,
 )
-from tgr_cli.artifacts.layout import feature_maps_beside, of_format, vulnerability_beside
+from tgr_cli.artifacts.layout import deployed_name, feature_maps_beside, vulnerability_beside
 from tgr_cli.artifacts.provenance import sha256_file
 from tgr_cli.artifacts.schemas import FEATURE_MAPS, INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import provenance_for
@@ -91,7 +91,7 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> Written:
     store.write(vulnerability, VULNERABILITY, sites, provenance_for(VULNERABILITY, **{**facts, "inputs": inputs}))
     maps = feature_maps.write(path, table, struck, rows, facts) if "feature_maps" in facts["extra"] else None
     return Written(
-        run=of_format(Path(facts["extra"]["run"]), *campaign.deployed_in).name,
+        run=deployed_name(facts["extra"]["run"], *campaign.deployed_in),
         format=formats_in_words(campaign),
         struck_format=struck_format_of(campaign),
         faults_are=faults_in_words(campaign),

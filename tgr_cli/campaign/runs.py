@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tgr_cli.artifacts import store
-from tgr_cli.artifacts.layout import RunFolder, of_format
+from tgr_cli.artifacts.layout import RunFolder, deployed_name
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.errors import TgrError
@@ -33,7 +33,7 @@ def read_golden(path: Path) -> tuple[str, Artifact]:
     if golden.table.num_rows == 0:
         raise TgrError(f'{path} holds no image; run "{EVALUATE}" on some')
     name = str(golden.provenance.extra.get("run", path.parent.name))
-    return of_format(Path(name), *golden.provenance.deployed_in).name, golden
+    return deployed_name(name, *golden.provenance.deployed_in), golden
 
 
 def correct(golden: Artifact) -> np.ndarray:

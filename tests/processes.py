@@ -18,6 +18,8 @@ TESTS = Path(__file__).parent
 # For toys:build_toy; and the package beside the tests, before one that is installed.
 PYTHONPATH = os.pathsep.join((str(TESTS.parent), str(TESTS)))
 
+WRITTEN = ("out", "err")  # files of what a process writes
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -36,6 +38,8 @@ class Running:
 
     def __init__(self, call: Callable[..., object], *arguments: object, cwd: Path | None = None, **more: str) -> None:
         self._written = TemporaryDirectory(prefix="tgr-test-")
+        for name in WRITTEN:  # even if it is killed before it writes
+            (Path(self._written.name) / name).touch()
         environment = {**os.environ, "PYTHONPATH": PYTHONPATH, **more}
         place = (Path(self._written.name), (cwd or Path()).absolute(), environment)
         self._process = multiprocessing.get_context("forkserver").Process(target=_become, args=(place, call, arguments))
@@ -54,7 +58,7 @@ class Running:
         if self.running():
             self._process.kill()
             self._process.join()
-        out, err = ((Path(self._written.name) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        out, err = ((Path(self._written.name) / name).read_text(encoding="utf-8") for name in WRITTEN)
         self._written.cleanup()
         assert self._process.exitcode is not None
         return Ran(self._process.exitcode, out, err)
@@ -113,6 +117,6 @@ def _become(place: tuple[Path, Path, Mapping[str, str]], call: Callable[..., obj
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    for number, name in ((1, "out"), (2, "err")):
+    for number, name in enumerate(WRITTEN, 1):
         os.dup2(os.open(written / name, os.O_WRONLY | os.O_CREAT), number)
     sys.exit(call(*arguments))  # type: ignore[arg-type]

@@ -21,6 +21,12 @@ settings.register_profile("tgr", derandomize=True, deadline=None)
 settings.load_profile("tgr")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than cores: some tests wait, for a server or for a process that they have killed."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Search for no garbage among the libraries, a million objects that stay: it took a third of the time."""

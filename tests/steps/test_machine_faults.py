@@ -1,6 +1,6 @@
 """Faults of the machine under a campaign, at random and again and again: the bytes are those of an undisturbed run.
 
-TGR_MACHINE_FAULTS sets how many of each kind (default 4); moments and damages are drawn from a seed.
+TGR_MACHINE_FAULTS sets how many of each kind (default 2); moments and damages are drawn from a seed.
 """
 
 import errno
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from toys_artifacts import invoke
 from tgr_cli import app
 from tgr_cli.faults import units
 
-FAULTS = int(os.environ.get("TGR_MACHINE_FAULTS", 4))
+FAULTS = int(os.environ.get("TGR_MACHINE_FAULTS", 2))
 RUN = Path("runs/toy/toys-build_toy-baseline")
 OUTPUTS = ("injections.parquet", "vulnerability.parquet")
 CAMPAIGN = (
@@ -103,7 +104,7 @@ def test_what_fails_in_mid_campaign_is_told_and_the_campaign_goes_on(
 ) -> None:
     chance = random.Random(0)
     clock, struck = time.time, 0
-    for owner, name, error, words in MISHAPS * (FAULTS // 4):
+    for owner, name, error, words in MISHAPS * ceil(FAULTS / 4):
         works, left, now = getattr(owner, name), chance.randrange(12), clock() + chance.choice((-1, 1)) * 1e7
 
         def fails(*arguments: Any, works: Any = works, error: Any = error, **more: Any) -> Any:

@@ -18,6 +18,6 @@ COPY --from=built /wheels /wheels
 RUN pip install "$(ls /wheels/tgr-*.whl)${EXTRAS:+[$EXTRAS]}"
 RUN useradd --create-home --uid 1000 tgr
 USER tgr
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["tgr"]
 CMD ["--help"]

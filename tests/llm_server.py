@@ -170,6 +170,9 @@ def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0
         ready.set()
         await done.wait()
         listening.close()
+        await asyncio.sleep(
+            0.01
+        )  # what was accepted last gets its `serve`, which closes it; a task cancelled sooner does not
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -114,6 +114,7 @@ def _forked(executable: bytes, arguments: Sequence[str], kept: Sequence[int]) ->
 
 def _become(place: tuple[Path, Path, Mapping[str, str]], call: Callable[..., object], arguments: tuple) -> None:
     written, folder, environment = place
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -39,6 +39,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, at most 200 characters, or the error's name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def found_at(path: Path) -> str:
     """Return what exists at an unsuitable path: "does not exist", "is a folder", "is a device" …"""
     try:

@@ -1,4 +1,4 @@
-"""Comparison of names regardless of Unicode form, case, and separators between words."""
+"""Names: compared regardless of Unicode form, case and separators between words, and put into messages."""
 
 import re
 import unicodedata
@@ -53,3 +53,30 @@ def listed(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - SHOWN:,} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more
+
+
+def option(name: str) -> str:
+    """Return a setting's option, as "--target-ci" for "target_ci"."""
+    return f"--{name.replace('_', '-')}"
+
+
+def typed(name: str, value: object) -> str:
+    """Return a setting as it is typed, or that it is not given.
+
+    >>> typed("target_ci", "sdc=0.01"), typed("lasting", True), typed("order", ("dloss", "work")), typed("encode", None)
+    ('--target-ci sdc=0.01', '--lasting', '--order dloss work', 'no --encode')
+    """
+    if _is_absent(value):
+        return f"no {option(name)}"
+    return option(name) if value is True else f"{option(name)} {bare(value)}"
+
+
+def bare(value: object) -> str:
+    """Return a setting's value as it is typed; "without it" if it is not given."""
+    if _is_absent(value):
+        return "without it"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or value is False or value in ((), [])

@@ -17,6 +17,9 @@ class Reporter:
 SILENT = Reporter()
 
 
+SHARES = ("accuracy_baseline", "accuracy_candidate", "top2diff")  # of a comparison's figures; the others are factors
+
+
 def plain_factor(value: float) -> str:
     """Return a factor with two decimals, or more if it would otherwise read as 1 or as nearly 0."""
     if 0 < value < 0.1:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tgr_cli import documents
-from tgr_cli.artifacts import store
+from tgr_cli.artifacts import run_records, store
 from tgr_cli.artifacts.outputs import METADATA_KEY
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.errors import TgrError, found_at
@@ -35,7 +34,7 @@ def _those(name: Path) -> list[Path]:
     files = [file for path in found for file in ([path] if path.is_file() else sorted(path.glob("*.parquet")))]
     if shards := [file for file in files if _is_shard(file)]:
         return shards
-    hint = ", and [ ] stand for one of these characters" if "[" in name.name or "[" in str(name.parent) else ""
+    hint = ", and [ ] stand for one of these characters" if "[" in str(name) else ""
     raise TgrError(f'{name} {what} no shard among {len(files):,} files{hint}; run "{SHARD.command}" first')
 
 
@@ -55,10 +54,8 @@ def command_for(shard: Path, number: int, count: int) -> str | None:
 
     With --out, if `shard` was made with it, as a file beside `shard`.
     """
-    record = store.run_record(shard)
-    if not record.is_file():
-        return None
-    words = shlex.split(str(documents.read_json(record, "delete it, the artifact does not need it").get("command", "")))
+    record = run_records.read(shard, "command")
+    words = shlex.split(str(record["command"])) if record else []
     changed = {"--shard": f"{number}/{count}", "--out": str(shard.parent / f"shard-{number}-of-{count}.parquet")}
     for place, word in enumerate(words):
         option, equals, _ = word.partition("=")

@@ -6,6 +6,7 @@ from typing import Any
 from tgr_cli import defaults
 from tgr_cli.artifacts.facts import lasting
 from tgr_cli.artifacts.provenance import Provenance
+from tgr_cli.naming import bare, typed
 from tgr_cli.published.protocols import PROTOCOLS
 
 # Settings that change how precise an estimate is, and not what is estimated.
@@ -31,27 +32,16 @@ def protocol_in_words(campaign: Provenance) -> str:
     for name, paper in PROTOCOLS.items():
         departing = deviations(campaign, name)
         if departing.keys() <= set(PRECISION):
-            said = ", ".join(_typed(option, own) for option, (own, _) in departing.items())
+            said = ", ".join(typed(option, own) for option, (own, _) in departing.items())
             return f"{paper.called}, but {said}" if said else paper.called
     return "own"
 
 
 def in_words(departing: Mapping[str, tuple[Any, Any]]) -> str:
     """Return deviations as an enumeration, such as "--limit zero (published: clamp)"; "" if there are none."""
-    said = [f"{_typed(name, own)} (published: {_bare(value)})" for name, (own, value) in departing.items()]
+    said = [f"{typed(name, own)} (published: {bare(value)})" for name, (own, value) in departing.items()]
     return ", ".join(said)
 
 
 def _setting(config: Mapping[str, Any], name: str) -> Any:
     return lasting(config) if name == "lasting" else config.get(name, UNRECORDED.get(name))
-
-
-def _typed(name: str, value: Any) -> str:
-    option = f"--{name.replace('_', '-')}"
-    if value in (None, False):
-        return f"no {option}"
-    return option if value is True else f"{option} {value}"
-
-
-def _bare(value: Any) -> str:
-    return "without it" if value in (None, False) else str(value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tgr_cli.artifacts import store
+from tgr_cli.artifacts import run_records, store
 from tgr_cli.artifacts.fault_facts import faults_in_words, formats_in_words
 from tgr_cli.artifacts.layout import RunFolder, formats_in_names, vulnerability_beside
 from tgr_cli.artifacts.outputs import artifact_kind
@@ -15,7 +15,6 @@ from tgr_cli.artifacts.schemas import INJECTIONS, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, results, runs
 from tgr_cli.campaign.deviations import protocol_in_words
-from tgr_cli.documents import MalformedError, parse_json, read_bytes
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.intervals import Estimate
@@ -129,8 +128,7 @@ def _standing(path: Path, folder: Path) -> Standing:
     if not beside.exists():
         raise TgrError(f'{beside.name} is not beside it; a part of a campaign is shown once "tgr merge" has merged it')
     vulnerability = store.read(beside, VULNERABILITY)
-    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
-        raise TgrError(f'{beside.name} was not made from it; run "tgr inject" again')
+    runs.refuse_other_campaign(injections, vulnerability)
     faults = results.read(injections.table, campaign.config)
     confidence = campaign.config["confidence"]
     network = summary.network(vulnerability.table.to_pylist(), faults, confidence)
@@ -166,12 +164,11 @@ def _digest(golden: Artifact) -> str:
 
 def _date(path: Path) -> str | None:
     """Return the day on which the file was made, from the run record beside it; artifacts hold no time."""
-    record = store.run_record(path)
     try:
-        started = parse_json(read_bytes(record)).get("started")
-    except (OSError, MalformedError, AttributeError):
+        record = run_records.read(path, "started")
+    except (OSError, TgrError):  # a damaged record leaves the day unknown, and the figures as they are
         return None
-    return started[:10] if isinstance(started, str) else None
+    return record["started"][:10] if record and isinstance(record["started"], str) else None
 
 
 def _alike(one: Standing, other: Standing) -> bool:

@@ -16,7 +16,6 @@ from tgr_cli.artifacts.schemas import INJECTIONS, RANGES, VULNERABILITY
 from tgr_cli.artifacts.store import Artifact
 from tgr_cli.campaign import comparable, results, runs
 from tgr_cli.campaign.comparable import Difference, profiled_on
-from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.estimates import codes
 from tgr_cli.reporting import Reporter
@@ -84,8 +83,7 @@ def open_run(folder: RunFolder) -> Measured:
     vulnerability = store.read(folder.vulnerability, VULNERABILITY)
     for artifact in (injections, vulnerability):
         runs.refuse_other_model(golden, artifact)
-    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
-        raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
+    runs.refuse_other_campaign(injections, vulnerability)
     runs.refuse_other_sites(injections, vulnerability)
     rows = vulnerability.table.to_pylist()
     campaign = injections.provenance.config

@@ -67,6 +67,12 @@ def refuse_other_model(golden: Artifact, other: Artifact) -> None:
             )
 
 
+def refuse_other_campaign(injections: Artifact, vulnerability: Artifact) -> None:
+    """Raise TgrError if the figures of sites were not made from these rows of faults."""
+    if vulnerability.provenance.inputs.get("injections") != injections.sha256:
+        raise TgrError(f'{vulnerability.path} was not made from {injections.path}; run "tgr inject" again')
+
+
 def refuse_other_images(first: Artifact, second: Artifact) -> None:
     """Raise TgrError if two `golden` artifacts differ in classes, images or labels."""
     if first.provenance.classes != second.provenance.classes:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tgr_cli.naming import bare, option, typed
 from tgr_cli.published.protocols import PROTOCOLS, options_of
 
 NAME, META = "as_published", "tgr.as_published"
@@ -68,9 +69,9 @@ def sentences(ctx: Any) -> list[str]:
     named = f"--as-published {applied.protocol}"
     said = [f"{named} sets {_listed(applied.chosen)} ({PROTOCOLS[applied.protocol].source})"]
     for name, published in applied.kept.items():
-        said.append(f"{_typed(name, _plain(ctx.params[name]))} is kept, as it was given; published: {_bare(published)}")
+        said.append(f"{typed(name, ctx.params[name])} is kept, as it was given; published: {bare(published)}")
     for place in sorted(set(applied.replaced.values())):
-        options = [_option(name) for name, where in applied.replaced.items() if where == place]
+        options = [option(name) for name, where in applied.replaced.items() if where == place]
         said.append(f"{named} replaces {', '.join(options)} as set {place}")
     return said
 
@@ -87,25 +88,9 @@ def _plain(value: Any) -> Any:
     return None if value is False else value
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _bare(value: Any) -> str:
-    value = _plain(value)
-    return "without it" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _typed(name: str, value: Any) -> str:
-    if value is None:
-        return f"no {_option(name)}"
-    return _option(name) if value is True else f"{_option(name)} {_bare(value)}"
-
-
 def _listed(chosen: Mapping[str, Any]) -> str:
-    values = {name: _plain(value) for name, value in chosen.items()}
-    given = [_typed(name, value) for name, value in values.items() if value is not None]
-    without = [_option(name) for name, value in values.items() if value is None]
-    if not values:
+    if not chosen:
         return "nothing"
+    given = [typed(name, value) for name, value in chosen.items() if _plain(value) is not None]
+    without = [option(name) for name, value in chosen.items() if _plain(value) is None]
     return " ".join(given) + (f", and no {', '.join(without)}" if without else "")

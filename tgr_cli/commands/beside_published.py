@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tgr_cli.commands.console import Console, in_percent
-from tgr_cli.reporting import plain_factor
+from tgr_cli.reporting import SHARES, plain_factor
 
 if TYPE_CHECKING:
     from tgr_cli.campaign.beside_published import BesidePublished
-
-SHARES = ("accuracy_baseline", "accuracy_candidate", "top2diff")
 
 
 def print_beside(console: Console, beside: "BesidePublished") -> None:

@@ -14,7 +14,6 @@ from tgr_cli.commands.gates import FailOnChange, Junit, MaxDloss, MaxSdcRate, co
 from tgr_cli.commands.inject_output import print_exact, print_forecast, print_replay, print_shard, print_surface
 from tgr_cli.commands.option_conflicts import refuse_idle
 from tgr_cli.commands.session import session
-from tgr_cli.commands.shard_option import Nodes, Shard, shard_of_this_task
 
 SAMPLING, ENGINE = "Sampling", "Engine"
 FAULTS, CAMPAIGN = fault_options.FAULTS, campaign_options.CAMPAIGN
@@ -187,8 +186,8 @@ def inject(
         ),
     ] = defaults.VERIFY,
     jobs: campaign_options.Jobs = None,
-    shard: Shard = None,
-    nodes: Nodes = None,
+    shard: campaign_options.Shard = None,
+    nodes: campaign_options.Nodes = None,
     plan: Annotated[
         Path | None, typer.Option(help="Run this stored plan instead of drawing one.", rich_help_panel=CAMPAIGN)
     ] = None,
@@ -251,7 +250,7 @@ def inject(
     from tgr_cli.preflight import before
 
     with session(ctx) as console:
-        shard = shard_of_this_task(shard, console)
+        shard = campaign_options.shard_of_this_task(shard, console)
         config = options.configure(Config, {**locals(), "surface": tuple(surface or ())})
         refuse_idle(ctx)
         before.inject(config, console)

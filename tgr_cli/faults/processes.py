@@ -157,7 +157,7 @@ def _sendable(error: Exception) -> Exception:
     where = "".join(traceback.format_exception(error))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
+    except Exception:  # an exception of any class may fail to travel, in any way; its name, text and place do travel
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(f"raised in a process of --jobs:\n{where}")
     return error

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 
 from tgr_cli.data import built_in
 from tgr_cli.data.transforms import Preprocessing
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, first_line
 from tgr_cli.models import weights, zoo
 from tgr_cli.models.from_user import UserModel
 
@@ -44,7 +44,7 @@ def try_out(
     except Exception as error:
         raise TgrError(
             f"--model {name} fails on an input of {'×'.join(map(str, prepared.input_shape))} "
-            f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); set its input "
+            f"({first_line(error)}); set its input "
             "with --resize, --crop, --mean and --std"
         ) from error
     refuse_no_tensor(name, logits_1C)

@@ -35,7 +35,6 @@ INT8: Mapping[str, Any] = MappingProxyType({"format": "int8", "weight_format": N
 class PaperProtocol:
     """A paper's protocol: `options` are by command, then by the option's name with _ for -."""
 
-    name: str
     called: str
     source: str
     options: Mapping[str, Mapping[str, Any]]
@@ -44,7 +43,6 @@ class PaperProtocol:
 PROTOCOLS: Mapping[str, PaperProtocol] = MappingProxyType(
     {
         "neurips": PaperProtocol(
-            name="neurips",
             called="NeurIPS 2023",
             source="Hardware Resilience Properties of Text-Guided Image Classifiers, NeurIPS 2023, sections 5.2 and 7",
             options={
@@ -55,7 +53,6 @@ PROTOCOLS: Mapping[str, PaperProtocol] = MappingProxyType(
             },
         ),
         "issre": PaperProtocol(
-            name="issre",
             called="ISSRE 2021",
             source="Optimizing Selective Protection for CNN Resilience, ISSRE 2021, section VI",
             options={

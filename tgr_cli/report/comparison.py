@@ -15,7 +15,7 @@ from tgr_cli.report.measured import key
 from tgr_cli.report.plotting import level, middle, scaled
 from tgr_cli.report.theme import Palette
 from tgr_cli.report.words import SPACE, count, factor, listed, number, percent
-from tgr_cli.reporting import plain_factor
+from tgr_cli.reporting import SHARES, plain_factor
 
 Row = Mapping[str, Any]  # a row of `comparison`
 FIGURES = {
@@ -27,7 +27,6 @@ FIGURES = {
     "median_last_layer": "median dLoss of the last layer",
     "median_overall": "median dLoss over all sites",
 }
-SHARES = ("accuracy_baseline", "accuracy_candidate", "top2diff")  # published figures that are no factors
 MAIN = ("last_layer", "overall", "sdc_overall")  # the factors described in sentences
 WITHOUT_MEANS = ("median_last_layer", "median_overall", "sdc_overall")  # for runs without a range limit
 

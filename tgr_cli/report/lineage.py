@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgr_cli import documents
-from tgr_cli.artifacts import store
+from tgr_cli.artifacts import run_records, store
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.provenance import Provenance, sha256_file
-from tgr_cli.errors import TgrError
 from tgr_cli.paths import real
 from tgr_cli.report.figure import NONE, Block
 
@@ -48,12 +46,8 @@ def _place(path: Path) -> int:
 
 
 def _made(path: Path, workspace: Workspace) -> Made:
-    record, command = store.run_record(path), None
-    if record.exists():
-        try:
-            command = str(documents.read_json(record, "delete it, the artifact does not need it")["command"])
-        except (KeyError, TypeError) as error:
-            raise TgrError(f"{record} is no run record of tgr; delete it, the artifact does not need it") from error
+    record = run_records.read(path, "command")
+    command = str(record["command"]) if record else None
     inside = path.is_relative_to(workspace.path)
     name = path.relative_to(workspace.path) if inside else Path(real(path.parent).name) / path.name
     return Made(name.as_posix(), sha256_file(path), store.describe(path)[1], command)

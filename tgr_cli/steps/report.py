@@ -41,8 +41,8 @@ class Config:
 
     A run is followed by its deployments in number formats, unless one of these is named. `count_by` is the unit of
     counting for re-running (`metrics.population`), `allow_different` the settings in which compared runs may differ
-    (`campaign.comparable`), `png` a folder for a PNG of every plot. `leaderboard` is a
-    folder whose campaigns are listed instead.
+    (`campaign.comparable`), `png` a folder for a PNG of every plot. `leaderboard` is a folder whose campaigns are
+    listed instead.
     """
 
     runs: Sequence[str] = ()
@@ -160,8 +160,7 @@ def _measured(folder: RunFolder, count_by: str, reporter: Reporter) -> Run:
     injections = _read(folder.injections, INJECTIONS, OF_INJECTIONS)
     if injections:
         vulnerability_ = store.read(folder.vulnerability, VULNERABILITY)
-        if vulnerability_.provenance.inputs.get("injections") != injections.sha256:
-            raise TgrError(f'{vulnerability_.path} was not made from {injections.path}; run "tgr inject" again')
+        runs.refuse_other_campaign(injections, vulnerability_)
         runs.refuse_other_sites(injections, vulnerability_)
     reference = golden or injections or profiled
     for artifact in (injections, vulnerability_, profiled):

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tgr_cli import defaults, documents
-from tgr_cli.artifacts import store
+from tgr_cli import defaults
+from tgr_cli.artifacts import run_records, store
 from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.provenance import Provenance
 from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, FEATURE_MAPS, TEXT_EMBEDDINGS
-from tgr_cli.errors import TgrError
 from tgr_cli.metrics import feature_maps
 from tgr_cli.metrics.feature_maps import MapsDigest
 from tgr_cli.text import digest
@@ -46,7 +45,7 @@ def run(path: Path, head: int = defaults.ROWS) -> Shown:
         schema=schema,
         provenance=provenance,
         rows=rows,
-        record=_record(store.run_record(path)),
+        record=_record(path),
         head=table.slice(0, head).to_pylist(),
         digest=_digest(table, provenance, head) if len(table) else None,
     )
@@ -64,15 +63,10 @@ def _digest(table: pa.Table, provenance: Provenance, shown: int) -> Digest | Non
     return digest.of_texts(table, shown) if provenance.kind == TEXT_EMBEDDINGS.kind else None
 
 
-def _record(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        record = documents.read_json(path, "delete it, the artifact does not need it")
-        whole = {"command", "host", "started", "seconds", "options"} <= record.keys()
-        whole = whole and all({"value", "from"} <= option.keys() for option in record["options"].values())
-    except AttributeError:  # a JSON value that is no object
-        whole = False
-    if not whole:
-        raise TgrError(f"{path} is no run record of tgr; delete it, the artifact does not need it")
-    return dict(record)
+def _record(artifact: Path) -> dict[str, Any] | None:
+    record = run_records.read(artifact, "command", "host", "started", "seconds", "options")
+    options = record["options"] if record else {}
+    entries = list(options.values()) if isinstance(options, dict) else [options]
+    if not all(isinstance(entry, dict) and {"value", "from"} <= entry.keys() for entry in entries):
+        raise run_records.malformed(artifact)
+    return record

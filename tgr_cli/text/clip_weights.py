@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tgr_cli.errors import TgrError, did_you_mean
+from tgr_cli.errors import TgrError, did_you_mean, first_line
 
 FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes: folder or repository of configuration and weights
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -197,8 +197,7 @@ def _demand_server(what: str, address: str | None = None) -> None:
 
 
 def _not_downloaded(what: str, error: Exception) -> TgrError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return TgrError(f"{what} could not be downloaded ({reason[:200]}); {ALTERNATIVES}")
+    return TgrError(f"{what} could not be downloaded ({first_line(error)}); {ALTERNATIVES}")
 
 
 def _reachable(address: str) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, first_line
 from tgr_cli.models.onnx_model.file import OnnxFile
 from tgr_cli.models.onnx_model.network import OnnxNetwork
 
@@ -121,7 +121,7 @@ def _expected(file: OnnxFile, images_BCHW: Tensor) -> Tensor:
             found.append(torch.tensor(output))
     except Exception as error:  # ONNX Runtime raises classes of its own for each of its states
         raise TgrError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot run {file.path}{_at_side(file)} ({_first_line(error)}); "
+            f"ONNX Runtime {onnxruntime.__version__} cannot run {file.path}{_at_side(file)} ({first_line(error)}); "
             + ("export it again" if file.side else "export it with the height and width of its images fixed")
         ) from error
     if any(output.ndim != 2 or len(output) != size for output in found):
@@ -151,7 +151,3 @@ def _of_one_batch_size(file: OnnxFile, own: int) -> TgrError:
         f"{file.path} was exported for batches of {own} alone, and images come in batches of any size; export it with "
         f'a dynamic batch axis (dynamic_shapes, or dynamic_axes={{"{file.input}": {{0: "images"}}}})'
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).strip().splitlines() if line), type(error).__name__)[:200]

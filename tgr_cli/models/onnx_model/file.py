@@ -4,21 +4,21 @@ Imports onnx inside the functions: it comes with the extra `onnx`, and most comm
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tgr_cli.errors import TgrError
+from tgr_cli.errors import TgrError, first_line
 from tgr_cli.models.onnx_model.endings import refuse_without_logits
+from tgr_cli.naming import listed
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 SPECIFIED = ("", "ai.onnx")  # the domains of ONNX's own operators
-SHOWN = 3  # names in a message
 CHANNELS = (1, 3)
 FLOATS = ("float32", "float16")  # ONNX Runtime has no convolution in others
 OTHER_FLOATS = ("float64", "bfloat16")
@@ -72,7 +72,7 @@ def read(path: Path) -> OnnxFile:
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker raises several kinds, for values of attributes too
-        raise TgrError(f"{path} is not a valid ONNX file ({_first_line(error)}); export it again") from error
+        raise TgrError(f"{path} is not a valid ONNX file ({first_line(error)}); export it again") from error
     given, output = _only_input(path, model.graph), _only_output(path, model.graph)
     batch, channels, side, last = _layout(path, given)
     return OnnxFile(
@@ -97,7 +97,7 @@ def _parsed(path: Path) -> "ModelProto":
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError) as error:
-        raise TgrError(f"{path} is no ONNX file, or is cut short ({_first_line(error)}); export it again") from error
+        raise TgrError(f"{path} is no ONNX file, or is cut short ({first_line(error)}); export it again") from error
     except OSError as error:
         raise TgrError(f"{path} cannot be read ({error.strerror})") from error
     if not model.graph.node:  # an empty file is read as a model without anything
@@ -132,8 +132,8 @@ def _read_weights_beside(path: Path, model: "ModelProto") -> None:
         load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises its own errors for paths outside the folder, and for files that are short
         raise TgrError(
-            f"{path} keeps its weights in {_some(sorted(places))} beside it, which cannot be read "
-            f"({_first_line(error)}); copy both files to one folder"
+            f"{path} keeps its weights in {listed(sorted(places))} beside it, which cannot be read "
+            f"({first_line(error)}); copy both files to one folder"
         ) from error
 
 
@@ -186,21 +186,21 @@ def _matching(graph: "GraphProto", pattern: re.Pattern[str]) -> str:
 def _operators(nodes: "Iterable[NodeProto]") -> str:
     """Return the kinds of these nodes in words, "" for none."""
     kinds = {f"{node.domain}.{node.op_type}".lstrip("."): None for node in nodes}
-    return _some(list(kinds))
+    return listed(kinds)
 
 
 def _only_input(path: Path, graph: "GraphProto") -> "ValueInfoProto":
     stored = {tensor.name for tensor in graph.initializer}  # old files list their weights as inputs, too
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1:
-        names = _some([value.name for value in inputs]) or "none"
+        names = listed([value.name for value in inputs]) or "none"
         raise TgrError(f"{path} has {len(inputs)} inputs ({names}), where one batch of images is expected")
     return inputs[0]
 
 
 def _only_output(path: Path, graph: "GraphProto") -> "ValueInfoProto":
     if len(graph.output) != 1:
-        names = _some([value.name for value in graph.output])
+        names = listed([value.name for value in graph.output])
         raise TgrError(
             f"{path} has {len(graph.output)} outputs ({names}), where one tensor of logits is expected; keep that one: "
             "onnx.utils.extract_model writes a file of a part"
@@ -268,12 +268,3 @@ def _layout(path: Path, given: "ValueInfoProto") -> tuple[int | None, int, int |
     if None not in (height, width) and height != width:
         raise TgrError(f"{path} takes images of {height}×{width} pixels; tgr can only prepare square ones")
     return batch, channels or 3, height or width, last
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).strip().splitlines() if line), type(error).__name__)[:200]

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "api": BASE | {"api", "published", "steps", "campaign", "data", "models", "metrics", "report"},
     "commands": BASE
     | {"steps", "preflight", "campaign", "commands", "published", "data", "models", "text", "metrics", "training"},
-    "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "training"},
+    "steps": BASE | PURE | {"campaign", "protection", "report", "saliency", "submit", "training"},
+    "submit": BASE | {"submit", "campaign"},
     "preflight": BASE | {"preflight", "campaign", "training", "faults", "models", "data", "text"},
     "campaign": BASE | {"campaign", "published", "guards", "models", "data", "faults", "metrics"},
     "protection": BASE | {"guards", "protection", "faults", "models", "metrics"},

@@ -69,6 +69,9 @@ RECIPE = "none"
 INIT = "descriptions"  # of a text head
 RANDOM_DIM = 512  # E of random rows: that of CLIP ViT-B/32, so that heads are comparable
 
+# tgr submit
+RETRIES = 3  # of a task that was killed
+
 # tgr describe
 TEMPERATURE = 1.0  # the protocol's default, which applies if the parameter is not sent
 MAX_TOKENS = 256

@@ -28,6 +28,7 @@ REQUIRED = object()
 OF_THE_COMMAND = {
     *("json", "quiet", "markdown", "latex", "help"),
     *("yes", "dry_run", "print_recipe", "replay", "junit", "as_published", "published", "nodes"),
+    *("command", "print_script", "cancel"),
 }
 # Commands whose step takes plain arguments, by the option's default.
 WITHOUT_CONFIG = {

@@ -21,6 +21,7 @@ from tgr_cli.commands.protect import protect
 from tgr_cli.commands.report import report
 from tgr_cli.commands.show import show
 from tgr_cli.commands.sites import sites
+from tgr_cli.commands.submit import submit
 from tgr_cli.commands.top2diff_sweep import top2diff_sweep
 from tgr_cli.commands.train import train
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "profile-ranges": profile_ranges,
     "inject": inject,
     "merge": merge,
+    "submit": submit,
     "top2diff-sweep": top2diff_sweep,
     "compare": compare,
     "protect": protect,

@@ -8,21 +8,17 @@ import inspect
 from functools import cache
 from typing import Any
 
-import typer
 from typer.core import TyperCommand
 
 from tgr_cli.commands import COMMANDS
-from tgr_cli.commands.parameters import Command, Group
-
-PARSING = {"flip": {"ignore_unknown_options": True}}  # `tgr flip -1.5`: a negative number is not an option
+from tgr_cli.commands.building import of_function
+from tgr_cli.commands.parameters import Group
 
 
 @cache
 def built(name: str) -> Any:
     """Return the command `name` with all its options, built once per process."""
-    alone = typer.Typer(add_completion=False)
-    alone.command(name, cls=Command, context_settings=PARSING.get(name))(COMMANDS[name])
-    return typer.main.get_command(alone)
+    return of_function(name, COMMANDS[name])
 
 
 class CommandGroup(Group):

@@ -12,6 +12,7 @@ EXAMPLES = {
     "guard": "tgr guard --model resnet20 --dataset cifar10 --technique relu6",
     "inject": "tgr inject --model resnet20 --dataset cifar10",
     "merge": "tgr merge shard-1.parquet shard-2.parquet",
+    "submit": "tgr submit --local 4 inject --model resnet20 --dataset cifar10",
     "compare": "tgr compare resnet20-baseline resnet20-cosine --dataset cifar10",
     "fit": "tgr fit resnet20-baseline --raw-fit 100 --dataset cifar10",
     "protect": "tgr protect resnet20-baseline --dataset cifar10",
@@ -25,6 +26,8 @@ def sentence(error: Any) -> str:
     """Return the error in a command line as one sentence that refers to the command's --help."""
     command = error.ctx.command_path if error.ctx else "tgr"
     wrong = _missing(error) if is_missing(error) else error.format_message().strip().rstrip(".")
+    if getattr(error, "option_name", None) and error.ctx and error.ctx.command.name == "submit":
+        wrong += f', and options of the campaign follow the word inject, as in "{EXAMPLES["submit"]}"'
     return f'{wrong}{where_from(error)}; see "{command} --help"' if wrong else ""
 
 

@@ -1,0 +1,216 @@
+"""Run a campaign in shards, as processes here or as tasks of a cluster, until all of them are there."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from tgr_cli import defaults
+from tgr_cli.artifacts import outputs, store
+from tgr_cli.artifacts.layout import RunFolder, Workspace, formats_in_names
+from tgr_cli.artifacts.provenance import flat, normalised
+from tgr_cli.artifacts.schemas import INJECTIONS
+from tgr_cli.campaign.config import Config as Campaign
+from tgr_cli.errors import TgrError
+from tgr_cli.models.source import trained_run
+from tgr_cli.reporting import SILENT, Reporter
+from tgr_cli.submit import folder, script, watch
+from tgr_cli.submit.division import Division, Task
+from tgr_cli.submit.local import Local
+from tgr_cli.submit.progress import Progress
+from tgr_cli.submit.runner import Resources, Runner
+from tgr_cli.submit.slurm import Slurm
+
+# Options of a campaign that affect none of its rows: a campaign goes on with others.
+AROUND = ("jobs", "verify", "restart")
+# Options that shards cannot take, and why not.
+REFUSED = {
+    "shard": "tgr submit numbers the shards itself",
+    "plan_only": "tgr submit draws the plan itself",
+    "exhaustive": "it is not run in shards",
+    "surface": "it is not run in shards",
+    "restart": "each start of a shard would discard what is finished; remove the folder of the shards to begin anew",
+    "max_sdc_rate": "a gate judges a whole campaign; run tgr inject with it",
+    "max_dloss": "a gate judges a whole campaign; run tgr inject with it",
+    "fail_on_change": "a gate judges a whole campaign; run tgr inject with it",
+}
+OF_SLURM = ("partition", "account", "time", "mem", "sbatch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The campaign, the options of `tgr inject` that it was given with, and where and how its shards run.
+
+    One of `local` (number of processes) and `slurm` is given. `shards` is None for as many as processes. A killed task
+    is started again at most `retries` times. The others are what a task gets, see `Resources`.
+    """
+
+    campaign: Campaign
+    options: tuple[tuple[str, ...], ...]
+    local: int | None = None
+    slurm: bool = False
+    shards: int | None = None
+    retries: int = defaults.RETRIES
+    cpus: int | None = None
+    gpus: int | None = None
+    mem: str | None = None
+    time: str | None = None
+    partition: str | None = None
+    account: str | None = None
+    sbatch: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        places = [name for name in ("local", "slurm") if getattr(self, name)]
+        if len(places) != 1:
+            found = " and ".join(f"--{name}" for name in places) if places else "neither"
+            raise TgrError(f"{found} is given, where one of --local N and --slurm says where shards run; give one")
+        for name, why in REFUSED.items():
+            if getattr(self.campaign, name) not in (None, False, ()):
+                raise TgrError(f"--{name.replace('_', '-')} cannot be submitted: {why}")
+        if self.shards is None and not self.local:
+            raise TgrError(f"--{places[0]} needs --shards N, the number of tasks to divide the campaign into; give it")
+        of_cluster = ("gpus", *OF_SLURM) if self.local else ()
+        if idle := [name for name in of_cluster if getattr(self, name)]:
+            names = " and ".join(f"--{name}" for name in idle)
+            raise TgrError(f"{names} {'do' if len(idle) > 1 else 'does'} nothing with --local; leave it out")
+
+    @property
+    def count(self) -> int:
+        """Return the number of shards."""
+        found = self.shards or self.local
+        assert found
+        return found
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(**{field.name: getattr(self, field.name) for field in fields(Resources)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The shards of a campaign, all finished, and the path for what they merge into."""
+
+    shards: tuple[Path, ...]
+    out: Path
+
+
+def printed(config: Config) -> str:
+    """Return the script that runs the campaign: for Slurm, the one that `run` submits."""
+    out = _out(config)
+    division = _division(config, out)
+    if config.slurm:
+        return script.for_slurm(division, out, "tgr", config.resources, Path.cwd())
+    return script.for_processes(division, out, config.cpus, Path.cwd())
+
+
+def run(config: Config, reporter: Reporter = SILENT) -> Finished:
+    """Return the finished shards, after drawing the plan and running those that are not there yet.
+
+    May be killed and called again at any time. Raises TgrError for what cannot be submitted, before anything is; and
+    for a task that fails.
+    """
+    out = _out(config)
+    _refuse_other(out, config)
+    division = _division(config, out)
+    with folder.held(division.folder):
+        runner = _runner(config, division, out, reporter)
+        runner.refuse()
+        return _run(config, division, runner)
+
+
+def cancel(config: Config, reporter: Reporter = SILENT) -> int:
+    """Return how many tasks were running, and have been ended."""
+    out = _out(config)
+    division = _division(config, out)
+    if not division.folder.is_dir():
+        raise TgrError(f"{division.folder} does not exist, so nothing of this campaign was submitted; give its options")
+    runner = _runner(config, division, out, reporter)
+    tasks = _tasks(division)
+    alive = runner.alive(tasks)
+    runner.cancel([task for task in tasks if task.number in alive])
+    return len(alive)
+
+
+def _run(config: Config, division: Division, runner: Runner) -> Finished:
+    shards = division.shards
+    progress = Progress(division, runner.reporter)
+    try:
+        if division.plan_task and not all(task.output.exists() for task in shards):
+            watch.finish([division.plan_task], runner, retries=config.retries, progress=progress.of_plan)
+            _refuse_other(_merged(config, division.plan_path), config)
+        progress.begin()
+        watch.finish(shards, runner, retries=config.retries, progress=progress.of_shards)
+    except (KeyboardInterrupt, TgrError) as error:
+        _leave(_tasks(division), runner, interrupted=isinstance(error, KeyboardInterrupt))
+        raise
+    return Finished(shards=tuple(task.output for task in shards), out=_merged(config, shards[0].output))
+
+
+def _leave(tasks: list[Task], runner: Runner, *, interrupted: bool) -> None:
+    """End what runs on this machine, and say what goes on elsewhere."""
+    alive = runner.alive(tasks)
+    if not runner.outlives:
+        runner.cancel([task for task in tasks if task.number in alive])
+        if interrupted:
+            runner.reporter.note(f"{len(alive)} running tasks were ended; the same command goes on from there")
+    elif alive:
+        runner.reporter.note(
+            f"{len(alive)} tasks go on; the same command finds them again, and with --cancel it ends them"
+        )
+
+
+def _tasks(division: Division) -> list[Task]:
+    return [*([division.plan_task] if division.plan_task else []), *division.shards]
+
+
+def _runner(config: Config, division: Division, out: Path, reporter: Reporter) -> Runner:
+    values = {**normalised(config.campaign), "shards": config.count}
+    name = folder.name_of(division.folder, flat({key: value for key, value in values.items() if key not in AROUND}))
+    if config.local:
+        return Local(config.local, config.resources, reporter)
+    path = division.folder / "campaign.sh"
+    with store.replacing(path) as temporary:
+        temporary.write_text(script.for_slurm(division, out, name, config.resources, Path.cwd()), encoding="utf-8")
+    return Slurm(name, path, reporter)
+
+
+def _division(config: Config, out: Path) -> Division:
+    campaign = config.campaign
+    of_pilot = () if campaign.needs_pilot else ("--jobs",)
+    of_precision = () if campaign.precision else ("--confidence",)
+    return Division(
+        options=config.options,
+        folder=folder.beside(out),
+        count=config.count,
+        plan=campaign.plan,
+        listed=campaign.faults is not None,
+        unplanned=frozenset(("--verify", *of_pilot, *of_precision)),
+    )
+
+
+def _out(config: Config) -> Path:
+    """Return where the merged campaign goes, as far as names tell: a model of other weights has a folder beside."""
+    campaign = config.campaign
+    if campaign.out:
+        return campaign.out
+    workspace = Workspace(campaign.workdir, campaign.data.folder)
+    source = campaign.source
+    run = trained_run(source, workspace) or workspace.run(source.model, source.head or defaults.HEAD)
+    return RunFolder(run.path, campaign.target, formats_in_names(campaign.format, campaign.weight_format)).injections
+
+
+def _merged(config: Config, made: Path) -> Path:
+    """Return where the merged campaign goes, by the run that `made`, its plan or a shard, names."""
+    campaign = config.campaign
+    if campaign.out:
+        return campaign.out
+    facts = store.describe(made)[1]
+    path = Workspace(campaign.workdir, campaign.data.folder).path / facts.extra["run"]
+    return RunFolder(path, campaign.target, formats_in_names(*facts.deployed_in)).injections
+
+
+def _refuse_other(out: Path, config: Config) -> None:
+    """Raise TgrError if the merged campaign would replace something else, as `tgr inject` does."""
+    outputs.refuse_loss(out, INJECTIONS.kind, config.campaign)
+    if out.exists():
+        from tgr_cli.campaign.replacing import refuse_other_faults
+
+        refuse_other_faults(out, INJECTIONS.kind, config.campaign)

@@ -1,0 +1,52 @@
+"""The folder of a divided campaign, beside its output: plan, shards, logs, and which campaign they are of."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tgr_cli import documents
+from tgr_cli.artifacts import store
+from tgr_cli.campaign.differences import differences
+from tgr_cli.errors import TgrError, found_at
+
+
+def beside(output: Path) -> Path:
+    """Return the folder for the shards of the campaign with this output."""
+    return output.with_name(f"{output.stem}.shards")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Context manager: create the folder and hold its lock; raises TgrError while another command does."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise TgrError(f"{folder} {found_at(folder)}, where a folder is to be made; move it")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise TgrError(f'another "tgr submit" looks after {folder}; wait for it, or end it first') from error
+
+
+def name_of(folder: Path, campaign: Mapping[str, Any]) -> str:
+    """Return the name under which a scheduler knows the folder's tasks; it is chosen once and stored with the campaign.
+
+    Raises TgrError if the folder is of another campaign, naming the differences.
+    """
+    path = folder / "submission.json"
+    again = f"remove {folder} to begin anew"
+    if not path.exists():
+        store.write_json(path, {"name": f"tgr-{secrets.token_hex(4)}", "campaign": campaign})
+    stored = documents.read_json(path, again)
+    if not isinstance(stored, dict) or not isinstance(stored.get("campaign"), dict) or "name" not in stored:
+        raise TgrError(f"{path} is damaged: it does not describe a campaign; {again}")
+    if differing := differences(stored["campaign"], campaign):
+        raise TgrError(
+            f"{folder} holds shards of a campaign with {differing} now; give the same options to go on, choose another "
+            f"place with --out, or {again}"
+        )
+    return str(stored["name"])

@@ -1,0 +1,125 @@
+"""Runs tasks as jobs of Slurm: shards as a job array of the script that --print prints.
+
+Jobs are found by their name in the queue, so none is lost or submitted twice when the command that submitted it is
+killed. Neither accounting nor pickled functions are needed, as with the package submitit.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from getpass import getuser
+from pathlib import Path
+
+from tgr_cli.errors import TgrError
+from tgr_cli.reporting import Reporter
+from tgr_cli.submit.division import Task
+from tgr_cli.submit.runner import Runner
+
+PROGRAMS = ("sbatch", "squeue", "scancel")
+UNREACHABLE = 30  # looks at the queue that may fail in a row before that is told
+
+
+class Slurm(Runner):
+    """Submits `script` with the words "plan" or "shard"; jobs are called `name`-plan and `name`-shard."""
+
+    pause, settling, outlives = 5.0, 30.0, True
+
+    def __init__(self, name: str, script: Path, reporter: Reporter) -> None:
+        super().__init__(reporter)
+        self._name, self._script = name, script
+        self._unanswered = 0
+        self._alive: dict[int, str] = {}
+        self._told: set[str] = set()
+
+    def refuse(self) -> None:
+        if absent := [program for program in PROGRAMS if shutil.which(program) is None]:
+            raise TgrError(
+                f"--slurm needs {' and '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not on PATH; run "
+                "this on a login node of the cluster, or write the script with --print and submit it there"
+            )
+        answer = _run("squeue", "--noheader", "--user", getuser())
+        if answer.returncode:
+            raise TgrError(f"--slurm cannot reach the controller: {_told(answer)}; see whether squeue answers")
+
+    def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
+        names = f"{self._name}-plan,{self._name}-shard"
+        answer = _run(
+            "squeue", *("--noheader", "--array", "--user", getuser(), "--name", names, "--format", "%j|%K|%T|%r")
+        )
+        if answer.returncode:  # a busy controller: nothing is known, so nothing has changed
+            self._unanswered += 1
+            if self._unanswered % UNREACHABLE == 0:
+                self.reporter.note(f"squeue does not answer: {_told(answer)}; waiting for it")
+            return self._alive
+        self._unanswered = 0
+        wanted = {task.number: task for task in tasks}
+        found = {}
+        for line in answer.stdout.splitlines():
+            name, index, state, reason = line.strip().split("|")
+            number = 0 if name.endswith("-plan") else int(index)
+            if number in wanted:
+                found[number] = state.lower()
+                self._tell_if_stuck(wanted[number], reason)
+        self._alive = found
+        return found
+
+    def start(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        for task in tasks[:1]:
+            task.log.parent.mkdir(parents=True, exist_ok=True)
+        shards = [task for task in tasks if task.number]
+        if len(shards) < len(tasks):
+            plan = next(task for task in tasks if not task.number)
+            self._submit("plan", plan.log, "the plan")
+        if shards:
+            numbers = ranges([task.number for task in shards])
+            log = shards[0].log.with_name("shard-%a.log")
+            what = f"{len(shards):,} shards" if len(shards) > 1 else shards[0].label
+            self._submit("shard", log, what, "--array", numbers)
+        return tasks
+
+    def _submit(self, stage: str, log: Path, what: str, *more: str) -> None:
+        words = ("--parsable", "--job-name", f"{self._name}-{stage}", "--output", str(log.absolute()), *more)
+        answer = _run("sbatch", *words, str(self._script.absolute()), stage)
+        if answer.returncode:
+            raise TgrError(
+                f"sbatch refuses {what}: {_told(answer)}; change the options of tgr submit, or those of --sbatch"
+            )
+        self.reporter.note(f"submitted {what} as Slurm job {answer.stdout.strip().partition(';')[0]}")
+
+    def cancel(self, tasks: Collection[Task]) -> None:
+        for stage in ("plan", "shard"):
+            answer = _run("scancel", "--user", getuser(), "--name", f"{self._name}-{stage}")
+            if answer.returncode:
+                raise TgrError(f"scancel refuses: {_told(answer)}; jobs are called {self._name}-{stage}")
+
+    def _tell_if_stuck(self, task: Task, reason: str) -> None:
+        """Note a job that waits for a person: held, or for something that never comes."""
+        if ("held" in reason.lower() or "never" in reason.lower()) and reason not in self._told:
+            self._told.add(reason)
+            self.reporter.note(
+                f"{task.label} waits in the queue: {reason}; release or cancel it with scontrol, scancel"
+            )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as Slurm's --array spells them.
+
+    >>> ranges([1, 2, 3, 7, 9, 10])
+    '1-3,7,9-10'
+    """
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def _told(answer: subprocess.CompletedProcess[str]) -> str:
+    lines = (answer.stderr or answer.stdout).strip().splitlines()
+    return lines[-1] if lines else f"it ended with exit code {answer.returncode}"

@@ -92,6 +92,11 @@ def feature_maps_beside(injections: Path) -> Path:
     return _beside(injections, "feature_maps")
 
 
+def parts_beside(output: Path) -> Path:
+    """Return the folder of the finished parts of a campaign with this output."""
+    return output.with_name(f"{output.stem}.parts")
+
+
 def _beside(injections: Path, kind: str) -> Path:
     if injections.stem.split("-")[0] == "injections" and not re.search(r"-\d+-of-\d+$", injections.stem):
         return injections.with_name(injections.name.replace("injections", kind))

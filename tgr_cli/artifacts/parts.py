@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from tgr_cli import documents
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.layout import parts_beside
 from tgr_cli.errors import TgrError, found_at
 
 OWN = re.compile(r"lock|campaign\.json|(?:plan|pilot)\.parquet|[a-z]+-\d+-[0-9a-f]*.*\.parquet|\..*\.tmp")
@@ -42,7 +43,7 @@ class Parts:
         without a description (see `describe`) is cleared at the start; if it has none at the end, it is removed. Raises
         TgrError if another process holds the lock.
         """
-        parts = cls(output.with_name(f"{output.stem}.parts"))
+        parts = cls(parts_beside(output))
         parts._refuse_strangers()
         parts.folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -33,6 +33,22 @@ def submit(
             "--slurm", help="Run as a job array of Slurm, on storage that all nodes see.", rich_help_panel=WHERE
         ),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run as tasks of the Ray cluster at this address, as 10.0.0.1:6379; auto: that of this machine.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    working_dir: Annotated[
+        str | None,
+        typer.Option(
+            help="With --ray: send this folder, as ., to each node once (or let it fetch an archive, as s3://…/x.zip), "
+            "where nodes do not see the folder of this command.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     shards: Annotated[
         int | None,
         typer.Option(

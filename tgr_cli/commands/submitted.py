@@ -1,4 +1,4 @@
-"""The campaign that `tgr submit` is given: the command line of `tgr inject`, parsed and checked as that command does."""
+"""The campaign that `tgr submit` is given: the command line of `tgr inject`, parsed and checked as there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

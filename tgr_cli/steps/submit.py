@@ -16,6 +16,7 @@ from tgr_cli.submit import folder, script, watch
 from tgr_cli.submit.division import Division, Task
 from tgr_cli.submit.local import Local
 from tgr_cli.submit.progress import Progress
+from tgr_cli.submit.ray_tasks import Ray
 from tgr_cli.submit.runner import Resources, Runner
 from tgr_cli.submit.slurm import Slurm
 
@@ -32,21 +33,30 @@ REFUSED = {
     "max_dloss": "a gate judges a whole campaign; run tgr inject with it",
     "fail_on_change": "a gate judges a whole campaign; run tgr inject with it",
 }
-OF_SLURM = ("partition", "account", "time", "mem", "sbatch")
+PLACES = ("local", "slurm", "ray")
+# Options that do nothing in a place.
+IDLE = {
+    "local": ("gpus", "mem", "time", "partition", "account", "sbatch", "working_dir"),
+    "slurm": ("working_dir",),
+    "ray": ("mem", "time", "partition", "account", "sbatch"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The campaign, the options of `tgr inject` that it was given with, and where and how its shards run.
 
-    One of `local` (number of processes) and `slurm` is given. `shards` is None for as many as processes. A killed task
-    is started again at most `retries` times. The others are what a task gets, see `Resources`.
+    One of `local` (number of processes), `slurm` and `ray` (address of a cluster) is given. `shards` is None for as
+    many as processes. A killed task is started again at most `retries` times. `working_dir` is what nodes of Ray
+    fetch, if they do not see this folder. The others are what a task gets, see `Resources`.
     """
 
     campaign: Campaign
     options: tuple[tuple[str, ...], ...]
     local: int | None = None
     slurm: bool = False
+    ray: str | None = None
+    working_dir: str | None = None
     shards: int | None = None
     retries: int = defaults.RETRIES
     cpus: int | None = None
@@ -58,19 +68,18 @@ class Config:
     sbatch: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        places = [name for name in ("local", "slurm") if getattr(self, name)]
-        if len(places) != 1:
-            found = " and ".join(f"--{name}" for name in places) if places else "neither"
-            raise TgrError(f"{found} is given, where one of --local N and --slurm says where shards run; give one")
+        if len(given := [place for place in PLACES if getattr(self, place)]) != 1:
+            found = " and ".join(f"--{place}" for place in given) or "no place"
+            raise TgrError(f"{found} is given, where one of --local N, --slurm and --ray ADDRESS is expected; give one")
         for name, why in REFUSED.items():
             if getattr(self.campaign, name) not in (None, False, ()):
                 raise TgrError(f"--{name.replace('_', '-')} cannot be submitted: {why}")
+        (place,) = given
         if self.shards is None and not self.local:
-            raise TgrError(f"--{places[0]} needs --shards N, the number of tasks to divide the campaign into; give it")
-        of_cluster = ("gpus", *OF_SLURM) if self.local else ()
-        if idle := [name for name in of_cluster if getattr(self, name)]:
-            names = " and ".join(f"--{name}" for name in idle)
-            raise TgrError(f"{names} {'do' if len(idle) > 1 else 'does'} nothing with --local; leave it out")
+            raise TgrError(f"--{place} needs --shards N, the number of tasks to divide the campaign into; give it")
+        if idle := [f"--{name.replace('_', '-')}" for name in IDLE[place] if getattr(self, name)]:
+            do, them = ("do", "them") if len(idle) > 1 else ("does", "it")
+            raise TgrError(f"{' and '.join(idle)} {do} nothing beside --{place}; leave {them} out")
 
     @property
     def count(self) -> int:
@@ -94,6 +103,11 @@ class Finished:
 
 def printed(config: Config) -> str:
     """Return the script that runs the campaign: for Slurm, the one that `run` submits."""
+    if config.ray:
+        raise TgrError(
+            "--ray has no script to print: its tasks send their parts to this command; let the cluster run the command "
+            'itself, as in "ray job submit -- tgr submit --ray auto …"'
+        )
     out = _out(config)
     division = _division(config, out)
     if config.slurm:
@@ -166,6 +180,8 @@ def _runner(config: Config, division: Division, out: Path, reporter: Reporter) -
     name = folder.name_of(division.folder, flat({key: value for key, value in values.items() if key not in AROUND}))
     if config.local:
         return Local(config.local, config.resources, reporter)
+    if config.ray:
+        return Ray(config.ray, config.working_dir, division, config.resources, reporter)
     path = division.folder / "campaign.sh"
     with store.replacing(path) as temporary:
         temporary.write_text(script.for_slurm(division, out, name, config.resources, Path.cwd()), encoding="utf-8")

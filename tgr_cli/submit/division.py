@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from tgr_cli.artifacts.layout import parts_beside
+
 
 @dataclass(frozen=True)
 class Task:
@@ -24,9 +26,14 @@ class Task:
         """Return the path of the file that a process of this machine keeps locked while it runs the task."""
         return self.log.with_suffix(".running")
 
+    @property
+    def parts(self) -> Path:
+        """Return the folder of the parts that are finished so far."""
+        return parts_beside(self.output)
+
     def finished_units(self) -> int:
         """Return how many units of the shard are stored so far, while it is not finished."""
-        return len(list(self.output.with_name(f"{self.output.stem}.parts").glob("unit-*.parquet")))
+        return len(list(self.parts.glob("unit-*.parquet")))
 
     def failure(self) -> str | None:
         """Return the sentence with which tgr ended in an error, None if it did not, or was killed.

@@ -74,7 +74,7 @@ def _script(division: Division, out: Path, folder: Path, *, head: Iterable[str],
     lines = [
         "#!/usr/bin/env bash",
         *head,
-        f"# A campaign in {division.count:,} shards. A task that was killed goes on where it was when it is started again.",
+        f"# A campaign in {division.count:,} shards. A killed task goes on where it was when it is started again.",
         "set -euo pipefail",
         f"cd {shlex.quote(str(folder))}",
         f"mkdir -p {shlex.quote(str(division.folder))}",

@@ -12,42 +12,7 @@ set -euo pipefail
 tasks=${1:-16}
 export INJECTIONS=${2:-65536} OMP_NUM_THREADS=1
 example=$(readlink -f "$(dirname "$0")/../examples/job_array.sh")
-folder=$(mktemp -d)
-cd "$folder"
-mkdir state spool
-
-host=$(hostname -s)
-cat > slurm.conf <<END
-ClusterName=loopback
-SlurmctldHost=$host(127.0.0.1)
-AuthType=auth/munge
-ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-ReturnToService=2
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
-SlurmctldPidFile=$folder/controller.pid
-SlurmdPidFile=$folder/node.pid
-SlurmctldLogFile=$folder/controller.log
-SlurmdLogFile=$folder/node.log
-SwitchType=switch/none
-MpiDefault=none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=1000 State=UNKNOWN
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-END
-export SLURM_CONF=$folder/slurm.conf
-pgrep -x munged > /dev/null || { mkdir -p /run/munge; chown munge /run/munge; su -s /bin/sh munge -c munged; }
-slurmctld -f "$SLURM_CONF"
-slurmd -f "$SLURM_CONF"
-trap 'pkill -F "$folder/controller.pid" || true; pkill -F "$folder/node.pid" || true' EXIT
-for _ in $(seq 50); do sinfo -h -t idle | grep -q all && break; sleep 0.2; done
-sinfo --version
+source "$(dirname "$(readlink -f "$0")")/slurm_daemons.sh"
 
 tgr train --dataset digits --model digits_cnn --epochs 5 -q
 submit() { sbatch --parsable --requeue --output "task-%A_%a.log" "$@"; }
@@ -55,9 +20,6 @@ plan=$(submit "$example" plan)
 shards=$(submit --dependency "afterok:$plan" --array "1-$tasks" "$example" shard)
 merge=$(submit --dependency "afterok:$shards" "$example" merge)
 
-
-# until COMMAND…: wait at most ten minutes for it to succeed
-until_() { for _ in $(seq 3000); do "$@" && return; sleep 0.2; done; echo "waited in vain: $*" >&2; exit 1; }
 has_finished_a_unit() { compgen -G "runs/digits/digits_cnn-baseline/injections-$1-of-$tasks*.parts/*.parquet" > /dev/null; }
 
 victim=$(((tasks + 3) / 4))
@@ -77,7 +39,4 @@ cmp whole.parquet merged.parquet
 cmp whole-vulnerability.parquet merged-vulnerability.parquet
 grep -h "^--shard auto" task-*.log | sort -V | uniq -c
 echo "equal: $(stat -c %s merged.parquet) bytes of merged.parquet and of one run"
-trap - EXIT
-pkill -F controller.pid
-pkill -F node.pid
-cd / && rm -rf "$folder"
+stop

@@ -18,6 +18,7 @@ BASES: dict[str, str] = {
     "profile-ranges": f"profile-ranges {TOY} -q --images 1 --out new/r.parquet",
     "inject": f"{INJECT} --injections 1 --images 2 --plan-only",
     "merge": MERGE,
+    "submit": f"submit --local 2 --print {INJECT} --injections 1 --images 2",
     "top2diff-sweep": SWEEP,
     "compare": COMPARE,
     "fit": "fit one two --raw-fit 100 --dataset mnist --out new/fit.parquet",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -47,7 +46,7 @@ class Divided:
 
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Divided]:
-    """Run a campaign whole; then as two processes, one killed and one stopped, of a command that is killed; then again."""
+    """Run a campaign whole; then in two processes, one killed, one stopped, by a command that is killed; then again."""
     folder = tmp_path_factory.mktemp("submit")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -125,7 +124,7 @@ REFUSED = {
     "--local 2 evaluate --model x": '"evaluate" follows the options of tgr submit, where inject and its options are ',
     "{} --local 2": "--local is an option of tgr submit; write it before the word inject",
     "{}": "no place is given, where one of --local N, --slurm and --ray ADDRESS is expected; give one",
-    "--local 2 --slurm {}": "--local and --slurm is given, where one of --local N, --slurm and --ray ADDRESS is expected",
+    "--local 2 --slurm {}": "--local and --slurm is given, where one of --local N, --slurm and --ray ADDRESS is ",
     "--slurm {}": "--slurm needs --shards N, the number of tasks to divide the campaign into; give it",
     "--ray auto {}": "--ray needs --shards N, the number of tasks to divide the campaign into; give it",
     "--local 2 --gpus 1 --partition a {}": "--gpus and --partition do nothing beside --local; leave them out",

@@ -155,7 +155,9 @@ def _run(config: Config, division: Division, runner: Runner) -> Finished:
     except (KeyboardInterrupt, TgrError) as error:
         _leave(_tasks(division), runner, interrupted=isinstance(error, KeyboardInterrupt))
         raise
-    return Finished(shards=tuple(task.output for task in shards), out=_merged(config, shards[0].output))
+    out = _merged(config, shards[0].output)
+    _refuse_other(out, config)
+    return Finished(shards=tuple(task.output for task in shards), out=out)
 
 
 def _leave(tasks: list[Task], runner: Runner, *, interrupted: bool) -> None:

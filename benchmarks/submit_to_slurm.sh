@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# `tgr submit --slurm` with a real Slurm (controller, node and munge on this machine). One task of the array is killed in the
+# middle of its work; later tgr submit itself is killed, and given again while its jobs run. The merged files must have the
+# bytes of one run.
+#
+#     apt-get install slurm-wlm munge            # as root; Slurm's daemons run as root here, on 127.0.0.1 only
+#     benchmarks/submit_to_slurm.sh [SHARDS] [INJECTIONS]
+#
+# Needs `tgr` on PATH. Everything lies in a temporary folder, which is kept if it fails.
+set -euo pipefail
+
+shards=${1:-8}
+export INJECTIONS=${2:-65536} OMP_NUM_THREADS=1
+source "$(dirname "$(readlink -f "$0")")/slurm_daemons.sh"
+
+tgr train --dataset digits --model digits_cnn --epochs 5 -q
+campaign=(--dataset digits --model digits_cnn --injections "$INJECTIONS" --out merged.parquet)
+submit=(tgr submit --slurm --shards "$shards" --mem 400M inject "${campaign[@]}")
+of_shard() { echo "merged.shards/shard-$1-of-$shards"; }
+has_a_unit() { compgen -G "$(of_shard "$1").parts/unit-*.parquet" > /dev/null; }
+is_there() { [ -f "$(of_shard "$1").parquet" ]; }
+
+"${submit[@]}" 2> first.txt &
+process=$!
+until_ has_a_unit 2
+scancel --signal=KILL --full "$(squeue --noheader --array --format '%i %K' | awk '$2 == 2 { print $1 }')"
+echo "killed: task 2, after a unit of it was finished"
+until_ is_there $((shards - 2))
+kill -KILL "$process" && echo "killed: tgr submit"
+wait "$process" || true
+"${submit[@]}" 2> second.txt > table.txt
+
+tgr inject "${campaign[@]}" --plan merged.shards/plan.parquet --out whole.parquet -q > /dev/null
+cmp whole.parquet merged.parquet
+cmp whole-vulnerability.parquet merged-vulnerability.parquet
+cat first.txt second.txt
+echo "equal: $(stat -c %s merged.parquet) bytes of merged.parquet and of one run"
+stop

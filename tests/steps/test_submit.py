@@ -2,11 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from toys_artifacts import invoke
 
 import tgr_cli
 from tgr_cli.errors import TgrError
+from tgr_cli.submit import folder as folder_of_shards
 from tgr_cli.submit import local, ray_node, ray_tasks, slurm, watch
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
-SHARDS = RUN / "injections.shards"
+SHARDS, KEPT = RUN / "injections.shards", Path("kept")
 OUTPUTS = ("injections.parquet", "vulnerability.parquet")
 CAMPAIGN = (
     "inject --model toys:build_toy --weights none --label golden --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 "
@@ -45,7 +46,7 @@ class Divided:
 
 
 @pytest.fixture(scope="module")
-def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Divided]:
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Divided:
     """Run a campaign whole; then in two processes, one killed, one stopped, by a command that is killed; then again."""
     folder = tmp_path_factory.mktemp("submit")
     with pytest.MonkeyPatch.context() as patch:
@@ -70,9 +71,10 @@ def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Divided]:
 
         pause = time.sleep
         patch.setattr(watch.time, "sleep", wait)
+        patch.setattr(folder_of_shards, "clear", lambda folder: folder.rename(KEPT))
         second = invoke("submit", "--local", "2", *CAMPAIGN).stderr
         merged = outputs()
-    yield Divided(folder, whole, merged, first, second)
+    return Divided(folder, whole, merged, first, second)
 
 
 def wait_for(what: object) -> None:
@@ -87,14 +89,14 @@ def test_a_killed_task_is_started_again(divided: Divided) -> None:
     assert "shard 2/2 was killed (the last line of its log: " not in divided.first  # it had written nothing yet
     assert "shard 2/2 was killed; started again, 1 of at most 3 times\n" in divided.first
     assert "30 of 90 faults were finished before" not in divided.first
-    kept = (divided.folder / SHARDS / "shard-2.log").read_text()
+    kept = (divided.folder / KEPT / "shard-2.log").read_text()
     assert "of 90 faults were finished before and are kept" in kept
 
 
 def test_a_killed_command_finds_its_tasks_again(divided: Divided) -> None:
     assert divided.second.startswith("already running, and waited for: shard 1/2\n")
     assert "was killed" not in divided.second
-    assert "were finished before" not in (divided.folder / SHARDS / "shard-1.log").read_text()
+    assert "were finished before" not in (divided.folder / KEPT / "shard-1.log").read_text()
 
 
 def test_the_merged_bytes_are_those_of_one_run(divided: Divided) -> None:
@@ -104,20 +106,26 @@ def test_the_merged_bytes_are_those_of_one_run(divided: Divided) -> None:
     assert record["options"]["local"] == {"value": 2, "from": "command line"}
 
 
+OTHERS = {
+    "--local 2 {} --seed 4": "injections.shards holds shards of a campaign with seed 3, but 4 now; give the same ",
+    "--local 3 {}": "injections.shards holds shards of a campaign with shards 2, but 3 now; give the same options to ",
+    "--local 2 {} --train-data parquet:toy": "'parquet:toy'. now; give the same options to go on",
+    "--local 2 {} --limit zero": "injections.parquet holds a campaign with --limit clamp, and this one has --limit ",
+}
+
+
 def test_what_is_finished_is_not_run_again(divided: Divided, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(divided.folder)
     monkeypatch.setattr(local, "launch", None)
+    shutil.copytree(KEPT, SHARDS)
+    for other, told in OTHERS.items():
+        with pytest.raises(TgrError, match=told):
+            invoke("submit", *other.format(" ".join(CAMPAIGN)).split())
+    Path(SHARDS, "notes.txt").touch()
     printed = invoke("submit", "--local", "2", *CAMPAIGN, "--json")
     assert json.loads(printed.stdout)["faults"] == 180
     assert outputs() == divided.whole
-    with pytest.raises(
-        TgrError, match=r"injections.shards holds shards of a campaign with seed 3, but 4 now; give the "
-    ):
-        invoke("submit", "--local", "2", *CAMPAIGN, "--seed", "4")
-    with pytest.raises(TgrError, match=r"injections.shards holds shards of a campaign with shards 2, but 3 now; give "):
-        invoke("submit", "--local", "3", *CAMPAIGN)
-    with pytest.raises(TgrError, match=r"injections.parquet holds a campaign with --limit clamp, and this one has "):
-        invoke("submit", "--local", "2", *CAMPAIGN, "--limit", "zero")
+    assert [path.name for path in SHARDS.iterdir()] == ["notes.txt"]
 
 
 REFUSED = {
@@ -156,12 +164,13 @@ def test_without_the_programs_or_the_package_of_a_cluster_nothing_is_submitted(
     Path("toy").symlink_to(divided.folder / "toy")
     monkeypatch.setenv("PATH", "nowhere")
     with pytest.raises(
-        TgrError, match="^--slurm needs sbatch and squeue and scancel, which are not on PATH; run this on"
+        TgrError, match=r"^--slurm needs sbatch and squeue and scancel, which are not on PATH; run this on"
     ):
         invoke("submit", "--slurm", "--shards", "2", *CAMPAIGN)
     monkeypatch.setattr(ray_tasks, "find_spec", lambda name: None)
     with pytest.raises(TgrError, match=r"^--ray needs the package ray; run: pip install 'tgr\[ray\]'"):
         invoke("submit", "--ray", "auto", "--shards", "2", *CAMPAIGN)
+    assert not Path("runs").exists()
 
 
 def test_a_task_that_ends_in_an_error_is_not_started_again(divided: Divided, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,8 +204,9 @@ def test_slurm_is_given_a_plan_and_an_array_and_again_what_was_killed(
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
-    monkeypatch.setenv("STORE", str(divided.folder / SHARDS))
+    monkeypatch.setenv("STORE", str(divided.folder / KEPT))
     monkeypatch.setenv("FOLDER", str(SHARDS))
+    monkeypatch.setattr(folder_of_shards, "clear", lambda folder: None)
     monkeypatch.setattr(slurm.Slurm, "settling", 0)
     monkeypatch.setattr(slurm.Slurm, "pause", 0)
     resources = ["--cpus", "4", "--time", "01:00:00", "--partition", "long", "--sbatch=--qos=high"]

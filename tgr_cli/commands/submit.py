@@ -132,5 +132,6 @@ def submit(
         from tgr_cli.steps import merge
 
         written = merge.run(merge.Config(shards=finished.shards, out=finished.out), console)
+        finished.clear()
         console.wrote(*written.paths)
     print_campaign(console, written)

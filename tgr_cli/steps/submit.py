@@ -1,12 +1,14 @@
 """Run a campaign in shards, as processes here or as tasks of a cluster, until all of them are there."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import outputs, store
 from tgr_cli.artifacts.layout import RunFolder, Workspace, formats_in_names
-from tgr_cli.artifacts.provenance import flat, normalised
+from tgr_cli.artifacts.provenance import PATH_PREFIXES, flat, normalised
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign.config import Config as Campaign
 from tgr_cli.errors import TgrError
@@ -95,10 +97,15 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The shards of a campaign, all finished, and the path for what they merge into."""
+    """The shards of a campaign, all finished, the path for what they merge into, and the folder to clear then."""
 
     shards: tuple[Path, ...]
     out: Path
+    folder: Path
+
+    def clear(self) -> None:
+        """Remove the shards, which have been merged: the next campaign of this name begins anew."""
+        folder.clear(self.folder)
 
 
 def printed(config: Config) -> str:
@@ -124,9 +131,10 @@ def run(config: Config, reporter: Reporter = SILENT) -> Finished:
     out = _out(config)
     _refuse_other(out, config)
     division = _division(config, out)
+    runner = _runner(config, division, out, reporter)
+    runner.refuse()
     with folder.held(division.folder):
-        runner = _runner(config, division, out, reporter)
-        runner.refuse()
+        runner.begin(folder.name_of(division.folder, _campaign(config)))
         return _run(config, division, runner)
 
 
@@ -137,9 +145,12 @@ def cancel(config: Config, reporter: Reporter = SILENT) -> int:
     if not division.folder.is_dir():
         raise TgrError(f"{division.folder} does not exist, so nothing of this campaign was submitted; give its options")
     runner = _runner(config, division, out, reporter)
-    tasks = _tasks(division)
-    alive = runner.alive(tasks)
-    runner.cancel([task for task in tasks if task.number in alive])
+    runner.refuse()
+    with folder.held(division.folder):  # a command that looks after the tasks would start them again
+        runner.begin(folder.name_of(division.folder, _campaign(config)))
+        tasks = _tasks(division)
+        alive = runner.alive(tasks)
+        runner.cancel([task for task in tasks if task.number in alive])
     return len(alive)
 
 
@@ -157,7 +168,7 @@ def _run(config: Config, division: Division, runner: Runner) -> Finished:
         raise
     out = _merged(config, shards[0].output)
     _refuse_other(out, config)
-    return Finished(shards=tuple(task.output for task in shards), out=out)
+    return Finished(shards=tuple(task.output for task in shards), out=out, folder=division.folder)
 
 
 def _leave(tasks: list[Task], runner: Runner, *, interrupted: bool) -> None:
@@ -177,17 +188,35 @@ def _tasks(division: Division) -> list[Task]:
     return [*([division.plan_task] if division.plan_task else []), *division.shards]
 
 
-def _runner(config: Config, division: Division, out: Path, reporter: Reporter) -> Runner:
+def _campaign(config: Config) -> dict[str, Any]:
+    """Return what must be equal for the campaign to go on, by dotted names."""
     values = {**normalised(config.campaign), "shards": config.count}
-    name = folder.name_of(division.folder, flat({key: value for key, value in values.items() if key not in AROUND}))
+    of_work = flat({name: value for name, value in values.items() if name not in AROUND})
+    return of_work | {"files": sorted(_files(config.campaign))}
+
+
+def _files(settings: Any) -> Iterator[str]:
+    """Yield the paths of what is read, which `normalised` leaves out."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from _files(value)
+        elif isinstance(value, Path) and field.name not in outputs.WRITTEN_TO:
+            yield str(value)
+        elif isinstance(value, str) and value.startswith(PATH_PREFIXES):
+            yield value
+
+
+def _runner(config: Config, division: Division, out: Path, reporter: Reporter) -> Runner:
     if config.local:
         return Local(config.local, config.resources, reporter)
     if config.ray:
         return Ray(config.ray, config.working_dir, division, config.resources, reporter)
-    path = division.folder / "campaign.sh"
-    with store.replacing(path) as temporary:
-        temporary.write_text(script.for_slurm(division, out, name, config.resources, Path.cwd()), encoding="utf-8")
-    return Slurm(name, path, reporter)
+
+    def script_of(name: str) -> str:
+        return script.for_slurm(division, out, name, config.resources, Path.cwd())
+
+    return Slurm(division.folder / "campaign.sh", script_of, reporter)
 
 
 def _division(config: Config, out: Path) -> Division:

@@ -1,6 +1,8 @@
 """The folder of a divided campaign, beside its output: plan, shards, logs, and which campaign they are of."""
 
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,10 @@ from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.campaign.differences import differences
 from tgr_cli.errors import TgrError, found_at
+
+OWN = re.compile(
+    r"lock|submission\.json|campaign\.sh|(plan|merge|shard-\d+)\.(log|running)|(plan|shard-\d+-of-\d+)\..*"
+)
 
 
 def beside(output: Path) -> Path:
@@ -29,7 +35,9 @@ def held(folder: Path) -> Iterator[None]:
         with FileLock(folder / "lock", blocking=False):
             yield
     except Timeout as error:
-        raise TgrError(f'another "tgr submit" looks after {folder}; wait for it, or end it first') from error
+        raise TgrError(
+            f'another "tgr submit" looks after {folder}; wait for it, or end it with Ctrl-C first'
+        ) from error
 
 
 def name_of(folder: Path, campaign: Mapping[str, Any]) -> str:
@@ -50,3 +58,12 @@ def name_of(folder: Path, campaign: Mapping[str, Any]) -> str:
             f"place with --out, or {again}"
         )
     return str(stored["name"])
+
+
+def clear(folder: Path) -> None:
+    """Remove what is known to be of a divided campaign, and the folder unless something else is in it."""
+    for path in folder.iterdir():
+        if OWN.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -32,11 +32,15 @@ class Local(Runner):
         self._threads = resources.cpus or max(1, cores // at_once)
         self._alive = 0
         self._children: list[subprocess.Popen[bytes]] = []
-        if at_once > cores:
-            reporter.note(f"--local {at_once} is more than the cores here, {cores}, which makes nothing faster")
+        self._cores = cores
 
     def refuse(self) -> None:
         """Nothing is needed but this machine."""
+
+    def begin(self, name: str) -> None:
+        if self._at_once > self._cores:
+            more = f"--local {self._at_once} is more than the cores here, {self._cores}"
+            self.reporter.note(f"{more}, which makes nothing faster")
 
     def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
         for child in self._children:

@@ -44,6 +44,9 @@ class Runner(ABC):
     def refuse(self) -> None:
         """Raise TgrError if nothing can be started here, as without the scheduler's programs."""
 
+    def begin(self, name: str) -> None:  # noqa: B027
+        """Prepare to run the tasks of the campaign that schedulers know by this name; called before the others."""
+
     @abstractmethod
     def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
         """Return the state, such as "running" or "pending", of those tasks that have been started and not ended."""

@@ -6,10 +6,11 @@ killed. Neither accounting nor pickled functions are needed, as with the package
 
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from getpass import getuser
 from pathlib import Path
 
+from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.submit.division import Task
@@ -20,13 +21,17 @@ UNREACHABLE = 30  # looks at the queue that may fail in a row before that is tol
 
 
 class Slurm(Runner):
-    """Submits `script` with the words "plan" or "shard"; jobs are called `name`-plan and `name`-shard."""
+    """Submits the script that `script_of` returns for a name, as `path`, with the word "plan" or "shard".
+
+    The jobs are called NAME-plan and NAME-shard.
+    """
 
     pause, settling, outlives = 5.0, 30.0, True
 
-    def __init__(self, name: str, script: Path, reporter: Reporter) -> None:
+    def __init__(self, path: Path, script_of: Callable[[str], str], reporter: Reporter) -> None:
         super().__init__(reporter)
-        self._name, self._script = name, script
+        self._script, self._script_of = path, script_of
+        self._name = ""
         self._unanswered = 0
         self._alive: dict[int, str] = {}
         self._told: set[str] = set()
@@ -40,6 +45,11 @@ class Slurm(Runner):
         answer = _run("squeue", "--noheader", "--user", getuser())
         if answer.returncode:
             raise TgrError(f"--slurm cannot reach the controller: {_told(answer)}; see whether squeue answers")
+
+    def begin(self, name: str) -> None:
+        self._name = name
+        with store.replacing(self._script) as temporary:
+            temporary.write_text(self._script_of(name), encoding="utf-8")
 
     def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
         names = f"{self._name}-plan,{self._name}-shard"
@@ -64,8 +74,6 @@ class Slurm(Runner):
         return found
 
     def start(self, tasks: Sequence[Task]) -> Sequence[Task]:
-        for task in tasks[:1]:
-            task.log.parent.mkdir(parents=True, exist_ok=True)
         shards = [task for task in tasks if task.number]
         if len(shards) < len(tasks):
             plan = next(task for task in tasks if not task.number)

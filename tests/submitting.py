@@ -1,5 +1,6 @@
 """`tgr submit --local` with forks for its processes: other interpreters would each import torch again."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -30,11 +31,13 @@ class Fork:
 
 
 def launch(words: Sequence[str], log: Path, held: int, environment: object) -> Fork:
-    """Start tgr as `local.launch` does; the lock stays held by the open file."""
+    """Start tgr as `local.launch` does."""
     if pid := os.fork():
         return Fork(pid)
     try:
         os.setsid()
+        fcntl.fcntl(held, fcntl.F_DUPFD, 100)  # the lock stays held by the copy
+        os.dup2(os.open(os.devnull, os.O_WRONLY), held)  # pytest's handlers may write to a file of this number
         for number in (1, 2):
             os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")

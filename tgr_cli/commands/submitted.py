@@ -49,10 +49,10 @@ def parsed(ctx: typer.Context, words: Sequence[str], console: Console) -> Campai
 
     named.refuse_unknown(inner.params)
     config = options.configure(Config, {**inner.params, "surface": tuple(inner.params["surface"] or ())})
-    refuse_idle(inner)
     for name in ("replay", "junit"):
         if inner.params[name] is not None:
             raise TgrError(f"--{name} cannot be submitted: no shard does it; leave it out")
+    refuse_idle(inner)
     before.inject(config, console)
     console.quiet |= inner.params["quiet"]
     console.as_json |= inner.params["json"]

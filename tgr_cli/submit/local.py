@@ -45,7 +45,7 @@ class Local(Runner):
     def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
         for child in self._children:
             child.poll()  # otherwise an ended child stays as a zombie
-        found = {task.number: "running" for task in tasks if _is_held(task.held)}
+        found = {task.number: "running" for task in tasks if is_held(task.held)}
         self._alive = len(found)
         return found
 
@@ -74,7 +74,7 @@ class Local(Runner):
     def cancel(self, tasks: Collection[Task]) -> None:
         for number, wait in ((signal.SIGINT, TO_END), (signal.SIGKILL, TO_END)):
             for task in tasks:
-                if _is_held(task.held):
+                if is_held(task.held):
                     with suppress(ProcessLookupError, ValueError):
                         os.kill(int(task.held.read_text()), number)
             until = time.monotonic() + wait
@@ -96,7 +96,7 @@ def launch(words: Sequence[str], log: Path, held: int, environment: Mapping[str,
         )
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Return whether a process has this file locked."""
     try:
         file = os.open(path, os.O_RDWR)

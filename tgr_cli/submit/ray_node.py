@@ -72,7 +72,7 @@ def work(task: Work, plan: bytes | None) -> Iterator[tuple[str, bytes]]:
                     sent = found
             finally:
                 process.kill()
-                process.wait()
+                process.communicate()
             log.seek(0)
             yield "log", log.read()
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tgr_cli.campaign import profiling
+from tgr_cli.campaign.labelled import LabelledPool
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
@@ -85,7 +86,8 @@ def make(
 ) -> None:
     """Run all faults of the populations and write the results to `path`."""
     subject = _subject(model, checkpoint, dataset)
-    labels_N, eligible_N, doubt_N = subject.labels("true", everything=False)
+    pool = LabelledPool(subject, "true", everything=False)
+    labels_N, eligible_N, doubt_N = pool.labels, pool.eligible, pool.doubt
     random = np.random.default_rng(seed)
     chosen_N = np.sort(random.permutation(np.flatnonzero(eligible_N))[:images])
     network = subject.network("conv,linear")

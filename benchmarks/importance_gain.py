@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tgr_cli.campaign import profiling
+from tgr_cli.campaign.labelled import LabelledPool
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.data.datasets import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
@@ -77,7 +78,8 @@ def run(options: argparse.Namespace) -> tuple[Plan, np.ndarray, tuple[float, flo
         batch_size=64,
     )
     subject = Subject.open(config, SILENT)
-    labels_N, eligible_N, doubt_N = subject.labels("true", everything=False)
+    pool = LabelledPool(subject, "true", everything=False)
+    labels_N, eligible_N, doubt_N = pool.labels, pool.eligible, pool.doubt
     eligible_N[np.flatnonzero(eligible_N)[options.images :]] = False
     network = subject.network("conv,linear")
     ranges = profiling.profile(profiled(subject, options.profile_on), network)

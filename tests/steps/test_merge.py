@@ -162,6 +162,21 @@ def test_a_stored_plan_is_run_as_it_is_by_any_engine(toy: list[str]) -> None:
     assert pq.read_table("plan.parquet").num_rows == 180
 
 
+def test_a_shard_of_a_stored_plan_classifies_no_image_again(toy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    true_labels = (*UNIFORM, "--label", "true", "--all-images")
+    inject(toy, *true_labels, "--shard", "1/3")
+    drawn_here = store.read(RUN / "injections-1-of-3.parquet", SHARD).table
+    inject(toy, *true_labels, "--plan-only", "--out", "plan.parquet")
+
+    def classify(*_: object, **__: object) -> None:
+        raise AssertionError("the plan says which images are struck")
+
+    monkeypatch.setattr("tgr_cli.models.golden.classify", classify)
+    stored = ("--label", "true", "--all-images", "--plan", "plan.parquet")
+    inject(toy, *stored, "--shard", "1/3", "--restart")
+    assert store.read(RUN / "injections-1-of-3.parquet", SHARD).table == drawn_here
+
+
 def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> None:
     inject(toy, *UNIFORM, "--plan-only")
     with pytest.raises(

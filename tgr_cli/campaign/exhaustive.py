@@ -45,7 +45,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     config, subject = setup.config, setup.subject
     assert isinstance(setup.network, Network)  # guaranteed by checks.refuse
     last = LastSite(setup.network, setup.values.corruption)
-    struck_N = np.flatnonzero(setup.eligible_N)
+    struck_N = np.flatnonzero(setup.labelled.eligible)
     facts = setup.facts
     settings = {name: value for name, value in drawn_with(config).items() if name not in DRAWING}
     facts["config"] = settings | {"batch_size": config.batch_size, "device": config.device}
@@ -54,7 +54,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
     with store.streaming(output, EXHAUSTIVE, store.provenance_for(EXHAUSTIVE, **facts)) as write:
         for start in range(0, len(struck_N), config.batch_size):
             image_K = struck_N[start : start + config.batch_size]
-            columns = last.strike(subject.load(image_K), setup.labels_N[image_K])
+            columns = last.strike(subject.load(image_K), setup.labelled.labels[image_K])
             image_KCV, class_KCV, choice_KCV = np.indices(columns["dloss"].shape)
             rows = {name: values.ravel() for name, values in columns.items()}
             for outcome in OUTCOMES:
@@ -62,7 +62,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Exact:
             dloss += float(np.nansum(rows["dloss"]))
             rows |= {
                 "image_id": np.array(subject.images.ids, object)[image_K[image_KCV.ravel()]],
-                "label": setup.labels_N[image_K[image_KCV.ravel()]],
+                "label": setup.labelled.labels[image_K[image_KCV.ravel()]],
                 "class_index": class_KCV.ravel(),
                 "bit": setup.values.choices.bits(choice_KCV.ravel()),
                 "choice": choice_KCV.ravel(),

@@ -100,9 +100,9 @@ def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, int]:
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
         # warm-up: keep one-time costs out of the timing
-        units.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labels_N)
+        units.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labelled.labels)
         began = time.perf_counter()
-        columns = units.strike(setup.engine, some, image_K, golden_KC, setup.labels_N)
+        columns = units.strike(setup.engine, some, image_K, golden_KC, setup.labelled.labels)
         a_fault.append((time.perf_counter() - began) / len(some))
         tables.append(setup.rows(some, columns))
         subject.reporter.progress("trying", number + 1, len(tried))

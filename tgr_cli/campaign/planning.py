@@ -86,7 +86,7 @@ def _pilot(setup: PreparedCampaign, sites: Sequence[Site]) -> Plan:
     if config.sampling == "stratified":
         return stratified.pilot(
             sites,
-            setup.eligible_N,
+            setup.labelled.eligible,
             counts_S,
             choices=setup.values.choices,
             seed=seed,
@@ -105,7 +105,7 @@ def _after(setup: PreparedCampaign, sites: Sequence[Site], pilot: Plan, found: p
     counts_S = np.full(len(sites), config.injections)
     if config.precision:
         name, half_width = config.precision
-        images = int(setup.eligible_N.sum())
+        images = int(setup.labelled.eligible.sum())
         asked = allocation.for_target(
             pilot,
             x_F,
@@ -131,7 +131,7 @@ def _after(setup: PreparedCampaign, sites: Sequence[Site], pilot: Plan, found: p
     if shares_SB is not None:
         return stratified.draw(
             sites,
-            setup.eligible_N,
+            setup.labelled.eligible,
             counts_S,
             shares_SB,
             choices=choices,
@@ -215,18 +215,20 @@ def _draw(setup: PreparedCampaign, sites: Sequence[Site], counts_S: np.ndarray, 
             "gradients": Gradients.capture(subject.loaded.model, setup.network, memory=setup.engine.memory),
             "corruption": setup.values.corruption,
             "load": subject.load,
-            "labels_N": setup.labels_N,
+            "labels_N": setup.labelled.labels,
             "choices": setup.values.choices,
             "seed": seed,
             "reporter": subject.reporter,
         }
         if config.target == "neuron":
-            return importance.draw(sites, setup.eligible_N, counts_S, places=places, doubt_N=setup.doubt_N, **knowing)
+            return importance.draw(
+                sites, setup.labelled.eligible, counts_S, places=places, doubt_N=setup.labelled.doubt, **knowing
+            )
         each = config.images_per_fault
-        return tensors.draw(sites, setup.eligible_N, counts_S, images_per_fault=each, **knowing)
+        return tensors.draw(sites, setup.labelled.eligible, counts_S, images_per_fault=each, **knowing)
     return uniform.draw(
         sites,
-        setup.eligible_N,
+        setup.labelled.eligible,
         counts_S,
         choices=setup.values.choices,
         seed=seed,

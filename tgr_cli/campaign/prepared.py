@@ -12,6 +12,7 @@ from tgr_cli.artifacts.provenance import sha256_file, sha256_names
 from tgr_cli.artifacts.schemas import INJECTIONS
 from tgr_cli.campaign import checks, granularity
 from tgr_cli.campaign.config import Config
+from tgr_cli.campaign.labelled import LabelledPool
 from tgr_cli.campaign.struck_values import StruckValues, choices_of, format_of_values, struck_values, with_limit
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.faults import fault_list
@@ -42,9 +43,7 @@ class PreparedCampaign:
     network: AnyNetwork
     values: StruckValues
     engine: Engine
-    labels_N: np.ndarray
-    eligible_N: np.ndarray
-    doubt_N: np.ndarray
+    labelled: LabelledPool
     listed: Plan | None
     inputs: Mapping[str, str]
 
@@ -85,14 +84,13 @@ class PreparedCampaign:
                 f"--memory {config.memory} is less than the graph, a forward pass and one image take, about "
                 f"{math.ceil(least / memory.UNITS['MiB']):,} MiB: images are taken one by one, and that much is used"
             )
-        labelled = subject.labels(config.label, everything=config.all_images or config.faults is not None)
         return cls(
             config=config,
             subject=subject,
             network=network,
             values=values,
             engine=engine,
-            **labelled._asdict(),
+            labelled=LabelledPool(subject, config.label, everything=config.all_images),
             listed=listed,
             inputs=dict(values.ranges.inputs) | ({"faults": sha256_file(config.faults)} if config.faults else {}),
         )
@@ -125,7 +123,7 @@ class PreparedCampaign:
                 "choice": faults.choice_F,
                 "footprint": faults.footprints,
                 "image_id": np.array(self.subject.images.ids, object)[faults.image_F],
-                "label": self.labels_N[faults.image_F],
+                "label": self.labelled.labels[faults.image_F],
                 "weight": faults.weight_F,
                 "image_weight": faults.image_weights,
                 "image_excess": faults.image_excesses,

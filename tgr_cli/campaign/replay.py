@@ -94,7 +94,7 @@ def run(config: Config, row: int, reporter: Reporter = SILENT) -> ReplayedRow:
         pattern=setup.pattern,
         lasting=config.persists,
     )
-    columns = units.run(setup.engine, faults, setup.subject.load, setup.labels_N)
+    columns = units.run(setup.engine, faults, setup.subject.load, setup.labelled.labels)
     again = setup.rows(faults, columns).to_pylist()[0]
     return ReplayedRow(row=row, stored=stored, again=again | {"fault": stored["fault"], "weight": stored["weight"]})
 

@@ -39,7 +39,7 @@ def run(
         reporter.note(f"{done:,} of {total:,} {noun} were finished before and are kept")
     what = "injecting" if stage == "unit" else f"injecting the {stage}"
     reporter.progress(what, done, total)
-    load, labels_N = setup.subject.load, setup.labels_N
+    load, labels_N = setup.subject.load, setup.labelled.labels
     left = [unit for unit in wanted if unit not in finished]
     try:
         with (

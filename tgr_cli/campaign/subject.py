@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from tgr_cli.faults import hooked
 from tgr_cli.faults.formats import Format
 from tgr_cli.faults.formats.stored import stored_format
 from tgr_cli.faults.network import AnyNetwork
-from tgr_cli.metrics.outcomes import predictions
-from tgr_cli.metrics.top2diff import top2
 from tgr_cli.models import golden, zoo
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
@@ -48,14 +46,6 @@ class Settings(Protocol):
     def device(self) -> str: ...
     @property
     def workdir(self) -> Path: ...
-
-
-class Labelled(NamedTuple):
-    """The images of the pool, [N]: class that losses are computed against, eligibility, and 1 - golden Top2Diff."""
-
-    labels_N: np.ndarray
-    eligible_N: np.ndarray
-    doubt_N: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -219,15 +209,3 @@ class Subject:
             reporter=self.reporter,
             advice=advice,
         )
-
-    def labels(self, kind: str, *, everything: bool) -> "Labelled":
-        """Return the class that each image's losses are computed against, its eligibility and its doubt.
-
-        `kind` is `true` for the data set's labels or `golden` for the golden prediction. Misclassified images are not
-        eligible for faults, as in the papers, unless `everything`.
-        """
-        logits_NC = self.classify().logits_NC
-        predicted_N = predictions(logits_NC)
-        labels_N = predicted_N if kind == "golden" else self.images.labels
-        highest_N, second_N = top2(logits_NC)
-        return Labelled(labels_N, (predicted_N == labels_N) | everything, 1 - (highest_N - second_N))

@@ -13,6 +13,7 @@ from tgr_cli.artifacts.schemas import SURFACE
 from tgr_cli.campaign import identity, ranges, struck_values, surface_units
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.identity import DRAWING, RUNNING, drawn_with
+from tgr_cli.campaign.labelled import LabelledPool
 from tgr_cli.campaign.prepared import site_facts, tell_unseen_work, with_batch_size
 from tgr_cli.campaign.ranges import SiteRanges
 from tgr_cli.campaign.replacing import refuse, refuse_other_faults
@@ -71,22 +72,22 @@ def _run(config: Config, subject: Subject, output: Path, parts: Parts, reporter:
     _refuse_fewer_kinds(output, config, kinds)
     tell_unseen_work(subject, network, config.targets)
     engine = engine_class(subject.loaded.model, network, corruption(), memory=memory.parsed(config.memory))
-    labels_N, eligible_N, _ = subject.labels(config.label, everything=config.all_images)
+    pool = LabelledPool(subject, config.label, everything=config.all_images)
     plan = anchors.draw(
         network.sites,
-        eligible_N,
+        pool.eligible,
         max(2, config.injections // FAULTS_AN_ANCHOR),
         kinds=kinds,
         gradients=Gradients.capture(subject.loaded.model, network, memory=engine.memory),
         load=subject.load,
-        labels_N=labels_N,
+        labels_N=pool.labels,
         seed=config.seed,
         reporter=reporter,
     )
     facts = _facts(config, subject, network, found, kinds)
     ours = identity.identity(facts) | {"surface": ", ".join(kind.name for kind in kinds)}
     surface = Surface(engine, kinds, seed=config.seed)
-    effects_K2N = surface_units.effects(plan, surface, subject, labels_N, parts, ours)
+    effects_K2N = surface_units.effects(plan, surface, subject, pool.labels, parts, ours)
     rows = _rows(config, plan, kinds, effects_K2N)
     provenance = store.provenance_for(SURFACE, **facts)
     store.write(output, SURFACE, {name: [row[name] for row in rows] for name in SURFACE.arrow.names}, provenance)

@@ -90,7 +90,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
         columns = {name: table[name].to_pylist() for name in ("outcome", "dloss")}
         subject, network, corruption = setup.subject, setup.network, setup.values.corruption
         checked = {"count": config.verify, "seed": config.seed}
-        verified = verify(subject, network, corruption, some, columns, setup.labels_N, **checked)
+        verified = verify(subject, network, corruption, some, columns, setup.labelled.labels, **checked)
     if config.part:
         return Shard(
             run=subject.name,

@@ -1,14 +1,14 @@
 """What the golden run says of a pool of images: the class of each, whether it may be struck, and how doubtful it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from tgr_cli.campaign import kept_golden
 from tgr_cli.campaign.subject import Subject
-from tgr_cli.metrics.outcomes import predictions
-from tgr_cli.metrics.top2diff import top2
-from tgr_cli.models.golden import GoldenRun
+from tgr_cli.models import golden
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,22 @@ class LabelledPool:
     everything: bool
 
     @cached_property
-    def _golden(self) -> GoldenRun:
-        return self.subject.classify()
-
-    @property
-    def _predicted(self) -> np.ndarray:
-        return predictions(self._golden.logits_NC)
+    def _golden(self) -> Mapping[str, np.ndarray]:
+        """Return `prediction` and `top2diff` of each image: as `tgr evaluate` has stored them, or classified now."""
+        kept = kept_golden.of_pool(self.subject)
+        return kept or golden.rows(self.subject.classify(), self.subject.images.ids)
 
     @cached_property
     def labels(self) -> np.ndarray:
         """Return the class that each image's losses are computed against, int64 [N]."""
-        return self._predicted if self.label == "golden" else self.subject.images.labels
+        return self._golden["prediction"] if self.label == "golden" else self.subject.images.labels
 
     @cached_property
     def eligible(self) -> np.ndarray:
         """Return whether each image may be struck, bool [N]; raises TgrError if a golden logit is not finite."""
-        return (self._predicted == self.labels) | self.everything
+        return (self._golden["prediction"] == self.labels) | self.everything
 
     @cached_property
     def doubt(self) -> np.ndarray:
         """Return 1 - Top2Diff of each image's golden result, float [N]."""
-        highest_N, second_N = top2(self._golden.logits_NC)
-        return 1 - (highest_N - second_N)
+        return 1 - self._golden["top2diff"]

@@ -67,7 +67,7 @@ def each(
             in_lot = {unit: np.isin(plan.image_F[rows[unit]], lot_K) for unit in pending}
             here = [unit for unit in pending if in_lot[unit].any()]
             if jobs > 1:
-                engine.measure([plan.sites[unit % sites] for unit in here])
+                engine.measure([plan.sites[unit % sites] for unit in here], jobs)
 
             def struck(
                 unit: int,

@@ -55,8 +55,8 @@ class Auto(Engine):
         self._full._take(x_NCHW)
         return self._kept.prepare(x_NCHW)
 
-    def measure(self, sites: Sequence[Site]) -> None:
-        self._kept.measure([site for site in sites if self.chosen(site) is self._kept])
+    def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
+        self._kept.measure([site for site in sites if self.chosen(site) is self._kept], jobs)
 
     def _at_once(self, site: Site) -> int:
         return self.chosen(site)._at_once(site)

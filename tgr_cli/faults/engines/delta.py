@@ -6,6 +6,7 @@ channels.
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import processes
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines.batch import Batch
 from tgr_cli.faults.engines.doubtful import doubtful, size_of
@@ -88,9 +90,9 @@ class Delta(Replay):
         self._rounding = None
         return golden_NC
 
-    def measure(self, sites: Sequence[Site]) -> None:
-        if any(not site.is_parameter and self.follows(site) for site in sites):
-            assert self.rounding > 0
+    def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
+        if self._rounding is None and any(not site.is_parameter and self.follows(site) for site in sites):
+            self._rounding = self._measure_rounding(jobs)
 
     @property
     def rounding(self) -> float:
@@ -99,39 +101,43 @@ class Delta(Replay):
         It is measured once for each set of images, so that no result depends on earlier ones.
         """
         if self._rounding is None:
-            finished = self.finished
             self._rounding = self._measure_rounding()
-            self.finished = finished
         return self._rounding
 
-    def _measure_rounding(self) -> float:
+    def _measure_rounding(self, jobs: int = 1) -> float:
         """Return an estimated bound of the effect of rounding on logits, relative to the image's largest logit.
 
         Large changes at sites all over the network are propagated, and also run by `replay`; the difference is due to
-        rounding only. The bound is `MARGIN` × the largest difference.
+        rounding only. The bound is `MARGIN` × the largest difference. The sites are divided among `jobs` processes.
         """
         sites = [site for site in self.network.sites if self.follows(site)]
-        largest = 0.0
-        for place in range(0, len(sites), max(1, len(sites) // SITES_TRIED)):
-            call = self._calls[sites[place].name]
-            generator = torch.Generator().manual_seed(place)
-            count = min(FAULTS_TRIED, self.network.batch_size)
-            image_K = torch.arange(count, device=self.network.device) % len(self.golden_NC)
-            anchor_K = torch.randint(0, call.site.neurons, (count,), generator=generator).to(self.network.device)
-            footprint_K = torch.arange(count, device=anchor_K.device) % self.corruption.pattern.count(call.site.op)
-            with torch.inference_mode():
-                element_KP = self._elements(call.site, anchor_K, footprint_K)
-                before_KP = self.golden.elements(call, image_K[:, None], element_KP.clamp_min(0))
-                size_K = before_KP[:, 0].abs().max() * (1 + torch.arange(count, device=before_KP.device)) / count
-                after_KP = before_KP + size_K[:, None]
-                extent = self._extent(call, element_KP)
-                found_KC = self._followed(call, image_K, element_KP, before_KP, after_KP, extent)
-            again_KC = super()._faulty(call, image_K, element_KP, before_KP, after_KP)
-            found_KC = torch.where(extent.small_F[:, None], found_KC, again_KC)
-            size_K = torch.maximum(size_of(self.golden_NC[image_K]), size_of(again_KC))
-            moved_K = (found_KC - again_KC).abs().amax(dim=1) / size_K
-            largest = max(largest, float(moved_K.nan_to_num(0.0).max()))
+        places = range(0, len(sites), max(1, len(sites) // SITES_TRIED))
+        finished = self.finished
+        with closing(processes.each(lambda place: self._moved_at(sites[place], place), places, jobs)) as moved:
+            largest = max((size for _, size in moved), default=0.0)
+        self.finished = finished
         return max(MARGIN * largest, torch.finfo(self.network.dtype).eps)
+
+    def _moved_at(self, site: Site, seed: int) -> float:
+        """Return the largest effect of rounding on the logits at one site, relative to the image's largest logit."""
+        call = self._calls[site.name]
+        generator = torch.Generator().manual_seed(seed)
+        count = min(FAULTS_TRIED, self.network.batch_size)
+        image_K = torch.arange(count, device=self.network.device) % len(self.golden_NC)
+        anchor_K = torch.randint(0, site.neurons, (count,), generator=generator).to(self.network.device)
+        footprint_K = torch.arange(count, device=anchor_K.device) % self.corruption.pattern.count(site.op)
+        with torch.inference_mode():
+            element_KP = self._elements(site, anchor_K, footprint_K)
+            before_KP = self.golden.elements(call, image_K[:, None], element_KP.clamp_min(0))
+            size_K = before_KP[:, 0].abs().max() * (1 + torch.arange(count, device=before_KP.device)) / count
+            after_KP = before_KP + size_K[:, None]
+            extent = self._extent(call, element_KP)
+            found_KC = self._followed(call, image_K, element_KP, before_KP, after_KP, extent)
+        again_KC = super()._faulty(call, image_K, element_KP, before_KP, after_KP)
+        found_KC = torch.where(extent.small_F[:, None], found_KC, again_KC)
+        size_K = torch.maximum(size_of(self.golden_NC[image_K]), size_of(again_KC))
+        moved_K = (found_KC - again_KC).abs().amax(dim=1) / size_K
+        return float(moved_K.nan_to_num(0.0).max())
 
     def follows(self, site: Site) -> bool:
         """Return whether a fault at this site can be propagated through at least the first operation after it."""

@@ -117,8 +117,11 @@ class Engine(ABC):
         logits = [self.network.forward(padded(x_BCHW, batch_size)) for x_BCHW in x_NCHW.split(batch_size)]
         return torch.cat(logits)[: len(x_NCHW)].cpu()
 
-    def measure(self, sites: Sequence[Site]) -> None:
-        """Measure on the prepared images what faults at any of these sites need, else measured when first needed."""
+    def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
+        """Measure on the prepared images what faults at any of these sites need, else measured when first needed.
+
+        With several `jobs`, in as many processes (`processes.each`).
+        """
         return
 
     def inject(self, strike: FaultBatch) -> FaultEffects:

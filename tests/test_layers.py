@@ -12,7 +12,7 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "pooling", "artifacts"}
+BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "pooling", "storage", "artifacts"}
 PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "text": BASE | {"text"},
     "data": BASE | {"data"},
     "metrics": BASE | {"metrics"},
-    "artifacts": {"artifacts", "documents", "errors", "paths"},
+    "artifacts": {"artifacts", "documents", "errors", "paths", "storage"},
     "published": {"published", "documents", "errors"},
     "naming": set(),
-    "paths": set(),
+    "paths": {"errors", "storage"},
+    "storage": {"storage", "errors"},
     "defaults": set(),
     "seeding": set(),
     "reporting": set(),

@@ -1,7 +1,40 @@
-"""Path resolution."""
+"""Paths: what a text names, in a store or on this machine, and what the two do differently."""
 
 import os
+import shutil
+from collections.abc import Iterable
+from glob import glob
 from pathlib import Path
+
+from tgr_cli.errors import TgrError
+from tgr_cli.storage import recent, remote
+from tgr_cli.storage.copies import new_file
+from tgr_cli.storage.remote import RemotePath
+from tgr_cli.storage.stores import LOCAL, refuse_unknown, scheme_of
+
+
+def place(text: str | Path) -> Path:
+    """Return the path that a text names, in a store, as "s3://bucket/run", or on this machine.
+
+    Raises TgrError for a scheme that is unknown.
+    """
+    if isinstance(text, RemotePath):
+        return text
+    written = os.fspath(text)
+    refuse_unknown(written)
+    return RemotePath(written) if scheme_of(written) else Path(written.removeprefix(f"{LOCAL}://"))
+
+
+def is_stored(path: Path) -> bool:
+    """Return whether a path lies in a store: no process can lock it, and no file in it can be opened for writing."""
+    return isinstance(path, RemotePath)
+
+
+def on_this_machine(path: Path, why: str) -> Path:
+    """Return a path that must not lie in a store; raises TgrError where it does, saying `why` not."""
+    if is_stored(path):
+        raise TgrError(f"{path} lies in a store, and {why}; copy it onto this machine, and name the copy")
+    return path
 
 
 def real(path: Path) -> Path:
@@ -9,4 +42,53 @@ def real(path: Path) -> Path:
 
     `Path.resolve` raises RuntimeError for a cycle before Python 3.13.
     """
-    return Path(os.path.realpath(path))
+    return path if is_stored(path) else Path(os.path.realpath(path))
+
+
+def matching(pattern: Path) -> list[Path]:
+    """Return the paths that match a pattern, as "runs/*/shard-*", sorted."""
+    if isinstance(pattern, RemotePath):
+        return sorted(pattern.matching())
+    return sorted(map(Path, glob(str(pattern), recursive=True)))
+
+
+def publish(file: Path, path: Path) -> None:
+    """Give a finished `file` of this machine the name `path`, at once: who reads `path` finds the old or the new."""
+    if isinstance(path, RemotePath):
+        remote.publish(file, path)
+    else:
+        file.replace(path)
+
+
+def to_append(path: Path) -> Path:
+    """Return the file of this machine to append to for `path`: itself, or a copy, stored by `appended`."""
+    if not is_stored(path):
+        return path
+    here = new_file(path.name)
+    if path.exists():
+        shutil.copyfile(path, here)
+    return here
+
+
+def appended(here: Path, path: Path) -> None:
+    """Store what was appended to the file from `to_append`; that of a path of this machine has it already."""
+    if is_stored(path):
+        publish(Path(shutil.copyfile(here, new_file(path.name))), path)
+
+
+def bring(paths: Iterable[Path]) -> None:
+    """Copy those of these files that lie in stores onto this machine, many at a time, before they are read."""
+    remote.bring(paths)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it."""
+    if isinstance(folder, RemotePath):
+        folder.remove_all()
+    else:
+        shutil.rmtree(folder)
+
+
+def ask_anew() -> None:
+    """Forget what stores have answered within the last second, as a command begins."""
+    recent.forget()

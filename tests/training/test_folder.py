@@ -112,8 +112,8 @@ def test_what_a_killed_training_left_is_removed_and_nothing_else() -> None:
     )
     for name in left:
         (RUN / name).write_text("left")
-    (RUN / together.BEING_WRITTEN).mkdir()
-    (RUN / together.BEING_WRITTEN / "model.json").write_text("half")
+    (RUN / together.ENDING).mkdir()
+    (RUN / together.ENDING / "model.json").write_text("half")
     assert train("--epochs", 1).exit_code == 0
     assert {path.name for path in RUN.iterdir() if path.name[0] == "." or path.name == "notes.txt"} == set(left[3:])
 
@@ -122,8 +122,9 @@ def test_a_run_that_was_not_yet_moved_into_place_is_completed_by_the_next_traini
     """Also by a refused or interrupted command: files of the older and the newer run are never mixed."""
     assert train("--epochs", 1, "--seed", 0).exit_code == 0
     assert train("--epochs", 2, "--out", "new").exit_code == 0
-    whole = RUN / together.WHOLE
+    whole = RUN / together.ENDING
     whole.mkdir()
+    (whole / together.COMMITTED).touch()
     (RUN / "last.pt").unlink()
     for name in ("model.safetensors", "training.parquet", "model.json"):  # best.safetensors has already been moved
         (Path("new") / name).rename(whole / name)

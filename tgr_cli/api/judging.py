@@ -17,6 +17,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.columns import Schema
 from tgr_cli.artifacts.schemas import COMPARISON, FIT, PROTECTION
 from tgr_cli.metrics.summary import Gate
+from tgr_cli.paths import place
 
 AnyRun = Run | str | Path
 
@@ -99,7 +100,7 @@ def _judged(
     step: ModuleType, schema: Schema, given: dict[str, Any], out: str | Path | None, progress: bool
 ) -> Judgement:
     with in_python(), told(shown=progress) as reporter, tempfile.TemporaryDirectory(prefix="tgr-") as folder:
-        path = Path(out) if out else Path(folder) / f"{schema.kind}.parquet"
+        path = place(out) if out else place(folder) / f"{schema.kind}.parquet"
         result = step.run(step.Config(**chosen(step.Config, given), out=path), reporter)
         artifact = store.read(path, schema)
         facts = {"config": artifact.provenance.config, **artifact.provenance.extra}

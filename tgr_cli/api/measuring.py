@@ -15,6 +15,7 @@ from tgr_cli.api.sources import Given, settings
 from tgr_cli.api.wording import in_python
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.artifacts.measurements import measured_run
+from tgr_cli.paths import place
 
 
 def evaluate(
@@ -94,7 +95,7 @@ def _measured(
     """Return the run that a step measured, in a folder that is deleted with it if there is no `workdir`."""
     kept = Temporary() if workdir is None else None
     with in_python(), told(shown=progress) as reporter:
-        folder = kept.path if kept else Path(workdir or defaults.WORKDIR)
+        folder = kept.path if kept else place(workdir or defaults.WORKDIR)
         result = step.run(settings(step.Config, given, options, folder), reporter)
         path = result.written.injections if hasattr(result, "written") else result.path
         return Run(

@@ -22,6 +22,7 @@ from tgr_cli.campaign import results
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.summary import Gate, NetworkEstimates
+from tgr_cli.paths import place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,4 +156,4 @@ def open(run: str | Path, *, dataset: str = defaults.DATASET, workdir: str | Pat
     Names are as `tgr report` takes them. Raises TgrError where there is none.
     """
     with in_python():
-        return Run(measured_run(Workspace(Path(workdir), dataset), str(run)))
+        return Run(measured_run(Workspace(place(workdir), dataset), str(run)))

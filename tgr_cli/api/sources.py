@@ -20,6 +20,7 @@ from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.loading import override
 from tgr_cli.models.source import ModelSource
 from tgr_cli.models.zoo import GivenModule
+from tgr_cli.paths import place
 
 PARTS = {"source": ModelSource, "data": DataSource, "preprocessing": PreprocessingOptions}
 
@@ -62,7 +63,7 @@ def _of(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     found = {field.name: options[field.name] for field in fields(kind) if field.name in options}
     for name, value in found.items():
         if Path in (hints[name], *get_args(hints[name])) and isinstance(value, str):
-            found[name] = Path(value)
+            found[name] = place(value)
         elif name in ("mean", "std") and isinstance(value, tuple | list):
             found[name] = ",".join(map(str, value))
         elif str in get_args(hints[name]) and isinstance(value, Path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tgr_cli.errors import TgrError, did_you_mean
-from tgr_cli.paths import real
+from tgr_cli.paths import place, real
 
 INITS = ("random", "template", "descriptions")  # sources of class embeddings, part of names
 TENSORS = ("weight", "bias", "buffer")  # targets of campaigns other than neurons, part of the names of their files
@@ -269,7 +269,7 @@ class Workspace:
 
 def run_folder(workspace: Workspace, run: str) -> RunFolder:
     """Return the run folder `run` in the workspace or, as a path, anywhere; raises TgrError if there is neither."""
-    for path in (workspace.path / run, Path(run)):
+    for path in (workspace.path / run, place(run)):
         if path.is_dir():
             return RunFolder(path)
     raise no_such_run(workspace, run)

@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 from tgr_cli import documents
 from tgr_cli.artifacts.provenance import PATH_PREFIXES
 from tgr_cli.errors import TgrError, found_at
+from tgr_cli.paths import is_stored, place, publish
+from tgr_cli.storage.copies import new_file
+from tgr_cli.storage.stores import scheme_of
 
 METADATA_KEY = b"tgr"
 ELSEWHERE = "write to another file with --out"
@@ -71,7 +74,8 @@ def named_files(given: object) -> Iterator[Path]:
         yield given
     elif isinstance(given, str):
         prefix = next((prefix for prefix in PATH_PREFIXES if given.startswith(prefix)), "")
-        yield Path(given.removeprefix(prefix))
+        named = given.removeprefix(prefix)
+        yield place(named) if scheme_of(named) else Path(named)
     elif isinstance(given, Sequence):
         for item in given:
             yield from named_files(item)
@@ -93,7 +97,7 @@ def run_record(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Provide a temporary path beside `path`, renamed to `path` on success and removed on failure."""
+    """Provide a temporary path, on this machine, that gets the name `path` on success and is removed on failure."""
     refuse_loss(path)
     temporary = _temporary(path)
     try:
@@ -101,7 +105,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        publish(temporary, path)
     except OSError as error:
         raise TgrError(f"{path} could not be written ({error.strerror}); free the place and run again") from error
     finally:
@@ -109,11 +113,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _try_to_write(path: Path) -> None:
-    _temporary(path).unlink()
+    temporary = _temporary(path)
+    if is_stored(path):
+        attempt = path.with_name(f".{path.name}.{temporary.parent.name}.tmp")
+        publish(temporary, attempt)
+        attempt.unlink()
+    temporary.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:
-    """Return a new empty file in the folder of `path`, which is created; raises TgrError if that fails."""
+    """Return a new empty file from which `publish` can make `path`; raises TgrError if that fails.
+
+    It is in the folder of `path`, which is created, or on this machine if that is in a store.
+    """
+    if is_stored(path):
+        return new_file(path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)

@@ -1,12 +1,12 @@
 """The finished parts of a campaign: files with checksums, in a folder with a lock.
 
 The folder `<output>.parts/` is beside the output and is removed once the output is written. A killed process leaves its
-finished parts; the OS releases its lock.
+finished parts; the OS releases its lock. In a store there is no lock, and none is needed: a part's name has the SHA-256
+of its content, so two processes of one campaign write the same parts, and the same output.
 """
 
 import io
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +17,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from tgr_cli import documents
 from tgr_cli.artifacts import store
+from tgr_cli.artifacts.folder_lock import locked
 from tgr_cli.artifacts.layout import parts_beside
 from tgr_cli.errors import TgrError, found_at
+from tgr_cli.paths import bring, is_stored, remove_folder
 
 OWN = re.compile(r"lock|campaign\.json|(?:plan|pilot)\.parquet|[a-z]+-\d+-[0-9a-f]*.*\.parquet|\..*\.tmp")
 PART = re.compile(r"([a-z]+)-(\d+)-([0-9a-f]{64})\.parquet")  # stage, unit, SHA-256 of the file
@@ -46,22 +47,18 @@ class Parts:
         parts = cls(parts_beside(output))
         parts._refuse_strangers()
         parts.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(parts.folder / "lock", blocking=False):
-                if restart or not parts._about.exists():
-                    parts._clear()
-                halves = [path.parent.glob(f".{path.name}.*.tmp") for path in (output, *others)]
-                for abandoned in chain(parts.folder.glob(".*.tmp"), *halves):
-                    abandoned.unlink()
-                try:
-                    yield parts
-                finally:
-                    if not parts._about.exists():
-                        shutil.rmtree(parts.folder)
-        except Timeout as error:
-            raise TgrError(
-                f"another process is writing {output}; wait until it is done, or choose another place with --out"
-            ) from error
+        busy = f"another process is writing {output}; wait until it is done, or choose another place with --out"
+        with locked(parts.folder / "lock", busy):
+            if restart or not parts._about.exists():
+                parts._clear()
+            halves = [path.parent.glob(f".{path.name}.*.tmp") for path in (output, *others)]
+            for abandoned in chain(parts.folder.glob(".*.tmp"), *halves):
+                abandoned.unlink()
+            try:
+                yield parts
+            finally:
+                if not parts._about.exists():
+                    remove_folder(parts.folder)
 
     @property
     def _about(self) -> Path:
@@ -94,6 +91,7 @@ class Parts:
         """
         tables, damaged = {}, []
         paths = sorted(self.folder.glob(f"{stage}-*.parquet"))
+        bring(paths)
         claims = Counter(found[2] for path in paths if (found := PART.fullmatch(path.name)))
         for path in paths:
             found = PART.fullmatch(path.name)
@@ -119,7 +117,7 @@ class Parts:
                 raise TgrError(f"{self.folder} {found_at(self.folder)}, where a folder is to be made; move it")
             return
         for path in self.folder.iterdir():
-            if not (OWN.fullmatch(path.name) and (path.is_file() or path.is_symlink())):
+            if not (OWN.fullmatch(path.name) and (is_stored(path) or path.is_file() or path.is_symlink())):
                 raise TgrError(
                     f"{self.folder} holds {path.name}, which is no part of a campaign and would be removed; move it, "
                     "or write to another file with --out"
@@ -127,7 +125,7 @@ class Parts:
 
     def _clear(self) -> None:
         self._about.unlink(missing_ok=True)
-        for path in self.folder.iterdir():
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path.name != "lock":
                 path.unlink()
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +12,9 @@ from tgr_cli.artifacts import run_records, store
 from tgr_cli.artifacts.outputs import METADATA_KEY
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.errors import TgrError, found_at
+from tgr_cli.paths import bring, matching
+
+SUFFIX = ".parquet"
 
 
 def gather(named: Sequence[Path]) -> list[Path]:
@@ -28,10 +31,11 @@ def _those(name: Path) -> list[Path]:
     if name.is_dir():
         what, found = "holds", [name]
     elif has_magic(str(name)):
-        what, found = "matches", sorted(map(Path, glob(str(name), recursive=True)))
+        what, found = "matches", matching(name)
     else:
         raise TgrError(f'{name} {found_at(name)}; run "{SHARD.command}" first')
-    files = [file for path in found for file in ([path] if path.is_file() else sorted(path.glob("*.parquet")))]
+    files = [file for path in found for file in ([path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}")))]
+    bring(file for file in files if file.suffix == SUFFIX)
     if shards := [file for file in files if _is_shard(file)]:
         return shards
     hint = ", and [ ] stand for one of these characters" if "[" in str(name) else ""
@@ -40,7 +44,7 @@ def _those(name: Path) -> list[Path]:
 
 def _is_shard(file: Path) -> bool:
     """Return whether this file is a shard; raises TgrError if it is damaged, as it may be one."""
-    if file.suffix != ".parquet" or not file.is_file():
+    if file.suffix != SUFFIX or not file.is_file():
         return False
     try:
         written_by_tgr = METADATA_KEY in (pq.read_metadata(file).metadata or {})

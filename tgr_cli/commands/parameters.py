@@ -4,6 +4,7 @@ Refuses empty names (as a path, "" is the current folder), NaN and infinity (NaN
 are not UTF-8 (they cannot be recorded). Errors about a value that was not typed name its source.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tgr_cli.commands import as_published
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import place
 
 LARGEST = 2**63 - 1
 FOUND = 60  # maximum characters of a wrong value in a message
@@ -44,6 +46,23 @@ class Group(TyperGroup):
 
     def get_help_option(self, ctx: Any) -> Any:
         return _typed_only(super().get_help_option(ctx))
+
+
+def with_places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the command, which takes paths as `paths.place` gives them, where a version of Typer makes them anew."""
+
+    @functools.wraps(command)
+    def placed(**options: Any) -> Any:
+        return command(**{name: _placed(value, value) for name, value in options.items()})
+
+    return placed
+
+
+def _placed(converted: Any, given: Any) -> Any:
+    """Return a parameter's value with each path as `paths.place` takes it: Typer makes s3:/ of s3://."""
+    if isinstance(converted, list | tuple):
+        return type(converted)(_placed(*pair) for pair in zip(converted, given or converted, strict=True))
+    return place(given or converted) if isinstance(converted, Path) else converted
 
 
 def where_from(error: Any) -> str:
@@ -93,7 +112,7 @@ def _checked(parameter: Any, convert: Callable[[Any, Any], Any]) -> Callable[[An
                 raise TgrError(f"{option} is {number}, where a finite number is expected; give one")
             if isinstance(number, int) and not -LARGEST <= number <= LARGEST:
                 raise typer.BadParameter("the number does not fit into 64 bits.", ctx=ctx, param=parameter)
-        return converted
+        return _placed(converted, value)
 
     return checked
 

@@ -18,6 +18,7 @@ from tgr_cli.commands import as_published
 from tgr_cli.commands.console import Console
 from tgr_cli.commands.parameters import named as named_option
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import ask_anew
 from tgr_cli.preflight import named
 
 SOURCES = {
@@ -38,6 +39,7 @@ def session(ctx: typer.Context) -> Iterator[Console]:
     """
     console = Console(quiet=bool(ctx.params.get("quiet")), as_json=bool(ctx.params.get("json")))
     started, began = time.time(), time.perf_counter()
+    ask_anew()
     # stdout is for data only, but a user's model and libraries may print: redirect them to stderr.
     with redirect_stdout(sys.stderr), console.running(), _told(console), _with_source(ctx):
         for sentence in as_published.sentences(ctx):

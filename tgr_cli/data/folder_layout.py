@@ -11,6 +11,7 @@ from tgr_cli.data.images import Split, is_picture
 from tgr_cli.data.split_names import Word
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.naming import listed
+from tgr_cli.paths import on_this_machine
 
 # Folders that file managers and archivers create. Their copies and thumbnails are not part of the data set.
 _JUNK = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"))
@@ -34,6 +35,9 @@ class Layout:
     def folders(self, split: Split) -> list[Path]:
         """Return the folders that may be this split; with several the user must choose."""
         return [folder for folder, word in self.splits.items() if word in split_names.WORDS[split]]
+
+
+ONE_BY_ONE = "pictures in folders are read one by one (a Parquet file of them may lie there)"
 
 
 class _Folder:
@@ -75,7 +79,7 @@ def of(path: Path) -> Layout:
     A split folder holds class folders, a class folder holds images. Raises TgrError where `path` is not a folder, where
     the layout is ambiguous, and where split folders hold images without class folders.
     """
-    _demand_folder(path)
+    _demand_folder(on_this_machine(path, ONE_BY_ONE))
     return _layout(path, _DEEPEST) or Layout(path, {})
 
 

@@ -8,6 +8,7 @@ from tgr_cli.data import built_in
 from tgr_cli.data.built_in import imagenet_wnids
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings
+from tgr_cli.paths import place
 
 
 def by_number(file: Path, rows: int, classes: int) -> list[int]:
@@ -61,12 +62,12 @@ def _called(row_names: str) -> list[tuple[str, ...]]:
         return list(zip(built_in.class_names("imagenet"), imagenet_wnids(), strict=True))
     if row_names in built_in.NAMES:
         return [(name,) for name in built_in.class_names(row_names)]
-    if not Path(row_names).is_file():
+    if not place(row_names).is_file():
         raise TgrError(
             f'--row-names "{row_names}" is neither a file nor one of {", ".join(built_in.NAMES)}.'
             f"{did_you_mean(row_names, built_in.NAMES)}"
         )
-    return [(line.strip(),) for line in _lines(Path(row_names), "class name")]
+    return [(line.strip(),) for line in _lines(place(row_names), "class name")]
 
 
 def _lines(file: Path, what: str) -> list[str]:

@@ -12,7 +12,7 @@ from tgr_cli.data import built_in, folder, folder_layout, labels, parquet_files
 from tgr_cli.data.images import ImageSet, Split
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.naming import Spellings, composed
-from tgr_cli.paths import real
+from tgr_cli.paths import on_this_machine, place, real
 from tgr_cli.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class DataSource:
     given: GivenSplits | None = field(default=None, repr=False, metadata=UNRECORDED)
 
     def __post_init__(self) -> None:
+        if self.data_root is not None:
+            on_this_machine(self.data_root, "the named data sets are read from folders")
+        if self.path is not None and self.dataset.startswith(IMAGEFOLDER):
+            on_this_machine(self.path, folder_layout.ONE_BY_ONE)
         if self.given is not None or self.dataset in NAMED or self.path is not None:
             return
         here = Path(self.dataset).exists()
@@ -65,7 +69,7 @@ class DataSource:
             return None
         for prefix in (IMAGEFOLDER, PARQUET):
             if self.dataset.startswith(prefix) and self.dataset != prefix:
-                return Path(self.dataset.removeprefix(prefix)).expanduser()
+                return place(self.dataset.removeprefix(prefix)).expanduser()
         return None
 
     @property

@@ -11,6 +11,7 @@ from tgr_cli.data.transforms import Preprocessing
 from tgr_cli.models.entry import IMAGENET
 from tgr_cli.models.from_user import UserModel
 from tgr_cli.models.names import ONNX, refuse_absent_file
+from tgr_cli.paths import place
 
 # onnx and what uses it are imported inside the functions: they come with the extra `onnx`.
 
@@ -56,7 +57,7 @@ class OnnxModel(UserModel):
 def named(path: str) -> OnnxModel:
     """Return the model of an ONNX file; raises TgrError where it, or a package that reads it, does not exist."""
     refuse_absent_file(f"{ONNX}{path}")
-    return OnnxModel(f"{ONNX}{path}", Path(path))
+    return OnnxModel(f"{ONNX}{path}", place(path))
 
 
 @lru_cache(maxsize=8)

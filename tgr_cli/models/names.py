@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tgr_cli.errors import TgrError, did_you_mean
 from tgr_cli.models.lenet_names import LENETS
+from tgr_cli.paths import place
 
 TORCHVISION, TIMM, HUB, ONNX = "torchvision:", "timm:", "hf-hub:", "onnx:"
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnx2pytorch")  # what the extra `onnx` installs
@@ -73,7 +74,7 @@ def refuse_absent_file(name: str) -> None:
     """Raise TgrError for an `onnx:FILE` whose file, or one of the packages that read it, does not exist."""
     if not name.startswith(ONNX):
         return
-    path = Path(name.removeprefix(ONNX))
+    path = place(name.removeprefix(ONNX))
     if not path.is_file():
         raise TgrError(f"--model {name}: {path} does not exist or is no file; name an ONNX file")
     if missing := [package for package in ONNX_PACKAGES if find_spec(package) is None]:

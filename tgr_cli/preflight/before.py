@@ -10,6 +10,7 @@ from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError
 from tgr_cli.models import names
 from tgr_cli.models.source import ModelSource, trained_run
+from tgr_cli.paths import place
 from tgr_cli.preflight import needs
 from tgr_cli.preflight.needs import MissingInput
 from tgr_cli.reporting import Reporter
@@ -114,7 +115,7 @@ def compare(workspace: Workspace, runs: Sequence[str]) -> None:
 
 def fit(workspace: Workspace, runs: Sequence[str]) -> None:
     """Check the runs and their campaigns; a file is read by the step."""
-    named = [run for run in runs if not Path(run).is_file()]
+    named = [run for run in runs if not place(run).is_file()]
     needs.refuse(needs.run_artifacts(workspace, named, ("injections",)))
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tgr_cli.artifacts.layout import RunFolder, Workspace, run_folder
 from tgr_cli.data.datasets import ImageSet
@@ -14,7 +13,7 @@ from tgr_cli.faults.graph import Network
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import LoadedModel, load
 from tgr_cli.models.source import ModelSource
-from tgr_cli.paths import real
+from tgr_cli.paths import place, real
 from tgr_cli.reporting import Reporter
 from tgr_cli.saliency.layer import Layer, find, work_after
 
@@ -56,9 +55,9 @@ def asked(
     first = Asked(source, workspace)
     if against is None:
         return (first,)
-    if Path(against).is_file():
+    if place(against).is_file():
         own = replace(source, weights=None, head=None, init=None, train_seed=None, variant=None)
-        return first, Asked(replace(own, checkpoint=Path(against)), workspace)
+        return first, Asked(replace(own, checkpoint=place(against)), workspace)
     return first, _of_run(workspace, against)
 
 

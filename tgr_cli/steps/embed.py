@@ -15,6 +15,7 @@ from tgr_cli.artifacts.schemas import DESCRIPTIONS, EMBEDDINGS, TEXT_EMBEDDINGS
 from tgr_cli.data import row_names
 from tgr_cli.data.source import DataSource, class_names
 from tgr_cli.errors import TgrError, one_of
+from tgr_cli.paths import place
 from tgr_cli.reporting import SILENT, Reporter
 from tgr_cli.text import clip_weights, digest
 from tgr_cli.text import prompts as prompt_files
@@ -223,7 +224,7 @@ def _stored_rows(config: Config, classes: tuple[str, ...]) -> Rows:
         inputs["rows"] = sha256_file(config.rows)
     elif config.row_names is not None:
         picked = row_names.by_name(config.row_names, len(matrix_NE), classes)
-        inputs |= {"row_names": sha256_file(Path(config.row_names))} if Path(config.row_names).is_file() else {}
+        inputs |= {"row_names": sha256_file(place(config.row_names))} if place(config.row_names).is_file() else {}
     return _without_texts(class_rows(config.from_file, matrix_NE, len(classes), picked), "stored matrix", inputs)
 
 
@@ -290,6 +291,6 @@ def _without_paths(config: Config) -> Config:
     """Return the config with file names in place of paths: artifacts contain no local paths."""
 
     def bare(value: str | None) -> str | None:
-        return Path(value).name if value and Path(value).is_file() else value
+        return place(value).name if value and place(value).is_file() else value
 
     return replace(config, clip_pretrained=bare(config.clip_pretrained), row_names=bare(config.row_names))

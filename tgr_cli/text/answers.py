@@ -14,16 +14,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_type_hints
 
-from filelock import FileLock, Timeout
-
+from tgr_cli.artifacts.folder_lock import locked
 from tgr_cli.documents import parse_json
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import appended, to_append
 from tgr_cli.text.answer_cleaning import sentence
 
 STATUSES = ("ok", "empty", "truncated", "refused", "thoughts", "unusable")
 RULES = 1  # version of the extraction rules; answers stored under an older version are extracted again
 MOST_ASKED = 3  # attempts: empty, truncated or missing answers are asked for at most twice more
-SYNC_EVERY = 1.0  # seconds between fsync calls: at most this much is lost in a power failure
+SYNC_EVERY = (
+    1.0  # seconds between calls of fsync: at most this much is lost in a power failure, or of a file in a store
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,11 @@ def answers_file(artifact: Path) -> Path:
 class Answers:
     """The answers in a file, and those added to it. `damaged` counts the skipped lines."""
 
-    def __init__(self, path: Path, given: dict[str, list[Answer]], damaged: int, file: int | None) -> None:
+    def __init__(
+        self, path: Path, given: dict[str, list[Answer]], damaged: int, file: int | None, here: Path | None = None
+    ) -> None:
         self.path = path
+        self._here = here or path  # what is appended to
         self.damaged = damaged
         self._given = given
         self._file = file
@@ -87,24 +92,20 @@ class Answers:
     def open(cls, path: Path) -> Iterator["Answers"]:
         """Context manager: the answers in a file, locked for appending; raises TgrError if another process has it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise TgrError(f"another process adds to {path}; wait until it is done, or choose another --out") from error
-        with lock:
-            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        lock = path.with_name(f".{path.name}.lock")
+        with locked(lock, f"another process adds to {path}; wait until it is done, or choose another --out"):
+            here = to_append(path)
+            file = os.open(here, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            answers = cls(path, *_read(path), file, here)
             try:
-                given, damaged = _read(path)
-                answers = cls(path, given, damaged, file)
                 answers._end_torn_line()
                 yield answers
             finally:
-                os.fsync(file)
+                answers._sync()
                 os.close(file)
-                if path.exists() and not path.stat().st_size:
-                    path.unlink()
-                Path(lock.lock_file).unlink(missing_ok=True)
+                if not here.stat().st_size:
+                    path.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
 
     def to(self, key: str) -> list[Answer]:
         """Return the answers to a question in order of arrival."""
@@ -127,12 +128,16 @@ class Answers:
         self._write(json.dumps({"sha256": _checksum(body), "answer": asdict(answer)}, sort_keys=True).encode() + b"\n")
         self._given.setdefault(answer.key, []).append(answer)
         if time.monotonic() - self._synced > SYNC_EVERY:
-            assert self._file is not None
-            os.fsync(self._file)
-            self._synced = time.monotonic()
+            self._sync()
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        os.fsync(self._file)
+        appended(self._here, self.path)
+        self._synced = time.monotonic()
 
     def _end_torn_line(self) -> None:
-        size = self.path.stat().st_size
+        size = self._here.stat().st_size
         assert self._file is not None
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             self._write(b"\n")

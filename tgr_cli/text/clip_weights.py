@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tgr_cli.errors import TgrError, did_you_mean, first_line
+from tgr_cli.paths import on_this_machine, place
 
 FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's prefixes: folder or repository of configuration and weights
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -26,7 +27,7 @@ def demand_a_source(model: str, pretrained: str) -> None:
     """
     from huggingface_hub import constants
 
-    local = model.startswith(FOLDER) or Path(pretrained).is_file()
+    local = model.startswith(FOLDER) or place(pretrained).is_file()
     cached = next(Path(constants.HF_HUB_CACHE).glob("models--*"), None) or next(_own_cache().glob("*"), None)
     if not local and cached is None:
         _demand_server(_named(model, pretrained))
@@ -40,7 +41,7 @@ def find(model: str, pretrained: str) -> Path:
     embeddings would be wrong), and within seconds where the weights are neither cached nor downloadable.
     """
     if model.startswith(FOLDER):
-        return _in_folder(Path(model.removeprefix(FOLDER)))
+        return _in_folder(on_this_machine(place(model.removeprefix(FOLDER)), "open_clip reads its folders itself"))
     if model.startswith(HUB):
         return _in_repository(model.removeprefix(HUB))
     return _of_open_clip(model, pretrained)
@@ -103,8 +104,8 @@ def _of_open_clip(model: str, pretrained: str) -> Path:
             f'open_clip has no model "{model}"; name one of its models, {HUB}REPOSITORY or {FOLDER}FOLDER with '
             f"--clip-model.{hint}"
         )
-    if Path(pretrained).is_file():
-        return Path(pretrained)
+    if place(pretrained).is_file():
+        return place(pretrained)
     tags = open_clip.list_pretrained_tags_by_model(model)
     settings = open_clip.get_pretrained_cfg(model, pretrained)
     if not settings:
@@ -130,7 +131,7 @@ def unknown_activation(model: str, pretrained: str) -> str | None:
     import open_clip
 
     twin = model.removesuffix(QUICK) if model.endswith(QUICK) else model + QUICK
-    if not Path(pretrained).is_file() or twin not in open_clip.list_models():
+    if not place(pretrained).is_file() or twin not in open_clip.list_models():
         return None
     quick = model.endswith(QUICK)
     known = " (OpenAI's are)" if not quick else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.folder_lock import LOCK, exclusive
 from tgr_cli.artifacts.layout import RunFolder
-from tgr_cli.artifacts.together import BEING_WRITTEN, WHOLE, abandon, complete
+from tgr_cli.artifacts.together import ENDING, abandon, complete, is_committed
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.models.card import ModelCard
 from tgr_cli.paths import real
@@ -68,7 +68,7 @@ def _refuse_foreign(folder: Path, *, named: bool) -> None:
         raise TgrError(f"{folder} {found_at(folder)}, and a run is written into a folder; choose another with --out")
     if not named or not folder.is_dir() or _is_run(folder):
         return
-    ours = {LOCK, BEING_WRITTEN, WHOLE}
+    ours = {LOCK, ENDING}
     others = sorted(p.name for p in folder.iterdir() if p.name not in ours and not p.name.endswith(".tmp"))
     if others:
         raise TgrError(
@@ -79,7 +79,7 @@ def _refuse_foreign(folder: Path, *, named: bool) -> None:
 
 def _is_run(folder: Path) -> bool:
     run = RunFolder(folder)
-    if checkpoint.is_one(run.checkpoint) or checkpoint.is_one(run.last) or (folder / WHOLE).is_dir():
+    if checkpoint.is_one(run.checkpoint) or checkpoint.is_one(run.last) or is_committed(folder):
         return True
     with suppress(TgrError):
         return bool(ModelCard.read(run.card))

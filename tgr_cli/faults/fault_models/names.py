@@ -14,6 +14,7 @@ from tgr_cli.faults.fault_models.replacement import RandomValue, RandomWord, Zer
 from tgr_cli.faults.fault_models.stuck import Stuck
 from tgr_cli.faults.grammar import Count, Entry, UnsuitableOptionsError, Word
 from tgr_cli.faults.option_names import is_file, known_fault_model
+from tgr_cli.paths import place
 
 WIDEST = 64  # bits of a word
 
@@ -27,7 +28,7 @@ def fault_model_named(text: str) -> FaultModel:
     Flip(bit=None, field='exponent')
     """
     if is_file(text):
-        return _mixture(Path(text))
+        return _mixture(place(text))
     name, rest = known_fault_model(text)
     entry, found = MODELS[name], f'--fault-model is "{text}"'
     values = entry.parsed(name, rest, found)

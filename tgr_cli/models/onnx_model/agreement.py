@@ -3,6 +3,8 @@
 Suffixes: B batch, C classes or channels, H W height and width.
 """
 
+import os
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -114,7 +116,7 @@ def _expected(file: OnnxFile, images_BCHW: Tensor) -> Tensor:
     size = file.batch or 1
     found = []
     try:
-        session = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(os.fspath(file.path), options, providers=["CPUExecutionProvider"])
         for start in range(0, len(given), size):
             rows = [(start + row) % len(given) for row in range(size)]
             (output,) = session.run([file.output], {file.input: given[rows].contiguous().numpy()})

@@ -1,0 +1,104 @@
+"""Paths in a store behave as those of pathlib: names, questions, reading; and files appear whole or not at all."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tgr_cli.errors import TgrError
+from tgr_cli.paths import ask_anew, matching, place, publish, remove_folder
+from tgr_cli.storage import copies
+from tgr_cli.storage.remote import RemotePath
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    place("memory://box").remove_all()
+    yield place("memory://box")
+    place("memory://box").remove_all()
+
+
+def put(path: Path, text: str) -> Path:
+    file = copies.new_file(path.name)
+    file.write_text(text)
+    publish(file, path)
+    return path
+
+
+@pytest.mark.parametrize("text", ["s3://b/runs/x.parquet", "gs://b/runs/x.parquet", "memory://b/runs/x.parquet"])
+def test_names_are_computed_as_for_other_paths(text: str) -> None:
+    path = place(text)
+    assert isinstance(path, RemotePath)
+    assert str(path) == f"{path}" == text
+    assert str(path.with_stem("y")) == text.replace("x.", "y.")
+    assert str(path.parent / "z") == text.replace("x.parquet", "z")
+    assert (path.name, path.suffix, path.stem) == ("x.parquet", ".parquet", "x")
+    assert path == place(path) == place(Path(text)) == pickle.loads(pickle.dumps(path))
+    assert hash(path) == hash(place(text))
+
+
+def test_paths_of_this_machine_stay_what_they_are() -> None:
+    assert type(place("runs/x")) is type(Path())
+    assert place("file:///tmp/x") == Path("/tmp/x")
+    assert place("C:/x") == Path("C:/x")
+
+
+@pytest.mark.parametrize("text", ["ftp://host/x", "s4://b/x", "https://host/x.parquet"])
+def test_other_schemes_are_refused(text: str) -> None:
+    with pytest.raises(TgrError, match=r"lies in no store that tgr knows; use s3://, .*memory://, or a path of this"):
+        place(text)
+
+
+def test_questions_are_answered_by_the_store(folder: Path) -> None:
+    file = put(folder / "deep" / "a.txt", "one")
+    put(folder / "deep" / "[b].txt", "two")
+    assert file.exists()
+    assert file.is_file()
+    assert not file.is_dir()
+    assert file.parent.is_dir()
+    assert not (folder / "c").exists()
+    assert file.stat().st_size == 3
+    assert {path.name for path in file.parent.iterdir()} == {"a.txt", "[b].txt"}
+    assert list(folder.glob("*/a*")) == matching(folder / "*" / "a*") == [file]
+    assert sorted(folder.rglob("*.txt")) == sorted(file.parent.iterdir())
+    with pytest.raises(FileNotFoundError, match="memory://box/c"):
+        (folder / "c").read_bytes()
+    with pytest.raises(TgrError, match=r"memory://box/deep is a folder in a store"):
+        file.parent.read_bytes()
+
+
+def test_what_another_process_stored_since_is_read(folder: Path) -> None:
+    file = put(folder / "a.txt", "one")
+    assert file.read_text() == "one"
+    file.files.pipe_file(file.key, b"another")
+    ask_anew()
+    assert file.exists()
+    assert file.read_text() == "another"
+    file.unlink()
+    assert not file.exists()
+    file.unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError):
+        file.unlink()
+
+
+def test_a_file_is_replaced_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = put(folder / "a.txt", "one")
+
+    def breaks(source: str, key: str, **_: object) -> None:
+        file.files.pipe_file(key, b"tw")
+        raise ConnectionError("the line is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file.files), "put_file", lambda self, *of: breaks(*of))
+        with pytest.raises(TgrError, match=r"memory://box/a.txt cannot be written: the store .*the line is down"):
+            put(file, "two")
+    assert file.read_text() == "one"
+    assert put(file, "two").read_text() == "two"
+    remove_folder(folder)
+    assert not folder.exists()
+
+
+def test_nothing_is_opened_for_writing(folder: Path) -> None:
+    with pytest.raises(AssertionError, match="publish"):
+        (folder / "a").write_text("x")

@@ -1,0 +1,105 @@
+"""The stores that paths may lie in, by scheme, and their errors as sentences.
+
+fsspec's file systems raise whatever their clients raise, and some of their questions answer "no" to a failure: `exists`
+is False while a server is down. So tgr asks `info` alone, and every call runs within `asking`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tgr_cli.errors import TgrError, did_you_mean, first_line
+
+EXTRA = 'pip install "tgr[cloud]"'
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(/?)")
+WRITTEN = "written"
+LOCAL = "file"  # file:///folder is a folder of this machine
+NO_CREDENTIALS = re.compile("Credential|ProfileNotFound|TokenRetrieval|SSO|InvalidAccessKeyId|SignatureDoesNotMatch")
+
+
+@dataclass(frozen=True)
+class Store:
+    """What tgr relies on in a store.
+
+    `whole_puts`: an object appears whole or not at all, and replaces another at once; elsewhere a file is uploaded
+    under another name and copied. `credentials` says where they come from. `buckets`: whether the first part of a path
+    is a bucket, which must exist.
+    """
+
+    whole_puts: bool = True
+    buckets: bool = True
+    credentials: str = ""
+
+
+_S3 = Store(credentials="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+_GS = Store(credentials='run "gcloud auth application-default login", or set GOOGLE_APPLICATION_CREDENTIALS')
+STORES: Mapping[str, Store] = {
+    "s3": _S3,
+    "s3a": _S3,
+    "gs": _GS,
+    "gcs": _GS,
+    "memory": Store(whole_puts=False, buckets=False),
+}
+
+
+def scheme_of(text: str) -> str | None:
+    """Return the scheme of a path in a store, in lower case; None for other texts. pathlib makes s3:/ of s3://."""
+    found = SCHEME.match(text)
+    return scheme if found and (scheme := found[1].lower()) in STORES else None
+
+
+def refuse_unknown(text: str) -> None:
+    """Raise TgrError for a path with a scheme that no known store has."""
+    found = SCHEME.match(text)
+    if found is None or not found[2] or found[1].lower() in {*STORES, LOCAL}:
+        return
+    known = ", ".join(f"{name}://" for name in STORES)
+    raise TgrError(
+        f'"{text}" lies in no store that tgr knows; use {known}, or a path of this machine.'
+        + did_you_mean(found[1], STORES)
+    )
+
+
+@cache
+def file_system(scheme: str) -> Any:
+    """Return fsspec's file system of a scheme; raises TgrError where its package is not installed.
+
+    It keeps no listings: other machines write to the same folders.
+    """
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        raise TgrError(f"{scheme}:// needs a package that is not installed; install it with {EXTRA}") from error
+
+
+@contextmanager
+def asking(path: object, scheme: str, what: str) -> Iterator[None]:
+    """Context manager: raise TgrError where a store fails; `what` is done to `path`, such as "read".
+
+    FileNotFoundError passes, as for files of this machine, but for what is written, which needs nothing to be there.
+    """
+    try:
+        yield
+    except TgrError:
+        raise
+    except FileNotFoundError as error:
+        if what != WRITTEN:
+            raise
+        raise TgrError(f"{path} cannot be {what}: its bucket is gone; make it again, or name another") from error
+    except Exception as error:  # each client has exceptions of its own, with no base in common
+        raise TgrError(f"{path} cannot be {what}: {_in_words(error, scheme)}") from error
+
+
+def _in_words(error: Exception, scheme: str) -> str:
+    said = first_line(error).rstrip(".")
+    names = " ".join(each.__name__ for each in type(error).__mro__)
+    if NO_CREDENTIALS.search(f"{names} {error.__cause__!r} {said}"):
+        return f"the store takes no such credentials ({said}); {STORES[scheme].credentials}"
+    if isinstance(error, PermissionError):
+        return f"the store does not allow it ({said}); tgr lists, reads, writes and deletes there"
+    return f"the store does not answer as it should ({said}); look at the network, and give the same command again"

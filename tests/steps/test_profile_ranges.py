@@ -3,12 +3,14 @@
 import inspect
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from toys import toy_net, write_toy_dataset
+from toys_artifacts import invoke
 from typer.testing import CliRunner, Result
 
 from tgr_cli.app import app
@@ -105,6 +107,17 @@ def test_a_campaign_profiles_on_as_many_images_as_the_command(monkeypatch: pytes
     assert "toy has no train split: profiling on its evaluation images" in result.stderr
     (ranges,) = Path("runs").rglob("ranges.parquet")
     assert store.read(ranges, RANGES).provenance.extra["images"] == 11
+
+
+def test_a_campaign_of_fewer_targets_profiles_for_the_next_one_too() -> None:
+    data = ("--checkpoint", "m.safetensors", "--dataset", "parquet:toy", "--label", "golden")
+    for targets in ((), ("--targets", "linear")):
+        shutil.rmtree("runs", ignore_errors=True)
+        invoke("inject", *TOY, *data, "--injections", 4, "--sampling", "uniform", *targets)
+        (ranges,) = Path("runs").rglob("ranges.parquet")
+        found = store.read(ranges, RANGES).table.to_pylist()
+        assert sorted(row["site"] for row in found) == ["conv1", "conv2", "fc"]
+    invoke("inject", *TOY, *data, "--injections", 4, "--sampling", "uniform", "--restart")
 
 
 def test_values_that_are_not_finite_name_the_site() -> None:

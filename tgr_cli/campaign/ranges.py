@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tgr_cli import defaults
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import RANGES
 from tgr_cli.campaign import profiling, runs
@@ -82,7 +83,16 @@ def of_neurons(subject: Subject, network: AnyNetwork, *, path: Path | None, targ
 
 
 def _profile(subject: Subject, network: AnyNetwork, targets: str) -> None:
+    """Profile the network's sites, and those of the default targets, which the next campaign may strike.
+
+    A model deployed with rounded outputs has other values with other targets, so only its own are profiled.
+    """
     settings = subject.settings
+    given = [name.strip() for name in targets.split(",")]
+    more = [name for name in defaults.TARGETS.split(",") if name not in given]
+    if more and subject.form is None:
+        targets = ",".join([*given, *more])
+        network = subject.network(targets)
     subject.reporter.note(
         f"no ranges of {subject.name} yet: profiling it on up to {PROFILED_IMAGES:,} images first, "
         'as "tgr profile-ranges" does; its --images takes more'

@@ -30,7 +30,7 @@ kill -KILL "$process" && echo "killed: tgr submit"
 wait "$process" || true
 "${submit[@]}" 2> second.txt > table.txt
 
-tgr inject "${campaign[@]}" --plan merged.shards/plan.parquet --out whole.parquet -q > /dev/null
+tgr inject "${campaign[@]}" --out whole.parquet -q > /dev/null
 cmp whole.parquet merged.parquet
 cmp whole-vulnerability.parquet merged-vulnerability.parquet
 cat first.txt second.txt

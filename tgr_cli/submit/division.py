@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tgr_cli.artifacts.layout import parts_beside
 
+LONGEST = 160  # characters of a log's line in a message
+
 
 @dataclass(frozen=True)
 class Task:
@@ -50,6 +52,11 @@ class Task:
         except OSError:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def last_words(self) -> str:
+        """Return the last line of the task's log as a clause of a sentence, cut if it is long; "" if there is none."""
+        last = self.last_line()
+        return f" (the last line of its log: {last[:LONGEST]}{'…' * (len(last) > LONGEST)})" if last else ""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Ray(Runner):
                 address=self._address,
                 runtime_env=runtime,
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
                 ignore_reinit_error=True,
             )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:

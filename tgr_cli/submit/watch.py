@@ -68,7 +68,7 @@ class _Watch:
             return False
         if sentence := task.failure():
             raise self._failed(task, sentence)
-        last = f" (the last line of its log: {task.last_line()})" if task.last_line() else ""
+        last = task.last_words()
         if self._starts[task.number] > self._retries:
             raise TgrError(
                 f"{task.label} was killed {self._starts[task.number]} times before it was finished{last}; see "

@@ -33,7 +33,7 @@ def is_stored(path: Path) -> bool:
 def on_this_machine(path: Path, why: str) -> Path:
     """Return a path that must not lie in a store; raises TgrError where it does, saying `why` not."""
     if is_stored(path):
-        raise TgrError(f"{path} lies in a store, and {why}; copy it onto this machine, and name the copy")
+        raise TgrError(f"{path} lies in a store, and {why}; use a path of this machine")
     return path
 
 

@@ -14,6 +14,7 @@ from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.campaign.differences import differences
 from tgr_cli.errors import TgrError, found_at
+from tgr_cli.paths import on_this_machine
 
 OWN = re.compile(
     r"lock|submission\.json|campaign\.sh|(plan|merge|shard-\d+)\.(log|running)|(plan|shard-\d+-of-\d+)\..*"
@@ -21,7 +22,8 @@ OWN = re.compile(
 
 
 def beside(output: Path) -> Path:
-    """Return the folder for the shards of the campaign with this output."""
+    """Return the folder for the shards of the campaign with this output; raises TgrError for one in a store."""
+    on_this_machine(output, 'the logs and locks of "tgr submit" would lie beside it ("tgr inject --shard" needs none)')
     return output.with_name(f"{output.stem}.shards")
 
 

@@ -147,3 +147,24 @@ def test_no_faults_are_no_units() -> None:
     assert units.rows_of(np.zeros(0, np.int64)) == {}
     rows = units.rows_of(np.array([3, 1, 3]))
     assert {unit: places.tolist() for unit, places in rows.items()} == {1: [1], 3: [0, 2]}
+
+
+@pytest.mark.parametrize(("chunks", "sites", "count"), [(8, 5, 4), (1, 20, 4), (3, 7, 2), (2, 3, 10), (5, 1, 3)])
+def test_shards_are_even_and_visit_few_chunks(chunks: int, sites: int, count: int) -> None:
+    unit_F = np.random.default_rng(0).permutation(np.repeat(np.arange(chunks * sites), 6))
+    shards = [units.of_shard(unit_F, sites, number, count) for number in range(1, count + 1)]
+    assert sorted(unit for shard in shards for unit in shard) == list(range(chunks * sites))
+    sizes = [len(shard) for shard in shards]
+    assert max(sizes) - min(sizes) <= 1
+    visits = sum(len({unit // sites for unit in shard}) for shard in shards)
+    assert visits <= chunks + count - 1
+    if chunks % count == 0:
+        assert visits == chunks
+    if chunks == 1:  # sites of the first and the second half of the network in each
+        for shard in shards:
+            assert abs(np.mean([unit < sites // 2 for unit in shard]) - 0.5) <= 0.2
+
+
+def test_a_shard_of_the_last_and_smaller_chunk_has_more_of_its_units() -> None:
+    unit_F = np.repeat(np.arange(8), [10, 10, 10, 10, 5, 5, 5, 5])  # two chunks of four sites
+    assert [len(units.of_shard(unit_F, 4, number, 2)) for number in (1, 2)] == [3, 5]

@@ -51,7 +51,7 @@ def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None
     for number in (1, 2, 3):
         told = inject(toy, "--shard", f"{number}/3")
         paths.append(RUN / f"injections-{number}-of-3.parquet")
-        assert "of 180 faults, in 4 of 12 units" in told
+        assert re.search(r"[4-7]\d of 180 faults, in [3-5] of 12 units", told)
     invoke("merge", RUN, "--out", "merged/x.parquet", "-q")  # the shards among the other artifacts
     assert Path("merged/x.parquet").read_bytes() == whole["injections"]
     assert Path("merged/x-vulnerability.parquet").read_bytes() == whole["vulnerability"]
@@ -97,9 +97,9 @@ def test_shards_of_a_deployed_model_merge_into_the_files_of_its_format(toy: list
 def test_shards_may_outnumber_the_units(toy: list[str]) -> None:
     inject(toy, *UNIFORM)
     whole = (RUN / "injections.parquet").read_bytes()
-    told = inject(toy, *UNIFORM, "--shard", "14/14", "--verify", 2)
+    told = inject(toy, *UNIFORM, "--shard", "1/400", "--verify", 2)
     assert "0 of 180 faults, in 0 of 12 units" in told
-    empty = RUN / "injections-14-of-14.parquet"
+    empty = RUN / "injections-1-of-400.parquet"
     assert len(store.read(empty, SHARD).table) == 0
     invoke("merge", empty, *_shards(toy, 2), "--out", "merged.parquet", "-q")
     assert Path("merged.parquet").read_bytes() == whole
@@ -128,13 +128,16 @@ def test_an_output_does_not_take_the_place_of_an_input(toy: list[str]) -> None:
     assert not list(RUN.glob("*.parts"))
 
 
-def test_a_shard_is_every_nth_unit_of_the_plan(toy: list[str]) -> None:
+def test_a_shard_holds_its_units_of_the_plan(toy: list[str]) -> None:
     inject(toy, "--plan-only")
     plan = store.read(RUN / "plan.parquet", PLAN)
     units = sorted(set(plan.column("unit")))
     inject(toy, "--shard", "2/4", "--plan", RUN / "plan.parquet")
     shard = store.read(RUN / "injections-2-of-4.parquet", SHARD)
-    assert sorted(set(shard.column("unit"))) == units[1::4]
+    own = sorted(set(shard.column("unit")))
+    assert set(own) < set(units)
+    assert 27 <= shard.table.num_rows <= 63  # of 180
+    assert len({unit // 3 for unit in own}) <= 2  # of the four chunks
     for name in ("site", "index", "bit", "image_id", "weight", "unit"):
         assert shard.table[name].to_pylist() == plan.table[name].take(shard.table["row"]).to_pylist()
 
@@ -198,15 +201,15 @@ def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
     assert [told[name] for name in ("sites", "faults", "pilot", "images", "units")] == [3, 180, 0, 30, 12]
     assert 0 < told["seconds"] < 100
     assert 0 < told["start"] < 100
-    assert told["seconds_a_node"] == pytest.approx(told["start"] + told["seconds"] * 3 / 12)  # the longest has 3 units
+    assert told["seconds"] / 5 < told["seconds_a_node"] - told["start"] < told["seconds"]
     assert 12 * 2_000 < told["disk"] < 1e6
     assert not (RUN / "injections.parquet").exists()
     assert not list(RUN.glob("*.parts"))
     told = inject(toy, *UNIFORM, "--plan-only", "--nodes", 16)
     assert re.search(r": 180 faults at 3 sites on 30 images, in 12 units\nabout \d+ s on this machine", told)
     assert re.search(
-        r"on 16 machines such as this one, a shard each, about \d+ s, of which \d+ s pass before the first fault; 4 of "
-        r"them have nothing to do$",
+        r"on 16 machines such as this one, a shard each, about \d+ s, of which \d+ s pass before the first fault; "
+        r"\d of them have nothing to do$",
         told.strip(),
     )
     with pytest.raises(TgrError, match="--nodes does nothing without --plan-only; leave it out"):

@@ -3,7 +3,6 @@
 import shutil
 import time
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,42 @@ from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.faults import units
 from tgr_cli.reporting import SILENT, Reporter
 
-SITES_TRIED, FAULTS_TRIED = 8, 64  # times of other sites are interpolated
+SITES_TRIED, FAULTS_TRIED = 16, 64  # times of other sites are interpolated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """The expected seconds of a plan's parts: of a fault at each site, [S], of an image, and of a lot of images."""
+
+    unit_F: np.ndarray
+    image_F: np.ndarray
+    fault_S: np.ndarray
+    image: float
+    lot: float
+    images_a_lot: int
+
+    def of_shards(self, count: int) -> np.ndarray:
+        """Return the expected seconds of each of `count` shards without its start, [count].
+
+        A shard computes the golden activations of all images of a chunk in which it has a unit.
+        """
+        sites = len(self.fault_S)
+        unit_U, shard_U = units.shards(self.unit_F, sites, count)
+        faults_U = np.unique(self.unit_F, return_counts=True)[1]
+        seconds_N = np.bincount(shard_U, faults_U * self.fault_S[unit_U % sites], count + 1)
+        visited = np.unique(np.stack([shard_U, unit_U // sites]), axis=1)
+        images_C = np.bincount(np.unique(np.stack([self.unit_F // sites, self.image_F]), axis=1)[0])
+        lots_C = np.ceil(images_C / self.images_a_lot)
+        chunk_C = images_C * self.image + lots_C * self.lot
+        return (seconds_N + np.bincount(visited[0], chunk_C[visited[1]], count + 1))[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """A stored plan with the expected time of its campaign in seconds and disk space in bytes.
 
-    `seconds` are those of the faults. A process takes `start` seconds before its first fault if the plan is there
-    already. A lasting fault has one row per image that it is tried on.
+    `seconds` are those of one process that runs it all. A process takes `start` seconds before its first fault if the
+    plan is there already. A lasting fault has one row per image that it is tried on.
     """
 
     run: str
@@ -42,12 +68,21 @@ class Forecast:
     images: int
     units: int
     start: float
-    seconds: float
+    costs: Costs
     disk: int
+
+    @property
+    def seconds(self) -> float:
+        """Return the expected seconds of all faults, in one process."""
+        return float(self.costs.of_shards(1)[0])
 
     def on(self, nodes: int) -> float:
         """Return the expected seconds of the longest shard, if this many equal machines run one shard each."""
-        return self.start + self.seconds * ceil(self.units / nodes) / max(1, self.units)
+        return self.start + float(self.costs.of_shards(nodes).max())
+
+    def idle(self, nodes: int) -> int:
+        """Return the number of shards without a fault, if there are as many shards as `nodes`."""
+        return int((self.costs.of_shards(nodes) == 0).sum())
 
 
 def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = None) -> Forecast:
@@ -63,9 +98,10 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
     refuse_other_faults(output, PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
         setup = PreparedCampaign.of(config, subject)
+        assert len(setup.labelled.labels)  # golden labels are computed by every process
         start = time.perf_counter() - began
         planned = planning.planned(setup, parts)
-        seconds, disk = _tried(setup, planned)
+        costs, disk = _tried(setup, planned)
         with store.replacing(output) as temporary:
             shutil.copyfile(parts.folder / "plan.parquet", temporary)
         parts.done()
@@ -79,37 +115,44 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
         images=len(np.unique(planned.faults.image_F)),
         units=len(planned.units),
         start=start,
-        seconds=seconds,
+        costs=costs,
         disk=disk,
     )
 
 
-def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, int]:
-    """Return the expected seconds and bytes, measured on faults of some sites in the first batch of images."""
-    faults, subject = planned.faults, setup.subject
+def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[Costs, int]:
+    """Return the costs, measured on faults of some sites in the first batch of images, and the expected bytes."""
+    faults, subject, engine = planned.faults, setup.subject, setup.engine
     image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
-    image_K = image_K[: setup.engine.images_at_once]
+    image_K = image_K[: engine.images_at_once]
     in_lot_F = np.isin(faults.image_F, image_K)
     present = np.unique(faults.site_F[in_lot_F])
     tried = np.unique(present[np.linspace(0, len(present) - 1, min(SITES_TRIED, len(present))).round().astype(int)])
-    x_KCHW = subject.load(image_K)
+    engine.prepare(subject.load(image_K[: engine.network.batch_size]))  # warm-up: one-time costs are not timed
     began = time.perf_counter()
-    golden_KC = setup.engine.prepare(x_KCHW)
+    golden_KC = engine.prepare(subject.load(image_K))
     an_image = (time.perf_counter() - began) / len(image_K)
+    began = time.perf_counter()
+    engine.measure([faults.sites[site] for site in present])
+    a_lot = time.perf_counter() - began
     a_fault, tables = [], []
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
-        # warm-up: keep one-time costs out of the timing
-        units.strike(setup.engine, some.take(np.arange(1)), image_K, golden_KC, setup.labelled.labels)
+        units.strike(engine, some.take(np.arange(1)), image_K, golden_KC, setup.labelled.labels)  # warm-up
         began = time.perf_counter()
-        columns = units.strike(setup.engine, some, image_K, golden_KC, setup.labelled.labels)
-        a_fault.append((time.perf_counter() - began) / len(some))
+        columns = units.strike(engine, some, image_K, golden_KC, setup.labelled.labels)
         tables.append(setup.rows(some, columns))
+        a_fault.append((time.perf_counter() - began) / len(some))
         subject.reporter.progress("trying", number + 1, len(tried))
-    counts_S = np.bincount(faults.site_F, minlength=len(faults.sites))
-    seconds = counts_S @ np.interp(np.arange(len(counts_S)), tried, a_fault)
-    seconds += an_image * len(np.unique(faults.image_F))
-    return float(seconds), _disk(len(faults), len(planned.units), pa.concat_tables(tables))
+    costs = Costs(
+        unit_F=planned.unit_F,
+        image_F=faults.image_F,
+        fault_S=np.interp(np.arange(len(faults.sites)), tried, a_fault),
+        image=an_image,
+        lot=a_lot,
+        images_a_lot=engine.images_at_once,
+    )
+    return costs, _disk(len(faults), len(planned.units), pa.concat_tables(tables))
 
 
 def _disk(faults: int, units: int, some: pa.Table) -> int:

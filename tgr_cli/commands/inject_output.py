@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def print_forecast(console: Console, planned: "Forecast", nodes: int | None = None) -> None:
     """Print the cost of a planned campaign, here and on this many machines."""
     if console.as_json:
-        console.json(vars(planned) | ({"nodes": nodes, "seconds_a_node": planned.on(nodes)} if nodes else {}))
+        told = {name: value for name, value in vars(planned).items() if name != "costs"} | {"seconds": planned.seconds}
+        console.json(told | ({"nodes": nodes, "seconds_a_node": planned.on(nodes)} if nodes else {}))
         return
     pilot = f", after a pilot of {planned.pilot:,}" if planned.pilot else ""
     console.line(
@@ -27,12 +28,12 @@ def print_forecast(console: Console, planned: "Forecast", nodes: int | None = No
     if nodes:
         console.line(
             f"on {nodes:,} machines such as this one, a shard each, about {duration(planned.on(nodes))}, of which "
-            f"{duration(planned.start)} pass before the first fault{_idle(planned.units, nodes)}"
+            f"{duration(planned.start)} pass before the first fault{_idle(planned.idle(nodes))}"
         )
 
 
-def _idle(units: int, nodes: int) -> str:
-    return f"; {nodes - units:,} of them have nothing to do" if nodes > units else ""
+def _idle(machines: int) -> str:
+    return f"; {machines:,} of them have nothing to do" if machines else ""
 
 
 def print_shard(console: Console, shard: "Shard") -> None:

@@ -17,6 +17,7 @@ from tgr_cli.faults.plan import Plan
 from tgr_cli.metrics.outcomes import judge
 from tgr_cli.reporting import SILENT, Reporter
 
+GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples, modulo 1, are spread evenly however many there are (Weyl)
 Load = Callable[[np.ndarray], Tensor]
 
 
@@ -36,6 +37,28 @@ def rows_of(unit_F: np.ndarray) -> dict[int, np.ndarray]:
     order_F = np.argsort(unit_F, kind="stable")
     names_U, starts_U = np.unique(unit_F[order_F], return_index=True)
     return dict(zip(names_U.tolist(), np.split(order_F, starts_U)[1:], strict=True))
+
+
+def shards(unit_F: np.ndarray, sites: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the units in running order and the shard of each, from 1 to `count`, for F faults at so many sites.
+
+    Shards have nearly equal numbers of faults, and as few chunks each as that allows, since a process that runs a unit
+    computes the golden activations of its whole chunk. Shards that divide a chunk get sites from all over the network
+    each, since faults at its beginning take longest.
+    """
+    unit_U, faults_U = np.unique(unit_F, return_counts=True)
+    chunk_U, site_U = np.divmod(unit_U, sites)
+    order_U = np.lexsort((site_U * GOLDEN_RATIO % 1, chunk_U))
+    before_U = np.cumsum(faults_U[order_U]) - faults_U[order_U] / 2
+    shard_U = np.zeros(len(unit_U), np.int64)
+    shard_U[order_U] = np.floor(before_U / len(unit_F) * count).astype(np.int64) + 1
+    return unit_U, shard_U
+
+
+def of_shard(unit_F: np.ndarray, sites: int, number: int, count: int) -> list[int]:
+    """Return the units of shard `number` (from 1) of `count`, in running order."""
+    unit_U, shard_U = shards(unit_F, sites, count)
+    return [int(unit) for unit in unit_U[shard_U == number]]
 
 
 def each(

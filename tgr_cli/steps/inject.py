@@ -21,6 +21,7 @@ from tgr_cli.campaign.shard_rows import injections
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.campaign.subject import Subject
 from tgr_cli.campaign.verify import verify
+from tgr_cli.faults import units
 from tgr_cli.metrics import summary
 from tgr_cli.reporting import SILENT, Reporter
 
@@ -75,7 +76,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result | Shard:
             before.refuse_unlike(_as_made(setup), subject.reporter)
         planned = planning.planned(setup, parts)
         number, count = config.part or (1, 1)
-        wanted = planned.units[number - 1 :: count]
+        wanted = units.of_shard(planned.unit_F, len(planned.faults.sites), number, count)
         table = running.run(setup, parts, planned, wanted)
         facts = _facts(setup, planned)
         if config.part:

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
 from toys import toy_net
+
+from tgr_cli.models import zoo
 
 RANDOM = np.random.default_rng(0)
 IMAGE = ("images", 1, 8, 8)
@@ -61,6 +64,11 @@ def write_toy(path: Path, **options: object) -> Path:
     return write_graph(path, toy_nodes(), toy_weights(), **options)  # type: ignore[arg-type]
 
 
+def built(path: Path) -> nn.Module:
+    """Return the network of a file, for three classes."""
+    return zoo.build(f"onnx:{path}", 3)
+
+
 def values(*shape: int) -> np.ndarray:
     return RANDOM.standard_normal(shape).astype(np.float32)
 
@@ -79,3 +87,11 @@ def head(width: int) -> dict[str, np.ndarray]:
 
 def ints(*numbers: int) -> np.ndarray:
     return np.array(numbers, dtype=np.int64)
+
+
+def external(path: Path) -> Path:
+    """Write the toy network, its weights in a file beside it."""
+    write_toy(path)
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="beside.data", size_threshold=0)
+    return path

@@ -6,22 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx2pytorch")
 from onnx import NodeProto, helper
-from toys_onnx import REST, head, ints, values, write_graph
+from toys_onnx import REST, built, head, ints, values, write_graph
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.hooked import capture
-from tgr_cli.models import zoo
 
 node = helper.make_node
-
-
-def built(path: Path) -> nn.Module:
-    return zoo.build(f"onnx:{path}", 3)
 
 
 def shared_layers() -> tuple[list[NodeProto], dict[str, np.ndarray]]:

@@ -1,9 +1,11 @@
 """Fixtures every test may use: no network, one thread, a clean environment, and the folder of real data if any."""
 
 import gc
+import io
+import logging
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,18 @@ def _toys_are_captured_and_resized_once() -> None:
 
     captures.once()
     resized.once()
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Return what every library logs from now on, down to details."""
+    heard, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(heard), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield heard
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

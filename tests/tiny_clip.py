@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import open_clip
 import torch
-from open_clip import factory
 
 NAME = "tiny-clip"
 CONFIG = {
@@ -20,6 +18,9 @@ CONFIG = {
 @contextmanager
 def tiny_clip(folder: Path, seed: int = 0) -> Iterator[Path]:
     """Give the checkpoint of a model that open_clip knows as `NAME` while the block runs."""
+    import open_clip  # here, as it takes a second, and few tests need it
+    from open_clip import factory
+
     config = folder / f"{NAME}.json"
     config.write_text(json.dumps(CONFIG), encoding="utf-8")
     open_clip.add_model_config(config)

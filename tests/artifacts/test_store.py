@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,6 +25,9 @@ def written(path: Path, **facts: object) -> Path:
 
 @pytest.mark.parametrize("schema", KINDS.values(), ids=lambda schema: schema.kind)
 def test_every_kind_comes_back_and_opens_in_pandas_polars_and_duckdb(tmp_path: Path, schema: Schema) -> None:
+    import duckdb
+    import polars as pl
+
     rows = {column.name: [SAMPLE[column.type], SAMPLE[column.type]] for column in schema.columns}
     rows |= {column.name: ["sdc", "sdc"] for column in schema.columns if column.among == OUTCOMES}
     rows |= {column.name: ["ok", "empty"] for column in schema.columns if column.among == STATUSES}

@@ -1,7 +1,6 @@
 """Small transformers with windowed or global attention, whose head reads one token or the mean of all."""
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torchvision.models.maxvit import MaxVit
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
@@ -14,11 +13,17 @@ def swin(version: int) -> nn.Module:
     return SwinTransformer([4, 4], 8, depths, heads, [4, 4], num_classes=5, **newer)
 
 
+def vit() -> nn.Module:
+    from timm.models.vision_transformer import VisionTransformer  # here, as timm takes a second to import
+
+    return VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=5)
+
+
 WINDOWED = {
     "swin": lambda: swin(1),
     "swin_v2": lambda: swin(2),
     "maxvit": lambda: MaxVit((64, 64), 4, 4, [16], [1], 16, 0.0, num_classes=5),
-    "vit": lambda: VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=5),
+    "vit": vit,
 }
 
 

@@ -1,6 +1,7 @@
 """Bounds on activations: Ranger's clipping, clipping to zero, NaN, and operations that compute in place."""
 
 import copy
+from collections.abc import Iterable
 from functools import cache
 
 import pytest
@@ -89,7 +90,6 @@ def test_profiled_bounds_change_nothing(net: Net) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("outside", ["clip", "zero"])
 def test_every_bounded_value_is_within(net: Net, name: str, outside: Outside) -> None:
-    """And what the model computes from it, in the graph as well: an in-place result is bounded where it lies."""
     model = protect(copy.deepcopy(net), [Bounds({name: (-0.01, 0.05)}, outside)], images(1))
     plain, bounded = values(net)[name], values(model)[name]
     kept = (plain >= -0.01) & (plain <= 0.05)
@@ -97,6 +97,20 @@ def test_every_bounded_value_is_within(net: Net, name: str, outside: Outside) ->
     other = torch.zeros(()) if outside == "zero" else plain.clamp(-0.01, 0.05)
     assert torch.equal(bounded, torch.where(kept, plain, other))
     assert not torch.equal(model(images()), net(images()))
+
+
+@pytest.mark.parametrize("outside", ["clip", "zero"])
+def test_every_value_is_bounded_in_the_graph_too(net: Net, outside: Outside) -> None:
+    """An in-place result is bounded where it lies; the logits miss each of the bounds."""
+    limits = {name: (-0.01 * number, 0.2 / number) for number, name in enumerate(NAMES, 1)}
+
+    def within(names: Iterable[str]) -> nn.Module:
+        bounds = Bounds({name: limits[name] for name in names}, outside)
+        return protect(copy.deepcopy(net), [bounds], images(1))
+
+    model = within(NAMES)
+    for name in NAMES:
+        assert not torch.equal(within(set(NAMES) - {name})(images()), model(images())), name
     graph = Network.capture(model, SHAPE, batch_size=3)
     assert torch.equal(graph.forward(images()), model(images()))
     assert [site.name for site in graph.sites] == ["first", "second", "head"]

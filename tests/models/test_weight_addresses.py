@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 import torchvision
 from huggingface_hub import constants
@@ -37,6 +36,8 @@ def test_every_torchvision_classifier_has_the_address_that_torchvision_fetches()
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50.a1_in1k", "cait_xxs24_224", "test_vit3", "convnext_tiny.in12k"])
 def test_timm_weights_have_the_repository_that_timm_asks(name: str) -> None:
+    import timm
+
     theirs = timm.get_pretrained_cfg(name)
     found = published(f"timm:{name}")
     assert found is not None

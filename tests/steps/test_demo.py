@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-import duckdb
 import pandas as pd
-import polars as pl
 import pytest
 from report_pages import draw_only
 from toys_artifacts import formats_of, invoke
@@ -29,6 +27,9 @@ def test_every_stage_is_a_command_and_every_step_of_the_method_is_there() -> Non
 def test_the_demo_writes_every_kind_of_artifact_under_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import duckdb
+    import polars as pl
+
     # Fewer epochs, of longer steps: enough to classify nine in ten.
     assert demo.TRAINING[:6] == ("--epochs", "15", "--optimizer", "adamw", "--lr", "0.002")
     fewer = ("--epochs", "5", "--optimizer", "adamw", "--lr", "0.004", *demo.TRAINING[6:])

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from tiny_clip import NAME, tiny_clip
@@ -83,6 +82,8 @@ def test_random_rows_depend_on_the_seed_alone() -> None:
 
 def test_open_clip_rows_equal_its_own_zero_shot_head(tmp_path: Path) -> None:
     """The embeddings equal open_clip's zero-shot head for the same five descriptions per class."""
+    import open_clip
+
     described = store.read(_describe("cifar10"), DESCRIPTIONS).table
     texts: dict[str, list[str]] = {}
     for name, text in zip(described["class_name"].to_pylist(), described["description"].to_pylist(), strict=True):

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import open_clip
 import pytest
 from huggingface_hub import constants
 
@@ -101,7 +100,7 @@ def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         raise FileNotFoundError("Failed to download file\nwith details")
 
     monkeypatch.setattr(clip_weights, "_reachable", lambda address: True)
-    monkeypatch.setattr(open_clip, "download_pretrained", fail)
+    monkeypatch.setattr("open_clip.download_pretrained", fail)
     with pytest.raises(TgrError, match=r"could not be downloaded \(Failed to download file\); use --encoder tfidf"):
         clip_weights.find(MODEL, TAG)
 

@@ -1,6 +1,6 @@
 """The client against a real server on loopback whose answers are good, malformed, late, too large, or missing."""
 
-import logging
+import io
 import os
 import re
 import signal
@@ -244,9 +244,8 @@ def test_answers_have_one_writer() -> None:
         assert server.asked.total() == 0
 
 
-def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, logged: io.StringIO) -> None:
     monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
-    caplog.set_level(logging.DEBUG)
     with serving("key") as server:
         found = described(server.url)
         assert {headers["authorization"] for headers, _ in server.requests} == {f"Bearer {KEY}"}
@@ -254,8 +253,8 @@ def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, caplog:
         server.behaviour = lambda prompt, times: "401"
         with pytest.raises(TgrError, match="refuses the key") as caught:
             described(server.url, temperature=0.0)
-    told = caplog.text + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
-    assert "HTTP" in caplog.text
+    told = logged.getvalue() + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
+    assert "HTTP" in logged.getvalue()
     assert KEY not in told
     assert KEY not in repr(vars(model(server.url)))
 

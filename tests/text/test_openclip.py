@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
@@ -41,6 +40,8 @@ def checkpoint(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_open_clip_equals_its_own_zero_shot_head(checkpoint: Path) -> None:
+    import open_clip
+
     names = ["dog", "cat", "ship"]
     texts = [[f"a photo of a {n}", f"a drawing of a {n}"] for n in names]
     encoder = OpenClip(NAME, str(checkpoint))
@@ -91,6 +92,8 @@ TOWERS = {
 
 def _folder(path: Path, **changes: object) -> Path:
     """Save a tiny random model in the format of open_clip's push_to_hf_hub, and return its folder."""
+    import open_clip
+
     path.mkdir()
     config = {"model_cfg": CONFIG | changes}
     (path / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -103,6 +106,8 @@ def _folder(path: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("kind", TOWERS)
 def test_other_text_towers_from_a_folder_equal_their_zero_shot_heads(tmp_path: Path, kind: str) -> None:
+    import open_clip
+
     name = f"local-dir:{_folder(tmp_path / kind, **TOWERS[kind])}"
     encoder = OpenClip(name)
     texts = ["a dog", "the other dog", "dog " * 40, "cat"]

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,11 +56,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     Raises ExportError where torch.export cannot trace the model, and TgrError where the model mutates a buffer or does
     not return logits.
     """
-    table: dict[Any, Callable[..., Any]] = {}
-    if decompose_attention:
-        known = torch.export.default_decompositions()
-        fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
-        table = {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
+    table = _of_attention() if decompose_attention else {}
     try:
         with without_fast_path(), torch.no_grad(), _quiet(), sdpa_kernel(SDPBackend.MATH):
             program = torch.export.export(model, (example,))
@@ -76,6 +73,14 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
     if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
         raise no_logits(shapes)
     return program
+
+
+@cache
+def _of_attention() -> dict[Any, Callable[..., Any]]:
+    """Return torch's decompositions of fused attention and einsum; torch takes a while to collect them."""
+    known = torch.export.default_decompositions()
+    fused = ("einsum", "scaled_dot_product_attention", "_scaled_dot_product_attention_math")
+    return {op: known[op] for name in fused if (op := getattr(aten, name).default) in known}
 
 
 def _drop_checks(graph: Graph) -> None:

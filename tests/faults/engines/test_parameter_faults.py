@@ -227,14 +227,14 @@ def assert_same_bits(left: FaultEffects, right: FaultEffects) -> None:
 
 
 def test_a_weight_in_channels_last_is_struck_at_its_own_index() -> None:
-    model = varied("residual").to(memory_format=torch.channels_last)
-    network = Network.capture(model, SHAPE_CHW, batch_size=2)
-    site = network.sites_of("weight")[0]
+    model = toy_net().to(memory_format=torch.channels_last)
+    network = Network.capture(model, (1, 8, 8), batch_size=2)
+    site = network.sites_of("weight")[1]
     assert not network.parameters[site.name].is_contiguous()
     element = int(np.ravel_multi_index((3, 1, 0, 1), site.shape))
     for kind in (Full, Replay):
         engine = kind(model, network, NONE)
-        engine.prepare(torch.rand(2, *SHAPE_CHW, generator=torch.Generator().manual_seed(0)))
+        engine.prepare(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
         struck = engine.inject(FaultBatch(site, *torch.tensor([[1], [element], [31]])))
         assert struck.before_F[0] == model.get_parameter(site.name)[3, 1, 0, 1]
         assert struck.after_F[0] == -struck.before_F[0]

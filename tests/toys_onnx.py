@@ -1,16 +1,20 @@
 """Small ONNX files, written node by node."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 from toys import toy_net
 
 from tgr_cli.models import zoo
 
+# They are looked for and not imported, which every worker of a test run would wait for.
+NEEDED = pytest.mark.skipif(not all(map(find_spec, ("onnxruntime", "onnx2pytorch"))), reason="needs tgr[onnx]")
 RANDOM = np.random.default_rng(0)
 IMAGE = ("images", 1, 8, 8)
 

@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx2pytorch")
 from onnx import NodeProto, TensorProto, helper
 from toys import toy_net, write_toy_dataset
 from toys_artifacts import invoke
-from toys_onnx import REST, built, external, head, ints, toy_nodes, toy_weights, values, write_graph, write_toy
+from toys_onnx import NEEDED, REST, built, external, head, ints, toy_nodes, toy_weights, values, write_graph, write_toy
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS
@@ -20,6 +17,7 @@ from tgr_cli.faults.hooked import capture
 from tgr_cli.models import weights
 from tgr_cli.models.onnx_model import file
 
+pytestmark = NEEDED
 node = helper.make_node
 
 

@@ -4,14 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx2pytorch")
 from onnx import helper
 from toys import CLASSES
 from toys_artifacts import invoke
 from toys_checkpoints import Notes
-from toys_onnx import toy_nodes, toy_weights, write_graph, write_toy
+from toys_onnx import NEEDED, toy_nodes, toy_weights, write_graph, write_toy
 
 from tgr_cli.artifacts.layout import Workspace
 from tgr_cli.data.transforms import PreprocessingOptions
@@ -21,6 +18,7 @@ from tgr_cli.models.loading import load
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import Reporter
 
+pytestmark = NEEDED
 node = helper.make_node
 
 

@@ -4,18 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
-from torch import nn
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx2pytorch")
 import onnx
+import pytest
 from onnx import NodeProto, TensorProto, helper
-from toys_onnx import built, external, ints, toy_nodes, toy_weights, write_graph, write_toy
+from torch import nn
+from toys_onnx import NEEDED, built, external, ints, toy_nodes, toy_weights, write_graph, write_toy
 
 from tgr_cli.errors import TgrError
 from tgr_cli.models.onnx_model import layers
 
+pytestmark = NEEDED
 node = helper.make_node
 
 

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx2pytorch")
 from onnx import NodeProto, helper
-from toys_onnx import REST, built, head, ints, values, write_graph
+from toys_onnx import NEEDED, REST, built, head, ints, values, write_graph
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.hooked import capture
 
+pytestmark = NEEDED
 node = helper.make_node
 
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 from toys_artifacts import invoke
 
 from tgr_cli.errors import TgrError
@@ -45,6 +44,8 @@ WITH_YOUR_WEIGHTS = (
 
 def write_stand_in(folder: Path) -> None:
     """Write digits as grey 28×28 pictures under Fashion-MNIST's class names: small, and of the same layout."""
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     schema = pa.schema([("image", pa.binary()), ("label", pa.int64())], metadata={"classes": "\n".join(NAMES)})
     folder.mkdir()

@@ -11,9 +11,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
-from tgr_cli.data import built_in
+from tgr_cli.data import built_in, digits
 from tgr_cli.data.datasets import NAMED, DataSource, class_names, open_split
 from tgr_cli.errors import TgrError
 
@@ -149,8 +148,19 @@ def test_digits_splits_are_fixed_and_apart() -> None:
     assert (len(train), len(test)) == (1438, 359)
     # scikit-learn has 174 to 183 images of each digit: a fifth of each
     assert set(Counter(test.labels.tolist()).values()) <= {35, 36, 37}
-    source = load_digits()
-    number = numbers[len(train)]
-    assert (np.asarray(test.image(0)) == np.round(source.images[number] * 255 / 16)).all()
-    assert test.labels[0] == source.target[number]
     assert test.image(0).mode == "L"
+
+
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    monkeypatch.setattr(digits, "_stored", digits._stored.__wrapped__)  # reads anew each time
+    for place in (digits.STORED, Path("elsewhere")):
+        monkeypatch.setattr(digits, "STORED", place)
+        for split in ("train", "eval"):
+            found = open_split(DataSource(dataset="digits"), split)
+            for row in range(0, len(found), 50):
+                number = int(found.ids[row].split("/")[1])
+                assert (np.asarray(found.image(row)) == np.round(source.images[number] * 255 / 16)).all()
+                assert found.labels[row] == source.target[number]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
+import scipy
 
 from tgr_cli.metrics.breakdown import COLUMNS, FaultRows, by_bit, by_field, by_image, spearman
 from tgr_cli.metrics.summary import FaultColumns, vulnerability_row
@@ -110,7 +110,7 @@ def test_faults_in_tensors_are_clusters_of_their_own() -> None:
 def test_spearman_is_scipys_and_its_interval_that_of_bonett_and_wright() -> None:
     x_I, y_I = np.arange(20.0), np.array([*range(1, 20), 0.0])
     found = spearman(x_I, y_I, 0.95)
-    assert found.coefficient == pytest.approx(stats.spearmanr(x_I, y_I).statistic)
+    assert found.coefficient == pytest.approx(scipy.stats.spearmanr(x_I, y_I).statistic)
     half = 1.959963985 * math.sqrt((1 + found.coefficient**2 / 2) / 17)
     assert found.low == pytest.approx(math.tanh(math.atanh(found.coefficient) - half))
     assert found.high == pytest.approx(math.tanh(math.atanh(found.coefficient) + half))

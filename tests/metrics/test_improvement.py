@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from tgr_cli.metrics.estimates import Draws, medians
 from tgr_cli.metrics.improvement import FACTORS, figures, improvement
@@ -126,7 +126,7 @@ def campaign(random: np.random.Generator, hardness_N: np.ndarray, scale: float) 
 def test_a_known_factor_is_held_at_the_nominal_rate_and_equal_models_are_not_told_apart(true):
     """Coverage of 99 % intervals in 200 pairs of campaigns, with a binomial bound of probability 1/1,000."""
     random, held, said = np.random.default_rng(7), dict.fromkeys(("overall", "sdc_overall"), 0), []
-    rows, least = [row("conv"), row("fc")], stats.binom.ppf(0.001, 200, 0.99)
+    rows, least = [row("conv"), row("fc")], scipy.stats.binom.ppf(0.001, 200, 0.99)
     for _ in range(200):
         hardness_N = random.gamma(2, 0.5, 150)  # new images in each campaign
         sides = [figures(rows, campaign(random, hardness_N, scale), ["fc"]) for scale in (1.0, 1 / true)]

@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize, stats
 
 from tgr_cli.defaults import CONFIDENCE
 from tgr_cli.metrics.estimates import Draws, means, share
@@ -37,9 +37,9 @@ def hall(mean: float, errors: list[float], confidence: float = CONFIDENCE) -> tu
     squares = sum(e * e for e in errors)
     a, clusters = sum(e**3 for e in errors) / squares**1.5, len(errors)
     error = math.sqrt(squares * clusters / (clusters - 1))
-    quantile = stats.t.ppf(0.5 + confidence / 2, clusters - 1)
+    quantile = scipy.stats.t.ppf(0.5 + confidence / 2, clusters - 1)
     transformed = lambda t: (((1 + a * t / 3) ** 3 - 1) / a if a else t) + a / 6  # noqa: E731
-    ends = [optimize.brentq(lambda t, q=q: transformed(t) - q, -1e4, 1e4) for q in (quantile, -quantile)]
+    ends = [scipy.optimize.brentq(lambda t, q=q: transformed(t) - q, -1e4, 1e4) for q in (quantile, -quantile)]
     furthest = quantile + abs(a) * (2 * quantile**2 + 1) / 3
     return mean - error * min(ends[0], furthest), mean - error * max(ends[1], -furthest)
 
@@ -67,7 +67,7 @@ def test_wilson_gives_the_published_limits(successes, trials, expected):
 def test_wilson_agrees_with_scipy_and_holds_the_share(counted, confidence):
     successes, trials = counted
     found = wilson(successes, trials, confidence)
-    expected = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    expected = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert 0 <= found.low <= successes / trials <= found.high <= 1
 
@@ -84,7 +84,7 @@ def test_wilson_widens_with_confidence_and_narrows_with_trials(counted, share):
 
 def test_zero_hits_do_not_give_zero_width():
     """Wald's interval has zero width here; Wilson's upper limit at k = 0 is z² / (n + z²)."""
-    z2 = stats.norm.ppf(0.995) ** 2
+    z2 = scipy.stats.norm.ppf(0.995) ** 2
     assert wilson(0, 4096) == Interval(0.0, pytest.approx(z2 / (4096 + z2)))
 
 
@@ -94,7 +94,7 @@ def test_clustered_mean_by_hand():
     They are symmetric, so this is the t interval.
     """
     values, clusters = np.array([0.0, 2, 4, 6, 8]), np.array(["a", "a", "b", "c", "c"])
-    half = stats.t.ppf(0.995, 2) * math.sqrt(4.32)
+    half = scipy.stats.t.ppf(0.995, 2) * math.sqrt(4.32)
     found = clustered_mean(values, ONES(5), clusters)
     assert found[:3] == pytest.approx((4, 4 - half, 4 + half))
     assert found.effective == pytest.approx(20**2 / (2**2 + 4**2 + 14**2))
@@ -119,7 +119,7 @@ def test_a_few_large_clusters_push_the_upper_limit_out_and_the_lower_one_in():
 def test_clusters_of_one_without_skewness_give_the_ordinary_t_interval():
     values = np.random.default_rng(5).exponential(size=25)
     values = np.concatenate([values, -values])
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     found = clustered_mean(values, ONES(50), np.arange(50), 0.95)
     assert found[1:3] == pytest.approx(tuple(expected), rel=1e-9)
 
@@ -131,7 +131,7 @@ def test_weights_and_sites_by_hand():
     """
     values, weights = np.array([2.0, 4, 1]), np.array([1.0, 3, 1])
     images, sites = np.array(["x", "y", "x"]), np.array(["a", "a", "b"])
-    half = stats.t.ppf(0.995, 1) * 2.5
+    half = scipy.stats.t.ppf(0.995, 1) * 2.5
     found = clustered_mean(values, weights, images, 0.99, sites)
     assert found[:3] == pytest.approx((4, 4 - half, 4 + half))
     # Contributions 0.5 + 0.5 of x, 3 of y: (Σ|c|)² / Σc² = 16 / 10
@@ -173,7 +173,7 @@ def test_images_that_are_alike_widen_the_interval_by_the_design_effect():
     """Ten images of ten faults, all SDC or none: a hundred faults are worth ten, times the t quantiles' ratio²."""
     images = np.repeat(np.arange(10), 10)
     hits = images < 5
-    size = 9 * (stats.t.ppf(0.995, 99) / stats.t.ppf(0.995, 9)) ** 2  # p(1-p) / variance = .25 / (.25 / 9)
+    size = 9 * (scipy.stats.t.ppf(0.995, 99) / scipy.stats.t.ppf(0.995, 9)) ** 2  # p(1-p) / variance = .25 / (.25 / 9)
     found = clustered_proportion(hits, ONES(100), images)
     assert found[:3] == pytest.approx((0.5, *wilson(size / 2, size)))
 
@@ -223,7 +223,7 @@ def test_intervals_of_means_cover_a_skewed_population():
     mean_R = values_RN.mean(axis=1)
     found = [skewed_interval(mean, (row - mean) / 2000) for row, mean in zip(values_RN, mean_R, strict=True)]
     assert sum(low <= truth <= high for low, high in found) >= 980
-    half_R = stats.t.ppf(0.995, 1999) * values_RN.std(axis=1, ddof=1) / math.sqrt(2000)
+    half_R = scipy.stats.t.ppf(0.995, 1999) * values_RN.std(axis=1, ddof=1) / math.sqrt(2000)
     assert (np.abs(mean_R - truth) <= half_R).sum() < 970
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from tgr_cli.metrics.estimates import Draws, LinearisedEstimate, means
 from tgr_cli.metrics.settling import Settling, settling, variance_parts
@@ -17,7 +17,7 @@ def undecided(errors: list[list[float]], share: float) -> LinearisedEstimate:
     """Return a baseline with these errors of each image's draws, above 1 by √share × its distance to the limit."""
     error = np.array(errors)
     total = float((error.sum(axis=1) ** 2).sum())
-    reach = stats.t.ppf(0.995, IMAGES - 1) * math.sqrt(total * IMAGES / (IMAGES - 1))
+    reach = scipy.stats.t.ppf(0.995, IMAGES - 1) * math.sqrt(total * IMAGES / (IMAGES - 1))
     value = math.exp(math.sqrt(share) * reach)
     images = np.repeat(np.arange(IMAGES), error.shape[1])
     return LinearisedEstimate(value, np.ones(error.size), value * error.ravel(), images)

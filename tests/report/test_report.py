@@ -11,6 +11,8 @@ from toys_artifacts import invoke, site, write_golden, write_injections
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import COMPARISON, GOLDEN, RANGES, TRAINING, VULNERABILITY
 from tgr_cli.errors import TgrError
+from tgr_cli.report import plotting
+from tgr_cli.report.figure import Panel
 from tgr_cli.steps import compare, top2diff_sweep
 from tgr_cli.steps.report import Config, run
 
@@ -179,10 +181,21 @@ def test_the_page_says_what_it_found_in_words() -> None:
     assert "makes them" not in shown.text
 
 
-def test_nothing_is_fetched_run_or_shared_and_equal_artifacts_give_an_equal_page() -> None:
-    config = both()
+def test_nothing_is_fetched_run_or_shared_and_equal_artifacts_give_an_equal_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, drawn, svg = both(), dict[tuple[str, ...], str](), plotting.svg
+
+    def once(panel: Panel, *names: str) -> str:  # its data are on the page too; test_plotting draws one panel twice
+        key = (panel.key, *names)
+        if key not in drawn:
+            drawn[key] = svg(panel, *names)
+        return drawn[key]
+
+    monkeypatch.setattr(plotting, "svg", once)
     text = run(config).path.read_text(encoding="utf-8")
     assert run(config).path.read_text(encoding="utf-8") == text
+    assert len(drawn) > 10
     shown = Page(text)
     assert "fc / head" in shown.text  # a label within a plot
     assert not shown.tags & {"script", "link", "iframe", "img", "object", "embed", "base", "form"}

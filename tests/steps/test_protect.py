@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 from toys_artifacts import invoke, site, write_golden, write_injections
 from toys_protection import (
     IMAGES,
@@ -176,8 +176,8 @@ def test_heuristics_order_by_values_or_work_and_say_how_they_agree_with_injected
         )
     }
     for each in rank[:2]:
-        assert each["spearman"] == pytest.approx(stats.spearmanr(by["value"], by[each["injected"]]).statistic)
-        assert each["kendall"] == pytest.approx(stats.kendalltau(by["value"], by[each["injected"]]).statistic)
+        assert each["spearman"] == pytest.approx(scipy.stats.spearmanr(by["value"], by[each["injected"]]).statistic)
+        assert each["kendall"] == pytest.approx(scipy.stats.kendalltau(by["value"], by[each["injected"]]).statistic)
     printed = invoke("protect", "net-baseline", "--dataset", "digits", "--technique", "flr", "--order", "value").stdout
     assert f"agree with those by dLoss with a rank correlation of {rank[0]['spearman']:.3g} (Spearman)" in printed
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
@@ -23,6 +22,8 @@ DIGITS = [text for texts in prompts.load("digits").descriptions.values() for tex
 
 def test_tfidf_at_full_rank_keeps_the_cosines_of_tfidf() -> None:
     """With as many dimensions as texts the SVD is a rotation, so cosines equal those of scikit-learn's TF-IDF rows."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     heard = Heard()
     found = Tfidf().encode(DIGITS, heard)
     weights = TfidfVectorizer(sublinear_tf=True, stop_words=FUNCTION_WORDS.split(), token_pattern=r"(?u)\b\w+\b")

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet  # noqa: F401
-import sklearn.datasets  # noqa: F401
 from torchvision.transforms import v2  # noqa: F401
 
 import tgr_cli.app

@@ -1,4 +1,4 @@
-"""Named data sets: torchvision's readers, ImageNet as plain folders, and scikit-learn's digits."""
+"""Named data sets: torchvision's readers, ImageNet as plain folders, and the digits."""
 
 import socket
 import sys
@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from tgr_cli.data import folder, folder_layout
+from tgr_cli.data import digits, folder, folder_layout
 from tgr_cli.data.images import ImageSet, Split, checked
 from tgr_cli.errors import TgrError
 from tgr_cli.paths import real
 from tgr_cli.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
-    import numpy as np  # slow to import; imported in the functions that need it
+    pass  # slow to import; imported in the functions that need it
 
 DOWNLOAD_TIMEOUT = 30  # seconds without an answer
 # Folder of the local copy within the root: named as torchvision's users do, and as its Kaggle archive unpacks.
 IMAGENET_FOLDERS = ("imagenet", "ImageNet", "ILSVRC2012", "imagenet-1k", "imagenet1k", "ILSVRC/Data/CLS-LOC")
-DIGITS_SHARE_FOR_EVALUATION = 0.2
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def read(
     import numpy as np
 
     if name == "digits":
-        return _digits(split, names)
+        return digits.read(split, names)
     if name == "imagenet":
         return _imagenet(split, root, download, names, callings, reporter)
     reader = READERS[name]
@@ -201,16 +200,6 @@ class FirstOfPair:
 
     def __call__(self, number: int) -> Image.Image:
         return self.data[number][0]
-
-
-@dataclass(frozen=True)
-class GreyArrays:
-    """Adapter: index → the image of that row of a uint8 array [N, H, W]."""
-
-    pixels: "np.ndarray"
-
-    def __call__(self, number: int) -> Image.Image:
-        return Image.fromarray(self.pixels[number])
 
 
 @contextmanager
@@ -268,31 +257,3 @@ def _imagenet(
         )
     used = f"the {word} split of imagenet"
     return folder.read_matched(found[0], "imagenet", split, names, callings, used, reporter)
-
-
-def _digits(split: Split, names: tuple[str, ...]) -> ImageSet:
-    """Return scikit-learn's digits (1,797 grey 8×8 images): the last fifth of each class is for evaluation.
-
-    They are stored by writer, so splitting at the end of each class keeps most writers out of the other split.
-    """
-    import numpy as np
-    from sklearn.datasets import load_digits  # slow to import, and not needed elsewhere
-
-    digits = load_digits()
-    evaluation = np.zeros(len(digits.target), dtype=bool)
-    for label in range(len(names)):
-        of_class = np.flatnonzero(digits.target == label)
-        evaluation[of_class[-round(DIGITS_SHARE_FOR_EVALUATION * len(of_class)) :]] = True
-    chosen = np.flatnonzero(evaluation if split == "eval" else ~evaluation)
-    word = "train" if split == "train" else "test"
-    return checked(
-        ImageSet(
-            dataset="digits",
-            split=split,
-            classes=names,
-            ids=tuple(f"{word}/{number:05}" for number in chosen),
-            labels=digits.target[chosen].astype(np.int64),
-            used=f"the {word} split of digits",
-            read=GreyArrays(np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)),
-        )
-    )

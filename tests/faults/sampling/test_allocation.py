@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from tgr_cli.faults.plan import Drawn, Plan
 from tgr_cli.faults.sampling import allocation
@@ -36,7 +36,7 @@ def half_width(plan: Plan, x_F: np.ndarray) -> float:
     mean_S = np.bincount(plan.site_F, x_F) / counts_S
     total_N = np.bincount(plan.image_F, ((x_F - mean_S[plan.site_F]) / counts_S[plan.site_F] / len(counts_S)))
     variance = (total_N**2).sum() * len(total_N) / (len(total_N) - 1)
-    return float(stats.t.ppf(0.995, len(total_N) - 1) * np.sqrt(variance))
+    return float(scipy.stats.t.ppf(0.995, len(total_N) - 1) * np.sqrt(variance))
 
 
 @pytest.mark.parametrize("same_images", [True, False])

@@ -41,6 +41,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.set_threshold(50_000)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the tests that take many seconds: begun last, each would keep one worker while the others are idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
     """Start the server of processes, if a test that was collected may need it."""

@@ -15,7 +15,7 @@ from tgr_cli.reporting import Reporter
 def draw_only(patch: pytest.MonkeyPatch, *keys: str, files: bool = False) -> None:
     """Leave out a page's plots but those whose keys begin so, if any: drawing takes most of the time of a report.
 
-    With `files` the same plots alone are drawn as files too; the other files are empty.
+    With `files` the same plots alone are drawn as files too, with few pixels; the other files are empty.
     """
     svg, png = plotting.svg, plotting.png
 
@@ -27,6 +27,7 @@ def draw_only(patch: pytest.MonkeyPatch, *keys: str, files: bool = False) -> Non
 
     patch.setattr(plotting, "svg", drawn)
     if files:
+        patch.setattr(plotting, "PNG_DPI", 24)
         patch.setattr(plotting, "png", lambda panel: png(panel) if wanted(panel) else b"")
 
 

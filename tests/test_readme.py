@@ -68,6 +68,7 @@ def write_real(folder: Path, shared: Path) -> None:
         pq.write_table(table.take(np.linspace(0, len(table) - 1, count).astype(int)), folder / f"{name}.parquet")
 
 
+@pytest.mark.long
 def test_every_command_runs_in_its_order(shared_data_if_any: Path | None) -> None:
     """On Fashion-MNIST's own pictures where they are at hand."""
     pictures = Path("fashion_mnist")

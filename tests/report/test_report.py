@@ -224,7 +224,10 @@ def test_names_cannot_leave_their_place() -> None:
     assert {row["model"] for row in shown.csv["vulnerability.csv"]} == {hostile, TEXT}
 
 
-def test_names_that_a_page_cannot_show_are_written_out_and_stay_whole_in_the_data() -> None:
+def test_names_that_a_page_cannot_show_are_written_out_and_stay_whole_in_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plotting, "PNG_DPI", 24)  # few pixels are drawn sooner
     strange = "\a\x1b[31m\t\u202e模型" + "n" * 220
     make(strange, model="base")
     for spared in ("ranges", "training"):

@@ -23,7 +23,7 @@ def test_every_stage_is_a_command_and_every_step_of_the_method_is_there() -> Non
         assert commands.count(command) == len(demo.HEADS)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_the_demo_writes_every_kind_of_artifact_under_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from llm_server import answer_to, serving
 from processes import start, tgr
 
@@ -45,6 +46,7 @@ def misbehaving(prompt: str, times: int) -> str:
     return FATES[fate] if not times and fate < len(FATES) else "well"
 
 
+@pytest.mark.long
 def test_killed_five_times_nothing_is_lost_nor_paid_for_twice() -> None:
     out, prompts = Path("killed.parquet"), Path("one.toml")
     shipped = (folder() / "imagenet.toml").read_text(encoding="utf-8")  # its phrases, and one question a class

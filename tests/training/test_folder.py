@@ -179,6 +179,7 @@ def test_places_that_are_no_folder_for_a_run_are_refused() -> None:
         raise train("--out", "twice", "--checkpoint", "twice/best.safetensors").exception  # type: ignore[misc]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("over_older", [False, True])
 def test_trainings_that_are_killed_end_in_the_undisturbed_bytes(over_older: bool) -> None:
     """A few kill points; `python tests/training/kills.py 1 10 OPTIONS` tries all of them."""

@@ -49,6 +49,7 @@ def test_killed_in_mid_epoch_and_resumed_the_weights_are_those_of_never_stopping
     assert not (RUN / "checkpoint.pt").exists()
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one_of_twice_the_batch_and_go_on_when_one_is_killed() -> None:
     """Steps of 16 images and a last one of 12, 31 images for validation; one process is killed in the second epoch."""
     expected = here("--batch-size", 16, "--out", "whole")

@@ -99,18 +99,25 @@ def test_every_bounded_value_is_within(net: Net, name: str, outside: Outside) ->
     assert not torch.equal(model(images()), net(images()))
 
 
-@pytest.mark.parametrize("outside", ["clip", "zero"])
-def test_every_value_is_bounded_in_the_graph_too(net: Net, outside: Outside) -> None:
-    """An in-place result is bounded where it lies; the logits miss each of the bounds."""
-    limits = {name: (-0.01 * number, 0.2 / number) for number, name in enumerate(NAMES, 1)}
+@pytest.mark.parametrize(
+    ("outside", "limits"),
+    [
+        ("clip", {"act#1": (-0.01, 0.05), "model#1": (-0.01, 0.05)}),
+        ("zero", {"pool": (-0.01, 0.05), "act#2": (-0.01, 0.05)}),
+        ("clip", {"model#2": (0.01, 9.0), "model#3": (-9.0, 0.05)}),
+    ],
+)
+def test_values_are_bounded_in_the_graph_too(
+    net: Net, outside: Outside, limits: dict[str, tuple[float, float]]
+) -> None:
+    """An in-place result is bounded where it lies; the logits would differ without any of the bounds."""
 
     def within(names: Iterable[str]) -> nn.Module:
-        bounds = Bounds({name: limits[name] for name in names}, outside)
-        return protect(copy.deepcopy(net), [bounds], images(1))
+        return protect(copy.deepcopy(net), [Bounds({name: limits[name] for name in names}, outside)], images(1))
 
-    model = within(NAMES)
-    for name in NAMES:
-        assert not torch.equal(within(set(NAMES) - {name})(images()), model(images())), name
+    model = within(limits)
+    for name in limits:
+        assert not torch.equal(within(limits.keys() - {name})(images()), model(images())), name
     graph = Network.capture(model, SHAPE, batch_size=3)
     assert torch.equal(graph.forward(images()), model(images()))
     assert [site.name for site in graph.sites] == ["first", "second", "head"]

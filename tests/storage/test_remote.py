@@ -33,6 +33,7 @@ def test_names_are_computed_as_for_other_paths(text: str) -> None:
     assert str(path) == f"{path}" == text
     assert str(path.with_stem("y")) == text.replace("x.", "y.")
     assert str(path.parent / "z") == text.replace("x.parquet", "z")
+    assert str(path.relative_to(path.parents[1])) == "runs/x.parquet"
     assert (path.name, path.suffix, path.stem) == ("x.parquet", ".parquet", "x")
     assert path == place(path) == place(Path(text)) == pickle.loads(pickle.dumps(path))
     assert hash(path) == hash(place(text))

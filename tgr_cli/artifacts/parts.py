@@ -34,6 +34,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._described = False
 
     @classmethod
     @contextmanager
@@ -49,7 +50,8 @@ class Parts:
         parts.folder.mkdir(parents=True, exist_ok=True)
         busy = f"another process is writing {output}; wait until it is done, or choose another place with --out"
         with locked(parts.folder / "lock", busy):
-            if restart or not parts._about.exists():
+            parts._described = not restart and parts._about.exists()
+            if not parts._described:
                 parts._clear()
             halves = [path.parent.glob(f".{path.name}.*.tmp") for path in (output, *others)]
             for abandoned in chain(parts.folder.glob(".*.tmp"), *halves):
@@ -57,7 +59,7 @@ class Parts:
             try:
                 yield parts
             finally:
-                if not parts._about.exists():
+                if not parts._described:
                     remove_folder(parts.folder)
 
     @property
@@ -77,6 +79,7 @@ class Parts:
     def describe(self, about: Mapping[str, Any]) -> None:
         """Store the description of the campaign; from then on the folder is kept."""
         store.write_json(self._about, about)
+        self._described = True
 
     def write(self, stage: str, unit: int, table: pa.Table) -> None:
         """Store the rows of a finished unit, atomically."""
@@ -95,7 +98,10 @@ class Parts:
         claims = Counter(found[2] for path in paths if (found := PART.fullmatch(path.name)))
         for path in paths:
             found = PART.fullmatch(path.name)
-            written = path.read_bytes()
+            try:
+                written = path.read_bytes()
+            except FileNotFoundError:  # in a store, another process of this campaign ends, and removes its parts
+                continue
             if found is None or claims[found[2]] > 1 or sha256(written).hexdigest() != found[3]:
                 damaged.append(path.name)
                 path.unlink()
@@ -109,6 +115,7 @@ class Parts:
     def done(self) -> None:
         """Mark the parts as obsolete: the folder is removed on exit."""
         self._about.unlink(missing_ok=True)
+        self._described = False
 
     def _refuse_strangers(self) -> None:
         """Raise TgrError if the path is not a folder, or the folder contains files that tgr did not write."""

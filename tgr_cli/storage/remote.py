@@ -39,6 +39,9 @@ class RemotePath(PosixPath):
         """Return the path below this one; a stored path stands for itself, as an absolute one does in pathlib."""
         return key if isinstance(key, RemotePath) else super().__truediv__(key)
 
+    def relative_to(self, *other: Any, **how: Any) -> Path:  # type: ignore[override]  # what is relative is in no store
+        return Path(*super().relative_to(*other, **how).parts)
+
     @property
     def scheme(self) -> str:
         return self.parts[0].removesuffix(":").lower()
@@ -162,7 +165,9 @@ class RemotePath(PosixPath):
         return RemotePath(f"{self.parts[0]}//{key}")
 
     def __fspath__(self) -> str:
-        bring([self])
+        if not copies.has(str(self)):
+            self.info()  # which raises where there is none
+            bring([self])
         return str(copies.place(str(self)))
 
     def open(  # type: ignore[override]  # only for reading
@@ -203,16 +208,16 @@ class RemotePath(PosixPath):
 
 
 def bring(paths: Iterable[Path]) -> None:
-    """Copy those files of `paths` that are stored onto this machine, many at a time where the store can.
+    """Copy those files of `paths` that are there, in a store, onto this machine, many at a time where the store can.
 
-    Raises FileNotFoundError for one that is missing, and TgrError for a folder.
+    Raises TgrError for a folder.
     """
     missing = [path for path in paths if isinstance(path, RemotePath) and not copies.has(str(path))]
     for folder in dict.fromkeys(path.parent for path in missing if len(missing) > 1):
         list(folder.iterdir())  # one question for all files of a folder
-    found = {path: path.info() for path in missing}
-    for scheme in {path.scheme for path in missing}:
-        wanted = {path: copies.new_file(path.name) for path in missing if path.scheme == scheme}
+    found = {path: path.info() for path in missing if path.exists()}
+    for scheme in {path.scheme for path in found}:
+        wanted = {path: copies.new_file(path.name) for path in found if path.scheme == scheme}
         for path in wanted:
             if found[path]["type"] == "directory":
                 raise TgrError(IS_A_FOLDER.format(path))

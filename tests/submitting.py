@@ -4,7 +4,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,36 +20,45 @@ SIGNALS = {DOOMED: signal.SIGKILL, STOPPED: signal.SIGSTOP}
 
 
 class Fork:
-    """What `local.launch` returns, of a fork of this process."""
+    """A fork of this process that runs a function and ends; its output is appended to a file."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, run: Callable[[], None], log: Path) -> None:
+        self.pid = os.fork()
+        if self.pid:
+            return
+        try:
+            os.setsid()
+            for number in (1, 2):
+                os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            run()
+        except SystemExit as left:
+            sys.stderr.flush()
+            os._exit(int(left.code or 0))
+        finally:
+            os._exit(1)
 
     def poll(self) -> None:
         with suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
 
 def launch(words: Sequence[str], log: Path, held: int, environment: object) -> Fork:
     """Start tgr as `local.launch` does."""
-    if pid := os.fork():
-        return Fork(pid)
-    try:
-        os.setsid()
+
+    def run() -> None:
         fcntl.fcntl(held, fcntl.F_DUPFD, 100)  # the lock stays held by the copy
         os.dup2(os.open(os.devnull, os.O_WRONLY), held)  # pytest's handlers may write to a file of this number
-        for number in (1, 2):
-            os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         for file, number in SIGNALS.items():
             if file.exists() and file.read_text() in words:
                 signal_itself(file, number)
         command_line(*words[words.index("inject") :])
-    except SystemExit as left:
-        sys.stderr.flush()
-        os._exit(int(left.code or 0))
-    finally:
-        os._exit(1)
+
+    return Fork(run, log)
 
 
 def signal_itself(file: Path, number: signal.Signals) -> None:
@@ -65,7 +74,11 @@ def signal_itself(file: Path, number: signal.Signals) -> None:
     Parts.write = struck  # type: ignore[assignment, method-assign]
 
 
-def submit(*words: str) -> None:
-    """Run `tgr submit WORDS`; for a process of its own."""
-    local.launch, local.Local.pause = launch, MOMENT  # type: ignore[assignment]
-    command_line("submit", *words)
+def submit(*words: str, log: Path) -> Fork:
+    """Start `tgr submit WORDS` in a fork, which forks in turn."""
+
+    def run() -> None:
+        local.launch, local.Local.pause = launch, MOMENT  # type: ignore[assignment]
+        command_line("submit", *words)
+
+    return Fork(run, log)

@@ -7,12 +7,13 @@ import signal
 import stat
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import submitting
-from processes import Running
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
@@ -49,19 +50,20 @@ class Divided:
 def divided(tmp_path_factory: pytest.TempPathFactory) -> Divided:
     """Run a campaign whole; then in two processes, one killed, one stopped, by a command that is killed; then again."""
     folder = tmp_path_factory.mktemp("submit")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as at_end:
         patch.chdir(folder)
         write_toy_dataset(Path("toy"))
         invoke(*CAMPAIGN, "--quiet")
         whole = outputs()
         for name in OUTPUTS:
             (RUN / name).unlink()
+        at_end.callback(end_stopped, folder / SHARDS / "shard-1.running")
         submitting.DOOMED.write_text("2/2")
         submitting.STOPPED.write_text("1/2")
-        running = Running(submitting.submit, "--local", "2", *CAMPAIGN)
+        running = submitting.submit("--local", "2", *CAMPAIGN, log=Path("first.txt"))
         wait_for(lambda: not submitting.STOPPED.exists() and has_ended(2))
-        running.signal(signal.SIGKILL)
-        first = running.wait().err
+        running.kill()
+        first = Path("first.txt").read_text()
         stopped = int((SHARDS / "shard-1.running").read_text())
         patch.setattr(local, "launch", submitting.launch)
 
@@ -81,6 +83,12 @@ def has_ended(shard: int) -> bool:
     """Return whether a shard of two is whole, and its process gone."""
     there = (SHARDS / f"shard-{shard}-of-2.parquet").exists()
     return there and not local.is_held(SHARDS / f"shard-{shard}.running")
+
+
+def end_stopped(running: Path) -> None:
+    """End the stopped process, should the fixture fail before it goes on."""
+    if running.exists() and local.is_held(running):
+        os.kill(int(running.read_text()), signal.SIGKILL)
 
 
 def wait_for(what: object) -> None:
@@ -172,6 +180,10 @@ def test_without_the_programs_or_the_package_of_a_cluster_nothing_is_submitted(
         TgrError, match=r"^--slurm needs sbatch and squeue and scancel, which are not on PATH; run this on"
     ):
         invoke("submit", "--slurm", "--shards", "2", *CAMPAIGN)
+    monkeypatch.setattr(ray_tasks, "find_spec", lambda name: "there")
+    for address, told in (("127.0.0.1:1", "reaches no Ray cluster: .*refused"), ("ray://a:1", "is for Ray's client")):
+        with pytest.raises(TgrError, match=f"^--ray {address} {told}"):
+            invoke("submit", "--ray", address, "--shards", "2", *CAMPAIGN)
     monkeypatch.setattr(ray_tasks, "find_spec", lambda name: None)
     with pytest.raises(TgrError, match=r"^--ray needs the package ray; run: pip install 'tgr\[ray\]'"):
         invoke("submit", "--ray", "auto", "--shards", "2", *CAMPAIGN)
@@ -179,10 +191,23 @@ def test_without_the_programs_or_the_package_of_a_cluster_nothing_is_submitted(
 
 
 def test_a_task_that_ends_in_an_error_is_not_started_again(divided: Divided, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def fails(words: list[str], log: Path, held: int, environment: dict[str, str]) -> SimpleNamespace:
+        started.append(words[-1])
+        log.write_text(last[len(started) - 1])
+        return SimpleNamespace(pid=os.getpid(), poll=lambda: None)
+
+    last = ("", "Traceback …\nKeyError: 3\n", "note\ntgr: the weights do not fit\n")
     Path("toy").symlink_to(divided.folder / "toy")
-    monkeypatch.setattr(local, "launch", submitting.launch)
-    with pytest.raises(TgrError, match=r"^the plan failed: .*matmul.* \(log: .*injections.shards/plan.log\)$"):
-        invoke("submit", "--local", "2", *CAMPAIGN, "--targets", "matmul")
+    monkeypatch.setattr(local, "launch", fails)
+    monkeypatch.setattr(local.Local, "pause", 0)
+    with pytest.raises(TgrError, match=r"^the plan failed: the weights do not fit \(log: .*shards/plan.log\)$"):
+        invoke("submit", "--local", "2", *CAMPAIGN)
+    assert started == [str(SHARDS / "plan.parquet")] * 3
+    started.clear()
+    with pytest.raises(TgrError, match=r"^the plan was killed 2 times before it was finished \(the .*: KeyError: 3"):
+        invoke("submit", "--local", "2", "--retries", "1", *CAMPAIGN)
 
 
 STUBS = {

@@ -6,6 +6,7 @@ sent back when it is finished, a worker or node that dies still costs no more th
 
 import logging
 import shutil
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tgr_cli.submit import ray_node
 from tgr_cli.submit.division import Division, Task
 from tgr_cli.submit.runner import Resources, Runner
 
+TO_CONNECT = 10.0  # seconds
 TO_ANSWER = 60.0  # seconds that a node has to say which tgr it has
 
 
@@ -48,6 +50,7 @@ class Ray(Runner):
     def refuse(self) -> None:
         if find_spec("ray") is None:
             raise TgrError("--ray needs the package ray; run: pip install 'tgr[ray]'")
+        self._refuse_unanswered()
         import ray
 
         runtime = {"working_dir": self._working_dir} if self._working_dir else None
@@ -60,13 +63,31 @@ class Ray(Runner):
                 ignore_reinit_error=True,
             )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise TgrError(
-                f"--ray {self._address} reaches no Ray cluster: {first_line(error)}; start one with ray start --head, "
-                "or give its address, as 10.0.0.1:6379"
-            ) from error
+            raise self._unreached(error) from error
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._refuse_too_small(nodes)
         self._refuse_unlike(nodes)
+
+    def _refuse_unanswered(self) -> None:
+        """Raise TgrError for an address where nothing listens, on which Ray waits for minutes."""
+        if self._address.startswith("ray://"):
+            raise TgrError(
+                f"--ray {self._address} is for Ray's client, which cannot stream results; run tgr submit on a node "
+                "of the cluster, with --ray auto"
+            )
+        host, colon, port = self._address.rpartition(":")
+        if not (colon and port.isdecimal()):
+            return  # "auto", "local": Ray knows at once
+        try:
+            socket.create_connection((host, int(port)), timeout=TO_CONNECT).close()
+        except (OSError, OverflowError) as error:
+            raise self._unreached(error) from error
+
+    def _unreached(self, error: Exception) -> TgrError:
+        return TgrError(
+            f"--ray {self._address} reaches no Ray cluster: {first_line(error)}; start one with ray start --head, or "
+            "give its address, as 10.0.0.1:6379"
+        )
 
     def _refuse_too_small(self, nodes: Sequence[Mapping[str, Any]]) -> None:
         wanted = {"CPU": self._resources.cpus or 1, "GPU": self._resources.gpus or 0}

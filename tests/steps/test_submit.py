@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -103,7 +104,7 @@ def test_a_killed_task_is_started_again(divided: Divided) -> None:
     assert "shard 2/2 was killed" in divided.first
     assert "; started again, 1 of at most 3 times\n" in divided.first
     kept = (divided.folder / KEPT / "shard-2.log").read_text()
-    assert "of 82 faults were finished before and are kept" in kept
+    assert re.search(r"^\d+ of \d+ faults were finished before and are kept$", kept, re.MULTILINE)
 
 
 def test_a_killed_command_finds_its_tasks_again(divided: Divided) -> None:

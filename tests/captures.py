@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import decompositions_for_rng
 from torch.export import ExportedProgram, exported_program
 
 from tgr_cli.faults.export import ExportError
@@ -45,6 +46,10 @@ def once() -> None:
         for kernels in ("_BACKEND_KEYS_TO_OVERRIDE", "_AUTOGRAD_ALIAS_BACKEND_KEYS_TO_OVERRIDE"):
             keys = getattr(exported_program, kernels, [])
             keys[:] = [key for key in keys if key.name.removeprefix("Autograd") in devices]
+        # And it makes new tensors for the state of a random generator, which no network here draws from.
+        if tracker := getattr(decompositions_for_rng, "PhiloxStateTracker", None):
+            tracker.reset()
+            tracker.reset = classmethod(lambda _: None)
         # Nobody reads which line of torch made each node.
         if hasattr(torch.fx.config, "do_not_emit_stack_traces"):
             torch.fx.config.do_not_emit_stack_traces = True

@@ -3,6 +3,7 @@
 import io
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,11 @@ def test_commands_and_options_that_the_text_names_exist() -> None:
     """Each `tgr …` in backticks names a command, and options that its help knows."""
     named = re.findall(r"`(tgr [a-z][^`]*)`", README)
     assert len(named) > 15
+    help_of = cache(lambda command: invoke(command, "--help").output)
     for text in named:
         _, command, *rest = text.split()
         if not command.islower() or command in ("command",):
             continue
-        known = invoke(command, "--help").output
+        known = help_of(command)
         for option in (word for word in rest if word.startswith("--")):
             assert option in known, f"{text}: tgr {command} has no option {option}"

@@ -8,6 +8,7 @@ import pytest
 from toys import write_toy_dataset
 from toys_artifacts import invoke
 
+from tgr_cli import api
 from tgr_cli.errors import TgrError
 from tgr_cli.paths import place
 from tgr_cli.storage import remote
@@ -67,6 +68,7 @@ def test_a_second_process_that_begins_and_ends_in_between_changes_nothing(
     run = place(f"{THERE}/{RUN}")
     assert {name: (run / f"{name}.parquet").read_bytes() for name in whole} == whole
     assert not (run / "injections.parts").exists()
+    assert api.open(str(run)).name == "toys-build_toy-baseline"  # a run is found by its path, too
 
 
 def test_another_campaign_to_the_same_output_is_refused(

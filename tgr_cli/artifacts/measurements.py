@@ -12,6 +12,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import TENSORS, RunFolder, Workspace, formats_in_names, no_such_run
 from tgr_cli.artifacts.outputs import artifact_kind
 from tgr_cli.errors import TgrError
+from tgr_cli.paths import place
 
 KINDS = ("golden", "injections", "ranges")  # the files from which a measurement is known
 
@@ -21,7 +22,7 @@ def measured_run(workspace: Workspace, run: str) -> RunFolder:
 
     Raises TgrError if there is none, or if a name is that of a folder and of a deployment beside it.
     """
-    for path in (workspace.path / run, Path(run)):
+    for path in (workspace.path / run, place(run)):
         if path.is_file():
             return _of_file(path)
         found = [RunFolder(path)] if path.is_dir() else []
@@ -39,7 +40,7 @@ def campaign_of(workspace: Workspace, run: str) -> tuple[str, Path]:
 
     Raises TgrError as `measured_run`.
     """
-    path = Path(run)
+    path = place(run)
     if path.is_file() and artifact_kind(path) == "injections" and not path.name.startswith("injections"):
         return path.stem, path
     folder = measured_run(workspace, run)

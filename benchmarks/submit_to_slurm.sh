@@ -14,13 +14,15 @@ export INJECTIONS=${2:-65536} OMP_NUM_THREADS=1
 source "$(dirname "$(readlink -f "$0")")/slurm_daemons.sh"
 
 tgr train --dataset digits --model digits_cnn --epochs 5 -q
-campaign=(--dataset digits --model digits_cnn --injections "$INJECTIONS" --out merged.parquet)
+# little memory makes many units, of few images each
+campaign=(--dataset digits --model digits_cnn --injections "$INJECTIONS" --memory 393400KiB --out merged.parquet)
 submit=(tgr submit --slurm --shards "$shards" --mem 400M inject "${campaign[@]}")
 of_shard() { echo "merged.shards/shard-$1-of-$shards"; }
-has_a_unit() { compgen -G "$(of_shard "$1").parts/unit-*.parquet" > /dev/null; }
-is_there() { [ -f "$(of_shard "$1").parquet" ]; }
+watched() { kill -0 "$process" || { echo "tgr submit ended too soon" >&2; exit 1; }; }
+has_a_unit() { watched; compgen -G "$(of_shard "$1").parts/unit-*.parquet" > /dev/null; }
+is_there() { watched; [ -f "$(of_shard "$1").parquet" ]; }
 
-"${submit[@]}" 2> first.txt &
+"${submit[@]}" > /dev/null 2> first.txt &
 process=$!
 until_ has_a_unit 2
 scancel --signal=KILL --full "$(squeue --noheader --array --format '%i %K' | awk '$2 == 2 { print $1 }')"

@@ -143,6 +143,8 @@ def test_a_run_is_saved_whole_and_read_by_name_and_by_path(campaign: tgr.Run, tm
     assert store.read(folder / "injections.parquet", INJECTIONS).provenance.extra["origin"] == "a module in memory"
     with pytest.raises(tgr.TgrError, match="exists already"):
         campaign.save(folder)
+    with pytest.raises(tgr.TgrError, match=r"s3://bucket/mine lies in a store, and folders are saved whole"):
+        campaign.save("s3://bucket/mine")
 
 
 def test_a_run_is_shown_as_a_table_a_figure_and_a_page(campaign: tgr.Run) -> None:

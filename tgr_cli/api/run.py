@@ -22,7 +22,7 @@ from tgr_cli.campaign import results
 from tgr_cli.errors import TgrError
 from tgr_cli.metrics import summary
 from tgr_cli.metrics.summary import Gate, NetworkEstimates
-from tgr_cli.paths import place
+from tgr_cli.paths import on_this_machine, place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,9 +121,10 @@ class Run:
     def save(self, folder: str | Path) -> Path:
         """Copy the run to `folder`, which the commands read by its path, and return it.
 
-        Raises TgrError where something is at that path already.
+        Raises TgrError where something is at that path already, and for a folder in a store, which no name can be given
+        at once.
         """
-        target = Path(folder)
+        target = on_this_machine(place(folder), "folders are saved whole on this machine only")
         if target.exists():
             raise TgrError(f"{target} exists already; name a folder that does not")
         target.parent.mkdir(parents=True, exist_ok=True)

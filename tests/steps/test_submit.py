@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +19,14 @@ from toys import write_toy_dataset
 from toys_artifacts import invoke
 
 import tgr_cli
+from tgr_cli.artifacts import store
+from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.errors import TgrError
+from tgr_cli.faults import units
 from tgr_cli.submit import folder as folder_of_shards
 from tgr_cli.submit import local, ray_node, ray_tasks, slurm, watch
+from tgr_cli.submit.division import Division
+from tgr_cli.submit.progress import Progress
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
 SHARDS, KEPT = RUN / "injections.shards", Path("kept")
@@ -118,6 +123,23 @@ def test_the_merged_bytes_are_those_of_one_run(divided: Divided) -> None:
     record = json.loads((divided.folder / RUN / "injections.run.json").read_text())
     assert record["artifact"] == "injections.parquet"
     assert record["options"]["local"] == {"value": 2, "from": "command line"}
+
+
+@pytest.mark.parametrize("count", [2, 5, 13])
+def test_progress_counts_the_units_that_each_shard_runs(count: int, divided: Divided) -> None:
+    plan = divided.folder / KEPT / "plan.parquet"
+    read = store.read(plan, PLAN)
+    unit_F, sites = read.column("unit"), len(read.fact("sites"))
+    of_each = [len(units.of_shard(unit_F, sites, number, count)) for number in range(1, count + 1)]
+    said: list[tuple[int, int]] = []
+    reporter = SimpleNamespace(progress=lambda what, done, total, detail: said.append((done, total)))
+    division = Division((), plan.parent, count)
+    progress = Progress(division, reporter)  # type: ignore[arg-type]
+    progress.begin()
+    for task in division.shards:
+        unwritten = replace(task, output=Path("unwritten.parquet"))
+        progress.of_shards({task.number: unwritten}, {})
+    assert said == [(12 - own, 12) for own in of_each]
 
 
 OTHERS = {

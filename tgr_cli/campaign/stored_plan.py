@@ -76,6 +76,14 @@ def write(path: Path, setup: PreparedCampaign, faults: Plan, *, pilot: int = 0) 
     return Planned(faults, unit_F, provenance, sha256_file(path))
 
 
+def units_of_shards(path: Path, count: int) -> list[int]:
+    """Return how many units each of `count` shards of a stored plan runs; the model is not needed."""
+    plan = store.read(path, PLAN, columns=["unit"])
+    _, shard_U = units.shards(plan.column("unit"), len(plan.fact("sites")), count)
+    counts: list[int] = np.bincount(shard_U, minlength=count + 1)[1:].tolist()
+    return counts
+
+
 def read(path: Path, setup: PreparedCampaign) -> Planned:
     """Return a stored plan; raises TgrError if one of its sites or images does not exist."""
     artifact = store.read(path, PLAN)

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from tgr_cli.artifacts import store
-from tgr_cli.artifacts.schemas import PLAN
+from tgr_cli.campaign import stored_plan
 from tgr_cli.reporting import Reporter
 from tgr_cli.submit.division import Division, Task
 
@@ -18,11 +15,10 @@ class Progress:
         self._units_S: list[int] = []  # of each shard
 
     def begin(self) -> None:
-        """Read the number of units from the plan, if there is one."""
-        path, count = self._division.plan_path, self._division.count
+        """Read how many units each shard has from the plan, if there is one."""
+        path = self._division.plan_path
         if path.exists():
-            units = len(np.unique(store.read(path, PLAN, columns=["unit"]).column("unit")))
-            self._units_S = [len(range(number, units, count)) for number in range(count)]
+            self._units_S = stored_plan.units_of_shards(path, self._division.count)
 
     def of_plan(self, left: Mapping[int, Task], states: Mapping[str, int]) -> None:
         self._reporter.progress("drawing the plan", 1 - len(left), 1, _in_words(states))

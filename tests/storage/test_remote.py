@@ -45,7 +45,23 @@ def test_paths_of_this_machine_stay_what_they_are() -> None:
     assert place("C:/x") == Path("C:/x")
 
 
-@pytest.mark.parametrize("text", ["ftp://host/x", "s4://b/x", "https://host/x.parquet"])
+@pytest.mark.parametrize(
+    "text", ["s3:x/y", " s3://b/x", "GS:x", "file:/tmp/x", "FILE:///tmp/x", "file://tmp/x", "file://localhost/x"]
+)
+def test_what_is_almost_an_address_is_no_folder_of_this_machine(text: str) -> None:
+    scheme = text.strip().partition(":")[0].lower()
+    with pytest.raises(TgrError, match=f'^"{text}" is no address as tgr reads it; write {scheme}://'):
+        place(text)
+
+
+@pytest.mark.parametrize("text", ["s3://b/../c", "memory://box/runs/.."])
+def test_no_store_resolves_the_folder_above(text: str) -> None:
+    with pytest.raises(TgrError, match=r'has "\.\." in it, which no store resolves; write the path without it$'):
+        place(text)
+    assert place(text.replace("..", "..a")).name.startswith(("c", "..a"))
+
+
+@pytest.mark.parametrize("text", ["ftp://host/x", "s4://b/x", "https://host/x.parquet", "runs/s3://b/x"])
 def test_other_schemes_are_refused(text: str) -> None:
     with pytest.raises(TgrError, match=r"lies in no store that tgr knows; use s3://, .*memory://, or a path of this"):
         place(text)

@@ -44,6 +44,9 @@ STORES: Mapping[str, Store] = {
     "memory": Store(whole_puts=False, buckets=False),
 }
 
+# A scheme without slashes, after a space or in capitals is a slip, and no name of a folder.
+ALMOST = re.compile(rf"\s*({'|'.join((*STORES, LOCAL))}):", re.IGNORECASE)
+
 
 def scheme_of(text: str) -> str | None:
     """Return the scheme of a path in a store, in lower case; None for other texts. pathlib makes s3:/ of s3://."""
@@ -52,15 +55,24 @@ def scheme_of(text: str) -> str | None:
 
 
 def refuse_unknown(text: str) -> None:
-    """Raise TgrError for a path with a scheme that no known store has."""
-    found = SCHEME.match(text)
-    if found is None or not found[2] or found[1].lower() in {*STORES, LOCAL}:
+    """Raise TgrError for a text that looks like an address, and is neither in a known store nor file:///…
+
+    As a path of this machine it would silently name a new folder, such as "s3:". In stores, ".." is a name like others.
+    """
+    if text.startswith(f"{LOCAL}:///"):
         return
-    known = ", ".join(f"{name}://" for name in STORES)
-    raise TgrError(
-        f'"{text}" lies in no store that tgr knows; use {known}, or a path of this machine.'
-        + did_you_mean(found[1], STORES)
-    )
+    if scheme_of(text):
+        if ".." in text.split("/"):
+            raise TgrError(f'"{text}" has ".." in it, which no store resolves; write the path without it')
+    elif found := ALMOST.match(text):
+        written = f"{LOCAL}:///folder" if found[1].lower() == LOCAL else f"{found[1].lower()}://bucket/…"
+        raise TgrError(f'"{text}" is no address as tgr reads it; write {written}, all of it, with no space before')
+    elif "://" in text:
+        known = ", ".join(f"{name}://" for name in STORES)
+        raise TgrError(
+            f'"{text}" lies in no store that tgr knows; use {known}, or a path of this machine.'
+            + did_you_mean(text.partition(":")[0], STORES)
+        )
 
 
 @cache

@@ -1,7 +1,6 @@
 """A campaign that lies in S3 alone: planned, sharded, killed, merged, reported without a path of this machine."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -2,8 +2,11 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +22,7 @@ from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.replacing import refuse_other_faults
 from tgr_cli.campaign.stored_plan import Planned
 from tgr_cli.faults import units
+from tgr_cli.faults.plan import Plan
 from tgr_cli.reporting import SILENT, Reporter
 
 SITES_TRIED, FAULTS_TRIED = 16, 64  # times of other sites are interpolated
@@ -26,11 +30,15 @@ SITES_TRIED, FAULTS_TRIED = 16, 64  # times of other sites are interpolated
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """The expected seconds of a plan's parts: of a fault at each site, [S], of an image, and of a lot of images."""
+    """The expected seconds of a plan's parts: of a fault at each site, [S], of an image, and of a lot of images.
+
+    `first_S` are what the first fault at each site takes in a process beyond that.
+    """
 
     unit_F: np.ndarray
     image_F: np.ndarray
     fault_S: np.ndarray
+    first_S: np.ndarray
     image: float
     lot: float
     images_a_lot: int
@@ -44,6 +52,8 @@ class Costs:
         unit_U, shard_U = units.shards(self.unit_F, sites, count)
         faults_U = np.unique(self.unit_F, return_counts=True)[1]
         seconds_N = np.bincount(shard_U, faults_U * self.fault_S[unit_U % sites], count + 1)
+        begun = np.unique(np.stack([shard_U, unit_U % sites]), axis=1)
+        seconds_N += np.bincount(begun[0], self.first_S[begun[1]], count + 1)
         visited = np.unique(np.stack([shard_U, unit_U // sites]), axis=1)
         images_C = np.bincount(np.unique(np.stack([self.unit_F // sites, self.image_F]), axis=1)[0])
         lots_C = np.ceil(images_C / self.images_a_lot)
@@ -101,7 +111,7 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
         assert len(setup.labelled.labels)  # golden labels are computed by every process
         start = time.perf_counter() - began
         planned = planning.planned(setup, parts)
-        costs, disk = _tried(setup, planned)
+        once, costs, disk = _tried(setup, planned)
         with store.replacing(output) as temporary:
             shutil.copyfile(parts.folder / "plan.parquet", temporary)
         parts.done()
@@ -114,45 +124,58 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
         pilot=planned.pilot,
         images=len(np.unique(planned.faults.image_F)),
         units=len(planned.units),
-        start=start,
+        start=start + once,
         costs=costs,
         disk=disk,
     )
 
 
-def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[Costs, int]:
-    """Return the costs, measured on faults of some sites in the first batch of images, and the expected bytes."""
+def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, Costs, int]:
+    """Return what the first batch costs once, the costs, from some faults on the first images, and the bytes."""
     faults, subject, engine = planned.faults, setup.subject, setup.engine
     image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
     image_K = image_K[: engine.images_at_once]
     in_lot_F = np.isin(faults.image_F, image_K)
     present = np.unique(faults.site_F[in_lot_F])
     tried = np.unique(present[np.linspace(0, len(present) - 1, min(SITES_TRIED, len(present))).round().astype(int)])
-    engine.prepare(subject.load(image_K[: engine.network.batch_size]))  # warm-up: one-time costs are not timed
-    began = time.perf_counter()
-    golden_KC = engine.prepare(subject.load(image_K))
-    an_image = (time.perf_counter() - began) / len(image_K)
-    began = time.perf_counter()
-    engine.measure([faults.sites[site] for site in present])
-    a_lot = time.perf_counter() - began
-    a_fault, tables = [], []
+    warm_up, _ = _timed(lambda: engine.prepare(subject.load(image_K[:1])))
+    whole, golden_KC = _timed(lambda: engine.prepare(subject.load(image_K)))
+    a_lot, _ = _timed(lambda: engine.measure([faults.sites[site] for site in present]))
+
+    def struck(some: Plan) -> pa.Table:
+        columns = units.strike(engine, some, image_K, golden_KC, setup.labelled.labels)
+        return setup.rows(some, columns)
+
+    a_fault, a_site, tables = [], [], []
     for number, site in enumerate(tried):
         some = faults.take(np.flatnonzero(in_lot_F & (faults.site_F == site))[:FAULTS_TRIED])
-        units.strike(engine, some.take(np.arange(1)), image_K, golden_KC, setup.labelled.labels)  # warm-up
-        began = time.perf_counter()
-        columns = units.strike(engine, some, image_K, golden_KC, setup.labelled.labels)
-        tables.append(setup.rows(some, columns))
-        a_fault.append((time.perf_counter() - began) / len(some))
+        first, _ = _timed(partial(struck, some.take(np.arange(1))))
+        seconds, table = _timed(partial(struck, some))
+        a_fault.append(seconds / len(some))
+        a_site.append(max(0.0, first - seconds / len(some)))
+        tables.append(table)
         subject.reporter.progress("trying", number + 1, len(tried))
     costs = Costs(
         unit_F=planned.unit_F,
         image_F=faults.image_F,
         fault_S=np.interp(np.arange(len(faults.sites)), tried, a_fault),
-        image=an_image,
+        first_S=np.interp(np.arange(len(faults.sites)), tried, a_site),
+        image=whole / len(image_K),
         lot=a_lot,
         images_a_lot=engine.images_at_once,
     )
-    return costs, _disk(len(faults), len(planned.units), pa.concat_tables(tables))
+    once = max(0.0, warm_up - costs.image * engine.network.batch_size)  # a forward pass has as many images, or padding
+    return once, costs, _disk(len(faults), len(planned.units), pa.concat_tables(tables))
+
+
+Result = TypeVar("Result")
+
+
+def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    """Return the seconds that `work` takes, and its result."""
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
 
 
 def _disk(faults: int, units: int, some: pa.Table) -> int:

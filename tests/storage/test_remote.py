@@ -1,6 +1,7 @@
 """Paths in a store behave as those of pathlib: names, questions, reading; and files appear whole or not at all."""
 
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,23 @@ def test_what_is_almost_an_address_is_no_folder_of_this_machine(text: str) -> No
     scheme = text.strip().partition(":")[0].lower()
     with pytest.raises(TgrError, match=f'^"{text}" is no address as tgr reads it; write {scheme}://'):
         place(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "s3://b/x.parquet?versionId=3",
+            'names a version, where tgr reads and writes the newest; leave "?versionId=…" ',
+        ),
+        ("s3://", "names no bucket; write s3://bucket/…"),
+        ("GS:///", "names no bucket; write gs://bucket/…"),
+    ],
+)
+def test_addresses_that_a_client_would_take_for_another_are_refused(text: str, told: str) -> None:
+    with pytest.raises(TgrError, match=re.escape(f'"{text}" {told}')):
+        place(text)
+    assert place("s3://b/what?.parquet").name == "what?.parquet"
 
 
 @pytest.mark.parametrize("text", ["s3://b/../c", "memory://box/runs/.."])

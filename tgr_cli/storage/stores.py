@@ -16,6 +16,7 @@ from tgr_cli.errors import TgrError, did_you_mean, first_line
 EXTRA = 'pip install "tgr[cloud]"'
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(/?)")
 WRITTEN = "written"
+VERSIONED = "?versionId="  # s3fs cuts keys here, and would write to what is before it
 LOCAL = "file"  # file:///folder is a folder of this machine
 NO_CREDENTIALS = re.compile("Credential|ProfileNotFound|TokenRetrieval|SSO|InvalidAccessKeyId|SignatureDoesNotMatch")
 
@@ -61,9 +62,13 @@ def refuse_unknown(text: str) -> None:
     """
     if text.startswith(f"{LOCAL}:///"):
         return
-    if scheme_of(text):
+    if scheme := scheme_of(text):
         if ".." in text.split("/"):
             raise TgrError(f'"{text}" has ".." in it, which no store resolves; write the path without it')
+        if VERSIONED in text:
+            raise TgrError(f'"{text}" names a version, where tgr reads and writes the newest; leave "{VERSIONED}…" out')
+        if STORES[scheme].buckets and not text.partition(":")[2].strip("/"):
+            raise TgrError(f'"{text}" names no bucket; write {scheme}://bucket/…')
     elif found := ALMOST.match(text):
         written = f"{LOCAL}:///folder" if found[1].lower() == LOCAL else f"{found[1].lower()}://bucket/…"
         raise TgrError(f'"{text}" is no address as tgr reads it; write {written}, all of it, with no space before')

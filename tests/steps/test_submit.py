@@ -24,9 +24,10 @@ from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
 from tgr_cli.submit import folder as folder_of_shards
-from tgr_cli.submit import local, ray_node, ray_tasks, slurm, watch
+from tgr_cli.submit import local, ray_node, ray_tasks, script, slurm, watch
 from tgr_cli.submit.division import Division
 from tgr_cli.submit.progress import Progress
+from tgr_cli.submit.runner import Resources
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
 SHARDS, KEPT = RUN / "injections.shards", Path("kept")
@@ -181,6 +182,7 @@ REFUSED = {
     "--local 2 {} --nodes 3": "--nodes does nothing without --plan-only; leave it out",
     "--local 2 {} --plan nowhere.parquet": "--plan nowhere.parquet does not exist",
     "--local 2 --cancel {}": "injections.shards does not exist, so nothing of this campaign was submitted; give its ",
+    "--local 2 --print --cancel {}": "--print and --cancel are given, and only one of them can be done; leave one out",
     "--ray auto --shards 2 --print {}": "--ray has no script to print: its tasks send their parts to this command; ",
 }
 
@@ -285,6 +287,14 @@ def test_slurm_is_given_a_plan_and_an_array_and_again_what_was_killed(
     for option in ("cpus-per-task=4", "time=01:00:00", "partition=long", "qos=high", "requeue"):
         assert f"\n#SBATCH --{option}\n" in printed
     assert '--shard "$1/2"' in printed
+
+
+def test_a_percent_sign_in_a_folder_is_none_of_slurms_placeholders() -> None:
+    printed = script.for_slurm(Division((), Path("50%a.shards"), 2), Path("50%a"), "tgr", Resources(), Path())
+    assert "--output 50%%a.shards/plan.log " in printed
+    assert "--output 50%%a.shards/shard-%a.log " in printed
+    assert "--output 50%%a.shards/merge.log " in printed
+    assert "--out 50%a.shards/plan.parquet" in printed
 
 
 def test_the_printed_script_runs_plan_shards_and_merge(divided: Divided) -> None:

@@ -9,6 +9,7 @@ from tgr_cli.commands import options
 from tgr_cli.commands.campaign_output import print_campaign
 from tgr_cli.commands.session import session
 from tgr_cli.commands.submitted import parsed
+from tgr_cli.errors import TgrError
 
 WHERE, TASK = "Where", "What each task gets"
 
@@ -115,6 +116,8 @@ def submit(
     The same command goes on after it was killed: what is finished is kept, what runs is found again.
     """
     with session(ctx) as console:
+        if print_script and cancel:
+            raise TgrError("--print and --cancel are given, and only one of them can be done; leave one out")
         asked = parsed(ctx, command, console)
         from tgr_cli.steps import submit as step
 

@@ -35,17 +35,21 @@ def for_slurm(division: Division, out: Path, name: str, resources: Resources, fo
 
     `folder` is the one to work in, and `name` that of the jobs.
     """
-    log = division.folder / "shard-%a.log"
     tail = ON_SLURM.format(
         count=division.count,
-        plan=PLAN_JOB.format(log=shlex.quote(str(division.folder / "plan.log"))) if division.plan_task else "",
+        plan=PLAN_JOB.format(log=shlex.quote(for_output(division.folder, "plan.log"))) if division.plan_task else "",
         after_plan='--dependency "afterok:$plan" ' if division.plan_task else "",
-        log=shlex.quote(str(log)),
-        merge_log=shlex.quote(str(division.folder / "merge.log")),
+        log=shlex.quote(for_output(division.folder, "shard-%a.log")),
+        merge_log=shlex.quote(for_output(division.folder, "merge.log")),
     )
     head = [f"#SBATCH {option}" for option in directives(name, resources)]
     threads = "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}\n"
     return _script(division, out, folder, head=head, threads=threads, tail=tail)
+
+
+def for_output(folder: Path, name: str) -> str:
+    """Return the path of a log for sbatch's --output, where %a is a task's number, and %% a percent sign."""
+    return f"{str(folder).replace('%', '%%')}/{name}"
 
 
 def for_processes(division: Division, out: Path, threads: int | None, folder: Path) -> str:

@@ -15,6 +15,7 @@ from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.submit.division import Task
 from tgr_cli.submit.runner import Runner
+from tgr_cli.submit.script import for_output
 
 PROGRAMS = ("sbatch", "squeue", "scancel")
 UNREACHABLE = 30  # looks at the queue that may fail in a row before that is told
@@ -77,16 +78,16 @@ class Slurm(Runner):
         shards = [task for task in tasks if task.number]
         if len(shards) < len(tasks):
             plan = next(task for task in tasks if not task.number)
-            self._submit("plan", plan.log, "the plan")
+            self._submit("plan", for_output(plan.log.parent.absolute(), plan.log.name), "the plan")
         if shards:
             numbers = ranges([task.number for task in shards])
-            log = shards[0].log.with_name("shard-%a.log")
+            log = for_output(shards[0].log.parent.absolute(), "shard-%a.log")
             what = f"{len(shards):,} shards" if len(shards) > 1 else shards[0].label
             self._submit("shard", log, what, "--array", numbers)
         return tasks
 
-    def _submit(self, stage: str, log: Path, what: str, *more: str) -> None:
-        words = ("--parsable", "--job-name", f"{self._name}-{stage}", "--output", str(log.absolute()), *more)
+    def _submit(self, stage: str, log: str, what: str, *more: str) -> None:
+        words = ("--parsable", "--job-name", f"{self._name}-{stage}", "--output", log, *more)
         answer = _run("sbatch", *words, str(self._script.absolute()), stage)
         if answer.returncode:
             raise TgrError(

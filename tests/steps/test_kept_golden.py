@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from toys import ToyNet, write_toy_dataset
@@ -53,8 +55,24 @@ def test_the_plan_is_the_same_and_only_some_images_are_classified_again(toy: lis
     assert REUSED in told
     assert classified == [3]
     _, told = plan(toy, "--images", 10)
-    assert REUSED in told
-    assert classified == [3, 3]
+    assert REUSED not in told
+    assert classified == [3, 10]
+
+
+def test_results_of_other_pixels_are_not_reused(toy: list[str], classified: list[int]) -> None:
+    invoke("evaluate", *toy)
+    images = Path("toy/test.parquet")
+    table = pq.read_table(images)
+    pixels = table["image"].to_pylist()
+    pixels[1] = pixels[2]  # which is not among those that are classified again
+    column = table.column_names.index("image")
+    pq.write_table(table.set_column(column, table.field("image"), pa.array(pixels, table.field("image").type)), images)
+    classified.clear()
+    found, told = plan(toy)
+    assert REUSED not in told
+    assert classified == [30]
+    GOLDEN.unlink()
+    assert plan(toy)[0] == found
 
 
 def test_results_of_other_code_are_not_reused(

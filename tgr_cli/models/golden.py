@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,14 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N]."""
+    """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N].
+
+    `images` is the SHA-256 of the images as the model got them, by `Digest`.
+    """
 
     logits_NC: torch.Tensor
     labels_N: torch.Tensor
+    images: str = ""
 
     def rank_of_label(self) -> np.ndarray:
         """Return the rank of each label's logit, int64 [N], 0 for the highest; ties go to the lowest index."""
@@ -31,6 +36,27 @@ class GoldenRun:
         index_C = torch.arange(self.logits_NC.shape[1])
         ahead_NC = (self.logits_NC > own_N1) | ((self.logits_NC == own_N1) & (index_C < self.labels_N[:, None]))
         return ahead_NC.sum(1).numpy()
+
+
+class Digest:
+    """The SHA-256 of preprocessed images in their order, however they are divided into batches."""
+
+    def __init__(self) -> None:
+        self._sha256 = sha256()
+
+    def add(self, x_BCHW: torch.Tensor) -> None:
+        self._sha256.update(x_BCHW.contiguous().numpy().tobytes())
+
+    def text(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def digest(images: ImageSet, pre: Preprocessing, *, batch_size: int, workers: int = 0) -> str:
+    """Return the SHA-256 of all images as `classify` gives them to a model, without classifying them."""
+    seen = Digest()
+    for x_BCHW, _ in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
+        seen.add(x_BCHW)
+    return seen.text()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +89,13 @@ def classify(
     Raises TgrError for a non-finite logit, naming the first such image, and where the output is not one row of logits
     per image; `advice` is the next step for the user in the former case. The model's mode is restored.
     """
-    logits, labels, done = [], [], 0
+    logits, labels, done, seen = [], [], 0, Digest()
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode(), QuickPools():
             for x_BCHW, labels_B in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
+                seen.add(x_BCHW)
                 logits_BC = model(x_BCHW.to(device, dtype(model))).float().cpu()
                 if logits_BC.ndim != 2 or len(logits_BC) != len(labels_B):
                     raise TgrError(
@@ -82,7 +109,7 @@ def classify(
                 reporter.progress("classifying", done, len(images))
     finally:
         model.train(was_training)
-    return GoldenRun(torch.cat(logits), torch.cat(labels))
+    return GoldenRun(torch.cat(logits), torch.cat(labels), seen.text())
 
 
 def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str) -> None:

@@ -8,6 +8,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.provenance import normalised, sha256_names
 from tgr_cli.artifacts.schemas import GOLDEN
 from tgr_cli.campaign.deployed import open_subject
+from tgr_cli.campaign.kept_golden import IMAGES
 from tgr_cli.data.source import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.faults.deploying import formats_of
@@ -71,7 +72,7 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         config=normalised(config),
         model=subject.loaded.fingerprint,
         classes=sha256_names(subject.images.classes),
-        extra=subject.facts | {"top1": figures.top1, "top5": figures.top5},
+        extra=subject.facts | {"top1": figures.top1, "top5": figures.top5, IMAGES: result.images},
     )
     store.write(path, GOLDEN, golden.rows(result, subject.images.ids), provenance)
     own = number_format(subject.loaded.model)

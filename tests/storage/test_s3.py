@@ -1,6 +1,7 @@
 """A campaign that lies in S3 alone: planned, sharded, killed, merged, reported without a path of this machine."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_killed_campaign_in_s3_has_the_bytes_of_one_on_this_machine(bucket: Pa
     assert Running(s3_server.tgr_after, 7, "inject", *second, **server).wait().code == -9
     assert len(list((run / "injections-2-of-2.parts").glob("unit-*"))) == 3
     second.remove("-q")
-    assert "of 15 faults were finished before and are kept" in invoke("inject", *second).stderr
+    assert re.search(r"of \d+ faults were finished before and are kept", invoke("inject", *second).stderr)
     assert not list(run.glob("*.parts*"))
     told = json.loads(invoke("merge", run, "--json").stdout)
     assert told["injections"] == f"{THERE}/{RUN}/injections.parquet"

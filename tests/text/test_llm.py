@@ -1,10 +1,5 @@
 """The client against a real server on loopback whose answers are good, malformed, late, too large, or missing."""
 
-import io
-import os
-import re
-import signal
-import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -12,12 +7,11 @@ from unittest.mock import ANY
 
 import httpx
 import pytest
-from llm_server import Said, serving
-from toys_llm import CLASSES, KEPT, KEY, Heard, described, for_bars, good, model, once
+from llm_server import serving
+from toys_llm import CLASSES, KEPT, Heard, described, for_bars, good, model, once
 
 from tgr_cli.errors import TgrError
 from tgr_cli.text import waits
-from tgr_cli.text.answers import Answers
 
 
 def test_each_question_is_asked_once_and_answered_in_order() -> None:
@@ -195,165 +189,3 @@ def test_retry_after_is_honoured(form: str) -> None:
 )
 def test_retry_after_in_any_form(header: str, seconds: float | None) -> None:
     assert waits.wait_for("", httpx.Headers({"Retry-After": header.encode()})) == seconds
-
-
-def test_no_answer_is_paid_twice() -> None:
-    with serving() as server:
-        found = described(server.url, samples_per_question=2)
-        assert described(server.url, samples_per_question=2) == found
-        assert server.asked.total() == 30
-        # One torn and one damaged line: both questions are asked again, with a note.
-        lines = KEPT.read_bytes().splitlines(keepends=True)
-        lines[3] = lines[3].replace(b"mark", b"bark")
-        KEPT.write_bytes(b"".join(lines)[:-20])
-        heard = Heard()
-        assert described(server.url, heard, samples_per_question=2) == found
-        assert server.asked.total() == 32
-        assert heard.notes[0].startswith("2 torn or damaged lines of kept.jsonl are left out")
-        assert described(server.url, samples_per_question=2) == found
-        assert server.asked.total() == 32
-        # Other settings have other question keys.
-        described(server.url, temperature=0.5)
-        assert server.asked.total() == 47
-    assert len({d.text for d in found}) == 15
-
-
-def test_a_higher_limit_asks_again_what_was_cut_short_and_nothing_else() -> None:
-    with serving(for_bars("truncated")) as server:
-        found = described(server.url)
-        assert server.asked.total() == 10 + 3 * 5
-        server.behaviour = lambda prompt, times: "well"
-        assert described(server.url, max_tokens=128) == found
-        assert server.asked.total() == 25
-        assert all(map(good, described(server.url, max_tokens=512)))
-        assert server.asked.total() == 30
-
-
-def test_equal_prompts_are_asked_once() -> None:
-    with serving() as server:
-        found = list(model(server.url).describe(("dot", "dot")))
-    assert server.asked.total() == 5
-    assert [d.class_index for d in found] == [0] * 5 + [1] * 5
-    assert all(map(good, found))
-
-
-def test_answers_have_one_writer() -> None:
-    with Answers.open(KEPT), serving() as server:
-        with pytest.raises(TgrError, match=r"another process adds to kept\.jsonl"):
-            described(server.url)
-        assert server.asked.total() == 0
-
-
-def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch, logged: io.StringIO) -> None:
-    monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
-    with serving("key") as server:
-        found = described(server.url)
-        assert {headers["authorization"] for headers, _ in server.requests} == {f"Bearer {KEY}"}
-        assert all(d.text.endswith("Bearer [key]") for d in found)
-        server.behaviour = lambda prompt, times: "401"
-        with pytest.raises(TgrError, match="refuses the key") as caught:
-            described(server.url, temperature=0.0)
-    told = logged.getvalue() + KEPT.read_text() + "".join(traceback.format_exception(caught.value)) + repr(found)
-    assert "HTTP" in logged.getvalue()
-    assert KEY not in told
-    assert KEY not in repr(vars(model(server.url)))
-
-
-@pytest.mark.usefixtures("_impatient")
-def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with serving() as other, serving("redirect") as server:
-        server.port, port = other.port, server.port  # the redirect points to the other server
-        with pytest.raises(TgrError, match=r"HTTP 307, a redirect to http://127.*, which is not followed"):
-            described(f"http://127.0.0.1:{port}/v1", concurrency=1)
-    assert (server.asked.total(), other.elsewhere, other.asked.total()) == (9, 0, 0)  # 3 questions, 3 attempts each
-    assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
-
-
-@pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize("address", ["javascript:x", "http://[", "http://127.0.0.1:x/", "\x01"])
-def test_a_redirect_to_no_address_is_one_failure_more(address: str) -> None:
-    moved = Said(307, "", {"Location": address})
-    with serving(lambda prompt, times: moved if "bar" in prompt else "well") as server:
-        found = described(server.url)
-    assert {d.class_name: d.status for d in found} == {"dot": "ok", "bar": "failed", "ring": "ok"}
-
-
-def test_a_proxy_has_no_business_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, proxy in (("HTTP_PROXY", "http://127.0.0.1:9"), ("ALL_PROXY", "socks5://127.0.0.1:9")):
-        monkeypatch.setenv(name, proxy)
-    with serving() as server:
-        assert all(map(good, described(server.url)))
-
-
-def test_a_proxy_reads_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TGR_LLM_API_KEY", KEY)
-    with serving() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        with pytest.raises(TgrError, match=r"nothing answers at http://0\.0\.0\.0:1/v1"):  # not a loopback address
-            described("http://0.0.0.0:1/v1")
-    assert (proxy.asked.total(), proxy.elsewhere) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "url", "words"),
-    [
-        ("ALL_PROXY", "socks5://me:secret@x", "https://x.invalid/v1", "the proxy in HTTPS_PROXY or ALL_PROXY"),
-        (
-            "HTTPS_PROXY",
-            "soap://me:secret@x",
-            "https://x.invalid/v1",
-            "set NO_PROXY=x.invalid to connect without a proxy",
-        ),
-        ("HTTPS_PROXY", "http://me:secret@:x/", "https://x.invalid/v1", "has an address that cannot be used"),
-        ("SSL_CERT_FILE", "missing.pem", "https://x.invalid/v1", "SSL_CERT_DIR names cannot be read"),
-        ("HOME", "/", "http://xn--/v1", "--base-url http://xn--/v1 is no address of a server"),
-    ],
-)
-def test_what_no_client_can_be_made_of_is_told(
-    name: str, value: str, url: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(TgrError, match=re.escape(words)) as caught:
-        described(url)
-    assert "secret" not in str(caught.value)
-
-
-def test_an_interrupted_run_says_what_is_kept_and_goes_on() -> None:
-    class Impatient(Heard):
-        def progress(self, what: str, done: int, total: int, detail: str = "") -> None:
-            if done == 6:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    heard = Impatient()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with SIGINT ignored
-    with serving(delay=0.02) as server:
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                described(server.url, heard, concurrency=2)
-        finally:
-            signal.signal(signal.SIGINT, before)
-        assert heard.notes == ["the answers so far are kept in kept.jsonl: the same command goes on from there"]
-        kept = len(KEPT.read_text().splitlines())
-        assert 6 <= kept <= 8
-        assert all(map(good, described(server.url)))
-    assert server.asked.total() <= 15 + 2
-
-
-def test_a_full_disk_is_told_and_what_was_kept_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    written, real = [], os.write
-
-    def write(file: int, line: bytes) -> int:
-        if b"sha256" in line and len(written) == 4:
-            raise OSError(28, "No space left on device")
-        written.extend([line] if b"sha256" in line else [])
-        return real(file, line)
-
-    with serving() as server:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", write)
-            with pytest.raises(TgrError, match=r"kept\.jsonl cannot be written \(No space left on device\)"):
-                described(server.url, concurrency=1)
-        assert len(KEPT.read_text().splitlines()) == 4
-        assert all(map(good, described(server.url)))
-    assert server.asked.total() == 16

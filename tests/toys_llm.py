@@ -1,8 +1,9 @@
 """A language model asked about three classes through a server on loopback, and what its reporter hears."""
 
+import json
 from pathlib import Path
 
-from llm_server import Behaviour, answer_to
+from llm_server import Behaviour, Said, answer_to
 
 from tgr_cli.reporting import Reporter
 from tgr_cli.text import prompts
@@ -45,3 +46,12 @@ def once(what: str) -> Behaviour:
 
 def for_bars(what: str) -> Behaviour:
     return lambda prompt, times: what if "bar" in prompt else "well"
+
+
+def events(*data: object, end: str = "data: [DONE]\n\n", line_end: str = "\n") -> Said:
+    lines = [": keep-alive\n\n", *(f"data: {json.dumps(part)}\n\n" for part in data), end]
+    return Said(body="".join(lines).replace("\n", line_end), headers={"Content-Type": "text/event-stream"})
+
+
+def delta(finish: str | None = None, **more: object) -> dict:
+    return {"choices": [{"index": 0, "delta": more, "finish_reason": finish}]}

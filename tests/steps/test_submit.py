@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ import pytest
 import submitting
 from toys import write_toy_dataset
 from toys_artifacts import invoke
+from toys_submitted import CAMPAIGN, KEPT, OUTPUTS, RUN, SHARDS, Divided, end_stopped, has_ended, outputs, wait_for
 
 import tgr_cli
 from tgr_cli.artifacts import store
@@ -28,29 +29,6 @@ from tgr_cli.submit import local, ray_node, ray_tasks, script, slurm, watch
 from tgr_cli.submit.division import Division
 from tgr_cli.submit.progress import Progress
 from tgr_cli.submit.runner import Resources
-
-RUN = Path("runs/toy/toys-build_toy-baseline")
-SHARDS, KEPT = RUN / "injections.shards", Path("kept")
-OUTPUTS = ("injections.parquet", "vulnerability.parquet")
-CAMPAIGN = (
-    "inject --model toys:build_toy --weights none --label golden --dataset parquet:toy --crop 8 --mean 0.5 --std 0.5 "
-    f"--injections 60 --seed 3 --batch-size 4 --memory {384 * 1024 + 28}KiB --sampling uniform"  # 12 units
-).split()
-
-
-def outputs(folder: Path = Path()) -> dict[str, bytes]:
-    return {name: (folder / RUN / name).read_bytes() for name in OUTPUTS}
-
-
-@dataclass(frozen=True)
-class Divided:
-    """A campaign that was run whole, then in shards under kills: its folder, both outputs, what was printed."""
-
-    folder: Path
-    whole: dict[str, bytes]
-    merged: dict[str, bytes]
-    first: str
-    second: str
 
 
 @pytest.fixture(scope="module")
@@ -84,26 +62,6 @@ def divided(tmp_path_factory: pytest.TempPathFactory) -> Divided:
         second = invoke("submit", "--local", "2", *CAMPAIGN).stderr
         merged = outputs()
     return Divided(folder, whole, merged, first, second)
-
-
-def has_ended(shard: int) -> bool:
-    """Return whether a shard of two is whole, and its process gone."""
-    there = (SHARDS / f"shard-{shard}-of-2.parquet").exists()
-    return there and not local.is_held(SHARDS / f"shard-{shard}.running")
-
-
-def end_stopped(running: Path) -> None:
-    """End the stopped process, should the fixture fail before it goes on."""
-    if running.exists() and local.is_held(running):
-        os.kill(int(running.read_text()), signal.SIGKILL)
-
-
-def wait_for(what: object) -> None:
-    assert callable(what)
-    until = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_killed_task_is_started_again(divided: Divided) -> None:

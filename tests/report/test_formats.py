@@ -23,11 +23,6 @@ POSIT = stored_in("posit8", sign=[7, 7], body=[0, 6])
 NAME = "net-baseline"
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_only(monkeypatch)
-
-
 def measured(
     suffix: str,
     extra: dict[str, Any],

@@ -1,0 +1,215 @@
+"""What users do wrong with data, models, weights and artifacts, case by case."""
+
+from pathlib import Path
+
+from spoiling import (
+    EVALUATE,
+    INJECT,
+    SPOILT,
+    SPOILT_INJECT,
+    TRAIN,
+    TWO_HEADS,
+    WITHOUT_SITES,
+    Case,
+    copy,
+    cut,
+    edited_record,
+    forward,
+    malicious,
+    malicious_matrix,
+    model_file,
+    only_fc,
+    picture,
+    weights_with_nan,
+    write,
+)
+from toys import toy_net
+from toys_folder import RUN, TOY
+
+from tgr_cli.models import weights
+
+INPUTS = [
+    # data
+    Case("wrong data set", "evaluate --model alexnet --dataset cifar1O", ("cifar1O", 'Did you mean "cifar10"?')),
+    Case("a path for a data set", "evaluate --model alexnet --dataset toy", ("parquet:toy",)),
+    Case(
+        "missing data set",
+        "evaluate --model resnet20 --dataset cifar10 --data-root nowhere",
+        ("nowhere", "--download", "--data-root"),
+    ),
+    Case("missing imagenet", "evaluate --model alexnet --data-root nowhere", ("nowhere", "imagenet")),
+    Case("missing folder", "evaluate --model alexnet --dataset imagefolder:nowhere", ("nowhere", "folder")),
+    Case("truncated images", EVALUATE, ("test.parquet", "truncated"), lambda: cut("toy/test.parquet")),
+    Case(
+        "an artifact for images", EVALUATE, ("no column image",), copy(str(RUN / "golden.parquet"), "toy/test.parquet")
+    ),
+    Case("no image", EVALUATE, ("holds no image",), lambda: picture(count=0)),
+    Case("empty image folder", "evaluate --model alexnet --dataset imagefolder:empty", ("empty",), Path("empty").mkdir),
+    Case(
+        "no image in the folders",
+        "evaluate --model alexnet --weights none --dataset imagefolder:empty",
+        ("holds no image",),
+        lambda: Path("empty/dot").mkdir(parents=True),
+    ),
+    Case("undecodable image", EVALUATE, ("test/0", "mend or remove"), lambda: picture(b"no picture")),
+    Case("label out of range", EVALUATE, ("label 3", "0 to 2"), lambda: picture(label=3)),
+    Case("negative label", EVALUATE, ("label -1", "0 to 2"), lambda: picture(label=-1)),
+    Case(
+        "too few class names",
+        f"{EVALUATE} --class-names names.txt",
+        ("2 names", "3 classes"),
+        write("names.txt", "dot\nbar\n"),
+    ),
+    Case("no class names", f"{EVALUATE} --class-names names.txt", ("names.txt", "is empty"), write("names.txt", "\n")),
+    Case("no split to train on", TRAIN.replace("parquet:toy", "parquet:toy/test.parquet"), ("has no training images",)),
+    Case("crop of no image", f"evaluate {TOY.replace('--crop 8', '--crop 8 --resize 4')}", ("--resize", "--crop")),
+    Case("means that are no numbers", EVALUATE.replace("--mean 0.5", "--mean x"), ("--mean", "x")),
+    Case("deviation of zero", EVALUATE.replace("--std 0.5", "--std 0"), ("--std",)),
+    # models and weights
+    Case("wrong model", "sites --model alexnte", ("alexnte", 'Did you mean "alexnet"?')),
+    Case("no such module", "sites --model no_such_module:build", ("no_such_module", "cannot be imported")),
+    Case(
+        "broken module",
+        "sites --model spoilt:build",
+        ("cannot be imported", "boom"),
+        model_file("raise OSError('boom')"),
+    ),
+    Case("no function", "sites --model toys:build_toi", ("build_toi", 'Did you mean "build_toy"?')),
+    Case("no module returned", "sites --model toys:toy_images", ("tuple", "nn.Module")),
+    Case("sites of grey images", "sites --model toys:build_toy --crop 8", ("3×8×8", "to have 1 channels", "--mean")),
+    Case("sites of too small images", "sites --model alexnet --crop 8", ("alexnet fails", "3×8×8", "--crop")),
+    Case("module that exits", "sites --model spoilt:build", ("SystemExit",), model_file("raise SystemExit(0)")),
+    Case(
+        "function that exits",
+        "sites --model spoilt:exit",
+        ("SystemExit",),
+        model_file("exit = __import__('sys').exit"),
+    ),
+    Case(
+        "model without values",
+        SPOILT,
+        ("without values", "conv1.weight"),
+        model_file("def build():\n    with torch.device('meta'):\n        return ToyNet()"),
+    ),
+    Case(
+        "model with lazy weights",
+        SPOILT,
+        ("without values", "1.weight"),
+        model_file("build = lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3))"),
+    ),
+    Case("model that answers a dict", SPOILT, ("dict", "logits"), forward("{'logits': y}")),
+    Case("model of other classes", SPOILT, ("(1, 2)", "(1, 3)"), forward("y[:, :2]")),
+    Case("model with NaN logits", SPOILT, ("toy/0.png", "not finite"), forward("y / 0 * 0")),
+    Case("model that fails", SPOILT, ("division by zero", "--resize"), forward("1 / 0")),
+    Case("random model", SPOILT, ("differently", "dropout"), forward("y + torch.rand_like(y)")),
+    Case("model without sites", f"{SPOILT_INJECT} --limit none", ("no site",), model_file(WITHOUT_SITES)),
+    Case(
+        "model that cannot be traced",
+        f"{SPOILT_INJECT} --limit none",
+        ("torch.export",),
+        forward("y if y.sum() > 0 else -y"),
+    ),
+    Case(
+        "training in half precision",
+        TRAIN.replace("toys:build_toy", "spoilt:build"),
+        ("torch.float16", "torch.float32"),
+        model_file("build = lambda: ToyNet().half()"),
+    ),
+    Case("missing checkpoint", f"{EVALUATE} --checkpoint nowhere.pt", ("nowhere.pt", "does not exist")),
+    Case(
+        "checkpoint of another model",
+        f"{EVALUATE} --checkpoint runs/digits/digits_cnn-baseline/model.safetensors",
+        ("does not fit", "conv3.bias", "--model"),
+    ),
+    Case(
+        "checkpoint of other classes",
+        "evaluate --model toys:build_toy --dataset digits --checkpoint toy.pt",
+        ("10", "3"),
+    ),
+    Case(
+        "device for a checkpoint", f"{EVALUATE} --checkpoint /dev/null", ("/dev/null is a device", "safetensors file")
+    ),
+    Case("folder for a checkpoint", f"{EVALUATE} --checkpoint toy", ("toy is a folder", "safetensors file")),
+    Case("malicious checkpoint", f"{EVALUATE} --checkpoint bad.pt", ("unpickle", "safetensors"), malicious),
+    Case("truncated checkpoint", f"{EVALUATE} --checkpoint bad.pt", ("truncated",), lambda: cut("toy.pt", "bad.pt")),
+    Case(
+        "truncated safetensors",
+        EVALUATE,
+        ("model.safetensors", "not a whole"),
+        lambda: cut(RUN / "model.safetensors"),
+    ),
+    Case("text for a checkpoint", f"{EVALUATE} --checkpoint bad.pt", ("neither",), write("bad.pt", "weights")),
+    Case("NaN weights", f"{EVALUATE} --checkpoint bad.pt", ("NaN", "conv2.weight"), weights_with_nan),
+    Case(
+        "weights changed behind the card",
+        EVALUATE,
+        ("fingerprint",),
+        lambda: weights.save(toy_net(2), RUN / "model.safetensors"),
+    ),
+    Case("broken card", EVALUATE, ("model.json",), write(str(RUN / "model.json"), "{")),
+    Case("two heads", f"evaluate {TWO_HEADS}", ("digits_cnn-baseline, digits_cnn-cosine", "--head")),
+    Case("unknown head", f"evaluate {TWO_HEADS} --head texts", ("texts", "baseline, cosine, text")),
+    Case("head never trained", f"evaluate {TWO_HEADS} --head text", ("digits_cnn-baseline", "--head")),
+    Case("checkpoint and weights", f"{EVALUATE} --checkpoint toy.pt --weights none", ("--checkpoint", "--weights")),
+    Case("unknown device", f"{EVALUATE} --device gpu", ("gpu", "cuda")),
+    # artifacts
+    Case("truncated artifact", INJECT, ("ranges.parquet", "truncated"), lambda: cut(RUN / "ranges.parquet")),
+    Case(
+        "artifact of another kind",
+        INJECT,
+        ('kind "golden"', '"ranges"', "profile-ranges"),
+        copy(str(RUN / "golden.parquet"), str(RUN / "ranges.parquet")),
+    ),
+    Case("foreign Parquet", "show toy/test.parquet", ("did not write",)),
+    Case("missing artifact", "show nowhere.parquet", ("nowhere.parquet", "does not exist")),
+    Case("a picture for an artifact", "show pictures/dot/0.png", ("not a whole Parquet file",)),
+    Case(
+        "broken run record",
+        f"show {RUN / 'golden.parquet'}",
+        ("golden.run.json",),
+        write(str(RUN / "golden.run.json"), "{"),
+    ),
+    Case(
+        "run record whose options have no values",
+        f"show {RUN / 'golden.parquet'}",
+        ("golden.run.json", "is no run record"),
+        lambda: edited_record(lambda record: record["options"].update(seed={"from": "default"})),
+    ),
+    Case(
+        "run record whose options are no table",
+        f"show {RUN / 'golden.parquet'}",
+        ("golden.run.json", "is no run record"),
+        lambda: edited_record(lambda record: record.update(options=[1])),
+    ),
+    Case(
+        "ranges of another model",
+        f"{INJECT} --quiet --checkpoint toy.pt --ranges {RUN / 'ranges.parquet'}",
+        ("another model",),
+    ),
+    Case("ranges lacking a site", INJECT, ("conv1", "profile-ranges"), only_fc),
+    Case("embeddings missing", "train --model digits_cnn --dataset digits --head text", ("tgr embed",)),
+    Case(
+        "embeddings of other classes",
+        f"{TRAIN} --head text --init template",
+        ("10 classes", "3 classes", "tgr embed"),
+        copy("runs/digits/embeddings-template.parquet", "runs/toy/embeddings-template.parquet"),
+    ),
+    Case("no stored descriptions", "describe --dataset food101 --source stored", ("food101", "--source template")),
+    Case(
+        "malicious matrix",
+        "embed --dataset digits --from-file bad.npy",
+        ("bad.npy",),
+        malicious_matrix,
+    ),
+    Case(
+        "matrix with too few rows",
+        "embed --dataset cifar100 --from-file matrix.npy",
+        ("10 rows", "100 classes", "--rows"),
+    ),
+    Case(
+        "row out of range",
+        "embed --dataset digits --from-file matrix.npy --rows rows.txt",
+        ("row 10", "rows.txt"),
+        write("rows.txt", "\n".join(map(str, range(1, 11)))),
+    ),
+]

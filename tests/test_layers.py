@@ -12,7 +12,19 @@ import tgr_cli
 from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
-BASE = {"defaults", "errors", "naming", "paths", "documents", "reporting", "seeding", "pooling", "storage", "artifacts"}
+BASE = {
+    "cores",
+    "defaults",
+    "errors",
+    "naming",
+    "paths",
+    "documents",
+    "reporting",
+    "seeding",
+    "pooling",
+    "storage",
+    "artifacts",
+}
 PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
     "app": {"commands", "documents", "errors"},
@@ -41,6 +53,7 @@ MAY_IMPORT = {
     "defaults": set(),
     "seeding": set(),
     "reporting": set(),
+    "cores": set(),
     "pooling": set(),
     "documents": {"errors"},
     "errors": set(),

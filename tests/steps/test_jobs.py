@@ -13,8 +13,9 @@ from toys import write_toy_dataset
 from toys_artifacts import invoke
 from toys_parts import MODEL, PARTS, TOY, Killed, failing_after, outputs
 
+from tgr_cli.campaign import running
 from tgr_cli.errors import TgrError
-from tgr_cli.faults import processes, units
+from tgr_cli.faults import units
 
 HERE = os.getpid()
 Struck = Callable[[int], None]
@@ -48,7 +49,7 @@ def test_any_number_of_processes_writes_the_bytes_of_one(
     options: str, numbers: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy = [option for option in TOY if option not in ("--injections", "60")]
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(running, "cores", lambda: 2)
 
     def rows(*jobs: object) -> tuple[bytes, set[int], str]:
         with monkeypatch.context() as patch:

@@ -37,9 +37,9 @@ def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     classify = labelled.Subject.classify
 
-    def counted(subject: labelled.Subject) -> object:
+    def counted(subject: labelled.Subject, *seen: object) -> object:
         sizes.append(len(subject.images))
-        return classify(subject)
+        return classify(subject, *seen)
 
     monkeypatch.setattr(labelled.Subject, "classify", counted)
     return sizes

@@ -128,9 +128,10 @@ class DeployedSubject(Subject):
             self._networks[key] = deployed(before, network, self.form, self.weight_form, targets)
         return self._networks[key]
 
-    def classify(self) -> golden.GoldenRun:
+    def classify(self, seen: golden.Digest | None = None) -> golden.GoldenRun:
         return self._classify(
             _Module(self.network(self.settings.targets)),
+            seen,
             advice=f"{self.format or self.weight_format} may not hold its values: classify without the format to see",
         )
 

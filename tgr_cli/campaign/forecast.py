@@ -108,10 +108,10 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
     refuse_other_faults(output, PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
         setup = PreparedCampaign.of(config, subject)
-        assert len(setup.labelled.labels)  # golden labels are computed by every process
+        labels_N = setup.labelled.labels  # every process classifies the images for it, if these are golden ones
         start = time.perf_counter() - began
         planned = planning.planned(setup, parts)
-        once, costs, disk = _tried(setup, planned)
+        once, costs, disk = _tried(setup, planned, labels_N)
         with store.replacing(output) as temporary:
             shutil.copyfile(parts.folder / "plan.parquet", temporary)
         parts.done()
@@ -130,7 +130,7 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
     )
 
 
-def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, Costs, int]:
+def _tried(setup: PreparedCampaign, planned: Planned, labels_N: np.ndarray) -> tuple[float, Costs, int]:
     """Return what the first batch costs once, the costs, from some faults on the first images, and the bytes."""
     faults, subject, engine = planned.faults, setup.subject, setup.engine
     image_K = np.unique(faults.image_F[planned.unit_F < planned.units[0] + len(faults.sites)])
@@ -143,7 +143,7 @@ def _tried(setup: PreparedCampaign, planned: Planned) -> tuple[float, Costs, int
     a_lot, _ = _timed(lambda: engine.measure([faults.sites[site] for site in present]))
 
     def struck(some: Plan) -> pa.Table:
-        columns = units.strike(engine, some, image_K, golden_KC, setup.labelled.labels)
+        columns = units.strike(engine, some, image_K, golden_KC, labels_N)
         return setup.rows(some, columns)
 
     a_fault, a_site, tables = [], [], []

@@ -13,6 +13,7 @@ from tgr_cli.campaign.config import rows_are
 from tgr_cli.campaign.prepared import PreparedCampaign
 from tgr_cli.campaign.shard_rows import in_order
 from tgr_cli.campaign.stored_plan import Planned
+from tgr_cli.cores import cores
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import processes, units
 from tgr_cli.faults.fault_models import Choices
@@ -75,11 +76,12 @@ def jobs_of(setup: PreparedCampaign, left: int) -> Iterator[int]:
     if jobs is None:
         yield 1
         return
-    cores = processes.cores()
-    if jobs > cores and left:
-        setup.subject.reporter.note(f"--jobs {jobs} is more than the cores here, {cores}, which makes nothing faster")
+    available = cores()
+    if jobs > available and left:
+        more = f"--jobs {jobs} is more than the cores here, {available}"
+        setup.subject.reporter.note(f"{more}, which makes nothing faster")
     with processes.one_thread():
-        yield jobs or cores
+        yield jobs or available
 
 
 def _finished(

@@ -194,11 +194,14 @@ class Subject:
             return None
         return Subject.network(self, targets).stored_format(target)
 
-    def classify(self) -> golden.GoldenRun:
-        """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite."""
-        return self._classify(self.loaded.model, advice="check its weights and the preprocessing")
+    def classify(self, seen: golden.Digest | None = None) -> golden.GoldenRun:
+        """Return the golden logits and the labels of the pool; raises TgrError if a logit is not finite.
 
-    def _classify(self, model: nn.Module, *, advice: str) -> golden.GoldenRun:
+        The images are added to `seen`, if given.
+        """
+        return self._classify(self.loaded.model, seen, advice="check its weights and the preprocessing")
+
+    def _classify(self, model: nn.Module, seen: golden.Digest | None, *, advice: str) -> golden.GoldenRun:
         return golden.classify(
             model,
             self.images,
@@ -208,4 +211,5 @@ class Subject:
             device=self.settings.device,
             reporter=self.reporter,
             advice=advice,
+            seen=seen,
         )

@@ -1,6 +1,6 @@
 """`tgr submit`: run a campaign in shards, here or on a cluster, and merge them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -121,10 +121,25 @@ def submit(
         asked = parsed(ctx, command, console)
         from tgr_cli.steps import submit as step
 
-        own: dict[str, Any] = {
-            name: ctx.params[name] for name in ctx.params if name in step.Config.__dataclass_fields__
-        }
-        config = step.Config(**{**own, "sbatch": tuple(sbatch or ())}, campaign=asked.config, options=asked.options)
+        config = step.Config(
+            campaign=asked.config,
+            options=asked.options,
+            local=local,
+            slurm=slurm,
+            ray=ray,
+            working_dir=working_dir,
+            shards=shards,
+            retries=retries,
+            resources=step.Resources(
+                cpus=cpus,
+                gpus=gpus,
+                mem=mem,
+                time=time,
+                partition=partition,
+                account=account,
+                sbatch=tuple(sbatch or ()),
+            ),
+        )
         if print_script:
             console.text(step.printed(config))
             return

@@ -21,14 +21,10 @@ from tgr_cli.reporting import SILENT, Reporter
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N].
-
-    `images` is the SHA-256 of the images as the model got them, by `Digest`.
-    """
+    """Fault-free logits of N images, float32 [N, C] on the CPU, all finite, and their labels, int64 [N]."""
 
     logits_NC: torch.Tensor
     labels_N: torch.Tensor
-    images: str = ""
 
     def rank_of_label(self) -> np.ndarray:
         """Return the rank of each label's logit, int64 [N], 0 for the highest; ties go to the lowest index."""
@@ -83,19 +79,22 @@ def classify(
     device: str = "cpu",
     reporter: Reporter = SILENT,
     advice: str = "check its weights and the preprocessing",
+    seen: Digest | None = None,
 ) -> GoldenRun:
     """Return the logits of `model`, in evaluation mode, for all `images` in their order.
 
     Raises TgrError for a non-finite logit, naming the first such image, and where the output is not one row of logits
-    per image; `advice` is the next step for the user in the former case. The model's mode is restored.
+    per image; `advice` is the next step for the user in the former case. The images are added to `seen`. The model's
+    mode is restored.
     """
-    logits, labels, done, seen = [], [], 0, Digest()
+    logits, labels, done = [], [], 0
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode(), QuickPools():
             for x_BCHW, labels_B in batches(images, evaluation(pre), batch_size=batch_size, workers=workers):
-                seen.add(x_BCHW)
+                if seen is not None:
+                    seen.add(x_BCHW)
                 logits_BC = model(x_BCHW.to(device, dtype(model))).float().cpu()
                 if logits_BC.ndim != 2 or len(logits_BC) != len(labels_B):
                     raise TgrError(
@@ -109,7 +108,7 @@ def classify(
                 reporter.progress("classifying", done, len(images))
     finally:
         model.train(was_training)
-    return GoldenRun(torch.cat(logits), torch.cat(labels), seen.text())
+    return GoldenRun(torch.cat(logits), torch.cat(labels))
 
 
 def _refuse_non_finite(logits_BC: torch.Tensor, ids: Sequence[str], advice: str) -> None:

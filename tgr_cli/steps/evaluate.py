@@ -65,14 +65,15 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     path = store.prepare(config.out or subject.file(subject.loaded.run.golden), GOLDEN.kind, config)
     if config.targets != defaults.TARGETS and config.format is None:
         reporter.note(f"--targets {config.targets} rounds no outputs: it says which ones --format rounds")
-    result = subject.classify()
+    seen = golden.Digest()
+    result = subject.classify(seen)
     figures = golden.figures(result)
     provenance = store.provenance_for(
         GOLDEN,
         config=normalised(config),
         model=subject.loaded.fingerprint,
         classes=sha256_names(subject.images.classes),
-        extra=subject.facts | {"top1": figures.top1, "top5": figures.top5, IMAGES: result.images},
+        extra=subject.facts | {"top1": figures.top1, "top5": figures.top5, IMAGES: seen.text()},
     )
     store.write(path, GOLDEN, golden.rows(result, subject.images.ids), provenance)
     own = number_format(subject.loaded.model)

@@ -1,7 +1,7 @@
 """Run a campaign in shards, as processes here or as tasks of a cluster, until all of them are there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Config:
 
     One of `local` (number of processes), `slurm` and `ray` (address of a cluster) is given. `shards` is None for as
     many as processes. A killed task is started again at most `retries` times. `working_dir` is what nodes of Ray
-    fetch, if they do not see this folder. The others are what a task gets, see `Resources`.
+    fetch, if they do not see this folder. `resources` are what each task gets.
     """
 
     campaign: Campaign
@@ -61,13 +61,7 @@ class Config:
     working_dir: str | None = None
     shards: int | None = None
     retries: int = defaults.RETRIES
-    cpus: int | None = None
-    gpus: int | None = None
-    mem: str | None = None
-    time: str | None = None
-    partition: str | None = None
-    account: str | None = None
-    sbatch: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         if len(given := [place for place in PLACES if getattr(self, place)]) != 1:
@@ -79,7 +73,8 @@ class Config:
         (place,) = given
         if self.shards is None and not self.local:
             raise TgrError(f"--{place} needs --shards N, the number of tasks to divide the campaign into; give it")
-        if idle := [f"--{name.replace('_', '-')}" for name in IDLE[place] if getattr(self, name)]:
+        given_options = {"working_dir": self.working_dir, **vars(self.resources)}
+        if idle := [f"--{name.replace('_', '-')}" for name in IDLE[place] if given_options[name]]:
             do, them = ("do", "them") if len(idle) > 1 else ("does", "it")
             raise TgrError(f"{' and '.join(idle)} {do} nothing beside --{place}; leave {them} out")
 
@@ -89,10 +84,6 @@ class Config:
         found = self.shards or self.local
         assert found
         return found
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(**{field.name: getattr(self, field.name) for field in fields(Resources)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +110,7 @@ def printed(config: Config) -> str:
     division = _division(config, out)
     if config.slurm:
         return script.for_slurm(division, out, "tgr", config.resources, Path.cwd())
-    return script.for_processes(division, out, config.cpus, Path.cwd())
+    return script.for_processes(division, out, config.resources.cpus, Path.cwd())
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> Finished:
@@ -197,11 +188,11 @@ def _campaign(config: Config) -> dict[str, Any]:
 
 def _files(settings: Any) -> Iterator[str]:
     """Yield the paths of what is read, which `normalised` leaves out."""
-    for field in fields(settings):
-        value = getattr(settings, field.name)
+    for each in fields(settings):
+        value = getattr(settings, each.name)
         if is_dataclass(value):
             yield from _files(value)
-        elif isinstance(value, Path) and field.name not in outputs.WRITTEN_TO:
+        elif isinstance(value, Path) and each.name not in outputs.WRITTEN_TO:
             yield str(value)
         elif isinstance(value, str) and value.startswith(PATH_PREFIXES):
             yield value

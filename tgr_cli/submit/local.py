@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tgr_cli.cores import cores
 from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.submit.division import Task
@@ -28,11 +29,10 @@ class Local(Runner):
     def __init__(self, at_once: int, resources: Resources, reporter: Reporter) -> None:
         super().__init__(reporter)
         self._at_once = at_once
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._threads = resources.cpus or max(1, cores // at_once)
+        self._cores = cores()
+        self._threads = resources.cpus or max(1, self._cores // at_once)
         self._alive = 0
         self._children: list[subprocess.Popen[bytes]] = []
-        self._cores = cores
 
     def refuse(self) -> None:
         """Nothing is needed but this machine."""

@@ -10,19 +10,24 @@ from tgr_cli.errors import TgrError
 from tgr_cli.storage import recent, remote
 from tgr_cli.storage.copies import new_file
 from tgr_cli.storage.remote import RemotePath
-from tgr_cli.storage.stores import LOCAL, refuse_unknown, scheme_of
+from tgr_cli.storage.stores import LOCAL, reads_as_address, refuse_one_slash, refuse_unknown, scheme_of
 
 
 def place(text: str | Path) -> Path:
     """Return the path that a text names, in a store, as "s3://bucket/run", or on this machine.
 
-    Raises TgrError for a scheme that is unknown.
+    Raises TgrError for a scheme that is unknown, and for an address with one slash.
     """
     if isinstance(text, RemotePath):
         return text
     written = os.fspath(text)
     refuse_unknown(written)
-    return RemotePath(written) if scheme_of(written) else Path(written.removeprefix(f"{LOCAL}://"))
+    if isinstance(text, str):
+        refuse_one_slash(written)
+    if scheme_of(written):
+        return RemotePath(written)
+    here = Path(written.removeprefix(f"{LOCAL}://"))
+    return here.absolute() if reads_as_address(str(here)) else here  # Path leaves out the "./" of "./s3:/x"
 
 
 def is_stored(path: Path) -> bool:

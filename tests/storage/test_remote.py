@@ -44,6 +44,19 @@ def test_paths_of_this_machine_stay_what_they_are() -> None:
     assert type(place("runs/x")) is type(Path())
     assert place("file:///tmp/x") == Path("/tmp/x")
     assert place("C:/x") == Path("C:/x")
+    assert place("10:30/x") == Path("10:30/x")
+    for slip in ("./s3:/x", "./http:/x"):
+        assert place(place(slip)) == Path(slip).absolute()
+    Path("ab:").mkdir()
+    assert place("ab:/x") == Path("ab:/x").absolute()
+
+
+@pytest.mark.parametrize("text", ["s3:/b/x", "GS:/b/x"])
+def test_one_slash_is_told_from_two_where_it_is_typed(text: str) -> None:
+    scheme, _, rest = text.partition(":/")
+    with pytest.raises(TgrError, match=f'^"{text}" is no address .*; write {scheme}://{rest}, with two slashes$'):
+        place(text)
+    assert str(place(Path(f"{scheme}://{rest}"))) == f"{scheme}://{rest}"
 
 
 @pytest.mark.parametrize(
@@ -79,9 +92,13 @@ def test_no_store_resolves_the_folder_above(text: str) -> None:
     assert place(text.replace("..", "..a")).name.startswith(("c", "..a"))
 
 
-@pytest.mark.parametrize("text", ["ftp://host/x", "s4://b/x", "https://host/x.parquet", "runs/s3://b/x"])
+@pytest.mark.parametrize(
+    "text", ["ftp://host/x", "s4://b/x", "https://host/x.parquet", "runs/s3://b/x", "http:/x", "ss3:/b"]
+)
 def test_other_schemes_are_refused(text: str) -> None:
-    with pytest.raises(TgrError, match=r"lies in no store that tgr knows; use s3://, .*memory://, or a path of this"):
+    with pytest.raises(
+        TgrError, match=r"lies in no store that tgr knows; use s3://, .*memory://, or (a|\./.* for a) path of "
+    ):
         place(text)
 
 

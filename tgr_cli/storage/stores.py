@@ -4,6 +4,7 @@ fsspec's file systems raise whatever their clients raise, and some of their ques
 is False while a server is down. So tgr asks `info` alone, and every call runs within `asking`.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from tgr_cli.errors import TgrError, did_you_mean, first_line
 
 EXTRA = 'pip install "tgr[cloud]"'
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(/?)")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # C:/ is none
 WRITTEN = "written"
 VERSIONED = "?versionId="  # s3fs cuts keys here, and would write to what is before it
 LOCAL = "file"  # file:///folder is a folder of this machine
@@ -59,6 +60,7 @@ def refuse_unknown(text: str) -> None:
     """Raise TgrError for a text that looks like an address, and is neither in a known store nor file:///…
 
     As a path of this machine it would silently name a new folder, such as "s3:". In stores, ".." is a name like others.
+    One slash is taken for two of an unknown scheme, unless there is such a folder.
     """
     if text.startswith(f"{LOCAL}:///"):
         return
@@ -72,12 +74,25 @@ def refuse_unknown(text: str) -> None:
     elif found := ALMOST.match(text):
         written = f"{LOCAL}:///folder" if found[1].lower() == LOCAL else f"{found[1].lower()}://bucket/…"
         raise TgrError(f'"{text}" is no address as tgr reads it; write {written}, all of it, with no space before')
-    elif "://" in text:
+    elif "://" in text or (reads_as_address(text) and not os.path.lexists(text.partition("/")[0])):
         known = ", ".join(f"{name}://" for name in STORES)
+        here = "a path of this machine" if "://" in text else f"./{text} for a path of this machine"
         raise TgrError(
-            f'"{text}" lies in no store that tgr knows; use {known}, or a path of this machine.'
+            f'"{text}" lies in no store that tgr knows; use {known}, or {here}.'
             + did_you_mean(text.partition(":")[0], STORES)
         )
+
+
+def refuse_one_slash(text: str) -> None:
+    """Raise TgrError for a typed s3:/bucket; as text of a `Path`, which has lost a slash, it is an address."""
+    scheme, _, rest = text.partition(":")
+    if scheme_of(text) and not rest.startswith("//"):
+        raise TgrError(f'"{text}" is no address as tgr reads it; write {scheme}://{rest.lstrip("/")}, with two slashes')
+
+
+def reads_as_address(text: str) -> bool:
+    """Return whether a text begins as an address does, whatever its scheme, even with one slash."""
+    return bool(SCHEME.match(text))
 
 
 @cache

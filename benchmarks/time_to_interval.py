@@ -1,13 +1,14 @@
-"""Print the time of tgr and of PyTorchFI to a 99 % interval of ±5 % of the network's mean dLoss.
+"""Print the time of tgr and of PyTorchFI to a 99 % interval of ±5 % of mean dLoss, or ±10 % of the SDC rate.
 
 python benchmarks/time_to_interval.py INJECTIONS --model MODEL --checkpoint FILE --dataset parquet:FILE [--mean 0.5,…
---std 0.5,…] [--workdir runs] [--sites 12] [--threads 2] [--campaign "--images 2000 --target-ci dloss=0.05"]
+--std 0.5,…] [--figure sdc] [--workdir runs] [--sites 12] [--threads 2] [--campaign "--images 2000 --target-ci
+dloss=0.05"]
 
 INJECTIONS is the artifact of a campaign with importance sampling, preferably with at least 4096 faults per site. Its
-weights w and losses d give the variance of a site's mean dLoss for both samplings: for a uniform fault it is the mean
-of w·d² minus the squared mean of w·d; for importance sampling, the variance of w·d. The network's mean dLoss is the
-mean over S sites with n faults each, so its variance is the sum of theirs / (S²·n). This gives the n at which 2.576
-standard errors are 5 %.
+weights w and its faults' values d, their dLoss or whether they are SDCs, give the variance of a site's mean for both
+samplings: for a uniform fault it is the mean of w·d² minus the squared mean of w·d; for importance sampling, the
+variance of w·d. The network's mean is that over S sites with n faults each, so its variance is the sum of theirs /
+(S²·n). This gives the n at which 2.576 standard errors are 5 % or 10 % of the mean.
 
 This interval is over faults, conditional on these images. An interval for the population of images also contains the
 variance between images, which no number of faults reduces; its half-width from that alone is printed too.
@@ -46,7 +47,8 @@ from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
 from tgr_cli.steps import inject
 
-WIDTH = 0.05
+WIDTHS = {"dloss": 0.05, "sdc": 0.1}
+NAMES = {"dloss": "mean dLoss", "sdc": "SDC rate"}
 
 
 def main() -> None:
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--workdir", default="runs")
+    parser.add_argument("--figure", choices=WIDTHS, default="dloss")
     for name in ("mean", "std", "campaign"):
         parser.add_argument(f"--{name}")
     for name, default in (("sites", 12), ("threads", 2)):
@@ -63,14 +66,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     artifact = store.read(options.injections, INJECTIONS)
-    found = variances(FaultColumns.read(artifact.table))
-    needed = {kind: int(np.ceil((Z99 / WIDTH) ** 2 * found[kind] / found["mean"] ** 2)) for kind in KINDS}
-    print(f"{options.model}: mean dLoss of the network {found['mean']:.4g} nats over {found['sites']} sites")
+    figure, width = options.figure, WIDTHS[options.figure]
+    found = variances(FaultColumns.read(artifact.table), figure)
+    needed = {kind: int(np.ceil((Z99 / width) ** 2 * found[kind] / found["mean"] ** 2)) for kind in KINDS}
+    print(f"{options.model}: {NAMES[figure]} {found['mean']:.4g} over {found['sites']} sites, to ±{width:.0%}")
     floor = Z99 * found["images"] ** 0.5 / found["mean"]
     print(f"  what the images differ in gives ±{floor:.1%}, at any number of faults")
     gains = found["gains"]
-    print(f"  a fault by importance is worth {min(gains):.1f} uniform ones at the least of the sites,", end=" ")
-    print(f"{np.median(gains):.1f} in the median; below 7 at {sum(gain < 7 for gain in gains)}")
+    worth = f"{min(gains):.1f} uniform ones at the least of {len(gains)} sites, {np.median(gains):.1f} in the median"
+    print(f"  a fault by importance is worth {worth}")
     for kind in KINDS:
         print(f"  {kind}: {needed[kind]:,} faults a site")
     rate = pytorchfi_rate(options)
@@ -79,7 +83,7 @@ def main() -> None:
     chosen = options.campaign or f"--injections {needed['importance']}"
     seconds, campaign = own_campaign(options, chosen)
     faults = FaultColumns.read(store.read(campaign, INJECTIONS).table)
-    reached = variances(faults)
+    reached = variances(faults, figure)
     width = Z99 * reached["reached"] ** 0.5 / reached["mean"]
     print(f"  tgr inject {chosen}: {seconds:.0f} s, {len(faults):,} faults, came to ±{width:.1%} over faults")
     print(f"  PyTorchFI's time over tgr's: {peer / seconds:.0f}")
@@ -88,8 +92,9 @@ def main() -> None:
 KINDS = ("uniform", "importance")
 
 
-def variances(faults: FaultColumns) -> dict[str, Any]:
-    """Return the network's mean dLoss, its variances per fault and site for each sampling, and that between images."""
+def variances(faults: FaultColumns, figure: str) -> dict[str, Any]:
+    """Return the network's mean of a figure, its variances per fault and site for each sampling, and between images."""
+    value_F = np.nan_to_num(faults.dloss) if figure == "dloss" else (faults.outcome == "sdc").astype(float)
     sites = list(dict.fromkeys(faults.site))
     images, image_F = np.unique(faults.image_id, return_inverse=True)
     uniform = importance = reached = mean = 0.0
@@ -97,10 +102,11 @@ def variances(faults: FaultColumns) -> dict[str, Any]:
     score_N = np.zeros(len(images))
     for site in sites:
         at_F = faults.site == site
-        d_F, w_F, of_F = np.nan_to_num(faults.dloss[at_F]), faults.weight[at_F], image_F[at_F]
+        d_F, w_F, of_F = value_F[at_F], faults.weight[at_F], image_F[at_F]
         site_mean = float((w_F * d_F).mean())
         by_chance, by_importance = float((w_F * d_F**2).mean()) - site_mean**2, float((w_F * d_F).var(ddof=1))
-        gains.append(by_chance / by_importance)
+        if by_importance:
+            gains.append(by_chance / by_importance)
         uniform += by_chance
         importance += by_importance
         reached += by_importance / at_F.sum()
@@ -159,7 +165,8 @@ def own_campaign(options: argparse.Namespace, chosen: str) -> tuple[float, Path]
     command = [sys.executable, "-m", "tgr_cli", "inject", *arguments, "--json", "-q"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - start
-    network = json.loads(done.stdout)["network"]["mean_dloss"]
+    network = json.loads(done.stdout)["network"]
+    network = network["mean_dloss" if options.figure == "dloss" else "sdc_rate"]
     print(f"  the campaign's own interval, images and faults: {network['mean']:.4g} ({network['low']:.4g} to", end=" ")
     print(f"{network['high']:.4g})")
     return seconds, out

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from toys_artifacts import invoke
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import INJECTIONS, PLAN, SHARD
+from tgr_cli.campaign import profiling
 from tgr_cli.errors import TgrError
 
 RUN = Path("runs/toy/toys-build_toy-baseline")
@@ -214,3 +216,11 @@ def test_a_forecast_says_what_the_campaign_will_take(toy: list[str]) -> None:
     )
     with pytest.raises(TgrError, match="--nodes does nothing without --plan-only; leave it out"):
         invoke("inject", *toy, "--nodes", 3)
+
+
+def test_a_forecast_leaves_out_the_profiling_that_is_done_once(toy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write = profiling.write
+    monkeypatch.setattr(profiling, "write", lambda *given: (time.sleep(1), write(*given))[1])
+    began = time.perf_counter()
+    told = json.loads(inject(toy, *UNIFORM, "--plan-only", "--json"))
+    assert told["start"] < time.perf_counter() - began - 1

@@ -15,7 +15,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.layout import of_target
 from tgr_cli.artifacts.parts import Parts, content
 from tgr_cli.artifacts.schemas import PLAN
-from tgr_cli.campaign import planning
+from tgr_cli.campaign import planning, ranges
 from tgr_cli.campaign.config import Config
 from tgr_cli.campaign.deployed import open_subject
 from tgr_cli.campaign.prepared import PreparedCampaign
@@ -66,7 +66,7 @@ class Forecast:
     """A stored plan with the expected time of its campaign in seconds and disk space in bytes.
 
     `seconds` are those of one process that runs it all. A process takes `start` seconds before its first fault if the
-    plan is there already. A lasting fault has one row per image that it is tried on.
+    plan and the ranges are there already. A lasting fault has one row per image that it is tried on.
     """
 
     run: str
@@ -107,9 +107,10 @@ def run(config: Config, reporter: Reporter = SILENT, *, began: float | None = No
     )
     refuse_other_faults(output, PLAN.kind, config)
     with Parts.beside(output, restart=config.restart) as parts:
-        setup = PreparedCampaign.of(config, subject)
+        with ranges.profiling_timed() as profiling:
+            setup = PreparedCampaign.of(config, subject)
         labels_N = setup.labelled.labels  # every process classifies the images for it, if these are golden ones
-        start = time.perf_counter() - began
+        start = time.perf_counter() - began - sum(profiling)
         planned = planning.planned(setup, parts)
         once, costs, disk = _tried(setup, planned, labels_N)
         with store.replacing(output) as temporary:

@@ -1,7 +1,10 @@
 """The value ranges of a campaign's sites: from --ranges, the run's ranges, or a new profile; a tensor's from itself."""
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,19 @@ from tgr_cli.campaign.subject import Subject
 from tgr_cli.defaults import PROFILED_IMAGES
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.network import AnyNetwork
+
+_spent: ContextVar[list[float] | None] = ContextVar("seconds of each profiling", default=None)
+
+
+@contextmanager
+def profiling_timed() -> Iterator[list[float]]:
+    """Yield a list that gets the seconds of each profiling done meanwhile, which later processes need not repeat."""
+    seconds: list[float] = []
+    token = _spent.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _spent.reset(token)
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,10 @@ def of_neurons(subject: Subject, network: AnyNetwork, *, path: Path | None, targ
     """
     found = path or subject.file(subject.loaded.run.ranges)
     if path is None and not found.exists():
+        began = time.perf_counter()
         _profile(subject, network, targets)
+        if (spent := _spent.get()) is not None:
+            spent.append(time.perf_counter() - began)
     artifact = store.read(found, RANGES)
     if artifact.provenance.model != subject.loaded.fingerprint:
         raise TgrError(

@@ -67,6 +67,8 @@ def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None
     inject(toy, "--shard", "3/3", "--seed", "4")
     with pytest.raises(TgrError, match=r"3-of-3.parquet is of another campaign than .*: seed 4, but 3, plan "):
         invoke("merge", *paths)
+    with pytest.raises(TgrError, match=r"--out a does not end in .parquet, as the file of a campaign does"):
+        invoke("merge", RUN, "--out", "a")
     with pytest.raises(TgrError, match=r'is of kind "injections", where "shard" is expected'):
         invoke("merge", RUN / "injections.parquet")
 
@@ -190,6 +192,7 @@ def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> No
         invoke("inject", *toy, "--plan", RUN / "plan.parquet", "--injections", 61)
     for together, words in (
         (("--plan", "x", "--faults", "y"), "--faults and --plan are given, and each says where the faults come from"),
+        (("--out", "a.x"), r"--out a.x does not end in .parquet, as the file of a campaign does; write a.x.parquet"),
         (("--shard", "4/3"), r'--shard is "4/3"; write which of how many, as 2/3'),
         (("--shard", "1/2", "--max-sdc-rate", "1"), "a gate judges a whole campaign; leave out --shard, "),
     ):

@@ -10,6 +10,7 @@ from tgr_cli.paths import place, real
 
 INITS = ("random", "template", "descriptions")  # sources of class embeddings, part of names
 TENSORS = ("weight", "bias", "buffer")  # targets of campaigns other than neurons, part of the names of their files
+SUFFIX = ".parquet"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -90,6 +91,15 @@ def vulnerability_beside(injections: Path) -> Path:
 def feature_maps_beside(injections: Path) -> Path:
     """Return the path of the `feature_maps` that belong to these injections."""
     return _beside(injections, "feature_maps")
+
+
+def refuse_suffix(path: Path | None) -> None:
+    """Raise TgrError for the output of a campaign that is not called *.parquet.
+
+    Files and folders beside it are named by what is before the suffix, so a.parquet and a.x would share them.
+    """
+    if path is not None and path.suffix != SUFFIX:
+        raise TgrError(f"--out {path} does not end in {SUFFIX}, as the file of a campaign does; write {path}{SUFFIX}")
 
 
 def parts_beside(output: Path) -> Path:

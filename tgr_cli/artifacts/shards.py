@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tgr_cli.artifacts import run_records, store
+from tgr_cli.artifacts.layout import SUFFIX
 from tgr_cli.artifacts.outputs import METADATA_KEY
 from tgr_cli.artifacts.schemas import SHARD
 from tgr_cli.errors import TgrError, found_at
 from tgr_cli.paths import bring, matching
-
-SUFFIX = ".parquet"
 
 
 def gather(named: Sequence[Path]) -> list[Path]:

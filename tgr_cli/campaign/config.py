@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tgr_cli import defaults
 from tgr_cli.artifacts import facts
+from tgr_cli.artifacts.layout import refuse_suffix
 from tgr_cli.data.preprocessing import PreprocessingOptions
 from tgr_cli.data.source import DataSource
 from tgr_cli.errors import TgrError, one_of
@@ -95,6 +96,7 @@ class Config:
         if self.verify < 0:
             raise TgrError(f"--verify is {self.verify}; use 0 for none, or how many faults to run again")
         self._check_jobs()
+        refuse_suffix(self.out)
         option_values.parsed(self.memory)
         facts.refuse_confidence(self.confidence)
         self._check_together()

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tgr_cli.artifacts import store
 from tgr_cli.artifacts.facts import lasting
-from tgr_cli.artifacts.layout import RunFolder, formats_in_names
+from tgr_cli.artifacts.layout import RunFolder, formats_in_names, refuse_suffix
 from tgr_cli.artifacts.parts import Parts
 from tgr_cli.artifacts.provenance import flat
 from tgr_cli.artifacts.schemas import INJECTIONS, SHARD
@@ -32,6 +32,9 @@ class Config:
 
     shards: tuple[Path, ...]
     out: Path | None = None
+
+    def __post_init__(self) -> None:
+        refuse_suffix(self.out)
 
 
 def run(config: Config, reporter: Reporter = SILENT) -> results.Written:

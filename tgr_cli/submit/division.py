@@ -40,8 +40,11 @@ class Task:
     def failure(self) -> str | None:
         """Return the sentence with which tgr ended in an error, None if it did not, or was killed.
 
-        An error of tgr's would come again; a killed task goes on where it was.
+        An error of tgr's would come again; a killed task goes on where it was. A log that is older than the output is
+        of an earlier start. One that is younger tells of an output that failed its verification.
         """
+        if self.output.exists() and self.log.exists() and self.log.stat().st_mtime_ns < self.output.stat().st_mtime_ns:
+            return None
         last = self.last_line()
         return last.removeprefix("tgr: ") if last.startswith("tgr: ") and "interrupted;" not in last else None
 

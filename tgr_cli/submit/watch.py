@@ -80,7 +80,8 @@ class _Watch:
         return True
 
     def _failed(self, task: Task, sentence: str) -> TgrError:
-        return TgrError(f"{task.label} failed: {sentence} (log: {task.log})")
+        again = f"; remove {task.output} to run it again" if task.output.exists() else ""
+        return TgrError(f"{task.label} failed: {sentence} (log: {task.log}){again}")
 
 
 def _named(tasks: Sequence[Task], alive: dict[int, str]) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from tgr_cli.artifacts import store
 from tgr_cli.artifacts.schemas import PLAN
 from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
+from tgr_cli.paths import place, remove_folder
 from tgr_cli.submit import folder as folder_of_shards
 from tgr_cli.submit import local, ray_node, ray_tasks, script, slurm, watch
 from tgr_cli.submit.division import Division
@@ -121,6 +123,20 @@ def test_what_is_finished_is_not_run_again(divided: Divided, monkeypatch: pytest
     assert json.loads(printed.stdout)["faults"] == 180
     assert outputs() == divided.whole
     assert [path.name for path in SHARDS.iterdir()] == ["notes.txt"]
+
+
+def test_an_output_in_a_store_has_its_folder_in_the_current_one(
+    divided: Divided, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "launch", None)
+    Path("toy").symlink_to(divided.folder / "toy")
+    out = place("memory://box/x.parquet")
+    shards = Path(f"x-{sha256(str(out).encode()).hexdigest()[:8]}.shards")
+    shutil.copytree(divided.folder / KEPT, shards)
+    invoke("submit", "--local", "2", *CAMPAIGN, "--out", out)
+    assert out.read_bytes() == divided.whole["injections.parquet"]
+    assert not shards.exists()
+    remove_folder(out.parent)
 
 
 REFUSED = {

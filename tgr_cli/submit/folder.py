@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tgr_cli import documents
 from tgr_cli.artifacts import store
 from tgr_cli.campaign.differences import differences
 from tgr_cli.errors import TgrError, found_at
-from tgr_cli.paths import on_this_machine
+from tgr_cli.paths import is_stored
 
 OWN = re.compile(
     r"lock|submission\.json|campaign\.sh|(plan|merge|shard-\d+)\.(log|running)|(plan|shard-\d+-of-\d+)\..*"
@@ -22,8 +23,12 @@ OWN = re.compile(
 
 
 def beside(output: Path) -> Path:
-    """Return the folder for the shards of the campaign with this output; raises TgrError for one in a store."""
-    on_this_machine(output, 'the logs and locks of "tgr submit" would lie beside it ("tgr inject --shard" needs none)')
+    """Return the folder for the shards of the campaign with this output.
+
+    It is in the current folder for an output in a store, which has neither locks nor logs that grow.
+    """
+    if is_stored(output):
+        return Path(f"{output.stem}-{sha256(str(output).encode()).hexdigest()[:8]}.shards")
     return output.with_name(f"{output.stem}.shards")
 
 

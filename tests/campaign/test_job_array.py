@@ -82,6 +82,8 @@ def test_which_shard_was_taken_is_said() -> None:
         ),
         ("auto", {"SGE_TASK_ID": "1", "SGE_TASK_LAST": "4", "SGE_TASK_STEPSIZE": "1"}, "sets SGE_TASK_FIRST in"),
         ("auto/4", {"PBS_ARRAY_INDEX": "x"}, 'PBS_ARRAY_INDEX is "x", where --shard auto expects a number'),
+        ("auto/4", {"PBS_ARRAY_INDEX": "-1"}, 'PBS_ARRAY_INDEX is "-1", where --shard auto expects a number'),
+        ("auto/4", {"PBS_ARRAY_INDEX": "9" * 5000}, "where --shard auto expects a number"),
         ("auto", {"AWS_BATCH_JOB_ARRAY_INDEX": "3", "AWS_BATCH_JOB_ARRAY_SIZE": "3"}, "task 3 is not of an array"),
         ("auto", slurm(1, 1, 2) | {"JOB_COMPLETION_INDEX": "0"}, "finds SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX"),
     ],

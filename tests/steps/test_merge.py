@@ -61,6 +61,11 @@ def test_shards_merge_to_the_bytes_of_an_undisturbed_run(toy: list[str]) -> None
 
     with pytest.raises(TgrError, match=r"\d+ of 180 faults are there, shards 1/3, 3/3 missing; run the rest and merge"):
         invoke("merge", paths[1])
+    inject(toy, "--shard", "4/4")
+    with pytest.raises(
+        TgrError, match=r"in shards of 3 and of 4, which divide a campaign differently; run the rest of "
+    ):
+        invoke("merge", paths[0], RUN / "injections-4-of-4.parquet")
     again = Path(shutil.copy(paths[0], "copy.parquet"))
     with pytest.raises(TgrError, match=r"copy.parquet and .*1-of-3.parquet both hold unit 0; leave one of them out"):
         invoke("merge", *paths, again)
@@ -194,6 +199,7 @@ def test_what_a_plan_was_drawn_by_is_not_to_be_given_again(toy: list[str]) -> No
         (("--plan", "x", "--faults", "y"), "--faults and --plan are given, and each says where the faults come from"),
         (("--out", "a.x"), r"--out a.x does not end in .parquet, as the file of a campaign does; write a.x.parquet"),
         (("--shard", "4/3"), r'--shard is "4/3"; write which of how many, as 2/3'),
+        (("--shard", f"1/{10**9}"), r'--shard is "1/1000000000"; write which of how many, as 2/3'),
         (("--shard", "1/2", "--max-sdc-rate", "1"), "a gate judges a whole campaign; leave out --shard, "),
     ):
         with pytest.raises(TgrError, match=words):

@@ -1,5 +1,6 @@
 """The settings of a campaign."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,10 +261,10 @@ class Config:
         """Return shard and number of shards, from 1, or None for the whole campaign; raises TgrError if malformed."""
         if self.shard is None:
             return None
-        first, slash, second = self.shard.partition("/")
-        if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
             raise TgrError(f'--shard is "{self.shard}"; write which of how many, as 2/3, or auto in a job array')
-        return int(first), int(second)
+        return int(found[1]), int(found[2])
 
     @property
     def precision(self) -> tuple[str, float] | None:

@@ -58,7 +58,7 @@ def shard_of_this_task(shard: str | None, environ: Mapping[str, str], reporter: 
 
     Raises TgrError where no scheduler, several of them, or another array than these is found.
     """
-    asked = re.fullmatch(r"auto(?:/([1-9]\d*))?", shard or "")
+    asked = re.fullmatch(r"auto(?:/([1-9][0-9]{0,8}))?", shard or "")
     if shard is None or asked is None:
         return shard
     scheduler, task = _found(shard, environ)
@@ -87,7 +87,7 @@ def _found(shard: str, environ: Mapping[str, str]) -> tuple[Scheduler, int]:
 
 def _number(name: str, environ: Mapping[str, str]) -> int:
     text = environ[name]
-    if not text.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise TgrError(f'{name} is "{text}", where --shard auto expects a number; {INSTEAD}')
     return int(text)
 

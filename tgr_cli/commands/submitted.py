@@ -47,6 +47,10 @@ def parsed(ctx: typer.Context, words: Sequence[str], console: Console) -> Campai
     from tgr_cli.campaign.config import Config
     from tgr_cli.preflight import before, named
 
+    if inner.params["shard"] is not None:  # "auto" is none that a config takes
+        from tgr_cli.steps.submit import NOT_SUBMITTED, REFUSED
+
+        raise TgrError(NOT_SUBMITTED.format("shard", REFUSED["shard"]))
     named.refuse_unknown(inner.params)
     config = options.configure(Config, {**inner.params, "surface": tuple(inner.params["surface"] or ())})
     for name in ("replay", "junit"):

@@ -106,7 +106,10 @@ def _missing(shards: Sequence[Artifact], found: int) -> str:
     have = {tuple(shard.provenance.extra["shard"]) for shard in shards}
     (_, count), counts = next(iter(have)), {count for _, count in have}
     lacking = f"{found:,} of {extra['rows']:,} {rows_are(lasting(shards[0].provenance.config))} are there"
-    absent = [number for number in range(1, count + 1) if (number, count) not in have] if len(counts) == 1 else []
+    if len(counts) > 1:
+        several = " and of ".join(f"{count:,}" for count in sorted(counts))
+        return f"{lacking}, in shards of {several}, which divide a campaign differently; run the rest of one number"
+    absent = [number for number in range(1, count + 1) if (number, count) not in have]
     if absent:
         names = ", ".join(f"{number}/{count}" for number in absent)
         lacking += f", shard{'s' if len(absent) > 1 else ''} {names} missing"

@@ -35,6 +35,7 @@ REFUSED = {
     "max_dloss": "a gate judges a whole campaign; run tgr inject with it",
     "fail_on_change": "a gate judges a whole campaign; run tgr inject with it",
 }
+NOT_SUBMITTED = "--{} cannot be submitted: {}"
 PLACES = ("local", "slurm", "ray")
 # Options that do nothing in a place.
 IDLE = {
@@ -66,10 +67,13 @@ class Config:
     def __post_init__(self) -> None:
         if len(given := [place for place in PLACES if getattr(self, place)]) != 1:
             found = " and ".join(f"--{place}" for place in given) or "no place"
-            raise TgrError(f"{found} is given, where one of --local N, --slurm and --ray ADDRESS is expected; give one")
+            are = "are" if given else "is"
+            raise TgrError(
+                f"{found} {are} given, where one of --local N, --slurm and --ray ADDRESS is expected; give one"
+            )
         for name, why in REFUSED.items():
             if getattr(self.campaign, name) not in (None, False, ()):
-                raise TgrError(f"--{name.replace('_', '-')} cannot be submitted: {why}")
+                raise TgrError(NOT_SUBMITTED.format(name.replace("_", "-"), why))
         (place,) = given
         if self.shards is None and not self.local:
             raise TgrError(f"--{place} needs --shards N, the number of tasks to divide the campaign into; give it")
@@ -212,6 +216,7 @@ def _runner(config: Config, division: Division, out: Path, reporter: Reporter) -
 
 def _division(config: Config, out: Path) -> Division:
     campaign = config.campaign
+    of_shards = ("--verify",) if campaign.verify else ()
     of_pilot = () if campaign.needs_pilot else ("--jobs",)
     of_precision = () if campaign.precision else ("--confidence",)
     return Division(
@@ -220,7 +225,7 @@ def _division(config: Config, out: Path) -> Division:
         count=config.count,
         plan=campaign.plan,
         listed=campaign.faults is not None,
-        unplanned=frozenset(("--verify", *of_pilot, *of_precision)),
+        unplanned=frozenset((*of_shards, *of_pilot, *of_precision)),
     )
 
 

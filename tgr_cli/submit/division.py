@@ -86,7 +86,8 @@ class Division:
         """Return the task that draws the plan; None where the campaign names its plan or lists its faults."""
         if self.plan or self.listed:
             return None
-        words = self._inject(without=self.unplanned, more=("--plan-only", "--out", str(self.plan_path)))
+        unset = ("--verify", "0") if "--verify" in self.unplanned else ()  # a variable or tgr.toml may set it
+        words = self._inject(without=self.unplanned, more=(*unset, "--plan-only", "--out", str(self.plan_path)))
         return Task(0, "the plan", words, self.plan_path, self.folder / "plan.log")
 
     @property

@@ -80,7 +80,7 @@ class Ray(Runner):
             return  # "auto", "local": Ray knows at once
         try:
             socket.create_connection((host, int(port)), timeout=TO_CONNECT).close()
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise self._unreached(error) from error
 
     def _unreached(self, error: Exception) -> TgrError:

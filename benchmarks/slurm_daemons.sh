@@ -29,14 +29,17 @@ SwitchType=switch/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=1000 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=1000 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
 export SLURM_CONF=$folder/slurm.conf
 pgrep -x munged > /dev/null || { mkdir -p /run/munge; chown munge /run/munge; su -s /bin/sh munge -c munged; }
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF"
-end_daemons() { pkill -F "$folder/controller.pid" || true; pkill -F "$folder/node.pid" || true; }
+end_daemons() {
+    for daemon in controller node; do pkill -F "$folder/$daemon.pid" || true; done
+    for _ in $(seq 50); do pgrep -F "$folder/controller.pid" > /dev/null 2>&1 || break; sleep 0.2; done
+}
 trap end_daemons EXIT
 for _ in $(seq 50); do sinfo -h -t idle | grep -q all && break; sleep 0.2; done
 sinfo --version

@@ -11,16 +11,17 @@ set -euo pipefail
 
 tasks=${1:-16}
 export INJECTIONS=${2:-65536} OMP_NUM_THREADS=1
+export TGR_INJECT_MEMORY=393400KiB # little memory makes many units, so that each shard has some
 example=$(readlink -f "$(dirname "$0")/../examples/job_array.sh")
 source "$(dirname "$(readlink -f "$0")")/slurm_daemons.sh"
 
 tgr train --dataset digits --model digits_cnn --epochs 5 -q
-submit() { sbatch --parsable --requeue --output "task-%A_%a.log" "$@"; }
+submit() { sbatch --parsable --requeue --open-mode append --output "task-%A_%a.log" "$@"; }
 plan=$(submit "$example" plan)
 shards=$(submit --dependency "afterok:$plan" --array "1-$tasks" "$example" shard)
 merge=$(submit --dependency "afterok:$shards" "$example" merge)
 
-has_finished_a_unit() { compgen -G "runs/digits/digits_cnn-baseline/injections-$1-of-$tasks*.parts/*.parquet" > /dev/null; }
+has_finished_a_unit() { compgen -G "runs/digits/digits_cnn-baseline/injections-$1-of-$tasks*.parts/unit-*.parquet" > /dev/null; }
 
 victim=$(((tasks + 3) / 4))
 until_ has_finished_a_unit "$victim"

@@ -31,6 +31,7 @@ from tgr_cli.guards.duplication import Duplication
 from tgr_cli.guards.encoding import Encoding
 from tgr_cli.guards.guard import Guard, protect
 from tgr_cli.guards.operations import BOUNDED, CONVOLUTIONS, WEIGHTED, Operation, names_of, observed
+from tgr_cli.guards.tensors import tensors_read
 from tgr_cli.guards.voting import Voting
 from tgr_cli.models.source import ModelSource
 from tgr_cli.reporting import SILENT
@@ -75,16 +76,16 @@ def report(plain: nn.Module, x_BCHW: Tensor, labels_B: Tensor, options: argparse
     for name, ratio in ratios.items():
         beside = f"{1 + extra[name] / sum(macs.values()):.3f} times the multiply-accumulates"
         print(f"{name}: {ratio:.2f} times the time, {beside}", flush=True)
-    weights = [operation.argument(1, "weight") for _, operation, _ in seen if operation.kind in WEIGHTED]
-    stored = sum(weight.nbytes for weight in weights)
-    memory = sum(encoding.extra_bytes(weight, "secded") for weight in weights) / stored
-    print(f"secded stores {memory:.3f} of the weights' {stored:,} bytes beside them, parity nothing")
+    tensors = [tensor for tensor in tensors_read(plain, x_BCHW[:1]).values() if tensor.is_floating_point()]
+    stored = sum(tensor.nbytes for tensor in tensors)
+    memory = sum(encoding.extra_bytes(tensor, "secded") for tensor in tensors) / stored
+    print(f"secded stores {memory:.3f} of {stored:,} bytes in {len(tensors)} tensors beside them, parity nothing")
     encoded = guarded(plain, [guards["parity"]], x_BCHW[:1])
     correct = [
         [int((model(x).argmax(1) == y).sum()) for x, y in batched(x_BCHW, labels_B, options.batch_size)]
         for model in (plain, encoded)
     ]
-    print(f"right: {sum(correct[0])} of {len(x_BCHW)} by the plain weights, {sum(correct[1])} by those with parity")
+    print(f"right: {sum(correct[0])} of {len(x_BCHW)} by the plain tensors, {sum(correct[1])} by those with parity")
     alarms(plain, guards, x_BCHW, options)
 
 
@@ -107,6 +108,7 @@ def alarms(plain: nn.Module, guards: Mapping[str, Guard], x_BCHW: Tensor, option
 def every_guard(model: nn.Module, x_BCHW: Tensor) -> dict[str, Guard]:
     """Return a guard of each technique over all that it can guard; bounds are those of these images, and wide."""
     seen = operations(model, x_BCHW)
+    stored = tuple(name for name, tensor in tensors_read(model, x_BCHW).items() if tensor.is_floating_point())
     weighted = tuple(name for name, operation, _ in seen if operation.kind in WEIGHTED)
     channels = {n: tuple(range(0, v.shape[1], 2)) for n, operation, v in seen if operation.called in CONVOLUTIONS}
     ranges = {n: (2 * float(v.min()) - 1, 2 * float(v.max()) + 1) for n, o, v in seen if o.kind in BOUNDED}
@@ -114,8 +116,8 @@ def every_guard(model: nn.Module, x_BCHW: Tensor) -> dict[str, Guard]:
         "duplication": Duplication(channels, "flag"),
         "bounds": Bounds(ranges),
         "checksum": Checksum(weighted, "flag"),
-        "secded": Encoding(weighted, "secded", "flag"),
-        "parity": Encoding(weighted, "parity", "flag"),
+        "secded": Encoding(stored, "secded", "flag"),
+        "parity": Encoding(stored, "parity", "flag"),
         "voting": Voting(weighted[-1:]),
     }
 
@@ -123,8 +125,8 @@ def every_guard(model: nn.Module, x_BCHW: Tensor) -> dict[str, Guard]:
 def guarded(plain: nn.Module, guards: Sequence[Guard], x_1CHW: Tensor) -> nn.Module:
     model = copy.deepcopy(plain)
     if any(isinstance(guard, Encoding) and guard.code == "parity" for guard in guards):
-        for parameter in model.parameters():
-            parameter.data = encoding.encoded(parameter, "parity")
+        for tensor in tensors_read(model, x_1CHW).values():
+            tensor.data = encoding.encoded(tensor, "parity")
     return protect(model, guards, x_1CHW)
 
 

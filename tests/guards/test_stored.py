@@ -17,7 +17,7 @@ GUARDS = (
     Duplication({"conv1": (0, 3)}, "zero"),
     Bounds({"relu#2": (0.0, 6.0)}, "clip"),
     Checksum(("conv1", "conv2#2"), "flag"),
-    Encoding(("conv1", "fc"), "secded", "zero"),
+    Encoding(("conv1.weight", "bn1.running_var"), "secded", "zero"),
     Voting(("fc",)),
 )
 
@@ -32,7 +32,7 @@ def test_summary() -> None:
         "duplication of 2 channels, zero",
         "bounds on 1 operations, clip",
         "checksums of 2 operations, flag",
-        "secded of the weights of 2 operations, zero",
+        "secded of 2 stored tensors, zero",
         "three computations of fc, voted",
     ]
     assert {guard.technique for guard in GUARDS} == set(stored.TECHNIQUES)
@@ -67,9 +67,9 @@ def test_fingerprint_tells_protected_models_apart() -> None:
         {"technique": "checksum", "operations": ["a"]},
         {"technique": "checksum", "operations": ["a"], "answer": "clip"},
         {"technique": "checksum", "operations": "ab", "answer": "flag"},
-        {"technique": "encoding", "operations": ["a"], "code": "crc", "answer": "zero"},
-        {"technique": "encoding", "operations": ["a", "a"], "code": "parity", "answer": "zero"},
-        {"technique": "encoding", "operations": ["a"], "code": "parity", "answer": "rerun"},
+        {"technique": "encoding", "tensors": ["a"], "code": "crc", "answer": "zero"},
+        {"technique": "encoding", "tensors": ["a", "a"], "code": "parity", "answer": "zero"},
+        {"technique": "encoding", "tensors": ["a"], "code": "parity", "answer": "rerun"},
         {"technique": "voting", "operations": []},
         {"technique": "voting", "operations": [1]},
     ],
@@ -77,6 +77,14 @@ def test_fingerprint_tells_protected_models_apart() -> None:
 def test_damaged(damaged: dict[str, Any]) -> None:
     with pytest.raises(TgrError, match="is damaged; protect the model anew"):
         stored.from_json([damaged])
+
+
+def test_an_encoding_of_operations_of_an_earlier_version() -> None:
+    earlier = {"technique": "encoding", "operations": ["conv1"], "code": "parity", "answer": "zero"}
+    with pytest.raises(
+        TgrError, match=r'protected by parity of an earlier tgr, .*; protect the plain model anew with "t'
+    ):
+        stored.from_json([earlier])
 
 
 def test_unknown() -> None:

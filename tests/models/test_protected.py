@@ -16,7 +16,7 @@ from tgr_cli.guards import stored
 from tgr_cli.guards.bounds import Bounds
 from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
-from tgr_cli.guards.encoding import Code, Encoding, WrongWeight, encoded
+from tgr_cli.guards.encoding import Code, Encoding, WrongWord, encoded
 from tgr_cli.guards.guard import Guard
 from tgr_cli.guards.voting import Voting
 from tgr_cli.models.card import ModelCard
@@ -84,27 +84,27 @@ def test_computing_again_masks_what_it_guards_and_nothing_else() -> None:
     assert seen > 10
 
 
-def coded(name: str, code: Code, answer: WrongWeight) -> None:
-    """Write a variant whose weights are encoded."""
-    run = protect(name, Encoding(("conv1", "conv2", "fc"), code, answer))
+def coded(name: str, code: Code, answer: WrongWord) -> None:
+    """Write a variant whose tensors are encoded."""
+    guard = Encoding(tuple(name for name, _ in toy_net().named_parameters()), code, answer)
+    run = protect(name, guard)
     model = toy_net()
-    for key, tensor in model.named_parameters():
-        tensor.data = encoded(tensor, code) if key.endswith("weight") else tensor
+    for tensor in model.parameters():
+        tensor.data = encoded(tensor, code)
     trained(run, "toys:build_toy", model, CLASSES)
-    card = ModelCard.read(run.card)
-    guards = [Encoding(("conv1", "conv2", "fc"), code, answer)]
-    dataclasses.replace(card, variant=name, protection=stored.to_json(guards)).write(run.card)
+    dataclasses.replace(ModelCard.read(run.card), variant=name, protection=stored.to_json([guard])).write(run.card)
 
 
-def test_every_fault_of_an_encoded_weight_is_corrected_or_found() -> None:
-    options = "inject --target weight --injections 20 --images-per-fault 2 --limit none --verify 10"
+def test_every_fault_of_an_encoded_tensor_is_corrected_or_found() -> None:
+    options = "inject --injections 20 --images-per-fault 2 --limit none --verify 10"
     for code, answer, outcome in (("secded", "zero", "masked"), ("parity", "flag", "non_finite")):
         coded(code, code, answer)  # type: ignore[arg-type]
-        said = tgr(f"{options} --variant {code} --out {code}.parquet")
-        assert f"is protected: {code} of the weights of 3 operations, {answer}" in said
-        rows = struck(f"{code}.parquet")
-        assert set(rows["outcome"]) == {outcome}
-        assert {"conv1.weight", "conv2.weight", "fc.weight"} == set(rows["site"])
+        for target in ("weight", "bias"):
+            said = tgr(f"{options} --target {target} --variant {code} --out {code}.parquet")
+            assert f"is protected: {code} of 6 stored tensors, {answer}" in said
+            rows = struck(f"{code}.parquet")
+            assert set(rows["outcome"]) == {outcome}
+            assert {f"{layer}.{target}" for layer in ("conv1", "conv2", "fc")} == set(rows["site"])
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_every_fault_of_an_encoded_weight_is_corrected_or_found() -> None:
         ("secded", "--limit none --encode int8", "and --encode int8 strikes words of another format; leave --encode"),
     ],
 )
-def test_what_changes_other_bits_of_an_encoded_weight_is_refused(code: Code, options: str, words: str) -> None:
+def test_what_changes_other_bits_of_an_encoded_value_is_refused(code: Code, options: str, words: str) -> None:
     coded("coded", code, "zero")
     with pytest.raises(TgrError, match=words):
-        tgr(f"inject --target weight --injections 2 --variant coded {options}")
+        tgr(f"inject --target bias --injections 2 --variant coded {options}")
     assert not list(PLAIN.path.with_name(f"{PLAIN.name}-coded").glob("injections*"))
 
 

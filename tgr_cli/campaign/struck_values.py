@@ -59,11 +59,11 @@ def choices_of(config: Config, subject: Subject) -> Choices:
 
 
 def _refuse_changed_codes(config: Config, subject: Subject) -> None:
-    """Raise TgrError for settings that change more bits of an encoded weight than the fault does, before it is read."""
+    """Raise TgrError for settings that change more bits of an encoded value than the fault does, before it is read."""
     codes = sorted({guard.code for guard in guards_of(subject.loaded.model) if isinstance(guard, Encoding)})
-    if config.target != "weight" or not codes:
+    if config.target == "neuron" or not codes:
         return
-    checked = f"{subject.name} checks the words of its weights by {' and '.join(codes)} as they are read"
+    checked = f"{subject.name} checks the words of its tensors by {' and '.join(codes)} as they are read"
     if config.encode:
         raise TgrError(f"{checked}, and --encode {config.encode} strikes words of another format; leave --encode out")
     if config.limit not in UNLIMITED:

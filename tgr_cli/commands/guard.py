@@ -19,7 +19,8 @@ def guard(
             help="ranger (clips what follows activation functions to its range), clip (sets activations outside their "
             "range to 0), relu6 (lets every ReLU end at 6), flr or filr (computes the feature maps twice that "
             '"tgr protect" chose), abft (compares the channels of every layer with a checksum), parity or secded '
-            "(check every weight as it is read), tmr-head (computes the last layer three times); repeat for more.",
+            "(check every stored tensor as it is read), tmr-head (computes the last layer three times); "
+            "repeat for more.",
             show_default=False,
         ),
     ],
@@ -27,7 +28,7 @@ def guard(
         str | None,
         typer.Option(
             help="What a failed check leads to: rerun (computed again), zero (what is wrong becomes 0) or flag (all "
-            "logits of the image become NaN). Default: rerun; for weights, which cannot be computed again, zero.",
+            "logits of the image become NaN). Default: rerun; for stored values, which cannot be computed again, zero.",
             show_default=False,
         ),
     ] = None,

@@ -12,6 +12,7 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.integer_gradients import integer_gradients
 from tgr_cli.faults.operation_names import BATCH_NORM, name_of
+from tgr_cli.faults.program import ancestors
 
 
 def differentiable(nodes: Sequence[Node], leaves: Collection[Node]) -> dict[Node, Callable[..., Any]]:
@@ -23,9 +24,13 @@ def differentiable(nodes: Sequence[Node], leaves: Collection[Node]) -> dict[Node
     norms = {
         node: batch_norm
         for node in nodes
-        if name_of(node) == BATCH_NORM and any(source in leaves for source in node.args[3:5])
+        if name_of(node) == BATCH_NORM and not ancestors(_statistics(node)).isdisjoint(leaves)
     }
     return {**integer_gradients(nodes, leaves), **norms}
+
+
+def _statistics(node: Node) -> list[Node]:
+    return [source for source in node.args[3:5] if isinstance(source, Node)]
 
 
 def batch_norm(

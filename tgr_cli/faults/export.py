@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tgr_cli.errors import TgrError
 from tgr_cli.faults.network import changing, no_logits
+from tgr_cli.faults.operation_names import DECODING, name_of
 
 aten = torch.ops.aten
 
@@ -65,6 +66,7 @@ def export(model: nn.Module, example: Tensor, *, decompose_attention: bool) -> E
         words = " ".join(str(error).split())[:200]
         raise ExportError(f"torch.export cannot trace the model ({type(error).__name__}: {words})") from error
     _drop_checks(program.graph)
+    _decode_late(program.graph)
     signature = program.graph_signature
     if signature.buffers_to_mutate:
         raise changing(next(iter(signature.buffers_to_mutate.values())))
@@ -92,6 +94,16 @@ def _drop_checks(graph: Graph) -> None:
     for node in reversed(graph.nodes):
         if node.op == "call_function" and not node.users and node.meta.get("val") is None:
             graph.erase_node(node)
+
+
+def _decode_late(graph: Graph) -> None:
+    """Move what the guard of an encoding computes to its first reader: tensors are used in the model's order."""
+    moved = set[Node]()
+    for reader in list(graph.nodes):
+        for node in reader.all_input_nodes:
+            if name_of(node) in DECODING and node not in moved:
+                reader.prepend(node)
+                moved.add(node)
 
 
 def inputs_of(program: ExportedProgram) -> tuple[Node, dict[Node, Any]]:

@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 from torch.fx.node import Node
 
 from tgr_cli.faults.formats.stored import is_stored
-from tgr_cli.faults.operation_names import ARITHMETIC, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, DECODED, name_of
 from tgr_cli.faults.program import origins
 from tgr_cli.faults.shares import Shares
 from tgr_cli.faults.sites import Site, numbered
@@ -31,7 +31,7 @@ SAME_VALUES = (
     "clone",
     "expand",
     "unsqueeze",
-    "decoded",  # by the guard of a weight's encoding
+    DECODED,
 )
 PERMUTING = ("permute", "t", "transpose")
 PARAMETRIZED = ".parametrizations."  # where torch keeps the parts from which it computes a tensor

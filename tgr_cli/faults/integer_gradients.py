@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 from tgr_cli.faults.formats.stored import is_stored
 from tgr_cli.faults.graph_sites import CONVOLUTIONS, PRODUCTS, SAME_VALUES
-from tgr_cli.faults.operation_names import ARITHMETIC, POINTWISE, QUANTIZE, ROUND, name_of
+from tgr_cli.faults.operation_names import ARITHMETIC, DECODED, POINTWISE, QUANTIZE, ROUND, name_of
 from tgr_cli.faults.straight_through import straight
 
 Function = Callable[..., Any]
@@ -50,6 +50,8 @@ def integer_gradients(nodes: Sequence[Node], leaves: Collection[Node]) -> dict[N
             instead[node] = partial(_held, node)
         elif name in DEQUANTIZE and reads:
             instead[node] = partial(_dequantised, node)
+        elif name == DECODED and reads:
+            instead[node] = _as_stored
         elif name in SAME_WITH_FLOATS and reads:
             instead[node] = partial(_with_floats, node)
         elif reads or getattr(node.target, "namespace", "") in LIBRARIES:
@@ -101,6 +103,11 @@ def _held(node: Node, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Return values held to a range. At its ends, where torch's derivative is 0, it is 1: half of all changes stay."""
     held = _call(node, (value.detach(), *args), kwargs)
     return straight(value, held, (held == value.detach()).float())
+
+
+def _as_stored(words: Tensor, *_: Any) -> Tensor:
+    """Return the words themselves, which are without a fault; their floats cannot be decoded."""
+    return words
 
 
 def _with_floats(node: Node, *args: Any, **kwargs: Any) -> Any:

@@ -11,8 +11,10 @@ SHAPE_ONLY = (
     *("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"),
     *("rand_like", "randn_like", "new_empty_strided"),
 )
+DECODED = "decoded"  # a stored tensor, by the guard of its encoding
+DECODING = (DECODED, "wrong_words")
 # These read tensors of positions, or the check bits of an encoding: only their first argument holds values.
-INDEXING = ("index", "index_select", "embedding", "gather", "take", "take_along_dim", "decoded", "wrong_weights")
+INDEXING = ("index", "index_select", "embedding", "gather", "take", "take_along_dim", *DECODING)
 ARITHMETIC = ("add", "sub", "mul", "div")
 # The prefix of operations whose result is rounded to a number format. They are in no group below: other batch sizes, or
 # rules that follow changes, would compute the last bit of a sum differently, and near a tie it decides about a step.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 
 from tgr_cli.errors import TgrError
-from tgr_cli.guards.guard import Guard
+from tgr_cli.guards.guard import OperationGuard
 from tgr_cli.guards.operations import BOUNDED, Operation
 
 Outside = Literal["clip", "zero"]
@@ -20,7 +20,7 @@ OUTSIDE: tuple[Outside, ...] = ("clip", "zero")
 
 
 @dataclass(frozen=True)
-class Bounds(Guard):
+class Bounds(OperationGuard):
     """The lowest and the highest value of operations, by name; `outside` says what becomes of other values.
 
     `clip` takes the nearer bound, and the upper one for NaN; `zero` takes 0.

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
-from tgr_cli.guards.guard import ANSWERS, Answer, Guard, stored_names
+from tgr_cli.guards.guard import ANSWERS, Answer, OperationGuard, stored_names
 from tgr_cli.guards.operations import TRANSPOSED, WEIGHTED, Operation
 from tgr_cli.guards.products import Product
 
@@ -31,7 +31,7 @@ UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 
 
 @dataclass(frozen=True)
-class Checksum(Guard):
+class Checksum(OperationGuard):
     """The operations whose outputs are compared with a checksum, by name; `answer` is what a difference leads to.
 
     `rerun` computes the operation again, and takes the result where the sums differ, which mends no fault of a weight;

@@ -1,7 +1,8 @@
 """Error-detecting and error-correcting codes of stored words: parity within the word, and SECDED beside it.
 
 SECDED (single error correction, double error detection) is Hamming's code (R. W. Hamming, Error Detecting and Error
-Correcting Codes, Bell System Technical Journal 29(2), 1950) with one more parity bit: (22, 16), (39, 32), (72, 64).
+Correcting Codes, Bell System Technical Journal 29(2), 1950) with one more parity bit: (13, 8), (22, 16), (39, 32),
+(72, 64).
 A word's bits take the positions 1, 2, 3, … that are no power of two; check bit j is the parity of the bits at whose
 position bit j is set, so that the check bits that differ spell the position of a single error. Parity over all bits
 tells one error from two.
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor
 
 PART = 16  # bits of a word by which tables are looked up
-WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
 def words(values: Tensor) -> Tensor:
-    """Return a copy of real values as integers of the same bits and shape."""
+    """Return a copy of values as integers of the same bits and shape."""
     return values.detach().clone(memory_format=torch.contiguous_format).view(WORDS[values.element_size()])
 
 
@@ -36,8 +37,8 @@ def with_parity(values: Tensor) -> Tensor:
 def check_bits(width: int) -> int:
     """Return how many bits SECDED stores beside each word.
 
-    >>> [check_bits(width) for width in (16, 32, 64)]
-    [6, 7, 8]
+    >>> [check_bits(width) for width in (8, 16, 32, 64)]
+    [5, 6, 7, 8]
     """
     hamming = 1
     while 2**hamming < width + hamming + 1:
@@ -56,7 +57,7 @@ def _looked_up(integers: Tensor, tables: Callable[[int], tuple[Tensor, ...]]) ->
     index = integers.flatten().to(torch.int64 if width == 64 else torch.int32)
     code = torch.zeros(index.shape, dtype=torch.uint8, device=index.device)
     for part, table in enumerate(tables(width)):
-        code ^= table.to(index.device).index_select(0, (index >> PART * part) & ((1 << PART) - 1))
+        code ^= table.to(index.device).index_select(0, (index >> PART * part) & (len(table) - 1))
     return code.reshape(integers.shape)
 
 

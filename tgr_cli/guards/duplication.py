@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
-from tgr_cli.guards.guard import ANSWERS, Answer, Guard, whole_number
+from tgr_cli.guards.guard import ANSWERS, Answer, OperationGuard, whole_number
 from tgr_cli.guards.operations import CONVOLUTIONS, Operation
 from tgr_cli.guards.products import CONVOLVE, Product
 
@@ -27,7 +27,7 @@ Rounding = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Duplication(Guard):
+class Duplication(OperationGuard):
     """Channels that are computed twice, by the name of the convolution; `answer` is what a difference leads to.
 
     `rerun` computes the convolution again, and takes the result where the two differ; `zero` sets the channels in which

@@ -1,9 +1,9 @@
-"""Encodings of weights: every weight is checked as it is read, by parity within it or by SECDED beside it.
+"""Encodings of stored tensors: every value is checked as it is read, by parity within it or by SECDED beside it.
 
-`parity`: the lowest mantissa bit of each weight holds the parity of its other bits. It takes no memory, and the weights
+`parity`: the lowest mantissa bit of each value holds the parity of its other bits. It takes no memory, and the values
 of the protected model differ from the plain one's in that bit at most. It finds every odd number of flipped bits.
-`secded`: check bits are stored beside the weights, computed when the guard is attached; a single flipped bit is
-corrected, two are found. Biases, and weights that no guarded operation reads, are not encoded.
+`secded`: check bits are stored beside the values, computed when the guard is attached; a single flipped bit is
+corrected, two are found.
 """
 
 from collections.abc import Mapping
@@ -11,128 +11,139 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from torch import Tensor, library, nn
+from torch import Tensor, library
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import codes
-from tgr_cli.guards.guard import Guard, stored_names
-from tgr_cli.guards.operations import WEIGHTED, Operation
+from tgr_cli.guards.guard import TensorGuard, stored_names
 
 Code = Literal["parity", "secded"]
 CODES: tuple[Code, ...] = ("parity", "secded")
-WrongWeight = Literal["zero", "flag"]
-WRONG_WEIGHT: tuple[WrongWeight, ...] = ("zero", "flag")
+WrongWord = Literal["zero", "flag"]
+WRONG_WORD: tuple[WrongWord, ...] = ("zero", "flag")
 NO_CHECK_BITS = torch.empty(0, dtype=torch.uint8)
+WIDEST_INTEGER = 4  # bytes of a quantised weight or bias; wider integers are counters and positions
 
 
 @dataclass(frozen=True)
-class Encoding(Guard):
-    """The operations whose weights are encoded, by name; `answer` is what an error leads to that is not corrected.
+class Encoding(TensorGuard):
+    """The parameters and buffers that are encoded; `answer` is what an error leads to that is not corrected.
 
-    `zero` takes 0 for the wrong weight; `flag` gives all images NaN for all logits.
+    `zero` takes 0 for the wrong value; `flag` gives all images NaN for all logits.
     """
 
     names: tuple[str, ...]
     code: Code = "secded"
-    answer: WrongWeight = "zero"
+    answer: WrongWord = "zero"
     check_bits: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     technique: ClassVar[str] = "encoding"
-    kinds: ClassVar[tuple[str, ...]] = WEIGHTED
 
     @property
-    def operations(self) -> Mapping[str, None]:
-        return dict.fromkeys(self.names)
+    def tensors(self) -> tuple[str, ...]:
+        return self.names
 
     @property
     def summary(self) -> str:
-        return f"{self.code} of the weights of {len(self.names):,} operations, {self.answer}"
+        return f"{self.code} of {len(self.names):,} stored tensors, {self.answer}"
 
-    def fitted(self, operations: Mapping[str, Operation]) -> Self:
+    def fitted(self, tensors: Mapping[str, Tensor]) -> Self:
         if self.code == "parity":
             return self
-        bits = {name: codes.secded(codes.words(_weight(operation))) for name, operation in operations.items()}
-        return replace(self, check_bits=bits)
+        return replace(self, check_bits={name: codes.secded(codes.words(each)) for name, each in tensors.items()})
 
-    def before(self, operation: Operation) -> tuple[Operation, Tensor | None]:
-        weight, name = _weight(operation), self.name_of(operation)
-        stored = weight, self.check_bits.get(name, NO_CHECK_BITS)
-        failed = torch.ops.tgr.wrong_weights(*stored, self.code) if self.answer == "flag" else None
-        decoded = torch.ops.tgr.decoded(*stored, self.code)
-        if len(operation.args) > 1:
-            args = (operation.args[0], decoded, *operation.args[2:])
-            return replace(operation, args=args), failed
-        return replace(operation, kwargs={**operation.kwargs, "weight": decoded}), failed
+    def read(self, name: str, tensor: Tensor) -> tuple[Tensor, Tensor | None]:
+        given, flags = (tensor, self.check_bits.get(name, NO_CHECK_BITS), self.code), self.answer == "flag"
+        if torch.compiler.is_compiling() or (tensor.requires_grad and torch.is_grad_enabled()):
+            return torch.ops.tgr.decoded(*given), torch.ops.tgr.wrong_words(*given) if flags else None
+        value, failed = torch.ops.tgr.decoded_and_wrong(*given)  # in one, where neither a graph nor a gradient sees it
+        return value, failed if flags else None
 
-    def refuse(self, name: str, operation: Operation, output: Tensor) -> None:
-        weight = _weight(operation)
-        if not isinstance(weight, nn.Parameter):
+    def refuse(self, name: str, tensor: Tensor, *, saved: bool) -> None:
+        refuse_form(name, tensor, self.code, saved=saved)
+        if self.code == "parity" and (wrong := int(codes.parity(codes.words(tensor)).sum())):
             raise TgrError(
-                f'the weight of "{name}" is computed in every forward pass (weight normalisation, say), so what the '
-                "memory holds is another tensor, which has no encoding; leave it out"
-            )
-        if not weight.is_floating_point() or weight.element_size() not in codes.WORDS:
-            raise TgrError(f'the weight of "{name}" is stored as {weight.dtype}, which has no encoding; leave it out')
-        if self.code == "parity" and (wrong := int(codes.parity(codes.words(weight)).sum())):
-            raise TgrError(
-                f'the weight of "{name}" is not encoded: {wrong:,} of its {weight.numel():,} values have the wrong '
-                'parity; protect the plain model anew with "tgr guard"'
+                f'"{name}" is not encoded: {wrong:,} of its {tensor.numel():,} values have the wrong parity; protect '
+                'the plain model anew with "tgr guard"'
             )
 
     def to_json(self) -> dict[str, Any]:
-        return {"operations": list(self.names), "code": self.code, "answer": self.answer}
+        return {"tensors": list(self.names), "code": self.code, "answer": self.answer}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        if stored["code"] not in CODES or stored["answer"] not in WRONG_WEIGHT:
+        if stored["code"] not in CODES or stored["answer"] not in WRONG_WORD:
             raise ValueError(stored)
-        return cls(stored_names(stored), stored["code"], stored["answer"])
+        if "operations" in stored:
+            raise TgrError(
+                f"the model was protected by {stored['code']} of an earlier tgr, which encoded the weights of "
+                'convolutions and linear layers alone; protect the plain model anew with "tgr guard"'
+            )
+        return cls(stored_names(stored, "tensors"), stored["code"], stored["answer"])
 
 
-def encoded(weight: Tensor, code: Code) -> Tensor:
-    """Return the values that a protected model stores for a weight, of which each differs in its lowest bit at most."""
-    return codes.with_parity(weight) if code == "parity" else weight
+def refuse_form(name: str, tensor: Tensor, code: Code, *, saved: bool) -> None:
+    """Raise TgrError for a tensor that cannot be stored in this code; `saved`: it is part of the state dict."""
+    if is_traceable_wrapper_subclass(tensor) or tensor.is_quantized or tensor.layout is not torch.strided:
+        raise TgrError(f'"{name}" is made of several tensors ({type(tensor).__name__}), which have no encoding')
+    if not encodable(tensor):
+        raise TgrError(f'"{name}" is stored as {tensor.dtype}, which has no encoding; leave it out')
+    if code == "parity" and (not tensor.is_floating_point() or tensor.itemsize == 1):
+        raise TgrError(
+            f'"{name}" is stored as {tensor.dtype}, whose lowest bit parity would change too much; use secded'
+        )
+    if code == "parity" and not saved:
+        raise TgrError(
+            f'"{name}" is computed when the model is built, so its lowest bits cannot be kept for parity; use secded'
+        )
 
 
-def extra_bytes(weight: Tensor, code: Code) -> int:
-    """Return the memory that the encoding of a weight takes beside it, packed without gaps, in whole bytes."""
-    bits = 0 if code == "parity" else codes.check_bits(weight.element_size() * 8)
-    return -(-weight.numel() * bits // 8)
+def encodable(tensor: Tensor) -> bool:
+    """Return whether a tensor holds real values, or integers as narrow as those of a quantised model."""
+    integers = tensor.dtype is not torch.bool and not tensor.is_complex() and tensor.itemsize <= WIDEST_INTEGER
+    return tensor.itemsize in codes.WORDS and (tensor.is_floating_point() or integers)
 
 
-def decoded(weight: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tensor]:
-    """Return the weight with single errors corrected and others set to 0, and where those others are (bool).
+def encoded(tensor: Tensor, code: Code) -> Tensor:
+    """Return the values that a protected model stores, of which each differs in its lowest bit at most."""
+    return codes.with_parity(tensor) if code == "parity" else tensor
 
-    Raises TgrError where the check bits are not those of a weight of this shape and format.
+
+def extra_bytes(tensor: Tensor, code: Code) -> int:
+    """Return the memory that the encoding of a tensor takes beside it, packed without gaps, in whole bytes."""
+    bits = 0 if code == "parity" else codes.check_bits(tensor.element_size() * 8)
+    return -(-tensor.numel() * bits // 8)
+
+
+def decoded(tensor: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tensor]:
+    """Return the tensor with single errors corrected and others set to 0, and where those others are (bool).
+
+    Raises TgrError where the check bits are not those of a tensor of this shape.
     """
-    words = codes.words(weight)
+    words = codes.words(tensor)
     if code == "parity":
         lost = codes.parity(words) == 1
     else:
-        if check_bits.shape != weight.shape:
-            raise TgrError(f"the check bits are of shape {tuple(check_bits.shape)}, the weight {tuple(weight.shape)}")
-        words, lost = codes.corrected(words, check_bits.to(weight.device))
-    values = words.view(weight.dtype).masked_fill(lost, 0.0)
-    return torch.empty_like(weight).copy_(values), lost  # strides select kernels: keep the weight's own
-
-
-def _weight(operation: Operation) -> Tensor:
-    weight: Tensor = operation.argument(1, "weight")
-    return weight
+        if check_bits.shape != tensor.shape:
+            raise TgrError(f"the check bits are of shape {tuple(check_bits.shape)}, the tensor {tuple(tensor.shape)}")
+        words, lost = codes.corrected(words, check_bits.to(tensor.device))
+    values = words.masked_fill(lost, 0).view(tensor.dtype)
+    return torch.empty_like(tensor).copy_(values), lost  # strides select kernels: keep the tensor's own
 
 
 @library.custom_op("tgr::decoded", mutates_args=())
-def _decoded(weight: Tensor, check_bits: Tensor, code: str) -> Tensor:
-    return decoded(weight, check_bits, code)[0]
+def _decoded(tensor: Tensor, check_bits: Tensor, code: str) -> Tensor:
+    return decoded(tensor, check_bits, code)[0]
 
 
 @_decoded.register_fake
-def _(weight: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(weight)
+def _(tensor: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(tensor)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    """Store nothing for the gradient: it is that of the weight."""
+    """Store nothing for the gradient: it is that of the tensor."""
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -142,11 +153,22 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 _decoded.register_autograd(_backward, setup_context=_keep)
 
 
-@library.custom_op("tgr::wrong_weights", mutates_args=())
-def _wrong_weights(weight: Tensor, check_bits: Tensor, code: str) -> Tensor:
-    return decoded(weight, check_bits, code)[1].any().reshape(1)
+@library.custom_op("tgr::wrong_words", mutates_args=())
+def _wrong_words(tensor: Tensor, check_bits: Tensor, code: str) -> Tensor:
+    return decoded(tensor, check_bits, code)[1].any().reshape(1)
 
 
-@_wrong_weights.register_fake
-def _(weight: Tensor, *_: Any) -> Tensor:
-    return weight.new_empty((1,), dtype=torch.bool)
+@_wrong_words.register_fake
+def _(tensor: Tensor, *_: Any) -> Tensor:
+    return tensor.new_empty((1,), dtype=torch.bool)
+
+
+@library.custom_op("tgr::decoded_and_wrong", mutates_args=())
+def _decoded_and_wrong(tensor: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tensor]:
+    value, lost = decoded(tensor, check_bits, code)
+    return value, lost.any().reshape(1)
+
+
+@_decoded_and_wrong.register_fake
+def _(tensor: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(tensor), tensor.new_empty((1,), dtype=torch.bool)

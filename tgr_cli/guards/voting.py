@@ -14,13 +14,13 @@ from torch import Tensor, library
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.codes import words
-from tgr_cli.guards.guard import Guard, stored_names
+from tgr_cli.guards.guard import OperationGuard, stored_names
 from tgr_cli.guards.operations import TRANSPOSED, WEIGHTED, Operation
 from tgr_cli.guards.products import Product
 
 
 @dataclass(frozen=True)
-class Voting(Guard):
+class Voting(OperationGuard):
     """The operations that are computed three times, by name."""
 
     names: tuple[str, ...]

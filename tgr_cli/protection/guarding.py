@@ -4,18 +4,18 @@ Sources: Ranger is of Chen, Li and Pattabiraman, "A low-cost fault corrector for
 restriction" (DSN 2021); clipping to zero of Hoang et al., "FT-ClipAct" (DATE 2020).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tgr_cli.errors import TgrError
 from tgr_cli.guards.bounds import Bounds
 from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
-from tgr_cli.guards.encoding import WRONG_WEIGHT, Code, Encoding, encoded
-from tgr_cli.guards.guard import Answer, Guard
+from tgr_cli.guards.encoding import WRONG_WORD, Code, Encoding, encodable, encoded, refuse_form
+from tgr_cli.guards.guard import Answer, Guard, OperationGuard
 from tgr_cli.guards.operations import Operation
 from tgr_cli.guards.voting import Voting
 
@@ -27,18 +27,21 @@ SIX = 6.0
 class Making:
     """What guards are made from: the operations of a forward pass, each with its name and output, and what is given.
 
+    `tensors` are the parameters and buffers that the pass reads, `saved` the names of those in the state dict.
     `left_out` collects what a technique could not guard, a sentence each. `ranges` are the function's name, the lowest
     and the highest value after activations, by operation. `maps` are the channels to compute twice, by convolution.
     Both are None where they are not needed.
     """
 
     operations: Sequence[tuple[str, Operation, Tensor]]
+    tensors: Mapping[str, Tensor]
+    saved: Collection[str]
     ranges: Mapping[str, tuple[str, float, float]] | None
     maps: Mapping[str, Sequence[int]] | None
     answer: Answer | None
     left_out: list[str] = field(default_factory=list)
 
-    def accepted(self, guarding: Callable[[tuple[str, ...]], Guard]) -> tuple[str, ...]:
+    def accepted(self, guarding: Callable[[tuple[str, ...]], OperationGuard]) -> tuple[str, ...]:
         """Return the convolutions and linear layers that a guard takes; raises TgrError if it takes none."""
         names = []
         for name, operation, output in self.operations:
@@ -107,18 +110,27 @@ def checksum(making: Making) -> Guard:
 
 
 def encoding(code: Code) -> Callable[[Making], Guard]:
-    """Return a maker of guards that check every weight as it is read; parity is written into the weights at once."""
+    """Return a maker of guards that check stored tensors as they are read; parity is written into them at once."""
 
     def make(making: Making) -> Guard:
         answer = making.answer or "zero"
-        if answer not in WRONG_WEIGHT:
-            raise TgrError(f"--on-error is {answer}, and {code} has no other weight; give {' or '.join(WRONG_WEIGHT)}")
-        for _, operation, _ in making.operations:
-            weight = operation.argument(1, "weight")
-            if operation.weighted and isinstance(weight, nn.Parameter) and weight.is_floating_point():
-                with torch.no_grad():
-                    weight.copy_(encoded(weight, code))
-        return Encoding(making.accepted(lambda names: Encoding(names, code, answer)), code, answer)
+        if answer not in WRONG_WORD:
+            raise TgrError(f"--on-error is {answer}, and {code} has no other word; give {' or '.join(WRONG_WORD)}")
+        names = []
+        for name, tensor in making.tensors.items():
+            if not encodable(tensor):  # tables of positions, say
+                continue
+            try:
+                refuse_form(name, tensor, code, saved=name in making.saved)
+            except TgrError as error:
+                making.left_out.append(str(error))
+                continue
+            with torch.no_grad():
+                tensor.copy_(encoded(tensor, code))
+            names.append(name)
+        if not names:
+            raise TgrError(making.left_out[0] if making.left_out else "the model reads no parameter and no buffer")
+        return Encoding(tuple(names), code, answer)
 
     return make
 
@@ -135,7 +147,7 @@ GUARDINGS: Mapping[str, Guarding] = {
     "flr": Guarding("computes chosen feature maps twice", duplication, needs_maps=True, answers=True),
     "filr": Guarding("computes the feature maps chosen by filr twice", duplication, needs_maps=True, answers=True),
     "abft": Guarding("compares sums of channels with checksums", checksum, answers=True),
-    "parity": Guarding("keeps a weight's parity in its lowest bit", encoding("parity"), answers=True),
-    "secded": Guarding("corrects single flips in weights", encoding("secded"), answers=True),
+    "parity": Guarding("keeps the parity of every stored value in its lowest bit", encoding("parity"), answers=True),
+    "secded": Guarding("corrects single flips in stored values", encoding("secded"), answers=True),
     "tmr-head": Guarding("computes the last layer three times", voting),
 }

@@ -20,6 +20,7 @@ from tgr_cli.errors import TgrError, one_of
 from tgr_cli.guards import stored
 from tgr_cli.guards.guard import ANSWERS, Answer, guards_of, protect
 from tgr_cli.guards.operations import BOUNDED, Operation, names_of, observed
+from tgr_cli.guards.tensors import tensors_read
 from tgr_cli.models import weights
 from tgr_cli.models.card import ModelCard
 from tgr_cli.models.loading import LoadedModel, load
@@ -107,7 +108,19 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
         raise TgrError(f"{folder.path} exists already; remove it, or name the new run with --save-as")
     example_1CHW = torch.zeros((1, *loaded.preprocessing.input_shape), device=config.device, dtype=weights.dtype(model))
     operations = _operations(model, example_1CHW)
-    making = Making(operations, _ranges(config, loaded, operations), _maps(config, workspace, loaded), config.on_error)
+    making = Making(
+        operations,
+        tensors_read(model, example_1CHW),
+        model.state_dict().keys(),
+        _ranges(config, loaded, operations),
+        _maps(config, workspace, loaded),
+        config.on_error,
+    )
+    scripted = (path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))
+    if (path := next(scripted, None)) is not None:
+        making.left_out.append(
+            f'"{path or loaded.name}" is a scripted module, whose operations and tensors guards do not see'
+        )
     guards = [GUARDINGS[name].make(making) for name in config.technique]
     for sentence in making.left_out:
         reporter.note(f"not guarded: {sentence}")

@@ -1,13 +1,16 @@
 """What runs the tasks of a campaign: the interface of processes here, Slurm and Ray."""
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from tgr_cli.errors import TgrError
 from tgr_cli.reporting import Reporter
 from tgr_cli.submit.division import Task
 
+ARRAY = re.compile(r"-a|--array\b")
 # Run the installed package, whatever a file in the current folder is called; -P leaves that folder out of the path.
 PROGRAM = (sys.executable, "-P", "-m", "tgr_cli")
 
@@ -23,6 +26,22 @@ class Resources:
     partition: str | None = None
     account: str | None = None
     sbatch: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("mem", "time", "partition", "account", "sbatch"):
+            given = getattr(self, name)
+            for value in given if isinstance(given, tuple) else filter(None, [given]):
+                if not value.isprintable():
+                    raise TgrError(f"--{name} is {value!r}, where one line is expected; write it without line breaks")
+        for option in self.sbatch:
+            if not option.startswith("-"):
+                raise TgrError(
+                    f'--sbatch is "{option}", where an option of sbatch is expected, as --sbatch="--qos=long"'
+                )
+            if ARRAY.match(option):
+                raise TgrError(
+                    f'--sbatch is "{option}", and tgr submit numbers the tasks itself; give it --shards instead'
+                )
 
 
 class Runner(ABC):

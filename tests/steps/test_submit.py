@@ -27,10 +27,9 @@ from tgr_cli.errors import TgrError
 from tgr_cli.faults import units
 from tgr_cli.paths import place, remove_folder
 from tgr_cli.submit import folder as folder_of_shards
-from tgr_cli.submit import local, ray_node, ray_tasks, script, slurm, watch
+from tgr_cli.submit import local, ray_node, ray_tasks, slurm, watch
 from tgr_cli.submit.division import Division
 from tgr_cli.submit.progress import Progress
-from tgr_cli.submit.runner import Resources
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +132,13 @@ def test_an_output_in_a_store_has_its_folder_in_the_current_one(
     out = place("memory://box/x.parquet")
     shards = Path(f"x-{sha256(str(out).encode()).hexdigest()[:8]}.shards")
     shutil.copytree(divided.folder / KEPT, shards)
+    whole = (shards / "shard-1-of-2.parquet").read_bytes()
+    (shards / "shard-1-of-2.parquet").write_bytes(whole[:-9])
+    with pytest.raises(
+        TgrError, match=r"shard-1-of-2.parquet is damaged, .*; remove it, and the same command makes it"
+    ):
+        invoke("submit", "--local", "2", *CAMPAIGN, "--out", out)
+    (shards / "shard-1-of-2.parquet").write_bytes(whole)
     invoke("submit", "--local", "2", *CAMPAIGN, "--out", out)
     assert out.read_bytes() == divided.whole["injections.parquet"]
     assert not shards.exists()
@@ -262,14 +268,6 @@ def test_slurm_is_given_a_plan_and_an_array_and_again_what_was_killed(
     for option in ("cpus-per-task=4", "time=01:00:00", "partition=long", "qos=high", "requeue"):
         assert f"\n#SBATCH --{option}\n" in printed
     assert '--shard "$1/2"' in printed
-
-
-def test_a_percent_sign_in_a_folder_is_none_of_slurms_placeholders() -> None:
-    printed = script.for_slurm(Division((), Path("50%a.shards"), 2), Path("50%a"), "tgr", Resources(), Path())
-    assert "--output 50%%a.shards/plan.log " in printed
-    assert "--output 50%%a.shards/shard-%a.log " in printed
-    assert "--output 50%%a.shards/merge.log " in printed
-    assert "--out 50%a.shards/plan.parquet" in printed
 
 
 def test_the_printed_script_runs_plan_shards_and_merge(divided: Divided) -> None:

@@ -151,6 +151,7 @@ def cancel(config: Config, reporter: Reporter = SILENT) -> int:
 
 def _run(config: Config, division: Division, runner: Runner) -> Finished:
     shards = division.shards
+    _refuse_damaged(_tasks(division))
     progress = Progress(division, runner.reporter)
     try:
         if division.plan_task and not all(task.output.exists() for task in shards):
@@ -164,6 +165,18 @@ def _run(config: Config, division: Division, runner: Runner) -> Finished:
     out = _merged(config, shards[0].output)
     _refuse_other(out, config)
     return Finished(shards=tuple(task.output for task in shards), out=out, folder=division.folder)
+
+
+def _refuse_damaged(tasks: list[Task]) -> None:
+    """Raise TgrError if a file that an earlier start has finished cannot be read: it would be taken for the task's."""
+    for task in tasks:
+        if task.output.exists():
+            try:
+                store.describe(task.output)
+            except TgrError as error:
+                raise TgrError(
+                    f"{task.output} is damaged, or was not written by tgr; remove it, and the same command makes it again"
+                ) from error
 
 
 def _leave(tasks: list[Task], runner: Runner, *, interrupted: bool) -> None:

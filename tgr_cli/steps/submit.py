@@ -175,7 +175,8 @@ def _refuse_damaged(tasks: list[Task]) -> None:
                 store.describe(task.output)
             except TgrError as error:
                 raise TgrError(
-                    f"{task.output} is damaged, or was not written by tgr; remove it, and the same command makes it again"
+                    f"{task.output} is damaged, or was not written by tgr; "
+                    "remove it, and the same command makes it again"
                 ) from error
 
 

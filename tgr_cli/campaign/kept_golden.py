@@ -23,8 +23,9 @@ def of_pool(subject: Subject) -> Mapping[str, np.ndarray] | None:
     """Return `prediction` and `top2diff`, [N] each, that the run's `golden` artifact holds for the subject's pool.
 
     None if there is none, or if it is of another model, preprocessing, number format or other images, down to their
-    pixels. `TRIED` images are classified again, since weights do not tell of a change in the model's code. If one of
-    these differs from what is stored, a note says so, and None is returned.
+    pixels; no note tells of that, since a campaign on some --images of an evaluated data set is usual. `TRIED` images
+    are classified again, since weights do not tell of a change in the model's code. If one of these differs from what
+    is stored, a note says so, and None is returned.
     """
     path = subject.file(subject.loaded.run.golden)
     if len(subject.images) <= TRIED or not path.is_file():

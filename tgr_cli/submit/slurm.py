@@ -4,6 +4,7 @@ Jobs are found by their name in the queue, so none is lost or submitted twice wh
 killed. Neither accounting nor pickled functions are needed, as with the package submitit.
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +19,8 @@ from tgr_cli.submit.runner import Runner
 from tgr_cli.submit.script import for_output
 
 PROGRAMS = ("sbatch", "squeue", "scancel")
+# Reasons for which a job waits until somebody changes it or the cluster, from the manual of squeue.
+STUCK = re.compile("Held|Never|BadConstraints|PartitionConfig|Partition(Node|Time)Limit|Invalid(Account|QOS)", re.I)
 UNREACHABLE = 30  # looks at the queue that may fail in a row before that is told
 
 
@@ -90,8 +93,10 @@ class Slurm(Runner):
         words = ("--parsable", "--job-name", f"{self._name}-{stage}", "--output", log, *more)
         answer = _run("sbatch", *words, str(self._script.absolute()), stage)
         if answer.returncode:
+            told = _told(answer)
+            fewer = ", with fewer --shards than MaxArraySize in scontrol show config" if "array spec" in told else ""
             raise TgrError(
-                f"sbatch refuses {what}: {_told(answer)}; change the options of tgr submit, or those of --sbatch"
+                f"sbatch refuses {what}: {told}; change the options of tgr submit{fewer}, or those of --sbatch"
             )
         self.reporter.note(f"submitted {what} as Slurm job {answer.stdout.strip().partition(';')[0]}")
 
@@ -103,10 +108,11 @@ class Slurm(Runner):
 
     def _tell_if_stuck(self, task: Task, reason: str) -> None:
         """Note a job that waits for a person: held, or for something that never comes."""
-        if ("held" in reason.lower() or "never" in reason.lower()) and reason not in self._told:
+        if STUCK.search(reason) and reason not in self._told:
             self._told.add(reason)
             self.reporter.note(
-                f"{task.label} waits in the queue: {reason}; release or cancel it with scontrol, scancel"
+                f"{task.label} waits in the queue: {reason}; release it with scontrol, or end it with --cancel and "
+                "give other options"
             )
 
 

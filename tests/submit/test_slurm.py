@@ -37,3 +37,16 @@ def test_an_array_that_is_too_large_names_the_limit(monkeypatch: pytest.MonkeyPa
     runner = slurm.Slurm(Path("x.sh"), str, Heard())
     with pytest.raises(TgrError, match=r"^sbatch refuses 2,000 shards: .*, with fewer --shards than MaxArraySize in "):
         runner.start(Division((), Path("x.shards"), 2000).shards)
+
+
+def test_nothing_is_taken_for_ended_while_the_controller_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(1, ""), (0, "x-shard|1|RUNNING|None\n"), (1, ""), (0, "7"), (1, "")]
+    monkeypatch.setattr(slurm, "_run", lambda *words: CompletedProcess(words, *answers.pop(0), "busy"))
+    monkeypatch.setattr(slurm.Slurm, "pause", 0)
+    runner, division = slurm.Slurm(Path("x.sh"), str, Heard()), Division((), Path("x.shards"), 2)
+    assert division.plan_task is not None
+    assert runner.alive([division.plan_task]) == {}
+    assert runner.alive(division.shards) == {1: "running"}
+    runner.start(division.shards[1:])
+    assert runner.alive(division.shards) == {1: "running", 2: "pending"}
+    assert not answers

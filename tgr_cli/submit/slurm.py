@@ -7,6 +7,7 @@ killed. Neither accounting nor pickled functions are needed, as with the package
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from getpass import getuser
 from pathlib import Path
@@ -37,7 +38,7 @@ class Slurm(Runner):
         self._script, self._script_of = path, script_of
         self._name = ""
         self._unanswered = 0
-        self._alive: dict[int, str] = {}
+        self._alive: dict[int, str] | None = None  # the last answer, of all tasks
         self._told: set[str] = set()
 
     def refuse(self) -> None:
@@ -56,26 +57,34 @@ class Slurm(Runner):
             temporary.write_text(self._script_of(name), encoding="utf-8")
 
     def alive(self, tasks: Collection[Task]) -> Mapping[int, str]:
-        names = f"{self._name}-plan,{self._name}-shard"
-        answer = _run(
-            "squeue", *("--noheader", "--array", "--user", getuser(), "--name", names, "--format", "%j|%K|%T|%r")
-        )
-        if answer.returncode:  # a busy controller: nothing is known, so nothing has changed
+        answer = self._asked()
+        while answer.returncode:  # a busy controller: nothing is known, so nothing has changed
             self._unanswered += 1
             if self._unanswered % UNREACHABLE == 0:
                 self.reporter.note(f"squeue does not answer: {_told(answer)}; waiting for it")
-            return self._alive
+            if self._alive is not None:
+                return self._of(tasks)
+            time.sleep(self.pause)  # what an earlier command has submitted must be known before anything is
+            answer = self._asked()
         self._unanswered = 0
-        wanted = {task.number: task for task in tasks}
-        found = {}
+        self._alive, reasons = {}, {}
         for line in answer.stdout.splitlines():
             name, index, state, reason = line.strip().split("|")
             number = 0 if name.endswith("-plan") else int(index)
-            if number in wanted:
-                found[number] = state.lower()
-                self._tell_if_stuck(wanted[number], reason)
-        self._alive = found
-        return found
+            self._alive[number], reasons[number] = state.lower(), reason
+        for task in tasks:
+            self._tell_if_stuck(task, reasons.get(task.number, ""))
+        return self._of(tasks)
+
+    def _asked(self) -> subprocess.CompletedProcess[str]:
+        names = f"{self._name}-plan,{self._name}-shard"
+        return _run(
+            "squeue", *("--noheader", "--array", "--user", getuser(), "--name", names, "--format", "%j|%K|%T|%r")
+        )
+
+    def _of(self, tasks: Collection[Task]) -> dict[int, str]:
+        known = self._alive or {}
+        return {task.number: known[task.number] for task in tasks if task.number in known}
 
     def start(self, tasks: Sequence[Task]) -> Sequence[Task]:
         shards = [task for task in tasks if task.number]
@@ -87,6 +96,7 @@ class Slurm(Runner):
             log = for_output(shards[0].log.parent.absolute(), "shard-%a.log")
             what = f"{len(shards):,} shards" if len(shards) > 1 else shards[0].label
             self._submit("shard", log, what, "--array", numbers)
+        self._alive = {**(self._alive or {}), **{task.number: "pending" for task in tasks}}
         return tasks
 
     def _submit(self, stage: str, log: str, what: str, *more: str) -> None:

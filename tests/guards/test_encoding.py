@@ -256,6 +256,12 @@ def test_memory() -> None:
     assert extra_bytes(torch.zeros(8, dtype=torch.int8), "secded") == 5
 
 
+def test_a_variance_of_0_is_warned_of() -> None:
+    assert "variances of 2 batch norms" in Encoding(READ, "parity", "zero").caution
+    for names, code, answer in ((READ, "parity", "flag"), (READ, "secded", "zero"), (("head.bias",), "parity", "zero")):
+        assert not Encoding(names, code, answer).caution  # type: ignore[arg-type]
+
+
 def test_one_guard_serves_several_models() -> None:
     guard, other = Encoding(("head.weight",), "secded", "flag"), Net().eval()
     one, two = protect(net(), [guard], images(1)), protect(copy.deepcopy(other), [guard], images(1))

@@ -48,6 +48,17 @@ class Encoding(TensorGuard):
     def summary(self) -> str:
         return f"{self.code} of {len(self.names):,} stored tensors, {self.answer}"
 
+    @property
+    def caution(self) -> str:
+        """Return what whoever protects a model so has to know; "" for nothing."""
+        variances = sum(name.endswith("running_var") for name in self.names)
+        if self.code == "secded" or self.answer == "flag" or not variances:
+            return ""
+        return (
+            f"parity takes 0 for a wrong value, which does more harm than most faults in the variances of {variances} "
+            "batch norms; use --on-error flag, or secded"
+        )
+
     def fitted(self, tensors: Mapping[str, Tensor]) -> Self:
         if self.code == "parity":
             return self

@@ -18,6 +18,7 @@ from tgr_cli.data.source import DataSource
 from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.guards import stored
+from tgr_cli.guards.encoding import Encoding
 from tgr_cli.guards.guard import ANSWERS, Answer, guards_of, protect
 from tgr_cli.guards.operations import BOUNDED, Operation, names_of, observed
 from tgr_cli.guards.tensors import tensors_read
@@ -124,6 +125,9 @@ def run(config: Config, reporter: Reporter = SILENT) -> Result:
     guards = [GUARDINGS[name].make(making) for name in config.technique]
     for sentence in making.left_out:
         reporter.note(f"not guarded: {sentence}")
+    for guard in guards:
+        if isinstance(guard, Encoding) and guard.caution:
+            reporter.note(guard.caution)
     protect(model, guards, example_1CHW)
     card = ModelCard(
         model=loaded.name,

@@ -31,14 +31,14 @@ ANY_BATCH = (  # accept any batch size; whether they keep the batch axis is chec
 
 
 def reshaping(network: Network, nodes: Iterable[Node], edges: Collection[Node]) -> tuple[Node, ...] | None:
-    """Return those of `nodes` whose size argument contains the batch size.
+    """Return those of `nodes` whose size argument contains the batch size (as the first size).
 
     None if the nodes can run only at the network's own batch size. `edges` are the values they start from.
     """
     of_images = [node for node in nodes if node in network.division.dependent]
     found = tuple(node for node in of_images if name_of(node) in RESHAPING)
     if all(_any_batch(network, node) for node in of_images) and all(
-        batch_axis(network, node) is not None for node in (*found, *edges)
+        lies_first(network, node) for node in (*found, *edges)
     ):
         return found
     return None
@@ -49,32 +49,8 @@ def sizes(network: Network, reshaping: Iterable[Node], count: int) -> dict[Node,
     found = {}
     for node in reshaping:
         _, shape, *_ = cast(tuple[Any, ...], node.args)
-        found[node] = list(shape)
-        axis = batch_axis(network, node)
-        assert axis is not None
-        found[node][axis] = node.meta["val"].shape[axis] * count // network.batch_size
+        found[node] = [node.meta["val"].shape[0] * count // network.batch_size, *shape[1:]]
     return found
-
-
-def resized(network: Network, node: Node, count: int) -> list[int]:
-    """Return the shape of a node's value for `count` images."""
-    shape, axis = list(node.meta["val"].shape), batch_axis(network, node)
-    assert count == network.batch_size or axis is not None
-    if axis is not None:
-        shape[axis] = shape[axis] * count // network.batch_size
-    return shape
-
-
-def batch_axis(network: Network, node: Node) -> int | None:
-    """Return the axis that grows with the number of images; None if no single one does."""
-    outer, before = network.division.outers.get(node), 1
-    if outer is None:
-        return None
-    for axis, size in enumerate(node.meta["val"].shape):
-        if before * size > outer:
-            return axis if before * size % (outer * network.batch_size) == 0 else None
-        before *= size
-    return None
 
 
 def lies_first(network: Network, node: Node) -> bool:

@@ -107,10 +107,10 @@ def test_attention_is_run_for_the_windows_that_have_moved(name: str, groups: int
     region = engine.followed_rows._region(node, path)
     assert region is not None
     assert region.groups == groups
-    (ended,) = engine.followed_rows.follow(
+    changes = engine.followed_rows.follow(
         node, path[: len(region.inner)], faults, elements[:, None], before_K[:, None] + 1.0
     )
-    (rows,) = ended.tables
+    (rows,) = changes.values()
     assert rows.base is region.exit
     windows = [sorted({int(r) // 16 for r in rows.row_M[rows.fault_M == fault]}) for fault in range(3)]
     assert windows == [[0], [1], [3]]
@@ -120,23 +120,6 @@ def test_global_attention_is_no_region() -> None:
     engine, _ = ready("vit")
     node = engine._calls["blocks.0.attn.qkv"].node
     assert engine.followed_rows._region(node, engine._path(node)) is None
-
-
-@pytest.mark.parametrize(("name", "small"), [("vit", 2.0**-16), ("tokens_first", 2.0**-19)])
-def test_a_change_that_rounding_hides_in_other_tokens_stays_in_its_own(name: str, small: float) -> None:
-    engine, _ = ready(name)
-    site = next(site for site in engine.network.sites if site.shape[-1] == 64 or site.shape[-1] == 32)
-    call = engine._calls[site.name]
-    faults, elements_K1 = torch.arange(2), torch.tensor([[3 * site.shape[-1]], [3 * site.shape[-1]]])
-    before_K1 = engine.golden.elements(call, faults[:, None], elements_K1)
-    after_K1 = before_K1 + torch.tensor([[small], [1.0]])
-    path = engine._path(call.node)
-    add = next(place for place, (node, _) in enumerate(path) if node.name.startswith("add"))
-    second = next(place for place, (node, _) in enumerate(path) if node.name.startswith("add") and place > add)
-    tokens = torch.zeros(2, dtype=torch.int64)
-    for ended in engine.followed_rows.follow(call.node, path[: second + 1], faults, elements_K1, after_K1):
-        tokens[ended.faults_K] = torch.bincount(ended.tables[-1].fault_M)
-    assert tokens.tolist() == [1, engine.followed_rows.tables.size(path[second][0])[0]]
 
 
 def test_tokens_that_the_logits_do_not_depend_on_are_finished() -> None:

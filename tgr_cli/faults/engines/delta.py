@@ -24,7 +24,7 @@ from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rules import rule_of
 from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
 from tgr_cli.faults.engines.tail import Tail
-from tgr_cli.faults.engines.token_propagation import Ended, FollowedRows
+from tgr_cli.faults.engines.token_propagation import FollowedRows
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.network import AnyNetwork
@@ -37,7 +37,6 @@ WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32)
 # Rounding is measured on a sample of faults at a sample of sites; the margin covers the others
 # (benchmarks/rounding_share.py).
 SITES_TRIED, FAULTS_TRIED, MARGIN = 6, 8, 4.0
-SMALL = 2.0**-14  # among tokens, every second change tried is so much smaller: rounding hides much of its effect
 THINNING = (*POINTWISE, "max_pool2d")
 
 
@@ -58,7 +57,7 @@ class Delta(Replay):
         self.finished = self.doubted = 0
         self._rounding: float | None = None
         self._paths: dict[Node, Program] = {}
-        self.followed_rows = FollowedRows(self.golden, memory // WINDOWS_SHARE)
+        self.followed_rows = FollowedRows(self.golden)
 
     @classmethod
     def takes(cls, network: AnyNetwork) -> bool:
@@ -130,10 +129,7 @@ class Delta(Replay):
         with torch.inference_mode():
             element_KP = self._elements(site, anchor_K, footprint_K)
             before_KP = self.golden.elements(call, image_K[:, None], element_KP.clamp_min(0))
-            place_K = torch.arange(count, device=before_KP.device)
-            size_K = before_KP[:, 0].abs().max() * (1 + place_K) / count
-            if self.follows_rows(site):  # tokens are dropped where rounding hides their change
-                size_K = torch.where(place_K % 2 == 1, size_K * SMALL, size_K)
+            size_K = before_KP[:, 0].abs().max() * (1 + torch.arange(count, device=before_KP.device)) / count
             after_KP = before_KP + size_K[:, None]
             extent = self._extent(call, element_KP)
             found_KC = self._followed(call, image_K, element_KP, before_KP, after_KP, extent)
@@ -246,21 +242,19 @@ class Delta(Replay):
         self, call: Call, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor, faults_K: Tensor, tail: Tail
     ) -> None:
         """Propagate a batch of faults as tokens as far as possible, then run the rest for those still alive."""
-        self.finished += len(image_K)
-        for ended in self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_KP, after_KP):
-            self.finished -= len(ended.faults_K)
-            self._run_rest(ended, image_K[ended.faults_K], faults_K[ended.faults_K], tail)
-
-    def _run_rest(self, ended: Ended, image_K: Tensor, faults_K: Tensor, tail: Tail) -> None:
-        """Run the network from where the propagation of faults as tokens ended."""
-        changes = {rows.base: rows for rows in ended.tables}
-        if set(changes) == {self.network.output}:
-            (rows,) = changes.values()
-            tail.logits_FC[faults_K[rows.fault_M]] += rows.delta_MC
+        changes = self.followed_rows.follow(call.node, self._path(call.node), image_K, elements_KP, after_KP)
+        alive_K = torch.zeros(len(image_K), dtype=torch.bool, device=image_K.device)
+        for rows in changes.values():
+            alive_K[rows.fault_M] = True
+        alive = alive_K.nonzero().flatten()
+        self.finished += len(image_K) - len(alive)
+        output = self.network.output
+        if set(changes) == {output}:
+            tail.logits_FC[faults_K[changes[output].fault_M]] = changes[output].values_MC
             return
-        for some in torch.arange(len(image_K), device=image_K.device).split(self.network.batch_size):
+        for some in alive.split(self.network.batch_size):
             part = [rows.take(some, len(image_K)) for rows in changes.values()]
-            change = partial(self.followed_rows.tables.laid, part)
+            change = partial(self.followed_rows.laid, part)
             tail.logits_FC[faults_K[some]] = self.rest(set(changes), image_K[some], change)
 
     def _path(self, source: Node) -> Program:

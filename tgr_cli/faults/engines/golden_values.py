@@ -6,7 +6,7 @@ on demand, which more than halves the memory of a convolutional network.
 Suffixes: N images, B batch, F faults, C channels, H W height and width.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -97,25 +97,24 @@ class GoldenValues:
             return value
         return value.reshape(value.shape[1], 1, 1, -1) if len(self.kept[node].shape) == 2 else None
 
-    def table_rows(self, node: Node, image_M: Tensor, row_M: Tensor, columns: int) -> Tensor:
-        """Return rows of a kept value as [M, columns]; a row is a position of a map, or a token."""
+    def table(self, node: Node) -> Tensor:
+        """Return a kept value of all images as [N, positions or tokens, channels]."""
         value = self._values[node]
         if self.kept[node].channels_last:
-            return value.view(-1, columns).index_select(0, image_M * (value[0].numel() // columns) + row_M)
-        inner = value.shape[2] // columns
-        place_M = (row_M // inner * value.shape[1] + image_M) * inner + row_M % inner
-        return value.view(-1, columns).index_select(0, place_M)
+            return value.flatten(1, 2)
+        assert self.kept[node].outer == 1
+        return value.view(value.shape[1], -1, self.kept[node].shape[-1])
 
     def rows(self, node: Node, rows_K: Tensor) -> Tensor:
         """Return a kept value for selected images, with the network's own layout and strides."""
         kept, value = self.kept[node], self._values[node]
+        shape = (len(rows_K) * kept.shape[0] // self.network.batch_size, *kept.shape[1:])
         if kept.channels_last:
             value = value.index_select(0, rows_K).permute(0, 3, 1, 2)
         else:
-            value = value.index_select(1, rows_K).reshape(batch_sizes.resized(self.network, node, len(rows_K)))
-        stride = kept.stride if tuple(value.shape) == kept.shape else _packed(value.shape, kept.stride)
-        if value.stride() != stride:
-            value = torch.empty_strided(value.shape, stride, dtype=value.dtype, device=value.device).copy_(value)
+            value = value.index_select(1, rows_K).reshape(shape if kept.outer == 1 else kept.shape)
+        if value.stride() != kept.stride:
+            value = torch.empty_strided(value.shape, kept.stride, dtype=value.dtype, device=value.device).copy_(value)
         return value
 
     def elements(self, call: Call, rows_F: Tensor, elements_F: Tensor) -> Tensor:
@@ -218,14 +217,6 @@ class GoldenValues:
             self._values[node] = torch.empty(shape, dtype=value.dtype, device=value.device)
         length = some.stop - some.start
         self._values[node].narrow(axis, some.start, length).copy_(value.narrow(axis, 0, length))
-
-
-def _packed(shape: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides of a dense tensor of this shape whose axes lie in memory in the order of `stride`."""
-    packed, step = [0] * len(shape), 1
-    for axis in sorted(range(len(shape)), key=lambda axis: (stride[axis], -axis)):
-        packed[axis], step = step, step * shape[axis]
-    return tuple(packed)
 
 
 def unflattened(elements_F: Tensor, shape_CHW: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

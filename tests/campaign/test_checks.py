@@ -28,7 +28,7 @@ def _toy() -> None:
             "--shard does nothing beside --replay, which runs one stored fault again and writes",
         ),
         ("--replay 3 --verify 4 --plan-only --limit none", "--plan-only draws the whole plan and runs nothing of it"),
-        ("--replay 3 --plan p.parquet --out x.parquet", "--plan and --out do nothing beside --replay, .*; leave them out"),
+        ("--replay 3 --plan p --out x.parquet", "--plan and --out do nothing beside --replay, .*; leave them out"),
         ("--replay 3 --target-ci sdc=0.1", "--target-ci does nothing beside --replay, .* nothing; leave it out"),
         # given explicitly, with the default value
         ("--replay 3 --injections 4096", "--injections does nothing beside --replay"),

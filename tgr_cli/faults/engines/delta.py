@@ -5,7 +5,7 @@ channels.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from functools import partial
 from typing import ClassVar
@@ -37,6 +37,8 @@ WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32)
 # Rounding is measured on a sample of faults at a sample of sites; the margin covers the others
 # (benchmarks/rounding_share.py).
 SITES_TRIED, FAULTS_TRIED, MARGIN = 6, 8, 4.0
+# Below this share of multiply-accumulates, measuring rounding and running doubtful faults again take what is spared.
+WORTH_FOLLOWING = 0.25
 THINNING = (*POINTWISE, "max_pool2d")
 
 
@@ -58,6 +60,7 @@ class Delta(Replay):
         self._rounding: float | None = None
         self._paths: dict[Node, Program] = {}
         self.followed_rows = FollowedRows(self.golden)
+        self._by_rows: dict[str, bool] = {}
 
     @classmethod
     def takes(cls, network: AnyNetwork) -> bool:
@@ -144,9 +147,18 @@ class Delta(Replay):
         return self.follows_rows(site) or self.follows_windows(site)
 
     def follows_rows(self, site: Site) -> bool:
-        """Return whether faults at this site are propagated as tokens."""
-        call = self._calls[site.name]
-        return site.per_image and self.followed_rows.starts(call.node, self._path(call.node))
+        """Return whether faults at this site are propagated as tokens: where that spares much of what `replay` runs."""
+        if site.name not in self._by_rows:
+            source, path = self._calls[site.name].node, self._path(self._calls[site.name].node)
+            self._by_rows[site.name] = (
+                site.per_image
+                and self.followed_rows.starts(source, path)
+                and self._macs(self.followed_rows.spared(source, path)) >= WORTH_FOLLOWING * self._macs(dict(path))
+            )
+        return self._by_rows[site.name]
+
+    def _macs(self, nodes: Container[Node]) -> int:
+        return sum(call.site.macs for call in self._calls.values() if call.node in nodes)
 
     def follows_windows(self, site: Site) -> bool:
         """Return whether faults at this site are propagated as windows of a feature map or vector."""

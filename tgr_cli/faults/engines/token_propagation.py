@@ -40,6 +40,26 @@ class FollowedRows:
             return tables.row_by_row(node) or self._region(source, path) is not None
         return True
 
+    def spared(self, source: Node, path: Program) -> set[Node]:
+        """Return the operations that run for changed tokens alone, up to the first that mixes all tokens."""
+        base, spared = {source: source}, set[Node]()
+        for node, _ in path:
+            if node in spared:
+                continue
+            bases = {base[moved] for moved in node.all_input_nodes if moved in base}
+            if name_of(node) in LAYOUT and self.tables.layout(node) is not None:
+                (base[node],) = bases
+            elif self.tables.row_by_row(node):
+                base[node] = node
+                spared.add(node)
+            else:
+                region = self._region(next(iter(bases)), path) if len(bases) == 1 else None
+                if region is None:
+                    break
+                base[region.exit] = region.exit
+                spared |= region.inner
+        return spared
+
     def follow(
         self, source: Node, path: Program, image_K: Tensor, elements_KP: Tensor, after_KP: Tensor
     ) -> dict[Node, ChangedRows]:

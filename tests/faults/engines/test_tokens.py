@@ -132,3 +132,30 @@ def test_tokens_that_the_logits_do_not_depend_on_are_finished() -> None:
     assert engine.finished == done + 1
     assert torch.equal(struck.logits_FC[1], golden_NC[1])
     assert not torch.equal(struck.logits_FC[0], golden_NC[0])
+
+
+class Mixer(nn.Module):
+    """Tokens that are mixed with each other in every block, and pass an MLP each."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3, 8)
+        self.mix = nn.ModuleList(nn.Linear(16, 16) for _ in range(blocks))
+        self.mlp = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 8)) for _ in range(blocks))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x.flatten(2).transpose(1, 2))
+        for mix, mlp in zip(self.mix, self.mlp, strict=True):
+            x = x + mix(x.transpose(1, 2)).transpose(1, 2)
+            x = x + mlp(x)
+        return self.head(x.mean(1))
+
+
+def test_tokens_that_are_mixed_at_once_are_followed_where_little_is_left_after_that() -> None:
+    model = Mixer(6).eval()
+    network = Network.capture(model, (3, 4, 4), batch_size=2)
+    delta = Delta(model, network, NONE)
+    delta.prepare(torch.randn(2, 3, 4, 4))
+    followed = [site.name for site in network.sites if delta.follows_rows(site)]
+    assert followed == ["mlp.5.0"]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Container, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import takewhile
 from typing import ClassVar
 
 import torch
@@ -143,7 +144,7 @@ class Delta(Replay):
         return float(moved_K.nan_to_num(0.0).max())
 
     def follows(self, site: Site) -> bool:
-        """Return whether a fault at this site can be propagated through at least the first operation after it."""
+        """Return whether faults at this site are propagated, as tokens or as windows."""
         return self.follows_rows(site) or self.follows_windows(site)
 
     def follows_rows(self, site: Site) -> bool:
@@ -161,13 +162,17 @@ class Delta(Replay):
         return sum(call.site.macs for call in self._calls.values() if call.node in nodes)
 
     def follows_windows(self, site: Site) -> bool:
-        """Return whether faults at this site are propagated as windows of a feature map or vector."""
+        """Return whether faults at this site are propagated as windows of a feature map or vector.
+
+        Rules must reach an operation that costs something, or that faults can die out at.
+        """
         call = self._calls[site.name]
         shape = tuple(call.node.meta["val"].shape)
         if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
             return False
         path = self._path(call.node)
-        return not path or rule_of(path[0][0]) is not None
+        followed = list(takewhile(lambda node: rule_of(node) is not None, (node for node, _ in path)))
+        return not path or self._macs(followed) > 0 or any(name_of(node) in THINNING for node in followed)
 
     def _at_once(self, site: Site) -> int:
         return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out

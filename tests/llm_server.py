@@ -164,19 +164,27 @@ def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0
     loop = asyncio.new_event_loop()
     ready, done = threading.Event(), asyncio.Event()
 
+    accepted: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append((writer, loop.create_task(server.serve(reader, writer))))
+
     async def run() -> None:
-        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=512)
+        listening = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=512)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         await done.wait()
         listening.close()
-        await asyncio.sleep(
-            0.01
-        )  # what was accepted last gets its `serve`, which closes it; a task cancelled sooner does not
+        await asyncio.sleep(0.01)  # for what was accepted last
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for (
+            writer
+        ) in accepted:  # a task cancelled before it began has closed nothing, nor does `close` before all is read
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()

@@ -180,9 +180,8 @@ def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for (
-            writer
-        ) in accepted:  # a task cancelled before it began has closed nothing, nor does `close` before all is read
+        # A task that is cancelled before it begins closes nothing, and `close` waits until all is read.
+        for writer, _ in accepted:
             writer.transport.abort()
         await asyncio.sleep(0)
 

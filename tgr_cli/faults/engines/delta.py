@@ -5,7 +5,7 @@ channels.
 """
 
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import takewhile
@@ -158,8 +158,9 @@ class Delta(Replay):
             )
         return self._by_rows[site.name]
 
-    def _macs(self, nodes: Container[Node]) -> int:
-        return sum(call.site.macs for call in self._calls.values() if call.node in nodes)
+    def _macs(self, nodes: Iterable[Node]) -> int:
+        calls = self.network.calls
+        return sum(calls[node].site.macs for node in nodes if node in calls)
 
     def follows_windows(self, site: Site) -> bool:
         """Return whether faults at this site are propagated as windows of a feature map or vector.
@@ -171,8 +172,8 @@ class Delta(Replay):
         if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
             return False
         path = self._path(call.node)
-        followed = list(takewhile(lambda node: rule_of(node) is not None, (node for node, _ in path)))
-        return not path or self._macs(followed) > 0 or any(name_of(node) in THINNING for node in followed)
+        followed = takewhile(lambda node: rule_of(node) is not None, (node for node, _ in path))
+        return not path or any(node in self.network.calls or name_of(node) in THINNING for node in followed)
 
     def _at_once(self, site: Site) -> int:
         return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out

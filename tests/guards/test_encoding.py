@@ -14,7 +14,7 @@ from tgr_cli.faults.deploying import deployment_of
 from tgr_cli.faults.formats import format_named
 from tgr_cli.faults.gradients import Gradients
 from tgr_cli.faults.graph import Network
-from tgr_cli.guards.encoding import Code, Encoding, WrongWord, encoded, extra_bytes
+from tgr_cli.guards.encoding import WRONG_WORD, Code, Encoding, WrongWord, encoded, extra_bytes
 from tgr_cli.guards.guard import guards_of, protect
 from tgr_cli.guards.tensors import stored_tensors, tensors_read
 from tgr_cli.guards.voting import Voting
@@ -100,10 +100,12 @@ def struck(model: nn.Module, name: str, *bits: int) -> Iterator[nn.Module]:
     stored[-1] = before
 
 
-def without(model: nn.Module, name: str) -> Tensor:
-    """Return the logits where the last element of a tensor is 0."""
+def without(model: nn.Module, name: str, answer: str) -> Tensor:
+    """Return the logits where the last element of a tensor is 0, or the lower median of the others."""
     other = copy.deepcopy(model)
-    stored_tensors(other)[name].data.view(-1)[-1] = 0
+    values = stored_tensors(other)[name].data.view(-1)
+    others = sorted(values[:-1].tolist())
+    values[-1] = others[(len(others) - 1) // 2] if answer == "median" and others else 0
     logits: Tensor = other(images())
     return logits
 
@@ -133,8 +135,8 @@ def test_what_is_read_is_found() -> None:
 @pytest.mark.parametrize("form", [torch.float32, torch.float64, torch.bfloat16])
 def test_without_a_fault_the_logits_keep_their_bits(code: Code, form: torch.dtype) -> None:
     unguarded, x = with_encoded(net(form), code), images(5, form)
-    for answer in ("zero", "flag"):
-        model = guarded(net(form), code, answer)  # type: ignore[arg-type]
+    for answer in WRONG_WORD:
+        model = guarded(net(form), code, answer)
         assert torch.equal(model(x), unguarded(x))
         assert torch.equal(copy.deepcopy(model)(x), unguarded(x))
         for (name, one), (_, other) in zip(model.state_dict().items(), unguarded.state_dict().items(), strict=True):
@@ -145,20 +147,24 @@ def test_without_a_fault_the_logits_keep_their_bits(code: Code, form: torch.dtyp
 @torch.no_grad()
 def test_a_fault_of_any_tensor_is_corrected_or_found() -> None:
     expected = net()(images())
-    for answer in ("zero", "flag"):
-        model = guarded(net(), "secded", answer)  # type: ignore[arg-type]
+    for answer in WRONG_WORD:
+        model = guarded(net(), "secded", answer)
         for place, name in enumerate(READ):
             with struck(model, name, place % 32):
                 assert torch.equal(model(images()), expected), name
             with struck(model, name, 30, 3):
                 found = model(images())
-                assert torch.equal(found, without(net(), name)) if answer == "zero" else found.isnan().all(), name
-    plain, zero = with_encoded(net(), "parity"), guarded(net(), "parity", "zero")
-    flag = guarded(net(), "parity", "flag")
-    for place, name in enumerate(READ):
-        with struck(zero, name, 31 - place % 32), struck(flag, name, 31 - place % 32):
-            assert torch.equal(zero(images()).nan_to_num(), without(plain, name).nan_to_num()), name
-            assert flag(images()).isnan().all(), name
+                if answer == "flag":
+                    assert found.isnan().all(), name
+                else:
+                    assert torch.equal(found, without(net(), name, answer)), name
+    plain, flag = with_encoded(net(), "parity"), guarded(net(), "parity", "flag")
+    for answer in ("median", "zero"):
+        model = guarded(net(), "parity", answer)  # type: ignore[arg-type]
+        for place, name in enumerate(READ):
+            with struck(model, name, 31 - place % 32), struck(flag, name, 31 - place % 32):
+                assert torch.equal(model(images()).nan_to_num(), without(plain, name, answer).nan_to_num()), name
+                assert flag(images()).isnan().all(), name
 
 
 @torch.no_grad()
@@ -166,7 +172,7 @@ def test_in_the_graph() -> None:
     """The check reads the tensor that is struck there, and sites are those of the plain model, in their order."""
     plain = Network.capture(with_encoded(net(), "parity"), SHAPE, batch_size=3)
     assert {site.name for site in plain.parameter_sites} == set(READ)
-    for code, answer in (("secded", "zero"), ("parity", "flag")):
+    for code, answer in (("secded", "median"), ("parity", "flag")):
         network = Network.capture(guarded(net(), code, answer), SHAPE, batch_size=3)  # type: ignore[arg-type]
         assert network.sites == plain.sites
         assert network.parameter_sites == plain.parameter_sites
@@ -258,7 +264,12 @@ def test_memory() -> None:
 
 def test_a_variance_of_0_is_warned_of() -> None:
     assert "variances of 2 batch norms" in Encoding(READ, "parity", "zero").caution
-    for names, code, answer in ((READ, "parity", "flag"), (READ, "secded", "zero"), (("head.bias",), "parity", "zero")):
+    for names, code, answer in (
+        (READ, "parity", "flag"),
+        (READ, "parity", "median"),
+        (READ, "secded", "zero"),
+        (("head.bias",), "parity", "zero"),
+    ):
         assert not Encoding(names, code, answer).caution  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from toys import CLASSES, toy_net, write_toy_dataset
 from toys_artifacts import invoke
 from toys_folder import TOY, trained
@@ -176,3 +177,11 @@ def test_a_card_that_does_not_fit_is_refused() -> None:
 def test_a_card_without_protection_keeps_its_bytes() -> None:
     assert "protection" not in PLAIN.card.read_text()
     assert ModelCard.read(PLAIN.card).identity == ModelCard.read(PLAIN.card).fingerprint
+
+
+def test_other_weights_under_a_protected_models_name_are_refused() -> None:
+    run = protect("again", Duplication({"conv2": (1, 4)}, "rerun"))
+    torch.save(toy_net(5).state_dict(), "other.pt")
+    with pytest.raises(TgrError, match="again is a protected model, and --checkpoint or --weights gives other weights"):
+        tgr("evaluate --variant again --checkpoint other.pt --head baseline")
+    tgr(f"evaluate --variant again --checkpoint {run.weights}")

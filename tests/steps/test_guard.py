@@ -117,6 +117,12 @@ def test_maps_that_protect_chose_are_computed_twice() -> None:
         ("--technique relu6 --technique relu6", "given twice"),
         ("--technique ranger --technique clip", "ranger and clip guard the same values"),
         ("--technique relu6 --on-error zero", "relu6 leaves no choice; leave it out"),
+        ("--technique abft --on-error median", "is median, and abft answers with rerun, zero, flag; give one of them"),
+        (
+            "--technique parity --technique abft --on-error rerun",
+            "is rerun, and parity answers with median, zero, flag",
+        ),
+        ("--technique abft --on-error again", '"again"; use one of'),
         ("--technique relu6 --ranges a.parquet", "--ranges is given, and relu6 does not use it"),
         ("--technique flr", r"protection.parquet does not exist; run .tgr protect."),
         ("--technique relu6 --save-as s3", "reads as another part of a run's name"),
@@ -181,8 +187,3 @@ def test_techniques_that_need_nothing_else(technique: str) -> None:
     said = tgr(f"evaluate --variant {technique} --json")
     assert "is protected: " in said
     assert stored["technique"] == {"abft": "checksum", "tmr-head": "voting"}.get(technique, "encoding")
-
-
-def test_weights_cannot_be_computed_again() -> None:
-    with pytest.raises(TgrError, match="has no other word; give zero or flag"):
-        tgr("guard --technique parity --on-error rerun")

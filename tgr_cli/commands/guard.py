@@ -27,8 +27,9 @@ def guard(
     on_error: Annotated[
         str | None,
         typer.Option(
-            help="What a failed check leads to: rerun (computed again), zero (what is wrong becomes 0) or flag (all "
-            "logits of the image become NaN). Default: rerun; for stored values, which cannot be computed again, zero.",
+            help="What a failed check leads to: rerun (computed again), median (a stored value becomes its "
+            "tensor's median), zero (what is wrong becomes 0) or flag (all logits of the image become NaN). "
+            "Default: rerun; for stored values, which cannot be computed again, median.",
             show_default=False,
         ),
     ] = None,

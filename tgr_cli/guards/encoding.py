@@ -20,8 +20,8 @@ from tgr_cli.guards.guard import TensorGuard, stored_names
 
 Code = Literal["parity", "secded"]
 CODES: tuple[Code, ...] = ("parity", "secded")
-WrongWord = Literal["zero", "flag"]
-WRONG_WORD: tuple[WrongWord, ...] = ("zero", "flag")
+WrongWord = Literal["median", "zero", "flag"]
+WRONG_WORD: tuple[WrongWord, ...] = ("median", "zero", "flag")
 NO_CHECK_BITS = torch.empty(0, dtype=torch.uint8)
 WIDEST_INTEGER = 4  # bytes of a quantised weight or bias; wider integers are counters and positions
 
@@ -30,12 +30,13 @@ WIDEST_INTEGER = 4  # bytes of a quantised weight or bias; wider integers are co
 class Encoding(TensorGuard):
     """The parameters and buffers that are encoded; `answer` is what an error leads to that is not corrected.
 
-    `zero` takes 0 for the wrong value; `flag` gives all images NaN for all logits.
+    `median` takes the median of the tensor's other values for the wrong one, `zero` takes 0; `flag` gives all images
+    NaN for all logits.
     """
 
     names: tuple[str, ...]
     code: Code = "secded"
-    answer: WrongWord = "zero"
+    answer: WrongWord = "median"
     check_bits: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     technique: ClassVar[str] = "encoding"
@@ -52,11 +53,11 @@ class Encoding(TensorGuard):
     def caution(self) -> str:
         """Return what whoever protects a model so has to know; "" for nothing."""
         variances = sum(name.endswith("running_var") for name in self.names)
-        if self.code == "secded" or self.answer == "flag" or not variances:
+        if self.code == "secded" or self.answer != "zero" or not variances:
             return ""
         return (
             f"parity takes 0 for a wrong value, which does more harm than most faults in the variances of {variances} "
-            "batch norms; use --on-error flag, or secded"
+            "batch norms; use --on-error median or flag, or secded"
         )
 
     def fitted(self, tensors: Mapping[str, Tensor]) -> Self:
@@ -66,9 +67,12 @@ class Encoding(TensorGuard):
 
     def read(self, name: str, tensor: Tensor) -> tuple[Tensor, Tensor | None]:
         given, flags = (tensor, self.check_bits.get(name, NO_CHECK_BITS), self.code), self.answer == "flag"
+        median = self.answer == "median"
         if torch.compiler.is_compiling() or (tensor.requires_grad and torch.is_grad_enabled()):
-            return torch.ops.tgr.decoded(*given), torch.ops.tgr.wrong_words(*given) if flags else None
-        value, failed = torch.ops.tgr.decoded_and_wrong(*given)  # in one, where neither a graph nor a gradient sees it
+            return torch.ops.tgr.decoded(*given, median), torch.ops.tgr.wrong_words(*given) if flags else None
+        value, failed = torch.ops.tgr.decoded_and_wrong(
+            *given, median
+        )  # in one, where neither a graph nor a gradient sees it
         return value, failed if flags else None
 
     def refuse(self, name: str, tensor: Tensor, *, saved: bool) -> None:
@@ -127,10 +131,11 @@ def extra_bytes(tensor: Tensor, code: Code) -> int:
     return -(-tensor.numel() * bits // 8)
 
 
-def decoded(tensor: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tensor]:
-    """Return the tensor with single errors corrected and others set to 0, and where those others are (bool).
+def decoded(tensor: Tensor, check_bits: Tensor, code: str, median: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the tensor with single errors corrected, and where others are (bool).
 
-    Raises TgrError where the check bits are not those of a tensor of this shape.
+    Those become 0, or with `median` the lower median of the tensor's right values, if it has any. Raises
+    TgrError where the check bits are not those of a tensor of this shape.
     """
     words = codes.words(tensor)
     if code == "parity":
@@ -140,12 +145,14 @@ def decoded(tensor: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tens
             raise TgrError(f"the check bits are of shape {tuple(check_bits.shape)}, the tensor {tuple(tensor.shape)}")
         words, lost = codes.corrected(words, check_bits.to(tensor.device))
     values = words.masked_fill(lost, 0).view(tensor.dtype)
+    if median and lost.any() and not lost.all():
+        values = torch.where(lost, values[~lost].double().median().to(tensor.dtype), values)
     return torch.empty_like(tensor).copy_(values), lost  # strides select kernels: keep the tensor's own
 
 
 @library.custom_op("tgr::decoded", mutates_args=())
-def _decoded(tensor: Tensor, check_bits: Tensor, code: str) -> Tensor:
-    return decoded(tensor, check_bits, code)[0]
+def _decoded(tensor: Tensor, check_bits: Tensor, code: str, median: bool) -> Tensor:
+    return decoded(tensor, check_bits, code, median)[0]
 
 
 @_decoded.register_fake
@@ -158,7 +165,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return gradient, None, None
+    return gradient, None, None, None
 
 
 _decoded.register_autograd(_backward, setup_context=_keep)
@@ -175,8 +182,8 @@ def _(tensor: Tensor, *_: Any) -> Tensor:
 
 
 @library.custom_op("tgr::decoded_and_wrong", mutates_args=())
-def _decoded_and_wrong(tensor: Tensor, check_bits: Tensor, code: str) -> tuple[Tensor, Tensor]:
-    value, lost = decoded(tensor, check_bits, code)
+def _decoded_and_wrong(tensor: Tensor, check_bits: Tensor, code: str, median: bool) -> tuple[Tensor, Tensor]:
+    value, lost = decoded(tensor, check_bits, code, median)
     return value, lost.any().reshape(1)
 
 

@@ -94,11 +94,17 @@ def own_folder(run: RunFolder, fingerprint: str, reporter: Reporter) -> RunFolde
     """Return `run`, or a sibling folder if `run` belongs to other weights of the same network.
 
     A run folder belongs to the model trained in it, else to the first model measured in it. So measurements of
-    --checkpoint and --weights never mix with those of another model.
+    --checkpoint and --weights never mix with those of another model. Raises TgrError if `run` is a protected model,
+    which whoever names its variant expects to measure.
     """
     owner = _owner(run)
     if owner in (None, fingerprint):
         return run
+    if run.card.exists() and ModelCard.read(run.card).protection:
+        raise TgrError(
+            f"{run.path} is a protected model, and --checkpoint or --weights gives other weights, without its guards; "
+            "leave them out, or name another --variant"
+        )
     apart = run.apart(fingerprint)
     reporter.note(f"{run.path} belongs to other weights of {run.name}: the results for these are kept in {apart.path}")
     return apart

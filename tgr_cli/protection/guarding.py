@@ -6,6 +6,7 @@ restriction" (DSN 2021); clipping to zero of Hoang et al., "FT-ClipAct" (DATE 20
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,12 +16,13 @@ from tgr_cli.guards.bounds import Bounds
 from tgr_cli.guards.checksum import Checksum
 from tgr_cli.guards.duplication import Duplication
 from tgr_cli.guards.encoding import WRONG_WORD, Code, Encoding, encodable, encoded, refuse_form
-from tgr_cli.guards.guard import Answer, Guard, OperationGuard
+from tgr_cli.guards.guard import ANSWERS, Guard, OperationGuard
 from tgr_cli.guards.operations import Operation
 from tgr_cli.guards.voting import Voting
 
 RELUS = ("relu", "relu6")
 SIX = 6.0
+Chosen = TypeVar("Chosen", bound=str)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class Making:
     saved: Collection[str]
     ranges: Mapping[str, tuple[str, float, float]] | None
     maps: Mapping[str, Sequence[int]] | None
-    answer: Answer | None
+    answer: str | None
     left_out: list[str] = field(default_factory=list)
+
+    def chosen(self, answers: Sequence[Chosen]) -> Chosen:
+        """Return the answer to a failed check that was asked for, or the first of those that the technique has."""
+        return answers[0] if self.answer is None else answers[answers.index(self.answer)]
 
     def accepted(self, guarding: Callable[[tuple[str, ...]], OperationGuard]) -> tuple[str, ...]:
         """Return the convolutions and linear layers that a guard takes; raises TgrError if it takes none."""
@@ -58,13 +64,13 @@ class Making:
 
 @dataclass(frozen=True)
 class Guarding:
-    """A technique of guarding: what it does, what it needs, and whether it answers a failed check in several ways."""
+    """A technique of guarding: what it does, what it needs, and its answers to a failed check, its own choice first."""
 
     title: str
     make: Callable[[Making], Guard]
     needs_ranges: bool = False
     needs_maps: bool = False
-    answers: bool = False
+    answers: Sequence[str] = ()
 
 
 def ranger(making: Making) -> Guard:
@@ -100,12 +106,12 @@ def duplication(making: Making) -> Guard:
             f'channels of "{others[0]}" are chosen, which is a linear layer, and the channels of convolutions alone '
             'are computed twice; run "tgr protect" with --targets conv'
         )
-    return Duplication({name: tuple(sorted(own)) for name, own in making.maps.items() if own}, making.answer or "rerun")
+    return Duplication({name: tuple(sorted(own)) for name, own in making.maps.items() if own}, making.chosen(ANSWERS))
 
 
 def checksum(making: Making) -> Guard:
     """Compare the channels' sum of every convolution and linear layer with that of its summed filters."""
-    answer = making.answer or "rerun"
+    answer = making.chosen(ANSWERS)
     return Checksum(making.accepted(lambda names: Checksum(names, answer)), answer)
 
 
@@ -113,9 +119,7 @@ def encoding(code: Code) -> Callable[[Making], Guard]:
     """Return a maker of guards that check stored tensors as they are read; parity is written into them at once."""
 
     def make(making: Making) -> Guard:
-        answer = making.answer or "zero"
-        if answer not in WRONG_WORD:
-            raise TgrError(f"--on-error is {answer}, and {code} has no other word; give {' or '.join(WRONG_WORD)}")
+        answer = making.chosen(WRONG_WORD)
         names = []
         for name, tensor in making.tensors.items():
             if not encodable(tensor):  # tables of positions, say
@@ -144,10 +148,12 @@ GUARDINGS: Mapping[str, Guarding] = {
     "ranger": Guarding("clips what follows activation functions to its range", ranger, needs_ranges=True),
     "clip": Guarding("sets activations outside their range to 0", clip, needs_ranges=True),
     "relu6": Guarding("lets every ReLU end at 6", relu6),
-    "flr": Guarding("computes chosen feature maps twice", duplication, needs_maps=True, answers=True),
-    "filr": Guarding("computes the feature maps chosen by filr twice", duplication, needs_maps=True, answers=True),
-    "abft": Guarding("compares sums of channels with checksums", checksum, answers=True),
-    "parity": Guarding("keeps the parity of every stored value in its lowest bit", encoding("parity"), answers=True),
-    "secded": Guarding("corrects single flips in stored values", encoding("secded"), answers=True),
+    "flr": Guarding("computes chosen feature maps twice", duplication, needs_maps=True, answers=ANSWERS),
+    "filr": Guarding("computes the feature maps chosen by filr twice", duplication, needs_maps=True, answers=ANSWERS),
+    "abft": Guarding("compares sums of channels with checksums", checksum, answers=ANSWERS),
+    "parity": Guarding(
+        "keeps the parity of every stored value in its lowest bit", encoding("parity"), answers=WRONG_WORD
+    ),
+    "secded": Guarding("corrects single flips in stored values", encoding("secded"), answers=WRONG_WORD),
     "tmr-head": Guarding("computes the last layer three times", voting),
 }

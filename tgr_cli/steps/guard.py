@@ -19,7 +19,7 @@ from tgr_cli.data.transforms import PreprocessingOptions
 from tgr_cli.errors import TgrError, one_of
 from tgr_cli.guards import stored
 from tgr_cli.guards.encoding import Encoding
-from tgr_cli.guards.guard import ANSWERS, Answer, guards_of, protect
+from tgr_cli.guards.guard import guards_of, protect
 from tgr_cli.guards.operations import BOUNDED, Operation, names_of, observed
 from tgr_cli.guards.tensors import tensors_read
 from tgr_cli.models import weights
@@ -43,7 +43,7 @@ class Config:
     preprocessing: PreprocessingOptions
     source: ModelSource
     technique: Sequence[str]
-    on_error: Answer | None = None
+    on_error: str | None = None
     ranges: Path | None = None
     protection: Path | None = None
     save_as: str | None = None
@@ -60,12 +60,19 @@ class Config:
         for pair in (("ranger", "clip"), ("flr", "filr"), ("parity", "secded")):
             if set(pair) <= set(self.technique):
                 raise TgrError(f"--technique {pair[0]} and {pair[1]} guard the same values; give one of them")
-        one_of("--on-error", self.on_error, ANSWERS)
-        if self.on_error and not any(GUARDINGS[name].answers for name in self.technique):
+        one_of("--on-error", self.on_error, {answer for guarding in GUARDINGS.values() for answer in guarding.answers})
+        answering = {name: GUARDINGS[name].answers for name in self.technique if GUARDINGS[name].answers}
+        if self.on_error and not answering:
             raise TgrError(
                 f"--on-error says what a failed check leads to, and {', '.join(self.technique)} leaves no choice; "
                 "leave it out"
             )
+        for name, answers in answering.items():
+            if self.on_error and self.on_error not in answers:
+                raise TgrError(
+                    f"--on-error is {self.on_error}, and {name} answers with {', '.join(answers)}; give one of them, "
+                    "or leave it out"
+                )
         for option, value, needed in (
             ("--ranges", self.ranges, any(GUARDINGS[name].needs_ranges for name in self.technique)),
             ("--protection", self.protection, any(GUARDINGS[name].needs_maps for name in self.technique)),

@@ -22,6 +22,7 @@ from tgr_cli.faults.engines.batch import Batch
 from tgr_cli.faults.engines.doubtful import doubtful, size_of
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
+from tgr_cli.faults.engines.rounding import Rounding
 from tgr_cli.faults.engines.rules import rule_of
 from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
 from tgr_cli.faults.engines.tail import Tail
@@ -35,9 +36,7 @@ from tgr_cli.faults.sites import Site
 
 FAULTS_AT_ONCE = 128
 WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32); rules hold several copies
-# Rounding is measured on a sample of faults at a sample of sites; the margin covers the others
-# (benchmarks/rounding_share.py).
-SITES_TRIED, FAULTS_TRIED, MARGIN = 6, 8, 4.0
+SITES_TRIED, FAULTS_TRIED = 6, 8  # rounding is measured on a sample of faults at a sample of sites
 # Below this share of multiply-accumulates, measuring rounding and running doubtful faults again take what is spared.
 WORTH_FOLLOWING = 0.25
 THINNING = (*POINTWISE, "max_pool2d")
@@ -58,7 +57,8 @@ class Delta(Replay):
     def __init__(self, model: nn.Module, network: Network, corruption: Corruption, *, memory: int = MEMORY) -> None:
         super().__init__(model, network, corruption, memory=memory)
         self.finished = self.doubted = 0
-        self._rounding: float | None = None
+        self._rounding: Rounding | None = None
+        self._places = {site.name: place for place, site in enumerate(network.sites)}
         self._paths: dict[Node, Program] = {}
         self.followed_rows = FollowedRows(self.golden)
         self._by_rows: dict[str, bool] = {}
@@ -99,8 +99,8 @@ class Delta(Replay):
             self._rounding = self._measure_rounding(jobs)
 
     @property
-    def rounding(self) -> float:
-        """Return the effect of rounding on logits, relative to the largest.
+    def rounding(self) -> Rounding:
+        """Return the effect of rounding on logits.
 
         It is measured once for each set of images, so that no result depends on earlier ones.
         """
@@ -108,19 +108,19 @@ class Delta(Replay):
             self._rounding = self._measure_rounding()
         return self._rounding
 
-    def _measure_rounding(self, jobs: int = 1) -> float:
-        """Return an estimated bound of the effect of rounding on logits, relative to the image's largest logit.
+    def _measure_rounding(self, jobs: int = 1) -> Rounding:
+        """Return the effect of rounding on logits.
 
         Large changes at sites all over the network are propagated, and also run by `replay`; the difference is due to
-        rounding only. The bound is `MARGIN` × the largest difference. The sites are divided among `jobs` processes.
+        rounding only. The sites are divided among `jobs` processes.
         """
         sites = [site for site in self.network.sites if self.follows(site)]
         places = range(0, len(sites), max(1, len(sites) // SITES_TRIED))
         finished = self.finished
-        with closing(processes.each(lambda place: self._moved_at(sites[place], place), places, jobs)) as moved:
-            largest = max((size for _, size in moved), default=0.0)
+        with closing(processes.each(lambda place: self._moved_at(sites[place], place), places, jobs)) as found:
+            moved = {self._places[sites[place].name]: size for place, size in found}
         self.finished = finished
-        return max(MARGIN * largest, torch.finfo(self.network.dtype).eps)
+        return Rounding(moved, torch.finfo(self.network.dtype).eps)
 
     def _moved_at(self, site: Site, seed: int) -> float:
         """Return the largest effect of rounding on the logits at one site, relative to the image's largest logit."""
@@ -180,7 +180,7 @@ class Delta(Replay):
 
     def _faulty(self, call: Call, rows_F: Tensor, elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:
         golden_FC, follows = self.golden_NC[rows_F], self.follows(call.site)
-        rounding = self.rounding if follows else 0.0
+        rounding = self.rounding.at(self._places[call.site.name]) if follows else 0.0
         with torch.inference_mode():
             if follows:
                 extent = self._extent(call, elements_FP)

@@ -1,6 +1,7 @@
 """Runs only the part of the network that depends on the site; all other values are golden activations."""
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import count, takewhile
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,8 @@ from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.sites import Site
+
+FEWEST = 4  # images of a batch that is tried in place of a whole one; linear layers of fewer differ nearly always
 
 
 class Replay(Engine):
@@ -32,6 +35,7 @@ class Replay(Engine):
         self.golden_NC = torch.empty(0)
         self._calls = {call.site.name: call for call in network.calls.values()}
         self._parts: dict[frozenset[Node], tuple[Part, Part]] = {}
+        self._fewest: dict[int, int] = {}
 
     @property
     def bytes_per_image(self) -> int:
@@ -63,11 +67,17 @@ class Replay(Engine):
 
     def _faulty(self, call: Call, rows_K: Tensor, elements_KP: Tensor, before_KP: Tensor, after_KP: Tensor) -> Tensor:
         """Return the logits [K, C] of images whose elements are `after_KP` instead of `before_KP`; -1 pads."""
-        count = len(rows_K)
-        if call.site.per_image:  # always full batches: kernels are chosen by batch size
-            rows_K, elements_KP, after_KP = (
-                padded(v, self.network.batch_size) for v in (rows_K, elements_KP, after_KP)
-            )
+        size = self.network.batch_size
+        if call.site.per_image and len(rows_K) < size:
+            size = self.fewest_rows()
+        parts = (value.split(size) for value in (rows_K, elements_KP, after_KP))
+        return torch.cat([self._batch(call, size, *part) for part in zip(*parts, strict=True)])
+
+    def _batch(self, call: Call, size: int, rows_K: Tensor, elements_KP: Tensor, after_KP: Tensor) -> Tensor:
+        """Return the logits as `_faulty` does, of K ≤ `size` faults, run as a batch of this size."""
+        faults = len(rows_K)
+        if call.site.per_image:
+            rows_K, elements_KP, after_KP = (padded(value, size) for value in (rows_K, elements_KP, after_KP))
 
         def hit(golden: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
             value = self.network.struck(
@@ -75,7 +85,35 @@ class Replay(Engine):
             )
             return {call.node: value}
 
-        return self.rest({call.node}, rows_K, hit)[:count]
+        return self.rest({call.node}, rows_K, hit)[:faults]
+
+    def fewest_rows(self) -> int:
+        """Return the smallest number of images that are computed with the same bits as in a whole batch.
+
+        Kernels are chosen by shapes and threads, so it is measured once for each number of threads.
+        """
+        threads = torch.get_num_threads()
+        if threads not in self._fewest:
+            smaller = takewhile(lambda size: size < self.network.batch_size, (FEWEST * 2**power for power in count()))
+            same = (size for size in smaller if self._same_bits(size))
+            self._fewest[threads] = next(same, self.network.batch_size)
+        return self._fewest[threads]
+
+    def _same_bits(self, size: int) -> bool:
+        """Return whether every golden value of `size` images comes out the same, where they alone are the batch."""
+        network, golden = self.network, self.golden
+        values = [*filter(golden.lies_first, golden.kept), network.output]
+        whole = golden.part(values, {network.input})
+        if whole.reshaping is None or network.dtype not in (torch.float32, torch.float64):  # too few bits to tell
+            return False
+        rows_K = torch.arange(size, device=network.device).clamp_max(len(self.golden_NC) - 1)
+        x_KCHW = self._images(rows_K)[:size].to(network.device, network.dtype)
+        found = golden.run(whole, rows_K, {network.input: x_KCHW})
+        expected = (
+            (value, self.golden_NC[rows_K] if value is network.output else golden.rows(value, rows_K))
+            for value in values
+        )
+        return all(torch.equal(found[value], one) for value, one in expected if value is not network.input)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
         standing = self.network.standing({site.name: faulty})

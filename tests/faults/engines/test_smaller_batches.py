@@ -45,7 +45,7 @@ def test_the_same_bits_are_those_of_every_kept_value() -> None:
         logits_BC = model(images[:4])
         alike = [torch.equal(model(images[:size]), logits_BC[:size]) for size in (1, 2, 3)]
     assert all(same or not replay._same_bits(size) for size, same in zip((1, 2, 3), alike, strict=True))
-    for value in list(replay.golden.kept)[1:]:
+    for value in set(replay.golden.kept) - {network.input, network.output}:
         before = replay.golden._values[value]
         replay.golden._values[value] = before * (1 + 2e-7)
         assert not replay._same_bits(4), value

@@ -95,6 +95,7 @@ class Delta(Replay):
         return golden_NC
 
     def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
+        super().measure(sites, jobs)
         if self._rounding is None and any(not site.is_parameter and self.follows(site) for site in sites):
             self._rounding = self._measure_rounding(jobs)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tgr_cli.guards import codes
+from tgr_cli.guards.encoding import decoded
 
 FORMATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -71,3 +72,19 @@ def test_words_of_any_layout() -> None:
     values = torch.randn(3, 4, 5).permute(2, 0, 1)
     assert torch.equal(codes.words(values).view(torch.float32), values)
     assert torch.equal(codes.with_parity(values), codes.with_parity(values.contiguous()))
+
+
+@pytest.mark.parametrize(
+    "form", [torch.float64, torch.float16, torch.float8_e5m2, torch.uint8, torch.uint16, torch.int32]
+)
+def test_the_median_is_of_the_right_values_in_every_format(form: torch.dtype) -> None:
+    tensor = torch.tensor([7, 1, 2, 40, 4, 6, 3]).to(form)
+    words = codes.words(tensor)
+    check_bits = codes.secded(words)
+    words[3] ^= 3
+    values, wrong = decoded(words.view(form), check_bits, "secded", median=True)
+    assert values.double().tolist() == [7, 1, 2, 3, 4, 6, 3]
+    assert wrong.nonzero().flatten().tolist() == [3]
+    words.zero_()
+    lost, _ = decoded((words ^ 3).view(form), codes.secded(words), "secded", median=True)
+    assert not lost.double().any()  # none is right

@@ -70,9 +70,8 @@ class Encoding(TensorGuard):
         median = self.answer == "median"
         if torch.compiler.is_compiling() or (tensor.requires_grad and torch.is_grad_enabled()):
             return torch.ops.tgr.decoded(*given, median), torch.ops.tgr.wrong_words(*given) if flags else None
-        value, failed = torch.ops.tgr.decoded_and_wrong(
-            *given, median
-        )  # in one, where neither a graph nor a gradient sees it
+        # In one, where neither a graph nor a gradient sees it.
+        value, failed = torch.ops.tgr.decoded_and_wrong(*given, median)
         return value, failed if flags else None
 
     def refuse(self, name: str, tensor: Tensor, *, saved: bool) -> None:
@@ -146,7 +145,7 @@ def decoded(tensor: Tensor, check_bits: Tensor, code: str, median: bool = False)
         words, lost = codes.corrected(words, check_bits.to(tensor.device))
     values = words.masked_fill(lost, 0).view(tensor.dtype)
     if median and lost.any() and not lost.all():
-        values = torch.where(lost, values[~lost].double().median().to(tensor.dtype), values)
+        values = torch.where(lost, values[~lost].double().nanmedian().to(tensor.dtype), values)
     return torch.empty_like(tensor).copy_(values), lost  # strides select kernels: keep the tensor's own
 
 

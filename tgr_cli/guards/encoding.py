@@ -23,6 +23,7 @@ CODES: tuple[Code, ...] = ("parity", "secded")
 WrongWord = Literal["median", "zero", "flag"]
 WRONG_WORD: tuple[WrongWord, ...] = ("median", "zero", "flag")
 NO_CHECK_BITS = torch.empty(0, dtype=torch.uint8)
+WIDE_INTEGERS = (torch.int32, torch.uint32)
 WIDEST_INTEGER = 4  # bytes of a quantised weight or bias; wider integers are counters and positions
 
 
@@ -30,7 +31,7 @@ WIDEST_INTEGER = 4  # bytes of a quantised weight or bias; wider integers are co
 class Encoding(TensorGuard):
     """The parameters and buffers that are encoded; `answer` is what an error leads to that is not corrected.
 
-    `median` takes the median of the tensor's other values for the wrong one, `zero` takes 0; `flag` gives all images
+    `median` takes the median of the tensor's right values for a wrong one, `zero` takes 0; `flag` gives all images
     NaN for all logits.
     """
 
@@ -133,7 +134,7 @@ def extra_bytes(tensor: Tensor, code: Code) -> int:
 def decoded(tensor: Tensor, check_bits: Tensor, code: str, median: bool = False) -> tuple[Tensor, Tensor]:
     """Return the tensor with single errors corrected, and where others are (bool).
 
-    Those become 0, or with `median` the lower median of the tensor's right values, if it has any. Raises
+    Those become 0, or with `median` the lower median of the tensor's right values (0 if it has none). Raises
     TgrError where the check bits are not those of a tensor of this shape.
     """
     words = codes.words(tensor)
@@ -144,9 +145,16 @@ def decoded(tensor: Tensor, check_bits: Tensor, code: str, median: bool = False)
             raise TgrError(f"the check bits are of shape {tuple(check_bits.shape)}, the tensor {tuple(tensor.shape)}")
         words, lost = codes.corrected(words, check_bits.to(tensor.device))
     values = words.masked_fill(lost, 0).view(tensor.dtype)
-    if median and lost.any() and not lost.all():
-        values = torch.where(lost, values[~lost].double().nanmedian().to(tensor.dtype), values)
+    if median and lost.any():
+        values = torch.where(lost, _median(values[~lost]).to(tensor.dtype), values)
     return torch.empty_like(tensor).copy_(values), lost  # strides select kernels: keep the tensor's own
+
+
+def _median(values: Tensor) -> Tensor:
+    """Return the lower median of the finite ones of values in any format, 0 if there are none."""
+    wide = values.double() if values.dtype in (torch.float64, *WIDE_INTEGERS) else values.float()  # of equal values
+    finite = wide[wide.isfinite()]
+    return finite.median() if len(finite) else finite.sum()
 
 
 @library.custom_op("tgr::decoded", mutates_args=())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,11 @@ class Config:
         for pair in (("ranger", "clip"), ("flr", "filr"), ("parity", "secded")):
             if set(pair) <= set(self.technique):
                 raise TgrError(f"--technique {pair[0]} and {pair[1]} guard the same values; give one of them")
-        one_of("--on-error", self.on_error, {answer for guarding in GUARDINGS.values() for answer in guarding.answers})
+        one_of(
+            "--on-error",
+            self.on_error,
+            dict.fromkeys(chain.from_iterable(guarding.answers for guarding in GUARDINGS.values())),
+        )
         answering = {name: GUARDINGS[name].answers for name in self.technique if GUARDINGS[name].answers}
         if self.on_error and not answering:
             raise TgrError(

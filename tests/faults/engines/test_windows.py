@@ -47,7 +47,7 @@ def followed(window: Window, golden_KCHW: Tensor, operation: Any, *arguments: An
     source = nodes[0]
     kept = SimpleNamespace(fixed=fixed, kept={source}, maps=lambda _: golden_KCHW.permute(0, 2, 3, 1).contiguous())
     batch = Batch(kept, torch.arange(3), {source: window})  # type: ignore[arg-type]
-    with patch.object(rules, "LARGEST_SHARE", 100.0):
+    with patch.multiple(rules, LARGEST_SHARE=100.0, LARGEST_SHARE_DEPTHWISE=100.0):
         found = rules.rule_of(node)(batch, node)  # type: ignore[misc]
     return found, operation(golden_KCHW + window.dense(), *arguments) - golden
 

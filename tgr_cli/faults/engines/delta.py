@@ -119,12 +119,15 @@ class Delta(Replay):
         places = range(0, len(sites), max(1, len(sites) // SITES_TRIED))
         finished = self.finished
         with closing(processes.each(lambda place: self._moved_at(sites[place], place), places, jobs)) as found:
-            moved = {self._places[sites[place].name]: size for place, size in found}
+            moved = {self._places[sites[place].name]: size for place, size in found if size is not None}
         self.finished = finished
         return Rounding(moved, torch.finfo(self.network.dtype).eps)
 
-    def _moved_at(self, site: Site, seed: int) -> float:
-        """Return the largest effect of rounding on the logits at one site, relative to the image's largest logit."""
+    def _moved_at(self, site: Site, seed: int) -> float | None:
+        """Return the largest effect of rounding on the logits at one site, relative to the image's largest logit.
+
+        None if no fault that was followed changed the logits.
+        """
         call = self._calls[site.name]
         generator = torch.Generator().manual_seed(seed)
         count = min(FAULTS_TRIED, self.network.batch_size)
@@ -138,11 +141,11 @@ class Delta(Replay):
             after_KP = before_KP + size_K[:, None]
             extent = self._extent(call, element_KP)
             found_KC = self._followed(call, image_K, element_KP, before_KP, after_KP, extent)
-        again_KC = super()._faulty(call, image_K, element_KP, before_KP, after_KP)
-        found_KC = torch.where(extent.small_F[:, None], found_KC, again_KC)
-        size_K = torch.maximum(size_of(self.golden_NC[image_K]), size_of(again_KC))
+        again_KC, golden_KC = super()._faulty(call, image_K, element_KP, before_KP, after_KP), self.golden_NC[image_K]
+        size_K = torch.maximum(size_of(golden_KC), size_of(again_KC))
         moved_K = (found_KC - again_KC).abs().amax(dim=1) / size_K
-        return float(moved_K.nan_to_num(0.0).max())
+        telling_K = extent.small_F & moved_K.isfinite() & (again_KC != golden_KC).any(dim=1)
+        return float(moved_K[telling_K].max()) if telling_K.any() else None
 
     def follows(self, site: Site) -> bool:
         """Return whether faults at this site are propagated, as tokens or as windows."""

@@ -1,7 +1,6 @@
 """Runs only the part of the network that depends on the site; all other values are golden activations."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import count, takewhile
 from typing import ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from tgr_cli.faults.graph import Network
 from tgr_cli.faults.graph_sites import Call
 from tgr_cli.faults.sites import Site
 
-FEWEST = 4  # images of a batch that is tried in place of a whole one; linear layers of fewer differ nearly always
+FEWEST = 4  # images of a batch that is tried in place of a whole one: fewer nearly always differ in linear layers
 
 
 class Replay(Engine):
@@ -35,7 +34,7 @@ class Replay(Engine):
         self.golden_NC = torch.empty(0)
         self._calls = {call.site.name: call for call in network.calls.values()}
         self._parts: dict[frozenset[Node], tuple[Part, Part]] = {}
-        self._fewest: dict[int, int] = {}
+        self._same_bits: dict[int, bool] = {}
 
     @property
     def bytes_per_image(self) -> int:
@@ -47,8 +46,9 @@ class Replay(Engine):
         return self.golden_NC.cpu()
 
     def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
-        if jobs > 1:  # each of the processes would measure it
-            self.fewest_rows()
+        calls = [self._calls[site.name] for site in sites if site.per_image and not site.is_parameter]
+        for call in calls if jobs > 1 else ():  # each of the processes would measure it
+            self._rows_at_least(call)
 
     def share(self, site: Site) -> float:
         """Return the share of the network's multiply-accumulates that is recomputed for a fault at this site."""
@@ -73,7 +73,7 @@ class Replay(Engine):
         """Return the logits [K, C] of images whose elements are `after_KP` instead of `before_KP`; -1 pads."""
         size = self.network.batch_size
         if call.site.per_image and len(rows_K) < size:
-            size = self.fewest_rows()
+            size = self._rows_at_least(call)
         parts = (value.split(size) for value in (rows_K, elements_KP, after_KP))
         return torch.cat([self._batch(call, size, *part) for part in zip(*parts, strict=True)])
 
@@ -91,33 +91,44 @@ class Replay(Engine):
 
         return self.rest({call.node}, rows_K, hit)[:faults]
 
-    def fewest_rows(self) -> int:
-        """Return the smallest number of images that are computed with the same bits as in a whole batch.
+    def _rows_at_least(self, call: Call) -> int:
+        """Return how many images a batch of faults at a site must have at least, to give the bits of a whole batch.
 
-        Kernels are chosen by shapes and threads, so it is measured once for each number of threads.
+        Kernels are chosen by shapes and threads, so that `FEWEST` images are tried once for each number of threads.
         """
-        threads = torch.get_num_threads()
-        if threads not in self._fewest:
-            smaller = takewhile(lambda size: size < self.network.batch_size, (FEWEST * 2**power for power in count()))
-            same = (size for size in smaller if self._same_bits(size))
-            self._fewest[threads] = next(same, self.network.batch_size)
-        return self._fewest[threads]
+        whole, threads = self.network.batch_size, torch.get_num_threads()
+        if whole <= FEWEST or any(part.reshaping is None for part in self._parts_of({call.node})):
+            return whole
+        if threads not in self._same_bits:
+            if not self._images_tell():
+                return whole
+            self._same_bits[threads] = self._few_have_same_bits()
+        return FEWEST if self._same_bits[threads] else whole
 
-    def _same_bits(self, size: int) -> bool:
-        """Return whether every golden value of `size` images comes out the same, where they alone are the batch."""
+    def _images_tell(self) -> bool:
+        """Return whether the first prepared images differ, within and among them: others would hide other kernels."""
+        x_KN = self._images(torch.arange(min(FEWEST, len(self.golden_NC)))).flatten(1)[:FEWEST]
+        return (
+            len(self.golden_NC) >= FEWEST
+            and len(x_KN.unique(dim=0)) == FEWEST
+            and bool((x_KN != x_KN[:, :1]).any(1).all())
+        )
+
+    def _few_have_same_bits(self) -> bool:
+        """Return whether every golden value of `FEWEST` images comes out the same, where they alone are the batch."""
         network, golden = self.network, self.golden
         values = [*filter(golden.lies_first, golden.kept), network.output]
         whole = golden.part(values, {network.input})
         if whole.reshaping is None or network.dtype not in (torch.float32, torch.float64):  # too few bits to tell
             return False
-        rows_K = torch.arange(size, device=network.device).clamp_max(len(self.golden_NC) - 1)
-        x_KCHW = self._images(rows_K)[:size].to(network.device, network.dtype)
+        x_KCHW = self._images(torch.arange(FEWEST))[:FEWEST].to(network.device, network.dtype)
+        rows_K = torch.arange(FEWEST, device=network.device)
         found = golden.run(whole, rows_K, {network.input: x_KCHW})
-        expected = (
-            (value, self.golden_NC[rows_K] if value is network.output else golden.rows(value, rows_K))
+        return torch.equal(found[network.output], self.golden_NC[:FEWEST]) and all(
+            torch.equal(found[value], golden.rows(value, rows_K))
             for value in values
+            if value not in (network.input, network.output)
         )
-        return all(torch.equal(found[value], one) for value, one in expected if value is not network.input)
 
     def _with_parameter(self, site: Site, faulty: Tensor, rows_K: Tensor) -> Tensor:
         standing = self.network.standing({site.name: faulty})

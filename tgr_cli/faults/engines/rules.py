@@ -110,7 +110,7 @@ def _conv(batch: Batch, node: Any) -> Window | None:
     dilation, groups = _pair(_argument(node, 5, "dilation", 1)), _argument(node, 6, "groups", 1)
     reach = reach_through(window, tuple(weight.shape[2:]), stride, padding, dilation)
     depthwise = groups == window.map[0] == weight.shape[0]
-    if not _fits(node, reach.out, LARGEST_SHARE_DEPTHWISE if depthwise else LARGEST_SHARE):
+    if not _fits(node, reach.out, depthwise=depthwise):
         return None
     if window.channel_K is not None and groups > 1 and not depthwise:
         window = window.widened()
@@ -223,13 +223,14 @@ def _cat(batch: Batch, node: Any) -> Window | None:
     return replace(first, delta=delta, map=(total, *first.map[1:]))
 
 
-def _fits(node: Node, place: Place | Window, largest_share: float = LARGEST_SHARE) -> bool:
+def _fits(node: Node, place: Place | Window, *, depthwise: bool = False) -> bool:
     """Return whether a window is small enough, relative to this node's map, to be worth propagating."""
     shape = _map(node)
     if shape is None:
         return False
     height, width = place.size if isinstance(place, Window) else (place.height, place.width)
-    return shape[1:] == (1, 1) or height * width <= largest_share * shape[1] * shape[2]
+    largest = (LARGEST_SHARE_DEPTHWISE if depthwise else LARGEST_SHARE) * shape[1] * shape[2]
+    return shape[1:] == (1, 1) or height * width <= largest
 
 
 def _placed(node: Node, delta: Tensor, place: Place, channel_K: Tensor | None) -> Window:

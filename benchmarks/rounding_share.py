@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measured(name: str, size: int, faults: int) -> tuple[float, int, list[float]]:
-    """Return the largest ratio, the number of faults, and delta's allowance at each site."""
+    """Return the largest ratio, the number of faults, and delta's allowance for each."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     model = zoo.build(name, 1000).eval()
@@ -64,8 +64,9 @@ def measured(name: str, size: int, faults: int) -> tuple[float, int, list[float]
             found_FC = delta.inject(FaultBatch(site, *drawn)).logits_FC
         size_F = torch.maximum(right_FC.abs().amax(dim=1), golden_NC[drawn[0]].abs().amax(dim=1))
         difference_F = (found_FC - right_FC).abs().amax(dim=1) / size_F
-        allowed.append(delta.rounding.at(place))
-        largest = max(largest, float(difference_F.nan_to_num(0.0).max()) / allowed[-1])
+        allowed_F = delta.rounding.at(place, golden_NC[drawn[0]].abs().amax(dim=1))
+        allowed += allowed_F.tolist()
+        largest = max(largest, float((difference_F.nan_to_num(0.0) / allowed_F).max()))
         count += faults
     return largest, count, allowed
 

@@ -140,3 +140,10 @@ def test_weights_in_float8_are_finite_or_refused() -> None:
     model.words[0] = torch.nan
     with pytest.raises(TgrError, match="1 NaN or infinite values in words"):
         weights.check_finite(model, "the model")
+
+
+def test_expanded_buffers_are_loaded_into_memory_of_their_own() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("shift", torch.tensor([1.0]).expand(3))
+    weights.load(model, {**model.state_dict(), "shift": torch.tensor([1.0, 2.0, 3.0])})
+    assert model.get_buffer("shift").tolist() == [1.0, 2.0, 3.0]

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from tgr_cli.errors import TgrError
 from tgr_cli.guards import codes
 from tgr_cli.guards.guard import TensorGuard, stored_names
+from tgr_cli.guards.tensors import is_expanded
 
 Code = Literal["parity", "secded"]
 CODES: tuple[Code, ...] = ("parity", "secded")
@@ -102,6 +103,8 @@ def refuse_form(name: str, tensor: Tensor, code: Code, *, saved: bool) -> None:
     """Raise TgrError for a tensor that cannot be stored in this code; `saved`: it is part of the state dict."""
     if is_traceable_wrapper_subclass(tensor) or tensor.is_quantized or tensor.layout is not torch.strided:
         raise TgrError(f'"{name}" is made of several tensors ({type(tensor).__name__}), which have no encoding')
+    if is_expanded(tensor):
+        raise TgrError(f'"{name}" is expanded from fewer values than it has, which have no words of their own')
     if not encodable(tensor):
         raise TgrError(f'"{name}" is stored as {tensor.dtype}, which has no encoding; leave it out')
     if code == "parity" and (not tensor.is_floating_point() or tensor.itemsize == 1):

@@ -18,6 +18,13 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict([*model.named_parameters(), *model.named_buffers()])
 
 
+def is_expanded(tensor: Tensor) -> bool:
+    """Return whether several elements of a tensor are one value in memory."""
+    return tensor.layout is torch.strided and any(
+        step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+
+
 def tensors_read(model: nn.Module, example_1CHW: Tensor) -> dict[str, Tensor]:
     """Return the parameters and buffers whose values the model reads for the example, in order of first use.
 

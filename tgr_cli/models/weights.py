@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from tgr_cli.artifacts import store
 from tgr_cli.errors import TgrError
+from tgr_cli.guards.tensors import is_expanded
 from tgr_cli.models.checkpoint import CheckpointTensors
 
 
@@ -29,8 +30,13 @@ def load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load `state`, whose names and shapes must be the model's; floating-point dtypes are converted to the model's.
 
     A file without module versions would be taken by torch for the oldest version. As its names and shapes are current,
-    it gets the model's versions. BatchNorm's batch counters, which old checkpoints lack, may be missing.
+    it gets the model's versions. BatchNorm's batch counters, which old checkpoints lack, may be missing. Buffers
+    that are expanded from fewer values get memory of their own.
     """
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and is_expanded(buffer):
+                module._buffers[name] = buffer.clone(memory_format=torch.contiguous_format)
     versioned: OrderedDict[str, Tensor] = OrderedDict(state)
     versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
     model.load_state_dict(versioned, strict=False)

@@ -122,7 +122,7 @@ def encoding(code: Code) -> Callable[[Making], Guard]:
         answer = making.chosen(WRONG_WORD)
         names = []
         for name, tensor in making.tensors.items():
-            if not encodable(tensor):  # tables of positions, say
+            if not encodable(tensor) and not tensor.is_complex():  # tables of positions, say
                 continue
             try:
                 refuse_form(name, tensor, code, saved=name in making.saved)

@@ -8,7 +8,7 @@ from toys import toy_net
 from tgr_cli.faults.corruption import Corruption
 from tgr_cli.faults.engines import Delta, FaultBatch, Full, Replay
 from tgr_cli.faults.engines import delta as delta_module
-from tgr_cli.faults.engines.rounding import Rounding
+from tgr_cli.faults.engines.rounding import Effect, Rounding
 from tgr_cli.faults.graph import Network
 from tgr_cli.faults.limits import RangeLimit
 from tgr_cli.faults.sites import Site
@@ -118,11 +118,14 @@ def test_sites_that_run_in_whole_batches_alone_are_not_divided() -> None:
 
 
 def test_rounding_is_that_of_the_nearest_measured_sites() -> None:
-    rounding = Rounding({2: 5e-6, 6: 1e-6, 9: 2e-6}, least=1e-7)
-    assert [rounding.at(place) for place in (0, 2, 4, 6, 7, 9, 20)] == pytest.approx(
-        [2e-5, 2e-5, 2e-5, 5e-6, 8e-6, 8e-6, 8e-6]  # no smaller than the largest, 5e-6
+    rounding = Rounding({2: Effect(5e-6, 5e-5), 6: Effect(1e-6, 1e-5), 9: Effect(3e-6, 2e-5)}, least=1e-7)
+    usual, small = torch.tensor([20.0, 1.0])[:, None]
+    assert [float(rounding.at(place, usual)) for place in (0, 2, 4, 6, 7, 9, 20)] == pytest.approx(
+        [2e-5, 2e-5, 2e-5, 1e-5, 1.2e-5, 1.2e-5, 1.2e-5]  # no smaller than twice the largest
     )
-    assert Rounding({0: 0.0}, least=1e-7).at(3) == Rounding({}, least=1e-7).at(0) == 1e-7
+    assert [float(rounding.at(place, small)) for place in (2, 6, 9)] == pytest.approx([1e-4, 1e-4, 1e-4])
+    for nothing in ({0: Effect(0.0, 0.0)}, {}):
+        assert Rounding(nothing, least=1e-7).at(3, usual) == pytest.approx(1e-7)
 
 
 class ReZero(nn.Module):
@@ -158,12 +161,12 @@ def test_sites_without_an_effect_do_not_lower_the_allowance(monkeypatch: pytest.
     golden_NC = full.prepare(images)
     delta.prepare(images)
     assert 0 < len(delta.rounding.moved) < len(network.sites) // 2
-    assert all(size > 0 for size in delta.rounding.moved.values())
+    assert all(effect.relative > 0 for effect in delta.rounding.moved.values())
     monkeypatch.setattr(delta_module, "doubtful", lambda golden_FC, *_: torch.zeros(len(golden_FC), dtype=torch.bool))
     for place, site in enumerate(network.sites):
         bounds = ((0, 8), (0, site.neurons), (23, 30))
         strike = FaultBatch(site, *(torch.randint(*bound, (64,), generator=generator) for bound in bounds))
         right_FC, found_FC = (engine.inject(strike).logits_FC for engine in (full, delta))
         size_F = torch.maximum(right_FC.abs().amax(dim=1), golden_NC[strike.rows_F].abs().amax(dim=1))
-        moved = ((found_FC - right_FC).abs().amax(dim=1) / size_F).nan_to_num(0.0).max()
-        assert moved <= delta.rounding.at(place), site.name
+        moved_F = ((found_FC - right_FC).abs().amax(dim=1) / size_F).nan_to_num(0.0)
+        assert (moved_F <= delta.rounding.at(place, golden_NC[strike.rows_F].abs().amax(dim=1))).all(), site.name

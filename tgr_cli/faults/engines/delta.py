@@ -22,7 +22,7 @@ from tgr_cli.faults.engines.batch import Batch
 from tgr_cli.faults.engines.doubtful import doubtful, size_of
 from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
-from tgr_cli.faults.engines.rounding import Rounding
+from tgr_cli.faults.engines.rounding import Effect, Rounding
 from tgr_cli.faults.engines.rules import rule_of
 from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
 from tgr_cli.faults.engines.tail import Tail
@@ -119,15 +119,12 @@ class Delta(Replay):
         places = range(0, len(sites), max(1, len(sites) // SITES_TRIED))
         finished = self.finished
         with closing(processes.each(lambda place: self._moved_at(sites[place], place), places, jobs)) as found:
-            moved = {self._places[sites[place].name]: size for place, size in found if size is not None}
+            moved = {self._places[sites[place].name]: effect for place, effect in found if effect is not None}
         self.finished = finished
         return Rounding(moved, torch.finfo(self.network.dtype).eps)
 
-    def _moved_at(self, site: Site, seed: int) -> float | None:
-        """Return the largest effect of rounding on the logits at one site, relative to the image's largest logit.
-
-        None if no fault that was followed changed the logits.
-        """
+    def _moved_at(self, site: Site, seed: int) -> Effect | None:
+        """Return the largest effect of rounding at one site; None if no fault that was followed changed the logits."""
         call = self._calls[site.name]
         generator = torch.Generator().manual_seed(seed)
         count = min(FAULTS_TRIED, self.network.batch_size)
@@ -145,7 +142,10 @@ class Delta(Replay):
         size_K = torch.maximum(size_of(golden_KC), size_of(again_KC))
         moved_K = (found_KC - again_KC).abs().amax(dim=1) / size_K
         telling_K = extent.small_F & moved_K.isfinite() & (again_KC != golden_KC).any(dim=1)
-        return float(moved_K[telling_K].max()) if telling_K.any() else None
+        if not telling_K.any():
+            return None
+        moved_K, golden_K = moved_K[telling_K], size_of(golden_KC)[telling_K]
+        return Effect(float(moved_K.max()), float((moved_K * golden_K).max()))
 
     def follows(self, site: Site) -> bool:
         """Return whether faults at this site are propagated, as tokens or as windows."""
@@ -184,13 +184,13 @@ class Delta(Replay):
 
     def _faulty(self, call: Call, rows_F: Tensor, elements_FP: Tensor, before_FP: Tensor, after_FP: Tensor) -> Tensor:
         golden_FC, follows = self.golden_NC[rows_F], self.follows(call.site)
-        rounding = self.rounding.at(self._places[call.site.name]) if follows else 0.0
         with torch.inference_mode():
             if follows:
                 extent = self._extent(call, elements_FP)
                 logits_FC = self._followed(call, rows_F, elements_FP, before_FP, after_FP, extent)
                 sure_F = (_change(elements_FP, before_FP, after_FP).isfinite()).all(dim=1) & extent.small_F
-                again_F = ~sure_F | doubtful(golden_FC, logits_FC, rounding)
+                rounding_F = self.rounding.at(self._places[call.site.name], size_of(golden_FC))
+                again_F = ~sure_F | doubtful(golden_FC, logits_FC, rounding_F)
                 self.doubted += int(again_F.sum())
             else:
                 logits_FC = golden_FC.clone()

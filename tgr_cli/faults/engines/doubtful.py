@@ -11,19 +11,19 @@ from tgr_cli.metrics.outcomes import DLOSS_TOLERANCE, MASKED_BOUND
 HUGE = 1e30
 
 
-def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding: float) -> Tensor:
+def doubtful(golden_FC: Tensor, faulty_FC: Tensor, rounding_F: Tensor | float) -> Tensor:
     """Return for each fault whether rounding could change its outcome or its dLoss noticeably, bool [F].
 
-    `rounding` bounds the effect of rounding on logits, relative to the largest, with the fault or without it.
+    `rounding_F` bounds the effect of rounding on logits, relative to the largest, with the fault or without it.
     """
     golden_F, faulty_F = size_of(golden_FC), size_of(faulty_FC)
     moved_F = (faulty_FC - golden_FC).abs().amax(dim=1) / golden_F
     doubtful_F = (
-        ((moved_F - MASKED_BOUND).abs() <= rounding) | (rounding * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
+        ((moved_F - MASKED_BOUND).abs() <= rounding_F) | (rounding_F * golden_F > DLOSS_TOLERANCE) | ~(faulty_F < HUGE)
     )
     if faulty_FC.shape[1] > 1:
         top_F2 = faulty_FC.topk(2, dim=1).values
-        doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= rounding * torch.maximum(golden_F, faulty_F)
+        doubtful_F |= top_F2[:, 0] - top_F2[:, 1] <= rounding_F * torch.maximum(golden_F, faulty_F)
     return doubtful_F
 
 

@@ -1,29 +1,49 @@
-"""How much rounding moves a network's logits, as measured at some of its sites."""
+"""How much rounding moves a network's logits, as measured at some of its sites.
+
+Suffixes: F faults.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 MARGIN = 4.0  # over the largest of the measured faults, for all others (benchmarks/rounding_share.py)
+ELSEWHERE = 2.0  # over the largest of all sites: depth says little where branches lie beside one another
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The largest effect on a logit: relative to the largest, with the fault or without it, and of fault-free logits.
+
+    The absolute one counts for images whose logits are small since large values cancel in them.
+    """
+
+    relative: float
+    absolute: float
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """The largest effect on the logits of the faults measured at some sites, relative to the image's largest logit.
+    """The effect on the logits of the faults measured at some sites.
 
     `moved` has it by the site's place among those of the network, in order of execution; sites whose faults left the
     logits as they are tell nothing, and are not in it. The more operations follow a site, the more rounding adds up.
-    `least` is the smallest effect that is reckoned with.
+    `least` is the smallest relative effect that is reckoned with.
     """
 
-    moved: Mapping[int, float]
+    moved: Mapping[int, Effect]
     least: float
 
-    def at(self, place: int) -> float:
-        """Return a bound for faults at a site: from the nearest measured sites before and after it.
+    def at(self, place: int, size_F: Tensor) -> Tensor:
+        """Return a bound for each fault at a site, relative to `size_F`, the largest logits of their images.
 
-        It is no smaller than the largest effect anywhere, since branches lie beside one another.
+        It comes from the nearest measured sites before and after this one, and from the largest effect anywhere.
         """
         before = max((other for other in self.moved if other <= place), default=None)
         after = min((other for other in self.moved if other >= place), default=None)
         nearest = [self.moved[other] for other in (before, after) if other is not None]
-        return max(MARGIN * max(nearest, default=0.0), max(self.moved.values(), default=0.0), self.least)
+        here = MARGIN * max((effect.relative for effect in nearest), default=0.0)
+        anywhere = ELSEWHERE * max((effect.relative for effect in self.moved.values()), default=0.0)
+        absolute = ELSEWHERE * max((effect.absolute for effect in self.moved.values()), default=0.0)
+        return (absolute / size_F).clamp_min(max(here, anywhere, self.least))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -175,15 +176,19 @@ def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0
         ready.set()
         await done.wait()
         listening.close()
-        await asyncio.sleep(0.01)  # for what was accepted last
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # A task that is cancelled before it begins closes nothing, and `close` waits until all is read.
-        for writer, _ in accepted:
-            writer.transport.abort()
-        await asyncio.sleep(0)
+        tasks: list[asyncio.Task[Any]] = []
+        known = -1
+        while tasks or len(accepted) > known:  # what the system accepted last becomes a connection and a task later
+            known = len(accepted)
+            await asyncio.sleep(0.01)
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # A task that is cancelled before it begins closes nothing, and `close` waits until all is read.
+            for writer, _ in accepted:
+                writer.transport.abort()
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()

@@ -3,10 +3,10 @@
 python benchmarks/rounding_share.py MODEL … [--size 96] [--faults 8] [--threads 2]
 
 The engine delta reruns faults whose outcome rounding could change. It measures the effect of rounding on the logits for
-some faults at some sites, and allows for four times as much as at the nearest of these. Here faults at all sites
-(uniform, the papers' clamp, random weights, batch norm statistics of random images) are run by delta without these
-reruns and by full. Their logits differ by rounding only; the largest difference / allowance is printed, and the lowest
-and highest allowance. Above 1, an outcome could differ unnoticed.
+some faults at some sites, and allows for four times as much as at the nearest of these, and twice the largest. Here
+faults at all sites (uniform, the papers' clamp, random weights, batch norm statistics of random images) are run by
+delta without these reruns and by full. Their logits differ by rounding only; the largest difference / allowance is
+printed, and the lowest and highest allowance. Above 1, an outcome could differ unnoticed.
 """
 
 import argparse

@@ -46,9 +46,10 @@ class Replay(Engine):
         return self.golden_NC.cpu()
 
     def measure(self, sites: Sequence[Site], jobs: int = 1) -> None:
-        calls = [self._calls[site.name] for site in sites if site.per_image and not site.is_parameter]
-        for call in calls if jobs > 1 else ():  # each of the processes would measure it
-            self._rows_at_least(call)
+        if jobs > 1:  # each of the processes would measure it
+            for site in sites:
+                if site.per_image and not site.is_parameter:
+                    self._rows_at_least(self._calls[site.name])
 
     def share(self, site: Site) -> float:
         """Return the share of the network's multiply-accumulates that is recomputed for a fault at this site."""

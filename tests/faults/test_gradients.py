@@ -136,6 +136,27 @@ def test_a_neuron_that_becomes_the_maximum_of_its_pools_leans_as_they_do() -> No
     torch.testing.assert_close(found_KM[..., 0] * scale_K1, expected_KM, rtol=1e-3, atol=1e-4)
 
 
+class Rooted(nn.Module):
+    """Takes the square root of pooled activations: where they are 0, its derivative is infinite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 2, 3, padding=1), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(functional.max_pool2d(torch.relu(self.conv(x)), 2).sqrt().flatten(1))
+
+
+def test_where_the_gradient_is_not_finite_the_estimate_is() -> None:
+    model = Rooted()
+    model.conv.bias.data[:] = torch.tensor([-5.0, 5.0])  # one map is 0 everywhere
+    sensitivity = gradients(model).of(X_NCHW, LABELS_N)["conv"]
+    assert not sensitivity.gradient_KN.isfinite().all()  # type: ignore[attr-defined]
+    found_KM = sensitivity.loss_change(places(128), torch.full((5, 128, 1), 50.0))[..., 0]
+    assert found_KM.isfinite().all()
+    assert (found_KM[:, 64:] > 0).any(dim=1).all()
+
+
 def test_batch_norm_sums_and_clipped_activations_are_followed_exactly() -> None:
     model = joined()
     source = gradients(model)

@@ -88,7 +88,7 @@ class Gradients:
             ends = {node: seen[node] for route in self._routes.values() for node in (route.end, route.pool) if node}
             found = torch.autograd.grad(loss, list(ends.values()), allow_unused=True)
         gradients = {
-            node: (torch.zeros_like(seen[node]) if gradient is None else gradient).nan_to_num(0.0, 0.0, 0.0)
+            node: torch.zeros_like(seen[node]) if gradient is None else gradient
             for node, gradient in zip(ends, found, strict=True)
         }
         count, labels_K = len(x_KCHW), labels_K.to(self.network.device)
@@ -215,14 +215,15 @@ def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) ->
     """Return, for each neuron that a pool reads, the mean maximum and the summed gradient over its windows."""
     assert route.pool is not None
     kernel, stride, padding, _, ceil_mode = window_of(route.pool)
-    with torch.enable_grad():
-        map_BCHW = torch.zeros_like(seen[route.joined or route.end], requires_grad=True)
-        sums = functional.avg_pool2d(map_BCHW, kernel, stride, padding, ceil_mode, divisor_override=1)
-    windows, maxima, gradients = (
-        torch.autograd.grad(sums, map_BCHW, value, retain_graph=True)[0]
-        for value in (torch.ones_like(sums), seen[route.pool].detach(), gradient)
-    )
-    return maxima / windows.clamp_min(1), gradients
+    map_BCHW, maxima_BCHW = seen[route.joined or route.end].detach(), seen[route.pool].detach()
+
+    def summed(of_window: Tensor, like: Tensor) -> Tensor:
+        """Return the sum over the windows that contain each neuron: the derivative of a sum over each window."""
+        return torch.ops.aten.avg_pool2d_backward(of_window, like, kernel, stride, padding, ceil_mode, True, 1)
+
+    windows_HW = summed(torch.ones_like(maxima_BCHW[:1, :1]), map_BCHW[:1, :1])
+    maxima = summed(maxima_BCHW, map_BCHW).div_(windows_HW.clamp_min_(1))
+    return maxima, summed(gradient.nan_to_num(0.0, 0.0, 0.0), map_BCHW)
 
 
 def _own(route: Route, joined: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ class ActivationSensitivity(Sensitivity):
             self._gathered(x_KN, place_KM).float()[..., None]
             for x_KN in (self.inner_KN, self.slope_1N, self.gradient_KN)
         )
+        gradient_KM1 = gradient_KM1.nan_to_num(0.0, 0.0, 0.0)
         moved_KMQ = (change_KMQ * slope_KM1).add_(inner_KM1)
         if self.curve is not None:
             moved_KMQ, inner_KM1 = self.curve(moved_KMQ), self.curve(inner_KM1)

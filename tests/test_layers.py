@@ -27,7 +27,7 @@ BASE = {
 }
 PURE = {"data", "guards", "models", "faults", "text", "metrics"}
 MAY_IMPORT = {
-    "app": {"commands", "documents", "errors"},
+    "app": {"allocator", "commands", "documents", "errors"},
     "api": BASE | {"api", "published", "steps", "campaign", "data", "models", "metrics", "report"},
     "commands": BASE
     | {"steps", "preflight", "campaign", "commands", "published", "data", "models", "text", "metrics", "training"},
@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "defaults": set(),
     "seeding": set(),
     "reporting": set(),
+    "allocator": set(),
     "cores": set(),
     "pooling": set(),
     "documents": {"errors"},

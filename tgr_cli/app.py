@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tgr_cli import __version__
+from tgr_cli.allocator import keep_memory
 from tgr_cli.commands import COMMANDS, usage
 from tgr_cli.commands.group import CommandGroup, built
 from tgr_cli.errors import TgrError, printable
@@ -20,8 +21,6 @@ DEFAULTS_FILE = Path("tgr.toml")
 INTERRUPTED = 130
 # Python's 700 takes a sixth of the start: torch makes a million objects that stay.
 ALLOCATIONS_A_COLLECTION = 50_000
-# torch asks for huge pages for its tensors: giving it small ones is up to a fifth of a campaign's time.
-HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # torch's messages on GPU and CPU
 UsageError: Any = typer.BadParameter.__base__  # not exported by typer
 
@@ -98,7 +97,7 @@ def main() -> None:
     Errors are printed in one line on stderr.
     """
     gc.set_threshold(ALLOCATIONS_A_COLLECTION)
-    os.environ.setdefault(HUGE_PAGES, "1")
+    keep_memory()
     for name in ("stdout", "stderr"):  # closed, as in `tgr … >&-`
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

@@ -8,18 +8,31 @@ import sys
 import pytest
 
 FREES = """
-import gc, sys
-from tgr_cli.allocator import keep_memory
+import os, sys
+from contextlib import suppress
+from tgr_cli.allocator import keep_memory, release_memory
 
 def resident():
     with open("/proc/self/status") as status:
         return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
 
-if sys.argv[1] == "keep":
+def command():
+    from tgr_cli.app import main
+    sys.argv = ["tgr", "--version"]
+    with suppress(SystemExit):
+        main()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1" and "torch" not in sys.modules
+
+if sys.argv[1] in ("keep", "release"):
     keep_memory()
+elif sys.argv[1] == "command":
+    command()
+releases = sys.argv[1] == "release"
 before = resident()
 held = bytearray(256 << 20)
 held = None
+if releases:
+    release_memory()
 print(resident() - before)
 """
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps or returns as it likes")
@@ -35,12 +48,14 @@ def kept_after_freeing(argument: str, **settings: str) -> int:
         text=True,
         check=True,
     )
-    return int(done.stdout)
+    return int(done.stdout.split()[-1])
 
 
 @glibc
 def test_freed_memory_is_kept() -> None:
     assert kept_after_freeing("keep") > 200 << 10
+    assert kept_after_freeing("command") > 200 << 10
+    assert kept_after_freeing("release") < 50 << 10
     assert kept_after_freeing("as it is") < 50 << 10
 
 

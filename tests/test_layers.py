@@ -13,6 +13,7 @@ from tgr_cli.commands import COMMANDS
 
 PACKAGE = Path(tgr_cli.__file__).parent
 BASE = {
+    "allocator",
     "cores",
     "defaults",
     "errors",

@@ -157,6 +157,25 @@ def test_where_the_gradient_is_not_finite_the_estimate_is() -> None:
     assert (found_KM[:, 64:] > 0).any(dim=1).all()
 
 
+class PooledTokens(nn.Module):
+    """Pools a map without an axis of channels, as of tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.fc = nn.Linear(8, 8), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(functional.max_pool2d(torch.relu(self.first(x[:, 0])), 2).flatten(1))
+
+
+def test_maps_without_channels_are_pooled_alike() -> None:
+    found = gradients(PooledTokens()).of(X_NCHW, LABELS_N)["first"]
+    found_KM = found.loss_change(places(64), torch.full((5, 64, 1), 5.0))[..., 0]
+    assert (found_KM > 0).all()
+    pool = found.pool  # type: ignore[attr-defined]
+    assert (pool.maximum_KN.view(5, 4, 2, 4, 2) == pool.maximum_KN.view(5, 4, 2, 4, 2)[:, :, :1, :, :1]).all()
+
+
 def test_batch_norm_sums_and_clipped_activations_are_followed_exactly() -> None:
     model = joined()
     source = gradients(model)

@@ -218,10 +218,14 @@ def _competition(route: Route, seen: Mapping[Node, Tensor], gradient: Tensor) ->
     map_BCHW, maxima_BCHW = seen[route.joined or route.end].detach(), seen[route.pool].detach()
 
     def summed(of_window: Tensor, like: Tensor) -> Tensor:
-        """Return the sum over the windows that contain each neuron: the derivative of a sum over each window."""
+        """Return the sum over the windows that contain each neuron of a map with the shape and layout of `like`.
+
+        It is the derivative of the sum over each window, an average pool with the divisor 1.
+        """
         return torch.ops.aten.avg_pool2d_backward(of_window, like, kernel, stride, padding, ceil_mode, True, 1)
 
-    windows_HW = summed(torch.ones_like(maxima_BCHW[:1, :1]), map_BCHW[:1, :1])
+    one = (slice(1),) * (map_BCHW.ndim - 2)  # the windows are the same in every map
+    windows_HW = summed(torch.ones_like(maxima_BCHW[one]), map_BCHW[one])
     maxima = summed(maxima_BCHW, map_BCHW).div_(windows_HW.clamp_min_(1))
     return maxima, summed(gradient.nan_to_num(0.0, 0.0, 0.0), map_BCHW)
 

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from tgr_cli.allocator import release_memory
 from tgr_cli.errors import TgrError
 
 Item = TypeVar("Item")
@@ -51,6 +52,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Ge
         return
     assert torch.get_num_threads() == 1, "forked processes may use one thread"
     workers: list[_Worker] = []
+    release_memory()
     try:
         with _interrupts_held():
             for _ in range(min(jobs, len(items))):

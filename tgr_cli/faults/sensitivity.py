@@ -65,7 +65,7 @@ class ActivationSensitivity(Sensitivity):
     """A site followed by an activation function; the gradient of the loss is taken after that function.
 
     The function's argument is `inner_KN`, whose derivative by the neuron is `slope_1N`. If a max pool follows, `pool`
-    adds the effect of becoming a window's maximum.
+    adds the effect of becoming a window's maximum. Gradients in `gradient_KN` that are not finite count as 0.
     """
 
     inner_KN: Tensor

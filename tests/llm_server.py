@@ -1,15 +1,16 @@
 """A language model's server on loopback: answers by a fixed rule, misbehaves as told, and counts what reaches it."""
 
-import asyncio
 import hashlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -47,71 +48,63 @@ class Server:
     most_at_once: int = 0
     models: tuple[str, ...] = ()  # that it lists
     elsewhere: int = 0  # requests to where the redirects lead
+    ended: threading.Event = field(default_factory=threading.Event)
     _at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await self._one(reader, writer):
-                pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    def answer_one(self, received: BinaryIO, sent: BinaryIO) -> bool:
         """Answer one request; return whether the connection goes on."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if not head[0].startswith("POST /v1/chat/completions "):
+        first, headers, body = _request(received)
+        if not first.startswith("POST /v1/chat/completions "):
             self.elsewhere += 1
-            listed = head[0].startswith("GET /v1/models ") and self.models
-            writer.write(Said(200 if listed else 404, {"data": [{"id": name} for name in self.models]}).response())
+            listed = first.startswith("GET /v1/models ") and self.models
+            sent.write(Said(200 if listed else 404, {"data": [{"id": name} for name in self.models]}).response())
             return True
         content = json.loads(body)
         prompt = content["messages"][0]["content"]
-        times = self.asked[prompt]
-        self.asked[prompt] += 1
-        self.arrivals.append((time.monotonic(), prompt))
-        self.requests.append((headers, content))
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        with self._lock:
+            times = self.asked[prompt]
+            self.asked[prompt] += 1
+            self.arrivals.append((time.monotonic(), prompt))
+            self.requests.append((headers, content))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            if self.delay:
-                await asyncio.sleep(self.delay)
-            return await self._answer(self.behaviour(prompt, times), prompt, writer)
+            self.ended.wait(self.delay)
+            with self._lock:
+                what = self.behaviour(prompt, times)
+            return self._answer(what, prompt, sent)
         finally:
-            self._at_once -= 1
+            with self._lock:
+                self._at_once -= 1
 
-    async def _answer(self, what: str | Said | bytes, prompt: str, writer: asyncio.StreamWriter) -> bool:
+    def _answer(self, what: str | Said | bytes, prompt: str, sent: BinaryIO) -> bool:
         good = answer_to(prompt)
         if isinstance(what, Said):
-            writer.write(what.response())
+            sent.write(what.response())
             return True
         if isinstance(what, bytes):  # as they are, whether or not they are an answer
-            writer.write(what)
+            sent.write(what)
             return False
         if what == "drop":
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+            sent.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
             return False
         if what == "endless":  # a byte now and then, for ever
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+            sent.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
             while True:
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.02)
+                sent.write(b" ")
+                self.ended.wait(0.02)
         if what == "huge":
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+            sent.write(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
             for _ in range(1600):
-                writer.write(b"x" * 65536)
-                await writer.drain()
+                sent.write(b"x" * 65536)
             return False
         if what == "slow":
-            await asyncio.sleep(0.1)
+            self.ended.wait(0.1)
         status, extra, text = 200, "", json.dumps(completion(good))
         if what.startswith("429"):  # "429 SECONDS" or "429 DATE"
             status, extra, text = 429, f"Retry-After: {what[4:]}\r\n", '{"error": {"message": "slow down"}}'
@@ -143,7 +136,7 @@ class Server:
             text = json.dumps(completion("word " * 5000))
         else:
             assert what in ("well", "slow"), what
-        writer.write(_response(status, text.encode(), extra))
+        sent.write(_response(status, text.encode(), extra))
         return True
 
 
@@ -157,45 +150,67 @@ def _response(status: int, body: bytes, extra: str = "") -> bytes:
     return f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body
 
 
+def _request(received: BinaryIO) -> tuple[str, dict[str, str], bytes]:
+    """Return a request's first line, headers and body; raise `ConnectionError` where the client ends it before."""
+    lines = []
+    while (line := received.readline()) != b"\r\n":
+        if not line.endswith(b"\n"):
+            raise ConnectionError
+        lines.append(line.decode("latin-1").rstrip("\r\n"))
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
+    body = received.read(int(headers.get("content-length", 0)))
+    if len(body) < int(headers.get("content-length", 0)):
+        raise ConnectionError
+    return lines[0], headers, body
+
+
+class _Listening(ThreadingTCPServer):
+    """Accepts connections, a thread for each; closed, it ends those that are open and waits for their threads."""
+
+    daemon_threads = False
+    request_queue_size = 512
+
+    def __init__(self, server: Server) -> None:
+        self.said_by = server
+        self.connections: list[socket.socket] = []
+        super().__init__(("127.0.0.1", 0), _Connection)
+        server.port = self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        accepted = super().get_request()
+        self.connections.append(accepted[0])
+        return accepted
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        raise  # the thread fails, and the test with it
+
+    def server_close(self) -> None:
+        for connection in self.connections:
+            with suppress(OSError):  # it is closed
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+
+class _Connection(StreamRequestHandler):
+    server: _Listening
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            while self.server.said_by.answer_one(self.rfile, self.wfile):
+                pass
+
+
 @contextmanager
 def serving(behaviour: Behaviour | str | Said | bytes = "well", delay: float = 0.0) -> Iterator[Server]:
-    """Run a server in a thread of its own while the block runs."""
+    """Run a server in threads of its own while the block runs."""
     server = Server(delay=delay)
     server.behaviour = behaviour if callable(behaviour) else lambda prompt, times: behaviour
-    loop = asyncio.new_event_loop()
-    ready, done = threading.Event(), asyncio.Event()
-
-    accepted: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.append((writer, loop.create_task(server.serve(reader, writer))))
-
-    async def run() -> None:
-        listening = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=512)
-        server.port = listening.sockets[0].getsockname()[1]
-        ready.set()
-        await done.wait()
-        listening.close()
-        tasks: list[asyncio.Task[Any]] = []
-        known = -1
-        while tasks or len(accepted) > known:  # what the system accepted last becomes a connection and a task later
-            known = len(accepted)
-            await asyncio.sleep(0.01)
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            # A task that is cancelled before it begins closes nothing, and `close` waits until all is read.
-            for writer, _ in accepted:
-                writer.transport.abort()
-            await asyncio.sleep(0)
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
-    thread.start()
-    ready.wait()
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
+    with _Listening(server) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            listening.shutdown()
+            thread.join()
+            server.ended.set()

@@ -5,10 +5,9 @@ channels.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from itertools import takewhile
 from typing import ClassVar
 
 import torch
@@ -24,6 +23,7 @@ from tgr_cli.faults.engines.memory import MEMORY
 from tgr_cli.faults.engines.replay import Replay
 from tgr_cli.faults.engines.rounding import Effect, Rounding
 from tgr_cli.faults.engines.rules import rule_of
+from tgr_cli.faults.engines.spares import Spares
 from tgr_cli.faults.engines.strikes import Extent, extent_of, window_of
 from tgr_cli.faults.engines.tail import Tail
 from tgr_cli.faults.engines.token_propagation import FollowedRows
@@ -37,8 +37,6 @@ from tgr_cli.faults.sites import Site
 FAULTS_AT_ONCE = 128
 WINDOWS_SHARE = 32  # a batch of windows may take this part of --memory (1 / 32); rules hold several copies
 SITES_TRIED, FAULTS_TRIED = 6, 8  # rounding is measured on a sample of faults at a sample of sites
-# Below this share of multiply-accumulates, measuring rounding and running doubtful faults again take what is spared.
-WORTH_FOLLOWING = 0.25
 THINNING = (*POINTWISE, "max_pool2d")
 
 
@@ -61,7 +59,9 @@ class Delta(Replay):
         self._places = {site.name: place for place, site in enumerate(network.sites)}
         self._paths: dict[Node, Program] = {}
         self.followed_rows = FollowedRows(self.golden)
+        self._spares = Spares(network)
         self._by_rows: dict[str, bool] = {}
+        self._by_windows: dict[str, bool] = {}
 
     @classmethod
     def takes(cls, network: AnyNetwork) -> bool:
@@ -158,26 +158,18 @@ class Delta(Replay):
             self._by_rows[site.name] = (
                 site.per_image
                 and self.followed_rows.starts(source, path)
-                and self._macs(self.followed_rows.spared(source, path)) >= WORTH_FOLLOWING * self._macs(dict(path))
+                and self._spares.much(self.followed_rows.spared(source, path), path)
             )
         return self._by_rows[site.name]
 
-    def _macs(self, nodes: Iterable[Node]) -> int:
-        calls = self.network.calls
-        return sum(calls[node].site.macs for node in nodes if node in calls)
-
     def follows_windows(self, site: Site) -> bool:
-        """Return whether faults at this site are propagated as windows of a feature map or vector.
-
-        Rules must reach an operation that costs something, or that faults can die out at.
-        """
-        call = self._calls[site.name]
-        shape = tuple(call.node.meta["val"].shape)
-        if not site.per_image or shape != (self.network.batch_size, *site.shape) or len(site.shape) not in (1, 3):
-            return False
-        path = self._path(call.node)
-        followed = takewhile(lambda node: rule_of(node) is not None, (node for node, _ in path))
-        return not path or any(node in self.network.calls or name_of(node) in THINNING for node in followed)
+        """Return whether faults at this site are propagated as windows of a feature map or vector."""
+        if site.name not in self._by_windows:
+            source = self._calls[site.name].node
+            whole = tuple(source.meta["val"].shape) == (self.network.batch_size, *site.shape)
+            fits = site.per_image and whole and len(site.shape) in (1, 3)
+            self._by_windows[site.name] = fits and self._spares.by_windows(self._path(source))
+        return self._by_windows[site.name]
 
     def _at_once(self, site: Site) -> int:
         return sys.maxsize if site.per_image else 1  # batches are regrouped as faults die out

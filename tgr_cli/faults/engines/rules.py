@@ -259,3 +259,12 @@ RULES: dict[str, Rule] = {
 def rule_of(node: Node) -> Rule | None:
     """Return the rule for a node's operation, or None."""
     return RULES.get(name_of(node))
+
+
+def takes_changes(node: Node) -> bool:
+    """Return whether a rule takes small changes through the node: not tokens, nor the product of two maps."""
+    if rule_of(node) is None or (isinstance(node.meta["val"], Tensor) and _map(node) is None):
+        return False
+    if name_of(node) != "mul":
+        return True
+    return sum(1 for factor in node.args if isinstance(factor, Node) and factor.meta["val"].ndim) < 2

@@ -222,14 +222,14 @@ def _experiment(
         if not isinstance(value, Tensor):
             return value
         nan = value.isnan()
-        shown = bool(nan.any())
+        shown = int(nan.count_nonzero())
         if axes is not None and axes.get(node) is None:
             if shown or node in axes:
                 mixed.add(node)
             return value
         candidates = list(possible_outers(value.shape, batch_size, None if axes is None else axes[node]))
         if shown:
-            fitting = [outer for outer in candidates if _last_alone(nan, outer, batch_size)]
+            fitting = [outer for outer in candidates if _all_in_last(nan, shown, outer, batch_size)]
             if fitting and (len(fitting) == 1 or axes is not None):
                 outers[node] = fitting[0]
             elif not fitting:
@@ -267,10 +267,9 @@ def _marked(value: Tensor, outer: int, batch_size: int) -> Tensor:
     return value.masked_fill(share, math.nan)
 
 
-def _last_alone(nan: Tensor, outer: int, batch_size: int) -> bool:
-    """Return whether NaN occurs in the last image's share and in no other."""
-    nan_B = nan.reshape(outer, batch_size, -1).any(dim=2).any(dim=0)
-    return bool(nan_B[-1] and not nan_B[:-1].any())
+def _all_in_last(nan: Tensor, shown: int, outer: int, batch_size: int) -> bool:
+    """Return whether all NaN of a value, `shown` in number, are in the last image's share."""
+    return int(nan.reshape(outer, batch_size, -1)[:, -1].count_nonzero()) == shown
 
 
 def _apart(later: Program, values: dict[Node, Any], output: Node) -> bool:

@@ -60,7 +60,8 @@ class Server:
         """Answer one request; return whether the connection goes on."""
         first, headers, body = _request(received)
         if not first.startswith("POST /v1/chat/completions "):
-            self.elsewhere += 1
+            with self._lock:
+                self.elsewhere += 1
             listed = first.startswith("GET /v1/models ") and self.models
             sent.write(Said(200 if listed else 404, {"data": [{"id": name} for name in self.models]}).response())
             return True

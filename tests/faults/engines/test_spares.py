@@ -25,6 +25,17 @@ class Gated(nn.Module):
         return self.fc(self.layers(x_NCHW).mean((2, 3)))
 
 
+class Bounded(nn.Module):
+    """Clamps to a bound of each channel, for which there is no rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("high", torch.ones(8, 1, 1))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW.clamp(max=self.high)
+
+
 class Cast(nn.Module):
     """Casts on the way to the logits."""
 
@@ -54,6 +65,10 @@ def test_before_an_operation_at_which_changes_end_they_are_followed_all_the_same
 
 def test_a_last_layer_and_the_layers_before_it_are_followed() -> None:
     assert followed(nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(784, 3))) == {"0", "3"}
+
+
+def test_a_path_ends_at_a_clamp_to_a_bound_of_each_channel() -> None:
+    assert "stem" not in followed(Gated(Bounded(), layers=3))
 
 
 def test_a_path_ends_at_a_cast() -> None:

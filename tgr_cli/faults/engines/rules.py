@@ -262,9 +262,13 @@ def rule_of(node: Node) -> Rule | None:
 
 
 def takes_changes(node: Node) -> bool:
-    """Return whether a rule takes small changes through the node: not tokens, nor the product of two maps."""
+    """Return whether the node's rule can apply: not to tokens, products of two maps, or clamps to tensors.
+
+    Told from the graph alone: a rule may still return None, as where windows fill the map.
+    """
+    name = name_of(node)
     if rule_of(node) is None or (isinstance(node.meta["val"], Tensor) and _map(node) is None):
         return False
-    if name_of(node) != "mul":
-        return True
-    return sum(1 for factor in node.args if isinstance(factor, Node) and factor.meta["val"].ndim) < 2
+    if name == "mul":
+        return sum(1 for factor in node.args if isinstance(factor, Node) and factor.meta["val"].ndim) < 2
+    return name not in POINTWISE or elementwise(node)

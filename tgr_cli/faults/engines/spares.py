@@ -12,7 +12,7 @@ from tgr_cli.faults.program import Program
 
 # Below this share of multiply-accumulates, measuring rounding and running doubtful faults again take what is spared.
 WORTH_FOLLOWING = 0.25
-SATURATING = ("relu", "hardtanh", "hardswish", "hardsigmoid", "clamp", "max_pool2d")  # many changes end at these
+MASKING = ("relu", "hardtanh", "hardswish", "hardsigmoid", "clamp", "max_pool2d")  # many changes end at these
 
 
 class Spares:
@@ -31,7 +31,7 @@ class Spares:
         Squeeze-and-excitation, say, spreads a change over the whole map, and propagation ends there.
         """
         followed = list(takewhile(takes_changes, (node for node, _ in path)))
-        ends = any(name_of(node) in SATURATING for node in followed)
+        ends = any(name_of(node) in MASKING for node in followed)
         return not path or ends or (self._macs(followed) > 0 and self.much(followed, path))
 
     def _macs(self, nodes: Iterable[Node]) -> int:

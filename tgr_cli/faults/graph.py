@@ -59,6 +59,7 @@ class Network(AnyNetwork):
         self.holders = {parameter.site.name: parameter.nodes for parameter in parameters}
         self.facts = {}
         self.rounding = _rounding(program.graph, shares)
+        self.coarser_dtypes = _coarser_dtypes(program.graph, shares, dtype)
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
         self._channel_axes = {call.site.name: channel_axis(call.node) for call in calls}
@@ -214,6 +215,13 @@ def _rounding(graph: Graph, shares: Shares) -> tuple[str, ...]:
     """Return the names of operations that round values computed from the images, in order of first use."""
     names = [name_of(node) for node in graph.nodes if node in shares.dependent and _rounds(node)]
     return tuple(dict.fromkeys(names))
+
+
+def _coarser_dtypes(graph: Graph, shares: Shares, dtype: torch.dtype) -> tuple[torch.dtype, ...]:
+    """Return the dtypes less precise than `dtype` that values computed from the images have, in order of first use."""
+    values = (node.meta.get("val") for node in graph.nodes if node in shares.dependent)
+    dtypes = dict.fromkeys(value.dtype for value in values if isinstance(value, Tensor) and value.is_floating_point())
+    return tuple(other for other in dtypes if torch.finfo(other).eps > torch.finfo(dtype).eps)
 
 
 def _rounds(node: Node) -> bool:

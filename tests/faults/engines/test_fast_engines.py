@@ -239,3 +239,26 @@ def test_the_model_is_left_as_it_was_also_after_an_exception_within(
     np.testing.assert_array_equal(engine.inject(strike).logits_FC, expected)
     with torch.inference_mode():
         assert torch.equal(model(images[:4]), golden_NC[:4])
+
+
+class Narrow(nn.Module):
+    """Casts its features to a dtype and back."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv, self.fc, self.dtype = nn.Conv2d(1, 4, 3), nn.Linear(4, 3), dtype
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.fc(self.conv(x_NCHW).mean((2, 3)).to(self.dtype).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_changes_are_not_followed_where_the_model_casts_to_a_coarser_dtype(dtype: torch.dtype) -> None:
+    network = Network.capture(Narrow(dtype).eval(), (1, 8, 8), batch_size=2)
+    assert not Delta.takes(network)
+    with pytest.raises(TgrError, match=f"not exact where the model casts its own to {dtype}; use --engine auto or"):
+        Delta.check(network)
+
+
+def test_a_cast_to_a_finer_dtype_and_back_rounds_as_the_model_itself_does() -> None:
+    assert Delta.takes(Network.capture(Narrow(torch.float64).eval(), (1, 8, 8), batch_size=2))

@@ -67,9 +67,11 @@ class Delta(Replay):
     def takes(cls, network: AnyNetwork) -> bool:
         """Return whether changes can be followed in the network.
 
-        They cannot where values are rounded to a format: near a tie the last bit of a sum decides about a whole step.
+        They cannot where values are rounded to a format or cast to a coarser dtype: near a tie the last bit of a sum
+        decides about a whole step.
         """
-        return network.dtype == torch.float32 and not network.rounds and not network.rounding
+        rounds = network.rounds or network.rounding or network.coarser_dtypes
+        return network.dtype == torch.float32 and not rounds
 
     @classmethod
     def check(cls, network: AnyNetwork) -> None:
@@ -83,6 +85,11 @@ class Delta(Replay):
             raise TgrError(
                 f"the engine delta adds changes to golden values, which is not exact where the model rounds its own "
                 f"({', '.join(network.rounding)}); use --engine auto or replay"
+            )
+        if network.coarser_dtypes:
+            raise TgrError(
+                f"the engine delta adds changes to golden values, which is not exact where the model casts its own to "
+                f"{', '.join(map(str, network.coarser_dtypes))}; use --engine auto or replay"
             )
         if network.dtype != torch.float32:
             raise TgrError(

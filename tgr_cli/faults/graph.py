@@ -21,7 +21,7 @@ from tgr_cli.faults.export import export, inputs_of
 from tgr_cli.faults.formats.stored import is_stored
 from tgr_cli.faults.graph_sites import Call, channel_axis, divided, find_calls, module_of, output_axis, with_real_output
 from tgr_cli.faults.network import AnyNetwork, Replacements
-from tgr_cli.faults.operation_names import ROUNDED, ROUNDING, name_of
+from tgr_cli.faults.operation_names import JUMPING, ROUNDED, ROUNDING, name_of
 from tgr_cli.faults.option_names import refuse_unknown_targets
 from tgr_cli.faults.program import ancestors, downstream, evaluate, with_deaths
 from tgr_cli.faults.second_computations import round_second_computations
@@ -59,7 +59,7 @@ class Network(AnyNetwork):
         self.holders = {parameter.site.name: parameter.nodes for parameter in parameters}
         self.facts = {}
         self.rounding = _rounding(program.graph, shares)
-        self.coarser_dtypes = _coarser_dtypes(program.graph, shares, dtype)
+        self.jumps = _jumps(program.graph, shares, dtype)
         self.batch_size, self.input_shape = input_shape[0], input_shape[1:]
         self.device, self.dtype = device, dtype
         self._channel_axes = {call.site.name: channel_axis(call.node) for call in calls}
@@ -217,11 +217,13 @@ def _rounding(graph: Graph, shares: Shares) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _coarser_dtypes(graph: Graph, shares: Shares, dtype: torch.dtype) -> tuple[torch.dtype, ...]:
-    """Return the dtypes less precise than `dtype` that values computed from the images have, in order of first use."""
-    values = (node.meta.get("val") for node in graph.nodes if node in shares.dependent)
-    dtypes = dict.fromkeys(value.dtype for value in values if isinstance(value, Tensor) and value.is_floating_point())
-    return tuple(other for other in dtypes if torch.finfo(other).eps > torch.finfo(dtype).eps)
+def _jumps(graph: Graph, shares: Shares, dtype: torch.dtype) -> tuple[str, ...]:
+    """Return the operations that jump, and the dtypes less precise than `dtype`, of values computed from the images."""
+    nodes = [node for node in graph.nodes if node in shares.dependent]
+    values = [node.meta.get("val") for node in nodes]
+    dtypes = [value.dtype for value in values if isinstance(value, Tensor) and value.is_floating_point()]
+    coarser = [str(other) for other in dtypes if torch.finfo(other).eps > torch.finfo(dtype).eps]
+    return tuple(dict.fromkeys((*(name for name in map(name_of, nodes) if name in JUMPING), *coarser)))
 
 
 def _rounds(node: Node) -> bool:

@@ -28,8 +28,9 @@ class AnyNetwork(ABC):
     `sites` are operation calls in execution order. `parameters` are the injectable tensors by name; they are the
     model's own, or rounded copies of them in a deployed network, and never written to. `facts` go into the metadata of
     artifacts: the parts of the model that cannot be observed. `deployment` is None for the model as it is. `rounding`
-    names the operations with which the model itself rounds what it computes, as a quantised one does; `coarser_dtypes`
-    are those less precise than `dtype` that it casts such values to. `guarded` is whether the model runs under guards.
+    names the operations with which the model itself rounds what it computes, as a quantised one does; `jumps`
+    names other operations with jumps, and dtypes less precise than `dtype` that such values are cast to. `guarded` is
+    whether the model runs under guards.
     """
 
     sites: tuple[Site, ...]
@@ -43,7 +44,7 @@ class AnyNetwork(ABC):
     facts: Mapping[str, Any]
     deployment: Deployment | None = None
     rounding: tuple[str, ...] = ()
-    coarser_dtypes: tuple[torch.dtype, ...] = ()
+    jumps: tuple[str, ...] = ()
     guarded: bool = False
 
     @property

@@ -27,6 +27,8 @@ ROUNDING = (
     *("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_channel_affine_cachemask"),
     *QUANTIZE,
 )
+# These jump, too, as a whole step does, but their values stay real numbers.
+JUMPING = ("sign", "sgn", "heaviside", "frac", "fmod", "remainder", "bucketize", "searchsorted", "hardshrink")
 POINTWISE = (  # elementwise functions of one tensor
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
 )

@@ -1,5 +1,6 @@
 """The fast engines against the reference: logits, outcomes and cleanup."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -241,24 +242,33 @@ def test_the_model_is_left_as_it_was_also_after_an_exception_within(
         assert torch.equal(model(images[:4]), golden_NC[:4])
 
 
-class Narrow(nn.Module):
-    """Casts its features to a dtype and back."""
+class Between(nn.Module):
+    """Applies a function between its features and logits."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.conv, self.fc, self.dtype = nn.Conv2d(1, 4, 3), nn.Linear(4, 3), dtype
+        self.conv, self.fc, self.function = nn.Conv2d(1, 4, 3), nn.Linear(4, 3), function
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.fc(self.conv(x_NCHW).mean((2, 3)).to(self.dtype).float())
+        return self.fc(self.function(self.conv(x_NCHW).mean((2, 3))))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
-def test_changes_are_not_followed_where_the_model_casts_to_a_coarser_dtype(dtype: torch.dtype) -> None:
-    network = Network.capture(Narrow(dtype).eval(), (1, 8, 8), batch_size=2)
+JUMPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "torch.float16": lambda x: x.half().float(),
+    "torch.bfloat16": lambda x: x.to(torch.bfloat16).float(),
+    "torch.float8_e4m3fn": lambda x: x.to(torch.float8_e4m3fn).float(),
+    "sign": torch.sign,
+    "remainder": lambda x: x % 0.1,
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_changes_are_not_followed_where_the_model_lets_values_jump(name: str) -> None:
+    network = Network.capture(Between(JUMPS[name]).eval(), (1, 8, 8), batch_size=2)
     assert not Delta.takes(network)
-    with pytest.raises(TgrError, match=f"not exact where the model casts its own to {dtype}; use --engine auto or"):
+    with pytest.raises(TgrError, match=rf"not exact where the model lets values jump \({name}\); use --engine auto or"):
         Delta.check(network)
 
 
 def test_a_cast_to_a_finer_dtype_and_back_rounds_as_the_model_itself_does() -> None:
-    assert Delta.takes(Network.capture(Narrow(torch.float64).eval(), (1, 8, 8), batch_size=2))
+    assert Delta.takes(Network.capture(Between(lambda x: x.double().float()).eval(), (1, 8, 8), batch_size=2))

@@ -67,10 +67,10 @@ class Delta(Replay):
     def takes(cls, network: AnyNetwork) -> bool:
         """Return whether changes can be followed in the network.
 
-        They cannot where values are rounded to a format or cast to a coarser dtype: near a tie the last bit of a sum
-        decides about a whole step.
+        They cannot where values are rounded to a format, cast to a coarser dtype, or jump: near a tie the last bit of a
+        sum decides about a whole step.
         """
-        rounds = network.rounds or network.rounding or network.coarser_dtypes
+        rounds = network.rounds or network.rounding or network.jumps
         return network.dtype == torch.float32 and not rounds
 
     @classmethod
@@ -86,10 +86,10 @@ class Delta(Replay):
                 f"the engine delta adds changes to golden values, which is not exact where the model rounds its own "
                 f"({', '.join(network.rounding)}); use --engine auto or replay"
             )
-        if network.coarser_dtypes:
+        if network.jumps:
             raise TgrError(
-                f"the engine delta adds changes to golden values, which is not exact where the model casts its own to "
-                f"{', '.join(map(str, network.coarser_dtypes))}; use --engine auto or replay"
+                f"the engine delta adds changes to golden values, which is not exact where the model lets values jump "
+                f"({', '.join(network.jumps)}); use --engine auto or replay"
             )
         if network.dtype != torch.float32:
             raise TgrError(

@@ -32,6 +32,7 @@ JUMPING = ("sign", "sgn", "heaviside", "frac", "fmod", "remainder", "bucketize",
 POINTWISE = (  # elementwise functions of one tensor
     *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "silu", "gelu", "clamp"),
 )
+MASKING = ("relu", "hardtanh", "hardswish", "hardsigmoid", "clamp", "max_pool2d")  # many changes end at these
 
 
 def name_of(node: Any) -> str:

@@ -7,12 +7,11 @@ from torch.fx.node import Node
 
 from tgr_cli.faults.engines.rules import takes_changes
 from tgr_cli.faults.graph import Network
-from tgr_cli.faults.operation_names import name_of
+from tgr_cli.faults.operation_names import MASKING, name_of
 from tgr_cli.faults.program import Program
 
 # Below this share of multiply-accumulates, measuring rounding and running doubtful faults again take what is spared.
 WORTH_FOLLOWING = 0.25
-MASKING = ("relu", "hardtanh", "hardswish", "hardsigmoid", "clamp", "max_pool2d")  # many changes end at these
 
 
 class Spares:
